@@ -1,0 +1,1 @@
+"""hfft: fine-tune pretrained image and text models of the Hugging Face ecosystem by recipe."""

@@ -1,0 +1,195 @@
+"""The arguments that other libraries' dataclasses take, read from their installed source without importing them.
+
+`training:` is `transformers.TrainingArguments` and `layers.adapter:` a PEFT config, verbatim; importing either costs
+seconds (torch), while a recipe must be checked in well under one. So the source files are parsed, never executed.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from hfft.errors import listing, nearest
+
+# Arguments that older releases of transformers had, and what to write now (5.x; checked against the source by a test).
+REMOVED = {
+    "warmup_ratio": "warmup_steps with a value below 1 (a share of all steps)",
+    "evaluation_strategy": "eval_strategy",
+    "overwrite_output_dir": "the flag --fresh",
+    "logging_dir": "the environment variable TENSORBOARD_LOGGING_DIR",
+    "save_safetensors": "nothing: weights are always saved as safetensors",
+    "group_by_length": "train_sampling_strategy: group_by_length",
+    "no_cuda": "use_cpu",
+    "use_mps_device": "nothing: the device is found by Accelerate",
+    "jit_mode_eval": "torch_compile",
+    "fp16_backend": "nothing: mixed precision is Accelerate's",
+    "half_precision_backend": "nothing: mixed precision is Accelerate's",
+    "fp16_opt_level": "nothing: mixed precision is Accelerate's",
+    "include_inputs_for_metrics": "include_for_metrics: [inputs]",
+    "push_to_hub_model_id": "publish.hub_model_id",
+    "push_to_hub_organization": "publish.hub_model_id",
+    "push_to_hub_token": "the environment variable HF_TOKEN",
+    "per_gpu_train_batch_size": "per_device_train_batch_size",
+    "per_gpu_eval_batch_size": "per_device_eval_batch_size",
+    "eval_batch_size": "per_device_eval_batch_size",
+    "train_batch_size": "per_device_train_batch_size",
+    "batch_size": "per_device_train_batch_size",
+    "epochs": "num_train_epochs",
+    "lr": "learning_rate",
+    "tpu_num_cores": "nothing: processes are started by accelerate launch",
+    "adafactor": "optim: adafactor",
+    "tokenizer": "backbone.name (the processor comes with the model)",
+}
+# Arguments of TrainingArguments that hfft answers for itself, and where the wish belongs.
+OWNED = {
+    "push_to_hub": "publish.hub_model_id",
+    "hub_model_id": "publish.hub_model_id",
+    "hub_private_repo": "publish.private",
+    "hub_token": "the environment variable HF_TOKEN: a token never stands in a recipe",
+    "hub_strategy": "publish: the finished model is pushed once, in one commit",
+    "hub_always_push": "publish",
+    "hub_revision": "publish",
+    "resume_from_checkpoint": "the same command again: an unfinished run continues by itself",
+    "remove_unused_columns": "nothing: only the columns the recipe names are read",
+    "label_names": "data.columns.label",
+    "batch_eval_metrics": "nothing: metrics are always fed batch by batch",
+    "include_for_metrics": "score.metrics",
+    "prediction_loss_only": "score.metrics",
+    "do_train": "hfft train",
+    "do_eval": "hfft score",
+    "do_predict": "hfft predict",
+    "dataloader_persistent_workers": "nothing: workers that outlive an epoch would repeat its augmentation",
+    "ignore_data_skip": "nothing: a resumed run continues where it stopped",
+}
+_RANGES: dict[str, tuple[float, float]] = {
+    "learning_rate": (0, float("inf")),
+    "num_train_epochs": (0, float("inf")),
+    "per_device_train_batch_size": (1, float("inf")),
+    "per_device_eval_batch_size": (1, float("inf")),
+    "gradient_accumulation_steps": (1, float("inf")),
+    "weight_decay": (0, float("inf")),
+    "max_grad_norm": (0, float("inf")),
+    "warmup_steps": (0, float("inf")),
+    "label_smoothing_factor": (0, 1),
+    "adam_beta1": (0, 1),
+    "adam_beta2": (0, 1),
+    "dataloader_num_workers": (0, float("inf")),
+    "seed": (0, 2**32 - 1),
+    "data_seed": (0, 2**32 - 1),
+}
+_NAMES = {"bool": bool, "int": int, "float": float, "str": str, "dict": dict, "list": list, "None": type(None)}
+
+
+@functools.cache
+def _tree(package: str, path: str) -> ast.Module:
+    spec = importlib.util.find_spec(package)  # locates the package, does not import it
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(f"{package} is not installed; pip install {package}")
+    return ast.parse((Path(spec.submodule_search_locations[0]) / path).read_text(encoding="utf-8"))
+
+
+def _class(tree: ast.Module, name: str) -> ast.ClassDef:
+    return next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+
+
+def dataclass_fields(package: str, path: str, name: str) -> dict[str, str]:
+    """Field name -> annotation, as written, of the dataclass `name` in `package/path`."""
+    body = _class(_tree(package, path), name).body
+    return {
+        node.target.id: ast.unparse(node.annotation)
+        for node in body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and not node.target.id.startswith("_")
+    }
+
+
+def enum_values(package: str, path: str, name: str) -> list[str]:
+    """The string values of the enum `name` in `package/path`."""
+    body = _class(_tree(package, path), name).body
+    return [
+        node.value.value
+        for node in body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    ]
+
+
+@functools.cache
+def training_arguments() -> dict[str, str]:
+    """Every argument of the installed `TrainingArguments` with its annotation as written."""
+    return dataclass_fields("transformers", "training_args.py", "TrainingArguments")
+
+
+_ENUMS = {
+    "lr_scheduler_type": ("trainer_utils.py", "SchedulerType"),
+    "optim": ("training_args.py", "OptimizerNames"),
+    "eval_strategy": ("trainer_utils.py", "IntervalStrategy"),
+    "logging_strategy": ("trainer_utils.py", "IntervalStrategy"),
+    "save_strategy": ("trainer_utils.py", "SaveStrategy"),
+}
+_CHOICES = {"train_sampling_strategy": ["random", "sequential", "group_by_length", "batch_rebalance"]}
+
+
+def _types(annotation: str) -> tuple[type, ...] | None:
+    """The plain types an annotation admits, or None where it names others (then the library itself checks)."""
+    found: list[type] = []
+    for part in annotation.split("|"):
+        plain = _NAMES.get(part.strip().split("[")[0])
+        if plain is None:
+            return None
+        found.append(plain)
+    if float in found:
+        found.append(int)
+    return tuple(found)
+
+
+def training_problem(key: str, value: Any) -> str | None:
+    """What is wrong with `training.<key>: <value>`, or None: unknown name, wrong type, value out of range."""
+    known = training_arguments()
+    if key in OWNED:
+        return f"is not set here; use {OWNED[key]}"
+    if key not in known:
+        if key in REMOVED:
+            return f"unknown to the installed transformers; use {REMOVED[key]}"
+        return f"unknown key{nearest(key, [k for k in known if k not in OWNED])}"
+    if key in ("bf16", "fp16", "tf32") and value == "auto":
+        return None
+    if key in _ENUMS or key in _CHOICES:
+        choices = _CHOICES.get(key) or enum_values("transformers", *_ENUMS[key])
+        if value not in choices:
+            return f"is {value!r}; expected one of {listing(choices, 50)}{nearest(str(value), choices)}"
+        return None
+    types = _types(known[key])
+    if types is not None and (not isinstance(value, types) or (isinstance(value, bool) and bool not in types)):
+        return f"is {value!r} ({type(value).__name__}); expected {known[key]}"
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        low, high = _RANGES.get(key, (float("-inf"), float("inf")))
+        if not low <= value <= high or value != value or value == float("inf"):
+            bound = f"between {low:g} and {high:g}" if high != float("inf") else f"a finite number of at least {low:g}"
+            return f"is {value}; expected {bound}"
+    return None
+
+
+def adapter_problems(adapter: dict[str, Any]) -> list[tuple[str, str]]:
+    """(key, problem) for each mistake in `layers.adapter`, held against the installed PEFT's own config class."""
+    if adapter.get("type") != "lora":
+        return [("type", f"is {adapter.get('type')!r}; expected lora")]
+    known = {
+        **dataclass_fields("peft", "config.py", "PeftConfigMixin"),
+        **dataclass_fields("peft", "config.py", "PeftConfig"),
+        **dataclass_fields("peft", "tuners/lora/config.py", "LoraConfig"),
+    }
+    problems = []
+    for key, value in adapter.items():
+        if key == "type":
+            continue
+        if key in ("task_type", "peft_type", "base_model_name_or_path", "inference_mode", "auto_mapping", "revision"):
+            problems.append((key, "is set by hfft; leave it out"))
+        elif key not in known:
+            problems.append((key, f"unknown key{nearest(key, known)}"))
+        elif key == "r" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            problems.append((key, f"is {value!r}; expected a whole number of at least 1"))
+        elif key == "lora_dropout" and (not isinstance(value, (int, float)) or not 0 <= value < 1):
+            problems.append((key, f"is {value!r}; expected a number of at least 0 and below 1"))
+    return problems

@@ -1,0 +1,67 @@
+"""The exceptions of hfft: every one is a single clear line (value, constraint, remedy) and knows its exit status."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HfftError(Exception):
+    """Anything hfft reports to its user; `exit_code` is the status of the command that meets it."""
+
+    exit_code = 1
+
+
+class BadInput(HfftError):
+    """What was given cannot be used: recipe, data, model name, arguments. Exit status 2."""
+
+    exit_code = 2
+
+
+class RecipeError(BadInput):
+    """One or more mistakes in a recipe, one line each.
+
+    Args:
+        problems: lines such as `recipes/x.yaml:14  training.learing_rate: unknown key; did you mean 'learning_rate'?`
+    """
+
+    def __init__(self, problems: Iterable[str]):
+        self.problems = list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class DataError(BadInput):
+    """The data set does not hold what the recipe says."""
+
+
+class ModelError(BadInput):
+    """The pretrained model cannot be used as the recipe says."""
+
+
+class RunError(HfftError):
+    """A run failed after it had begun; what was finished is kept."""
+
+
+class HubError(HfftError):
+    """The hub could not be reached, or refused; local work is kept."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the known word nearest to `word`, or an empty string."""
+    known = [str(k) for k in known]
+    lowered = {k.lower(): k for k in known}
+    found = difflib.get_close_matches(str(word).lower(), lowered, n=1, cutoff=0.6)
+    return f"; did you mean '{lowered[found[0]]}'?" if found else ""
+
+
+def listing(names: Iterable[object], limit: int = 12) -> str:
+    """`a, b, c` with the rest counted once there are more than `limit`."""
+    shown = [str(n) for n in names]
+    more = f", … ({len(shown) - limit} more)" if len(shown) > limit else ""
+    return ", ".join(shown[:limit]) + more
+
+
+def first_line(error: BaseException, limit: int = 300) -> str:
+    """The first line of an exception's message, or its class name: messages of other libraries run to pages."""
+    text = str(error).strip()
+    return (text.splitlines()[0][:limit] if text else "") or type(error).__name__

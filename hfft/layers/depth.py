@@ -1,0 +1,125 @@
+"""The one idea about layers: every parameter has a depth, found from the module tree and not from names.
+
+Embeddings and stem are 0, blocks 1 … N from the input on, the head N + 1. Depth decides what learns and how fast.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from hfft import head
+from hfft.errors import ModelError
+
+# What PEFT puts into a parameter's name when it wraps the module that owns it.
+_WRAPPING = re.compile(r"^base_model\.model\.|\.(?:base_layer|original_module|modules_to_save\.[^.]+)(?=\.)")
+
+
+@dataclass(frozen=True)
+class Depths:
+    """Depth of every module that owns parameters; the blocks are 1 … `blocks`, the head is `blocks + 1`."""
+
+    blocks: int
+    modules: dict[str, int]
+    tensors: dict[str, int]
+
+    @property
+    def head(self) -> int:
+        """The head's depth."""
+        return self.blocks + 1
+
+    def of(self, name: str) -> int:
+        """Depth of a parameter by name, also after PEFT has wrapped the model and added its own.
+
+        Raises:
+            KeyError: no module of the model holds it.
+        """
+        name = _WRAPPING.sub("", name)
+        if name in self.tensors:
+            return self.tensors[name]
+        path = name
+        while path:
+            path = path.rpartition(".")[0]
+            if path in self.modules:
+                return self.modules[path]
+        raise KeyError(f"parameter {name!r} belongs to no depth")
+
+
+def depths(model: PreTrainedModel, head_names: set[str] | None = None) -> Depths:
+    """The depth of every parameter of a model, before any wrapping.
+
+    Args:
+        head_names: parameters of the head, as `hfft.head.parameter_names` finds them (found here if not given).
+
+    Raises:
+        ModelError: the model has no stack of blocks.
+    """
+    in_head = head.parameter_names(model) if head_names is None else head_names
+    stages = _stages(model, in_head)
+    blocks = [block for _, inner in stages for block in inner]
+    if not blocks:
+        raise ModelError(f"{type(model).__name__} has no stack of blocks; only layers.train all and head apply")
+    names = [name for name, _ in model.named_parameters()]
+    order = {name: i for i, name in enumerate(names)}
+    number = {block: i + 1 for i, block in enumerate(blocks)}
+    start = {block: min(order[n] for n in names if n.startswith(f"{block}.")) for block in blocks}
+    tables = {f"{p}.{n}" for p, m in model.named_modules() if isinstance(m, nn.Embedding) for n, _ in m.named_parameters()}
+
+    def depth(name: str) -> int:
+        if name in in_head:
+            return len(blocks) + 1
+        for block in blocks:
+            if name.startswith(f"{block}."):
+                return number[block]
+        for stage, inner in stages:
+            if name.startswith(f"{stage}."):  # what joins two stages goes with the block it stands beside
+                return number[inner[0]] if order[name] < start[inner[0]] else number[inner[-1]]
+        if name in tables or order[name] < min(start.values()):
+            return 0
+        return len(blocks)  # a norm or pooler behind the last block
+
+    tensors = {name: depth(name) for name in names}
+    modules: dict[str, int] = {}
+    for name, value in tensors.items():
+        owner = name.rpartition(".")[0]
+        modules[owner] = max(value, modules.get(owner, 0))
+    return Depths(len(blocks), modules, tensors)
+
+
+def _stages(model: nn.Module, in_head: set[str]) -> list[tuple[str, list[str]]]:
+    """(path of a stage, paths of its blocks) in order; a flat encoder's blocks are their own stages."""
+    size = {n: p.numel() for n, p in model.named_parameters() if n not in in_head}
+
+    def weight(path: str) -> int:
+        return sum(count for name, count in size.items() if name.startswith(f"{path}."))
+
+    lists: dict[str, int] = {}
+    for path, module in model.named_modules():
+        inside = any(path.startswith(f"{outer}.") for outer in lists)
+        if path and not inside and isinstance(module, (nn.ModuleList, nn.Sequential)) and weight(path):
+            lists[path] = weight(path)
+    if not lists:
+        return []
+    # Side stacks (a stem of a few convolutions) are not where the model's depth is.
+    main = [path for path, count in lists.items() if count >= 0.2 * max(lists.values())]
+    stages = []
+    for path in main:
+        for name, child in model.get_submodule(path).named_children():
+            stage = f"{path}.{name}"
+            if weight(stage):
+                stages.append((stage, _inner_blocks(stage, child, weight) or [stage]))
+    return stages
+
+
+def _inner_blocks(stage: str, module: nn.Module, weight) -> list[str]:  # type: ignore[no-untyped-def]
+    """The blocks of a stage: a list of like modules directly inside it that holds most of its weights."""
+    for name, child in module.named_children():
+        members = list(child.children())
+        alike = len({type(m) for m in members}) == 1
+        path = f"{stage}.{name}"
+        if isinstance(child, (nn.ModuleList, nn.Sequential)) and alike and 2 * weight(path) >= weight(stage):
+            return [f"{path}.{n}" for n, _ in child.named_children() if weight(f"{path}.{n}")]
+    return []

@@ -1,0 +1,109 @@
+"""How fast each parameter learns: one optimiser group per depth and decay, the head's first; and the table of it all."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from torch import nn
+
+from hfft.layers.depth import Depths
+
+_TABLES = ("position", "pos_embed", "token", "relative")
+
+
+def decays(name: str, parameter: nn.Parameter) -> bool:
+    """Whether weight decay applies: not to biases, norms and scales (1-D), class or mask tokens, or position tables.
+
+    Word embeddings decay like any matrix. Names speak only of tokens and positions, which shapes cannot tell.
+    """
+    if parameter.ndim <= 1 or sum(size > 1 for size in parameter.shape) <= 1:
+        return False
+    own, _, leaf = name.rpartition(".")
+    last = own.rpartition(".")[2] if leaf in ("weight", "bias") else leaf
+    return "word" not in last and not any(part in last for part in _TABLES) or last in ("token_embedding", "embed_tokens")
+
+
+def param_groups(
+    model: nn.Module,
+    depths: Depths,
+    lr: float,
+    weight_decay: float,
+    layer_decay: float = 1.0,
+    head_lr_scale: float = 1.0,
+) -> list[dict[str, Any]]:
+    """Optimiser groups of every parameter that learns, deepest (the head) first, so that the logged rate is the head's.
+
+    A block at depth d learns at `lr * layer_decay ** (N + 1 - d)`, the head at `lr * head_lr_scale`. Layer-wise decay as
+    in BEiT (arXiv:2106.08254).
+    """
+    members: dict[tuple[int, bool], list[tuple[str, nn.Parameter]]] = defaultdict(list)
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            members[depths.of(name), decays(name, parameter)].append((name, parameter))
+    groups = []
+    for (depth, decayed), pairs in sorted(members.items(), key=lambda item: (-item[0][0], not item[0][1])):
+        scale = head_lr_scale if depth == depths.head else layer_decay ** (depths.head - depth)
+        groups.append(
+            {
+                "params": [parameter for _, parameter in pairs],
+                "lr": lr * scale,
+                "weight_decay": weight_decay if decayed else 0.0,
+                "depth": depth,
+            }
+        )
+    return groups
+
+
+def table(model: nn.Module, depths: Depths, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row per depth, input first: what it is, whether it learns, its rate and decay, tensors, parameters, share."""
+    rate = {group["depth"]: group["lr"] for group in groups}
+    decay: dict[int, float] = defaultdict(float)
+    for group in groups:
+        decay[group["depth"]] = max(decay[group["depth"]], group["weight_decay"])
+    rows: dict[int, dict[str, Any]] = {}
+    for name, parameter in model.named_parameters():
+        depth = depths.of(name)
+        kind = "embeddings" if depth == 0 else "head" if depth == depths.head else f"block {depth}"
+        row = rows.setdefault(depth, {"depth": depth, "layer": kind, "tensors": 0, "parameters": 0, "learning": 0})
+        row["tensors"] += 1
+        row["parameters"] += parameter.numel()
+        row["learning"] += parameter.numel() if parameter.requires_grad else 0
+    total = sum(row["parameters"] for row in rows.values())
+    return [
+        {
+            **rows[depth],
+            "learns": rows[depth]["learning"] > 0,
+            "lr": rate.get(depth),
+            "weight_decay": decay.get(depth),
+            "share": rows[depth]["parameters"] / total,
+        }
+        for depth in sorted(rows)
+    ]
+
+
+def format_table(rows: list[dict[str, Any]]) -> str:
+    """The table of layers as text, equal neighbours folded into one line."""
+    lines = [f"{'depth':>7}  {'layer':<14} {'learns':<7} {'lr':>9} {'decay':>7} {'tensors':>8} {'parameters':>12} {'share':>7}"]
+    folded: list[list[dict[str, Any]]] = []
+    for row in rows:
+        alike = ("learns", "lr", "weight_decay", "tensors", "parameters", "learning")
+        if folded and 0 < row["depth"] and all(folded[-1][-1][k] == row[k] for k in alike):
+            folded[-1].append(row)
+        else:
+            folded.append([row])
+    for group in folded:
+        first, last = group[0], group[-1]
+        span = str(first["depth"]) if first is last else f"{first['depth']}-{last['depth']}"
+        name = first["layer"] if first is last else f"blocks {span}"
+        count, learning = sum(r["parameters"] for r in group), sum(r["learning"] for r in group)
+        learns = "no" if not learning else "yes" if learning == count else f"{learning / count:.1%}"
+        lr = f"{first['lr']:.2e}" if first["lr"] is not None else "-"
+        decay = f"{first['weight_decay']:g}" if first["weight_decay"] is not None else "-"
+        lines.append(
+            f"{span:>7}  {name:<14} {learns:<7} {lr:>9} {decay:>7} {sum(r['tensors'] for r in group):>8} "
+            f"{count:>12,} {sum(r['share'] for r in group):>7.1%}"
+        )
+    total, learning = sum(r["parameters"] for r in rows), sum(r["learning"] for r in rows)
+    lines.append(f"{learning:,} of {total:,} parameters learn ({learning / total:.2%})")
+    return "\n".join(lines)
