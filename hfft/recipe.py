@@ -264,7 +264,9 @@ def build(text: str, source: str, name: str, overrides: tuple[str, ...] = ()) ->
             say(problem.path, problem.text, problem.line)
         raise RecipeError(problems) from None
     if not isinstance(values, dict):
-        raise RecipeError([f"{source}:1  expected sections such as task, backbone and data, not {type(values).__name__}"])
+        raise RecipeError(
+            [f"{source}:1  expected sections such as task, backbone and data, not {type(values).__name__}"]
+        )
     for override in overrides:
         path, error = _override(values, override)
         if path:
@@ -362,7 +364,9 @@ def _cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[d
     for i, metric in enumerate(recipe.score.metrics):
         if metric not in METRICS[recipe.problem]:
             fitting = listing(METRICS[recipe.problem], 30)
-            found.append((("score", "metrics", i), f"{metric!r} does not measure {recipe.problem}; choose from {fitting}"))
+            found.append(
+                (("score", "metrics", i), f"{metric!r} does not measure {recipe.problem}; choose from {fitting}")
+            )
     if recipe.backbone.init == "random" and (recipe.layers.adapter or recipe.train_layers != "all"):
         found.append((("backbone", "init"), "is random; with frozen layers it would never learn: use layers.train=all"))
     if recipe.head.keep_known and recipe.problem != "single_label_classification":

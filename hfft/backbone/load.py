@@ -51,8 +51,7 @@ def load_config(recipe: Recipe, labels: Labels, processor: Any = None) -> Pretra
         BadInput: the model is not there, or its config has no such entry.
     """
     backbone = recipe.backbone
-    with reading(f"model {backbone.name}"):
-        config = AutoConfig.from_pretrained(source(backbone.name), revision=backbone.revision, **_SAFE)
+    config = load_published_config(recipe)
     overrides = dict(backbone.config)
     if recipe.head.dropout is not None:
         overrides[head.dropout_entry(config)] = recipe.head.dropout
@@ -103,13 +102,24 @@ def load_model(recipe: Recipe, labels: Labels, processor: Any = None) -> PreTrai
         )
     new = head.parameter_names(model, extra=recipe.head.new)
     missing = sorted(set(loaded["missing_keys"]) - new)
-    mismatched = sorted(f"{n} {tuple(a)} in the checkpoint, {tuple(b)} in the model"
-                        for n, a, b in loaded["mismatched_keys"] if n not in new)
+    mismatched = sorted(
+        f"{n} {tuple(a)} in the checkpoint, {tuple(b)} in the model"
+        for n, a, b in loaded["mismatched_keys"]
+        if n not in new
+    )
     if missing or mismatched:
-        lists = [f"missing: {listing(missing)}"] * bool(missing) + [f"of another shape: {listing(mismatched)}"] * bool(mismatched)
+        lists = [f"missing: {listing(missing)}"] * bool(missing) + [f"of another shape: {listing(mismatched)}"] * bool(
+            mismatched
+        )
         module = missing[0].rsplit(".", 1)[0] if missing else ""
         raise ModelError(
             f"{backbone.name} does not hold the whole backbone; {'; '.join(lists)}; if these are meant to start untrained, "
             f"name their module in head.new{f' (head.new=[{module}])' if module else ''}"
         )
     return model
+
+
+def load_published_config(recipe: Recipe) -> PretrainedConfig:
+    """The config as it was published, with the classes the pretrained head knows."""
+    with reading(f"model {recipe.backbone.name}"):
+        return AutoConfig.from_pretrained(source(recipe.backbone.name), revision=recipe.backbone.revision, **_SAFE)

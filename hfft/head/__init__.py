@@ -1,6 +1,6 @@
 """Part 2, the new task layer: what turns features into the task's outputs."""
 
 from hfft.head.find import dropout_entry, output_parameters, parameter_names, top_modules
-from hfft.head.replace import replace
+from hfft.head.renew import replace
 
 __all__ = ["dropout_entry", "output_parameters", "parameter_names", "replace", "top_modules"]

@@ -1,8 +1,7 @@
-"""Choose what learns: freeze by depth, or add a PEFT adapter; and keep frozen modules still while the rest trains."""
+"""Choose what learns: freeze by depth, or add a PEFT adapter; and find what must keep still while the rest trains."""
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from torch import nn
@@ -34,7 +33,9 @@ def adapt(
     elif train.startswith("last-"):
         count = int(train.removeprefix("last-"))
         if count > depths.blocks:
-            raise ModelError(f"layers.train: {train} of {depths.blocks} blocks; name at most last-{depths.blocks}, or all")
+            raise ModelError(
+                f"layers.train: {train} of {depths.blocks} blocks; name at most last-{depths.blocks}, or all"
+            )
         first = depths.head - count
     for name, parameter in model.named_parameters():
         parameter.requires_grad = depths.of(name) >= first
@@ -56,37 +57,26 @@ def _add_adapter(model: PreTrainedModel, adapter: dict[str, Any], depths: Depths
 def adapter_targets(model: nn.Module, depths: Depths) -> list[str]:
     """The layers an adapter goes to: the linear layers of the blocks, or the convolutions where there are none."""
     blocks = [
-        (path, module)
-        for path, module in model.named_modules()
-        if 1 <= depths.modules.get(path, 0) <= depths.blocks
+        (path, module) for path, module in model.named_modules() if 1 <= depths.modules.get(path, 0) <= depths.blocks
     ]
     linear = [path for path, module in blocks if isinstance(module, (nn.Linear, Conv1D))]
     return linear or [path for path, module in blocks if isinstance(module, nn.Conv2d) and module.groups == 1]
 
 
-def hold_frozen(model: nn.Module) -> None:
-    """Put every wholly frozen module in eval mode, so that its dropout and batch statistics stand still as well.
+def frozen_modules(model: nn.Module) -> list[nn.Module]:
+    """The outermost modules none of whose parameters learn.
 
-    To be called after each `model.train()`; the modules are looked up once per model and choice of what learns.
+    Put in `eval()` after each `model.train()`, their dropout and batch statistics stand still as well.
     """
-    for module in _frozen(model, tuple(p.requires_grad for p in model.parameters())):
-        module.eval()
-
-
-@functools.lru_cache(maxsize=8)
-def _frozen(model: nn.Module, learns: tuple[bool, ...]) -> tuple[nn.Module, ...]:
-    """The outermost modules none of whose parameters learn."""
     found: list[nn.Module] = []
 
     def visit(module: nn.Module) -> None:
         parameters = list(module.parameters())
-        if not parameters:
-            return
-        if not any(p.requires_grad for p in parameters):
+        if parameters and not any(p.requires_grad for p in parameters):
             found.append(module)
-            return
-        for child in module.children():
-            visit(child)
+        elif parameters:
+            for child in module.children():
+                visit(child)
 
     visit(model)
-    return tuple(found)
+    return found

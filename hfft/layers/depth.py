@@ -66,7 +66,9 @@ def depths(model: PreTrainedModel, head_names: set[str] | None = None) -> Depths
     order = {name: i for i, name in enumerate(names)}
     number = {block: i + 1 for i, block in enumerate(blocks)}
     start = {block: min(order[n] for n in names if n.startswith(f"{block}.")) for block in blocks}
-    tables = {f"{p}.{n}" for p, m in model.named_modules() if isinstance(m, nn.Embedding) for n, _ in m.named_parameters()}
+    tables = {
+        f"{p}.{n}" for p, m in model.named_modules() if isinstance(m, nn.Embedding) for n, _ in m.named_parameters()
+    }
 
     def depth(name: str) -> int:
         if name in in_head:

@@ -10,6 +10,7 @@ from torch import nn
 from hfft.layers.depth import Depths
 
 _TABLES = ("position", "pos_embed", "token", "relative")
+_WORDS = ("embed_tokens", "token_embedding", "token_embeddings", "tokens_embed")
 
 
 def decays(name: str, parameter: nn.Parameter) -> bool:
@@ -21,7 +22,7 @@ def decays(name: str, parameter: nn.Parameter) -> bool:
         return False
     own, _, leaf = name.rpartition(".")
     last = own.rpartition(".")[2] if leaf in ("weight", "bias") else leaf
-    return "word" not in last and not any(part in last for part in _TABLES) or last in ("token_embedding", "embed_tokens")
+    return last in _WORDS or not any(part in last for part in _TABLES)
 
 
 def param_groups(
@@ -84,11 +85,13 @@ def table(model: nn.Module, depths: Depths, groups: list[dict[str, Any]]) -> lis
 
 def format_table(rows: list[dict[str, Any]]) -> str:
     """The table of layers as text, equal neighbours folded into one line."""
-    lines = [f"{'depth':>7}  {'layer':<14} {'learns':<7} {'lr':>9} {'decay':>7} {'tensors':>8} {'parameters':>12} {'share':>7}"]
+    lines = [
+        f"{'depth':>7}  {'layer':<14} {'learns':<7} {'lr':>9} {'decay':>7} {'tensors':>8} {'parameters':>12} {'share':>7}"
+    ]
     folded: list[list[dict[str, Any]]] = []
     for row in rows:
         alike = ("learns", "lr", "weight_decay", "tensors", "parameters", "learning")
-        if folded and 0 < row["depth"] and all(folded[-1][-1][k] == row[k] for k in alike):
+        if folded and row["depth"] > 0 and all(folded[-1][-1][k] == row[k] for k in alike):
             folded[-1].append(row)
         else:
             folded.append([row])

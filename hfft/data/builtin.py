@@ -1,0 +1,136 @@
+"""Data sets that need no network: handwritten digits, printed letters, docstrings of the Python standard library."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Image
+
+SEED = 0  # one seed for every draw and split below: a built-in data set is the same on every machine
+
+# Letters whose capital and small forms are one shape at one size (c, o, s, ...) come once; no digit is among them.
+GLYPHS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghijmnqrtuy#$%&*+=<>?@!(){}^~/\\-"
+LETTERS_PER_GLYPH = {"train": 480, "test": 40}
+STROKES = (0, 1, 2, 3, 4, 5)  # pixels added around a glyph of 64: from the font's own weight to a felt pen's
+
+
+def load(name: str) -> DatasetDict:
+    """Make the built-in data set of that name."""
+    if name not in BUILTIN:
+        raise ValueError(f"no built-in data set is called {name!r}; there are {', '.join(BUILTIN)}")
+    return BUILTIN[name]()
+
+
+def digits() -> DatasetDict:
+    """1797 handwritten digits of 8x8 grey pixels: the test part of UCI's optdigits, from scikit-learn (CC BY 4.0)."""
+    from sklearn.datasets import load_digits
+
+    source = load_digits()
+    names = [str(name) for name in source.target_names]
+    test = stratified_test(source.target, share=500 / 1797)
+    pixels = to_uint8(source.images)
+    return DatasetDict(
+        train=image_dataset(pixels[~test], source.target[~test], names),
+        test=image_dataset(pixels[test], source.target[test], names),
+    )
+
+
+def letters() -> DatasetDict:
+    """Printed letters and signs (no digits) of Pillow's own font, bent, and reduced to the look of `digits`."""
+    rng = np.random.default_rng(SEED)
+    counts = LETTERS_PER_GLYPH
+    drawn = np.stack([draw_glyph(glyph, sum(counts.values()), rng) for glyph in GLYPHS])
+    splits, start = DatasetDict(), 0
+    for split, count in counts.items():
+        # glyph by glyph in the drawing, image by image in the data set: any first rows hold all classes
+        pixels = drawn[:, start : start + count].swapaxes(0, 1).reshape(-1, 8, 8)
+        splits[split] = image_dataset(pixels, np.tile(np.arange(len(GLYPHS)), count), list(GLYPHS))
+        start += count
+    return splits
+
+
+def draw_glyph(glyph: str, count: int, rng: np.random.Generator) -> np.ndarray:
+    """`count` images (8x8, uint8) of one glyph, each with its own pen, slope, turn, width and bend."""
+    masks = np.stack([glyph_mask(glyph, stroke) for stroke in STROKES])
+    pen = rng.integers(len(STROKES), size=count)
+    turn, slope = rng.normal(0, 0.15, count), rng.normal(0, 0.25, count)
+    width, size = np.exp(rng.normal(0, 0.2, count)), rng.uniform(0.9, 1.05, count)
+    bend, wave, phase = (
+        draw((count, 2))
+        for draw in (
+            lambda s: rng.normal(0, 0.08, s),
+            lambda s: rng.uniform(1, 4, s),
+            lambda s: rng.uniform(0, 2 * np.pi, s),
+        )
+    )
+    cos, sin, one, zero = np.cos(turn), np.sin(turn), np.ones(count), np.zeros(count)
+    affine = matrices(cos, -sin, sin, cos) @ matrices(one, slope, zero, one) @ matrices(width, zero, zero, one)
+
+    # The digits were cut out at their bounding box and scaled to 32x32: so is the glyph, by where its ink comes to lie.
+    ink = np.argwhere(masks.any(0))[:, ::-1] - masks.shape[-1] / 2
+    moved = ink @ affine.swapaxes(1, 2)
+    low, high = moved.min(1), moved.max(1)
+    scale = (high - low).max(1) / size
+
+    grid = (np.arange(32) + 0.5) / 32 - 0.5
+    x, y = np.meshgrid(grid, grid)
+    x, y = x.ravel(), y.ravel()
+    x_bent = x + bend[:, :1] * np.sin(wave[:, :1] * y * np.pi + phase[:, :1])
+    y_bent = y + bend[:, 1:] * np.sin(wave[:, 1:] * x * np.pi + phase[:, 1:])
+    where = np.stack([x_bent, y_bent], 2) * scale[:, None, None] + ((low + high) / 2)[:, None]
+    source = np.rint(where @ np.linalg.inv(affine).swapaxes(1, 2) + masks.shape[-1] / 2).astype(int)
+    source = source.clip(0, masks.shape[-1] - 1)  # the rim of a mask is empty
+    bitmap = masks[pen[:, None], source[..., 1], source[..., 0]].reshape(count, 8, 4, 8, 4)
+    return to_uint8(bitmap.sum((2, 4)))
+
+
+def glyph_mask(glyph: str, stroke: int) -> np.ndarray:
+    """The ink of one glyph, drawn large in the middle of an empty square."""
+    from PIL import Image as Picture
+    from PIL import ImageDraw, ImageFont
+
+    picture = Picture.new("L", (128, 128))
+    font = ImageFont.load_default(64)
+    ImageDraw.Draw(picture).text((64, 64), glyph, fill=255, font=font, anchor="mm", stroke_width=stroke)
+    return np.asarray(picture) > 127
+
+
+def matrices(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:
+    """One 2x2 matrix per row from its four entries."""
+    return np.stack([a, b, c, d], 1).reshape(-1, 2, 2)
+
+
+def to_uint8(levels: np.ndarray) -> np.ndarray:
+    """Grey levels 0..16 (how many of 4x4 pixels are ink) as 0..255."""
+    return np.rint(np.asarray(levels) * (255 / 16)).astype(np.uint8)
+
+
+def image_dataset(pixels: np.ndarray, labels: np.ndarray, names: list[str]) -> Dataset:
+    """Grey images as PNG bytes with their labels."""
+    features = Features(image=Image(), label=ClassLabel(names=names))
+    images = [{"bytes": png(image), "path": None} for image in pixels]
+    return Dataset.from_dict({"image": images, "label": labels.tolist()}, features=features)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """One grey image as the bytes of a PNG file."""
+    from PIL import Image as Picture
+
+    buffer = io.BytesIO()
+    Picture.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def stratified_test(labels: np.ndarray, share: float) -> np.ndarray:
+    """Which rows are for testing: the same share of every class."""
+    rng = np.random.default_rng(SEED)
+    chosen = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        chosen[rows[: round(len(rows) * share)]] = True
+    return chosen
+
+
+BUILTIN: dict[str, Callable[[], DatasetDict]] = {"digits": digits, "letters": letters}

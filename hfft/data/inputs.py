@@ -1,0 +1,226 @@
+"""From rows to model inputs: text tokenised once, images decoded and augmented as they are read, batches padded to fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset, IterableDataset
+from PIL import Image, UnidentifiedImageError
+from transformers import DataCollatorForLanguageModeling, DataCollatorWithPadding
+
+from hfft.data import augment
+from hfft.data.load import Rows, Splits
+from hfft.errors import DataError
+from hfft.recipe import Recipe
+from hfft.tasks import Labels
+
+MAX_TEXT = 512  # tokens, for a tokenizer that states no limit
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a Trainer needs: the three splits as model inputs and the function that makes a batch of them."""
+
+    train: Any
+    validation: Any
+    test: Any
+    collate: Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]
+
+    def items(self) -> list[tuple[str, Any]]:
+        """(name, inputs) of the splits that are held out."""
+        return [
+            (name, rows) for name, rows in (("validation", self.validation), ("test", self.test)) if rows is not None
+        ]
+
+
+def prepare(splits: Splits, recipe: Recipe, labels: Labels, processor: Any) -> Prepared:
+    """Model inputs of every split. Maps are cached: call it on one process per machine first, then on the others.
+
+    Raises:
+        DataError: an image that cannot be decoded or a text that is missing, with split and row.
+    """
+    if recipe.the_task.modality == "text":
+        ready = {
+            name: tokenised(rows, name, splits.columns, processor, recipe, splits.sizes[name])
+            for name, rows in splits.items()
+        }
+        collate = text_collate(processor, labels, recipe)
+    else:
+        column, seed = splits.columns["image"], recipe.training.get("seed", 42)
+        ready = {}
+        for name, rows in splits.items():
+            step = ImageStep(
+                processor, column, name, augment.compose(recipe.data.augment) if name == "train" else None, seed
+            )
+            stream = isinstance(rows, IterableDataset)
+            ready[name] = image_stream(rows, step, splits.sizes[name], recipe) if stream else ImageRows(rows, step)
+        collate = ImageCollate(labels.problem)
+    return Prepared(ready["train"], ready.get("validation"), ready.get("test"), collate)
+
+
+class Stream(torch.utils.data.IterableDataset):
+    """A stream that knows how many rows an epoch has, where its source states it, and which epoch it is.
+
+    Raises:
+        TypeError: by `len`, where the size is not known.
+    """
+
+    def __init__(self, rows: IterableDataset, size: int | None, step: ImageStep | None = None):
+        self.rows, self.size, self.step = rows, size, step
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        if self.size is None:
+            raise TypeError("the stream does not state its size")
+        return self.size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Shuffle and augment for this epoch."""
+        self.rows.set_epoch(epoch)
+        if self.step is not None:
+            self.step.epoch = epoch
+
+
+def shuffled(rows: IterableDataset, split: str, recipe: Recipe) -> IterableDataset:
+    """A training stream in a new order each epoch, within a buffer; the others as they are."""
+    if split != "train":
+        return rows
+    return rows.shuffle(seed=recipe.training.get("seed", 42), buffer_size=recipe.data.shuffle_buffer)
+
+
+# --- text
+
+
+def max_length(processor: Any, config: Any, wanted: int | None) -> int:
+    """The longest input in tokens: the recipe's, else the tokenizer's or the model's limit, else 512."""
+    limit = min(processor.model_max_length, getattr(config.get_text_config(), "max_position_embeddings", None) or 10**9)
+    return wanted or (limit if limit < 100_000 else MAX_TEXT)
+
+
+def tokenised(
+    rows: Rows, split: str, columns: Mapping[str, str], tokenizer: Any, recipe: Recipe, size: int | None = None
+) -> Dataset | Stream:
+    """The rows as token ids, truncated to the tokenizer's `model_max_length`; padding waits for the batch."""
+    text, pair = columns["text"], columns.get("text_pair")
+
+    def tokenise(batch: dict[str, list[Any]]) -> dict[str, Any]:
+        for column in filter(None, (text, pair)):
+            for row, value in zip(batch.get("row", range(len(batch[column]))), batch[column], strict=True):
+                if not isinstance(value, str) or not value.strip():
+                    raise DataError(
+                        f"split {split}, row {row}: column {column!r} holds no text ({value!r}); mend or drop it"
+                    )
+        return dict(tokenizer(batch[text], batch[pair] if pair else None, truncation=True))
+
+    keep = {"labels"} if recipe.the_task.labelled else set()
+    drop = [name for name in (rows.features or {text: None, "row": None}) if name not in keep]
+    if isinstance(rows, IterableDataset):
+        return Stream(shuffled(rows, split, recipe).map(tokenise, batched=True, remove_columns=drop), size)
+    return rows.map(tokenise, batched=True, remove_columns=drop, desc=f"tokenise {split}")
+
+
+def text_collate(
+    tokenizer: Any, labels: Labels, recipe: Recipe
+) -> Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]:
+    """Pads a batch to its longest row; masks tokens where the task is to fill them in."""
+    if not recipe.the_task.labelled:
+        return DataCollatorForLanguageModeling(tokenizer, mlm_probability=recipe.data.mlm_probability)
+    return TextCollate(DataCollatorWithPadding(tokenizer), labels.problem)
+
+
+def targets(rows: list[dict[str, Any]], problem: str) -> torch.Tensor:
+    """The labels of a batch: `(B,)` class indices, or `(B, C)` numbers."""
+    dtype = torch.long if problem == "single_label_classification" else torch.float32
+    return torch.tensor([row["labels"] for row in rows], dtype=dtype)
+
+
+@dataclass(frozen=True)
+class TextCollate:
+    """Rows of token ids -> padded batch with labels."""
+
+    pad: DataCollatorWithPadding
+    problem: str
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        inputs = [{key: value for key, value in row.items() if key != "labels"} for row in rows]
+        return {**self.pad(inputs), "labels": targets(rows, self.problem)}
+
+
+# --- images
+
+
+class ImageStep:
+    """One stored image -> the model's input, augmented from (seed, epoch, row) alone: never from a shared generator.
+
+    So every worker count, every split over processes and every resumed run draws the same.
+    """
+
+    def __init__(self, processor: Any, column: str, split: str, augmentation: Callable | None, seed: int):
+        self.processor, self.column, self.split, self.augmentation, self.seed = (
+            processor,
+            column,
+            split,
+            augmentation,
+            seed,
+        )
+        self.epoch = 0
+
+    def __call__(self, image: Image.Image | None, row: int) -> dict[str, Any]:
+        if image is None:
+            raise DataError(f"split {self.split}, row {row}: no image in column {self.column!r}; mend or drop it")
+        image = image.convert("RGB")
+        if self.augmentation is not None:
+            image = self.augmentation(image, np.random.default_rng((self.seed, self.epoch, row)))
+        return {key: value[0] for key, value in self.processor(images=image, return_tensors="pt").items()}
+
+
+class ImageRows(torch.utils.data.Dataset):
+    """Rows of images as model inputs, decoded when they are read, so that nothing is written to disk."""
+
+    def __init__(self, rows: Dataset, step: ImageStep):
+        self.rows, self.step = rows, step
+        self.numbers = rows.with_format("numpy")["row"][:]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        number = int(self.numbers[i])
+        try:
+            row = self.rows[i]
+            return {**self.step(row[self.step.column], number), "labels": row["labels"]}
+        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as error:
+            raise DataError(
+                f"split {self.step.split}, row {number}: the image cannot be decoded ({type(error).__name__}); mend or drop it"
+            ) from None
+
+    def set_epoch(self, epoch: int) -> None:
+        """Let augmentation draw for this epoch."""
+        self.step.epoch = epoch
+
+
+def image_stream(rows: IterableDataset, step: ImageStep, size: int | None, recipe: Recipe) -> Stream:
+    """The same for a stream."""
+
+    def one(row: dict[str, Any]) -> dict[str, Any]:
+        return {**step(row[step.column], row["row"]), "labels": row["labels"]}
+
+    drop = [name for name in (rows.features or {step.column: None, "row": None}) if name != "labels"]
+    return Stream(shuffled(rows, step.split, recipe).map(one, remove_columns=drop), size, step)
+
+
+@dataclass(frozen=True)
+class ImageCollate:
+    """Rows of tensors -> batch."""
+
+    problem: str
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        batch = {key: torch.stack([torch.as_tensor(row[key]) for row in rows]) for key in rows[0] if key != "labels"}
+        return {**batch, "labels": targets(rows, self.problem)}

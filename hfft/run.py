@@ -1,0 +1,68 @@
+"""The whole story of a fine-tune, and what `accelerate launch hfft/run.py --recipe NAME` starts."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    # A launcher puts this file's folder first on the path, where `data` or `train` would be taken for top-level modules.
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [str(here.parent), *(p for p in sys.path if Path(p or ".").resolve() != here)]
+
+from hfft.errors import BadInput, HfftError
+from hfft.recipe import load_recipe
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of a training run, here and as `hfft train`."""
+    arguments = argparse.ArgumentParser(prog="run.py", description=__doc__)
+    add_arguments(arguments)
+    return arguments
+
+
+def add_arguments(arguments: argparse.ArgumentParser, positional: bool = False) -> None:
+    """The arguments of `train`, in its two spellings."""
+    if positional:
+        arguments.add_argument("recipe", help="name of a shipped recipe, or a path")
+    else:
+        arguments.add_argument("--recipe", required=True, help="name of a shipped recipe, or a path")
+    arguments.add_argument("overrides", nargs="*", metavar="section.key=value", help="override a value of the recipe")
+    arguments.add_argument("--fresh", action="store_true", help="begin anew where the run folder already holds a run")
+
+
+def train(recipe: str, overrides: list[str], fresh: bool = False) -> int:
+    """Check the recipe, then run it; returns the exit status."""
+    checked = load_recipe(recipe, *overrides)  # before torch is imported: a mistake answers at once
+    from hfft.workflow import finetune
+
+    finetune(checked, fresh=fresh)
+    return 0
+
+
+def guarded(action, *args) -> int:  # type: ignore[no-untyped-def]
+    """Run a command: our errors are one line and a status, never a traceback; told once, by rank 0."""
+    try:
+        return action(*args)
+    except HfftError as error:
+        if isinstance(error, BadInput) and int(os.environ.get("RANK", "0")) > 0:
+            return error.exit_code
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; the same command continues from the last checkpoint", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 141
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train a recipe."""
+    given = parser().parse_args(argv)
+    return guarded(train, given.recipe, given.overrides, given.fresh)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

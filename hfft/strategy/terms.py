@@ -1,0 +1,45 @@
+"""Terms beside the task loss, each a named function of the model, the inputs and the outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from hfft.recipe import Strategy
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term of the loss: `weight * function(model, inputs, outputs)`, a scalar that is a mean over the batch."""
+
+    name: str
+    weight: float
+    function: Callable[[nn.Module, Mapping[str, Any], Any], Tensor]
+
+
+def build(strategy: Strategy, model: nn.Module, head_names: set[str]) -> list[Term]:
+    """The terms a recipe asks for; those of weight 0 are left out, so that they cost and change nothing."""
+    terms = []
+    if strategy.l2_sp is not None and strategy.l2_sp.weight > 0:
+        start = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad and n not in head_names}
+        terms.append(Term("l2_sp", strategy.l2_sp.weight, lambda model, inputs, outputs: l2_sp(model, start)))
+    return terms
+
+
+def l2_sp(model: nn.Module, start: Mapping[str, Tensor]) -> Tensor:
+    """Half the squared distance of the parameters from where they started (L2-SP, arXiv:1802.01483).
+
+    Args:
+        start: parameter name -> its pretrained value; parameters not named, such as a new head's, are free.
+    """
+    distance = torch.zeros((), device=next(model.parameters()).device)
+    for name, parameter in model.named_parameters():
+        name = name.removeprefix("module.")  # DistributedDataParallel's
+        if name in start and parameter.requires_grad:
+            distance = distance + (parameter - start[name].to(parameter.device)).square().sum()
+    return distance / 2

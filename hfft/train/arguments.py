@@ -1,0 +1,85 @@
+"""Turn the recipe's `training:` into TrainingArguments, and make sure the launch started what it was asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from hfft.errors import BadInput, first_line
+from hfft.recipe import Recipe
+
+# Where hfft's defaults differ from transformers': a run shows how it goes and can be continued.
+DEFAULTS: dict[str, Any] = {
+    "eval_strategy": "epoch",
+    "save_strategy": "epoch",
+    "save_total_limit": 2,
+    "logging_steps": 10,
+    "logging_nan_inf_filter": False,  # the filter shows 0.0 while every weight turns NaN
+    "report_to": "none",
+}
+FIXED: dict[str, Any] = {"remove_unused_columns": False, "batch_eval_metrics": True, "label_names": ["labels"]}
+
+
+def training_arguments(recipe: Recipe, **changes: Any) -> TrainingArguments:
+    """The arguments of a run: the recipe's over hfft's defaults over transformers'.
+
+    Args:
+        changes: arguments that stand above the recipe's, such as `max_steps` of a check.
+
+    Raises:
+        BadInput: values that transformers refuses, or fewer processes than the launch asked for.
+    """
+    given = {
+        **DEFAULTS,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "disable_tqdm": not sys.stderr.isatty(),  # bars are for people; a log gets one line per epoch
+        **recipe.training,
+        "output_dir": str(recipe.output_dir),
+        **changes,
+        **FIXED,
+    }
+    for name in ("bf16", "fp16", "tf32"):
+        if given.get(name) == "auto":
+            given[name] = torch.cuda.is_available() and (name == "fp16" or torch.cuda.is_bf16_supported())
+    if recipe.data.streaming:
+        # Rank 0 reading for all cannot cut batches of unequal length; each rank reads its own shards instead.
+        given["accelerator_config"] = {**(given.get("accelerator_config") or {}), "dispatch_batches": False}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            arguments = TrainingArguments(**given)
+            _ = arguments.device  # sets up the process group
+    except (ValueError, TypeError, ImportError) as error:
+        raise BadInput(f"training: {first_line(error)}") from error
+    check_world(arguments.world_size)
+    if arguments.n_gpu > 1:
+        # One process with several GPUs would be nn.DataParallel, which is slow and scales losses its own way.
+        if arguments.process_index == 0:
+            print(f"{arguments.n_gpu} GPUs are visible, 1 is used; start with `accelerate launch --multi_gpu` for all")
+        arguments._n_gpu = 1
+    return arguments
+
+
+def check_world(world_size: int) -> None:
+    """Raise where a launch for several processes ended in a world of one: separate trainings that all end well.
+
+    torchrun and Accelerate's multi-process launchers say WORLD_SIZE; Accelerate's one-process launcher leaves
+    MASTER_ADDR behind where `--num_processes` or `--num_machines` asked for more than it starts.
+    """
+    wanted = os.environ.get("WORLD_SIZE", "1")
+    by_accelerate = "ACCELERATE_MIXED_PRECISION" in os.environ
+    if int(wanted) != world_size:
+        raise BadInput(
+            f"the launch asked for {wanted} processes, this one is alone in a world of {world_size}; on CPU add "
+            f"training.use_cpu=true (or set ACCELERATE_USE_CPU=true), on GPUs check that each process has one"
+        )
+    if world_size == 1 and by_accelerate and "MASTER_ADDR" in os.environ and "WORLD_SIZE" not in os.environ:
+        raise BadInput(
+            "the launch asked for several processes and started one; on CPU use `accelerate launch --multi_gpu "
+            "--num_processes N … training.use_cpu=true` or `torchrun --nproc-per-node N … training.use_cpu=true`"
+        )

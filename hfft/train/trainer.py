@@ -1,0 +1,198 @@
+"""The one Trainer: it owns the loss, the optimiser's groups and what is frozen; the loop is transformers'."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import Trainer, TrainerCallback
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from hfft import layers, strategy
+from hfft.layers import Depths
+from hfft.strategy import Term
+from hfft.strategy.losses import count
+from hfft.tasks import Labels
+
+
+class FineTuner(Trainer):
+    """A Trainer whose gradients are the same for every split of a batch into micro-batches, accumulation and processes.
+
+    The loss is the sum over examples, divided once by the examples of the whole global batch; transformers 5.23 scales
+    it by the accumulation factor or the number of processes for many heads (transformers#47688).
+
+    Args:
+        labels: what the outputs mean, hence which loss.
+        depths: depth of every parameter, for the optimiser's groups.
+        pace: `layer_decay` and `head_lr_scale` of `hfft.layers.param_groups`.
+        terms: what is minimised beside the task loss; only in training.
+        class_weights: (C,) factor of each class's loss; only in training.
+    """
+
+    loss_is_scaled_for_ga = True  # normalised here, over the whole accumulated batch
+
+    def __init__(
+        self,
+        *args: Any,
+        labels: Labels,
+        depths: Depths,
+        pace: Mapping[str, float] | None = None,
+        terms: Sequence[Term] = (),
+        class_weights: Sequence[float] | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(*args, **kwargs)
+        self.labels, self.depths, self.pace, self.terms = labels, depths, dict(pace or {}), list(terms)
+        self.class_weights = None if class_weights is None else torch.tensor(class_weights, device=self.args.device)
+        self._term_sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=self.args.device))
+        self._frozen: tuple[tuple[bool, ...], list[nn.Module]] = ((), [])
+        self.remove_callback(PrinterCallback)
+        if self.callback_handler.pop_callback(ProgressCallback) is not None:
+            self.add_callback(QuietProgress())
+        self.add_callback(SetEpoch(self))
+
+    # --- loss
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Share of this micro-batch in the mean loss of the global batch, times the number of processes (DDP averages)."""
+        if model.training:
+            self._hold_frozen(model)
+        labels = inputs["labels"]
+        outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
+        learning = model.training
+        sums, counts = strategy.per_example(
+            logits_of(outputs),
+            labels,
+            self.labels.problem,
+            self.args.label_smoothing_factor if learning else 0.0,
+            self.class_weights if learning else None,
+        )
+        if num_items_in_batch is None:
+            num_items_in_batch = counts.sum()
+        scale = (self.accelerator.num_processes if learning else 1) / num_items_in_batch
+        loss = sums.sum() * scale
+        if learning:
+            share = counts.sum() * scale
+            for term in self.terms:
+                value = term.weight * term.function(model, inputs, outputs) * share
+                self._term_sums[term.name] += value.detach()
+                loss = loss + value
+        return (loss, outputs) if return_outputs else loss
+
+    def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> Tensor | None:
+        """Targets in the global batch: over all micro-batches and all processes."""
+        if not batch_samples or "labels" not in batch_samples[0]:
+            return None
+        items = sum(count(batch["labels"], self.labels.problem) for batch in batch_samples).to(device)  # type: ignore[union-attr]
+        return self.accelerator.gather(items.reshape(1)).sum().clamp(min=1)
+
+    def _hold_frozen(self, model: nn.Module) -> None:
+        learns = tuple(p.requires_grad for p in model.parameters())
+        if self._frozen[0] != learns:
+            self._frozen = (learns, layers.frozen_modules(model))
+        for module in self._frozen[1]:
+            module.eval()
+
+    def prediction_step(
+        self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Logits alone, whatever else the model returns; for masked tokens (loss, count) of each example in their place."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.inference_mode(), self.compute_loss_context_manager():
+            outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
+            logits, labels = logits_of(outputs).float(), inputs.get("labels")
+            if labels is None:
+                return None, logits, None
+            sums, counts = strategy.per_example(logits, labels, self.labels.problem)
+        if self.labels.problem == "masked_language_modelling":
+            logits, labels = torch.stack([sums, counts], 1), torch.zeros(len(sums), device=sums.device)
+        return sums.sum() / counts.sum().clamp(min=1), logits, labels
+
+    # --- optimiser
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """transformers' optimiser over hfft's groups: by depth, no decay for norms, biases, tokens and positions."""
+        if self.optimizer is None:
+            model = self.model if model is None else model
+            cls, kwargs = self.get_optimizer_cls_and_kwargs(self.args, model)
+            groups = self.groups(model)
+            self.optimizer = cls(kwargs.pop("params", groups), **{k: v for k, v in kwargs.items() if k != "model"})
+        return self.optimizer
+
+    def groups(self, model: nn.Module | None = None) -> list[dict[str, Any]]:
+        """The optimiser's groups, the head's first."""
+        model = self.model if model is None else model
+        return layers.param_groups(model, self.depths, self.args.learning_rate, self.args.weight_decay, **self.pace)
+
+    # --- what is told
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """transformers' log, with the mean of each term since the last one under its name."""
+        steps = self.state.global_step - getattr(self, "_terms_logged", 0)
+        if self._term_sums and "loss" in logs and steps:
+            for name, value in self._term_sums.items():
+                logs[name] = self.accelerator.gather(value.reshape(1)).mean().item() / steps
+            self._term_sums.clear()
+            self._terms_logged = self.state.global_step
+        super().log(logs, start_time)
+
+
+def logits_of(outputs: Any) -> Tensor:
+    """The logits among a model's outputs."""
+    return outputs["logits"] if isinstance(outputs, Mapping) else outputs[0]
+
+
+class SetEpoch(TrainerCallback):
+    """Tells the training rows which epoch it is, so that augmentation draws for it, also in a resumed run."""
+
+    def __init__(self, trainer: Trainer):
+        self.trainer = trainer
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Set the epoch from the step, which a checkpoint restores."""
+        if hasattr(self.trainer.train_dataset, "set_epoch"):
+            self.trainer.train_dataset.set_epoch(int(state.epoch or 0))
+
+
+class QuietProgress(ProgressCallback):
+    """The progress bar without the dictionaries that transformers prints into it."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Nothing: the report of each epoch says it in one line."""
+
+
+class EpochLine(TrainerCallback):
+    """One clear line per epoch: mean training loss, validation metrics, time."""
+
+    def __init__(self, show: Callable[[str], None], metrics: Sequence[str]):
+        self.show, self.metrics = show, metrics
+        self.losses: list[float] = []
+        self.started = time.perf_counter()
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Start the clock."""
+        self.started, self.losses = time.perf_counter(), []
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Collect the losses; after an evaluation, write the line."""
+        logs = logs or {}
+        if "loss" in logs:
+            self.losses.append(logs["loss"])
+        if "eval_loss" in logs and state.is_world_process_zero:
+            figures = [f"{name} {logs[f'eval_{name}']:.4f}" for name in self.metrics if f"eval_{name}" in logs]
+            loss = f"loss {sum(self.losses) / len(self.losses):.4f}  " if self.losses else ""
+            seconds = time.perf_counter() - self.started
+            self.show(
+                f"epoch {state.epoch:.3g}/{args.num_train_epochs:g}  {loss}"
+                f"validation loss {logs['eval_loss']:.4f} {' '.join(figures)}  {seconds:.1f} s"
+            )
