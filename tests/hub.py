@@ -74,14 +74,13 @@ class Repo:
 
     def commit(self, title: str, files: dict[str, Entry]) -> Commit:
         """Add a commit that holds `files`."""
-        key = f"{self.name} {len(self.commits)} {title} {files}"  # the count tells equal commits apart
-        self.commits.append(Commit(hashlib.sha1(key.encode()).hexdigest(), title, files))
+        key = f"{self.name} {len(self.commits)} {title} {files}".encode()  # the count tells equal commits apart
+        self.commits.append(Commit(hashlib.sha1(key).hexdigest(), title, files))
         return self.commits[-1]
 
     def at(self, revision: str) -> Commit:
         """The commit that "main" or a commit id names."""
-        found = [commit for commit in self.commits if revision in ("main", commit.id)]
-        if not found:
+        if not (found := [commit for commit in self.commits if revision in ("main", commit.id)]):
             raise Refusal(404, f"Invalid rev id: {revision}", "RevisionNotFound")
         return found[-1]
 
@@ -90,8 +89,8 @@ class Refusal(Exception):
     """An error, in the headers and the body that clients read."""
 
     def __init__(self, status: int, message: str, code: str = "", commit: str = "") -> None:
-        super().__init__(message)
-        headers = {"X-Error-Message": message, "X-Error-Code": code, "X-Repo-Commit": commit}
+        ascii_message = message.encode("ascii", "backslashreplace").decode()  # a header holds no more
+        headers = {"X-Error-Message": ascii_message, "X-Error-Code": code, "X-Repo-Commit": commit}
         self.answer: Answer = json.dumps({"error": message}).encode(), status, headers
 
 
@@ -103,8 +102,8 @@ class Hub:
     """
 
     def __init__(self, root: Path, tokens: dict[str, str] | None = None, validate_yaml: bool = True) -> None:
-        self._root, self.tokens, self.validate_yaml = root, tokens or {}, validate_yaml
         root.mkdir(parents=True, exist_ok=True)
+        self._root, self.tokens, self.validate_yaml = root, tokens or {}, validate_yaml
         self.requests: list[tuple[str, str]] = []
         self.faults: list[Fault] = []
         self._repos: dict[tuple[str, str], Repo] = {}
@@ -199,8 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in ({"Content-Length": str(len(body))} | headers).items():
             self.send_header(name, value)
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+        self.wfile.write(b"" if self.command == "HEAD" else body)
 
     do_HEAD = do_POST = do_PUT = do_GET
 
@@ -234,7 +232,10 @@ class _Handler(BaseHTTPRequestHandler):
         if not (found := REPO_CALL.fullmatch(self.route)):
             return f"<h1>{self.path} is not served</h1>".encode(), 404, {"Content-Type": "text/html"}
         kind, name, call, revision, path = (unquote(part or "") for part in found.groups())
-        repo, revision = self._repo(kind or "models", name), revision or "main"
+        repo, revision = self.hub._repos.get((kind or "models", name)), revision or "main"
+        if repo is None or (repo.private and self.user != repo.owner):
+            # Without a token a real hub answers 401, whether the repository is missing or private.
+            raise Refusal(404 if self.user else 401, f"Repository not found: {name}", "RepoNotFound")
         match self.command, call:
             case "GET", "" | "revision":
                 return self._info(repo, repo.at(revision))
@@ -254,8 +255,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._resolve(repo, repo.at(revision), path)
             case "POST", "preupload" | "batch" | "commit":
                 self._check_user(name.split("/")[0])
-                write = {"preupload": self._preupload, "batch": self._batch, "commit": self._commit}[call]
-                return write(repo, revision)
+                return getattr(self, f"_{call}")(repo, revision)
         raise Refusal(405, f"{self.command} {self.path} is not served")
 
     def _check_user(self, namespace: str | None) -> None:
@@ -264,16 +264,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.user != namespace:
             raise Refusal(403, f"{self.user} may not write to the namespace {namespace}")
 
-    def _repo(self, kind: str, name: str) -> Repo:
-        """The repository, if the user may know of it."""
-        repo = self.hub._repos.get((kind, name))
-        if repo is None or (repo.private and self.user != repo.owner):
-            # Without a token a real hub answers 401, whether the repository is missing or private.
-            raise Refusal(404 if self.user else 401, f"Repository not found: {kind}/{name}", "RepoNotFound")
-        return repo
-
     def _create_repo(self, wanted: dict[str, Any]) -> Answer:
-        owner = wanted.get("organization") or self.user
+        owner: str = wanted.get("organization") or self.user or ""
         self._check_user(owner)
         kind, name = KINDS[wanted.get("type") or "model"], f"{owner}/{wanted['name']}"
         url = f"{self.hub.url}/{'' if kind == 'models' else kind + '/'}{name}"
@@ -284,9 +276,8 @@ class _Handler(BaseHTTPRequestHandler):
         return _json({"url": url})
 
     def _info(self, repo: Repo, commit: Commit) -> Answer:
-        siblings = [{"rfilename": path, "blobId": file["oid"], **file} for path, file in commit.files.items()]
-        if "blobs" not in self.query:
-            siblings = [{"rfilename": path} for path in commit.files]
+        files, blobs = commit.files.items(), "blobs" in self.query
+        siblings = [{"rfilename": path} | ({"blobId": file["oid"], **file} if blobs else {}) for path, file in files]
         about = {"id": repo.name, "private": repo.private, "gated": "auto" if repo.gated else False, "tags": []}
         return _json({**about, "sha": commit.id, "lastModified": DATE, "siblings": siblings})
 
@@ -302,10 +293,9 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refusal(403 if self.user else 401, f"Access to {repo.name} is restricted.", "GatedRepo")
         if path not in commit.files:
             raise Refusal(404, f"{path} does not exist", "EntryNotFound", commit.id)
-        file = commit.files[path]
-        size, etag = file["size"], file["etag"]
+        size, etag = commit.files[path]["size"], commit.files[path]["etag"]
         headers = {"X-Repo-Commit": commit.id, "ETag": f'"{etag}"'}
-        headers |= {"X-Linked-Etag": f'"{etag}"', "X-Linked-Size": str(size)} if "lfs" in file else {}
+        headers |= {"X-Linked-Etag": f'"{etag}"', "X-Linked-Size": str(size)} if "lfs" in commit.files[path] else {}
         body = (self.hub._root / etag).read_bytes()
         if not (asked := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))):
             return body, 200, headers
@@ -316,8 +306,8 @@ class _Handler(BaseHTTPRequestHandler):
         files, present = json.loads(self.body)["files"], repo.at(revision).files
         for file in files:
             lfs = _is_lfs(file["path"], file["size"], base64.b64decode(file.pop("sample")))
-            file |= {"uploadMode": "lfs" if lfs else "regular", "shouldIgnore": False}
-            file |= {"oid": present[file["path"]]["etag"]} if file["path"] in present else {}
+            oid = present.get(file["path"], {}).get("etag")
+            file |= {"uploadMode": "lfs" if lfs else "regular", "shouldIgnore": False, "oid": oid}
         return _json({"files": files})
 
     def _batch(self, repo: Repo, revision: str) -> Answer:
@@ -330,9 +320,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _commit(self, repo: Repo, revision: str) -> Answer:
         header, *changes = (json.loads(line) for line in self.body.splitlines())
-        head = repo.at("main")
-        if revision != "main" or "create_pr" in self.query:
-            raise Refusal(400, f"commits go to main, not to {self.path}")
+        head = repo.at(revision)
         if (parent := header["value"].get("parentCommit") or head.id) != head.id:
             raise Refusal(412, f"A commit has happened since. Please refresh and try again. {parent} is not {head.id}")
         files = dict(head.files)

@@ -1,5 +1,6 @@
 """The hub for tests, met by the unmodified clients (which read their environment at import: hence the processes)."""
 
+import base64
 import http.client
 import json
 import os
@@ -7,6 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -41,12 +44,12 @@ def write(folder: Path, files: dict[str, bytes]) -> dict[str, bytes]:
     return files
 
 
-def ask(hub: Hub, method: str, path: str, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
+def ask(hub: Hub, method: str, path: str, body: str = "", **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
     """One request without a client library: the answer and its body."""
-    connection = http.client.HTTPConnection(urlsplit(hub.url).netloc, timeout=10)
-    connection.request(method, path, headers=headers)
-    answer = connection.getresponse()
-    return answer, answer.read()
+    with closing(http.client.HTTPConnection(urlsplit(hub.url).netloc, timeout=10)) as connection:
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        return answer, answer.read()
 
 
 PUSH = """
@@ -279,7 +282,28 @@ def test_parts_of_a_file(hub: Hub, tmp_path: Path) -> None:
     plain = ask(hub, "HEAD", "/x/resolve/main/x.txt")[0]
     assert plain.getheader("X-Linked-Size") is None
     assert plain.getheader("ETag") == '"f3a34851d44d6b97c90fbb99dd3d18c261b9a237"'  # git hash-object
-    assert ask(hub, "GET", "/x/resolve/main/none")[0].getheader("X-Repo-Commit") == commit
+    assert ask(hub, "GET", "/x/resolve/main/%E6%97%A5")[0].getheader("X-Repo-Commit") == commit
+
+
+def test_one_of_many_commits_on_one_parent_wins(hub: Hub, tmp_path: Path) -> None:
+    write(tmp_path / "files", {"x.txt": b"first"})
+    parent = hub.add("datasets", "alice/x", tmp_path / "files")
+
+    def commit(number: int) -> tuple[int, bytes]:
+        header = {"key": "header", "value": {"summary": f"number {number}", "parentCommit": parent}}
+        change = {"key": "file", "value": {"path": "x.txt", "content": base64.b64encode(b"%d" % number).decode()}}
+        body = "\n".join(map(json.dumps, (header, change)))
+        answer, said = ask(hub, "POST", "/api/datasets/alice/x/commit/main", body, Authorization="Bearer hf_alice")
+        return answer.status, said
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = dict(threads.map(commit, range(8)))
+    assert set(answers) == {200, 412}
+    won, before = hub.commits("datasets", "alice/x")
+    assert json.loads(answers[200])["commitUrl"] == f"{hub.url}/datasets/alice/x/commit/{won.id}"
+    assert before.id == parent
+    assert hub.files("datasets", "alice/x") == {"x.txt": won.title.removeprefix("number ").encode()}
+    assert hub.files("datasets", "alice/x", parent) == {"x.txt": b"first"}
 
 
 def test_what_is_not_served(hub: Hub, tmp_path: Path) -> None:

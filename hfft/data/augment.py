@@ -283,12 +283,12 @@ def _convert(value: Any, hint: Any) -> Any:
             return value
     elif origin is tuple and isinstance(value, list | tuple) and len(value) == len(args):
         return tuple(map(_convert, value, args))
+    elif hint in (int, float):
+        # To Python a bool is an int, but in a recipe `p: true` or `size: yes` is a slip.
+        if isinstance(value, (int, hint)) and not isinstance(value, bool) and abs(value) < inf:
+            return value
     elif (origin is Literal and value in args) or (hint is NoneType and value is None):
         return value
-    # To Python a bool is an int, but in a recipe `p: true` or `size: yes` is a slip.
-    elif hint in (int, float) and isinstance(value, (int, hint)) and not isinstance(value, bool):
-        if abs(value) < inf:  # false for nan too
-            return value
     raise ValueError(value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -261,3 +262,30 @@ def _sample(rows: Dataset, cap: int, meaning: Labels, seed: int) -> np.ndarray:
             turn[of_class] = np.arange(of_class.sum())
         order = order[np.argsort(turn, kind="stable")]
     return np.sort(order[:cap])
+
+
+def load_column(path: str, split: str, column: str | None, modality: str) -> Iterator[Any]:
+    """The images or texts of one split of any data set, unlabelled ones included.
+
+    Raises:
+        DataError: no such split or column.
+    """
+    recipe = Recipe.model_validate(
+        {
+            "name": "predict",
+            "task": "image-classification" if modality == "image" else "text-classification",
+            "backbone": {"name": "-"},
+            "data": {"path": path},
+        }
+    )
+    raw, _ = _load_raw(recipe)
+    if split not in raw:
+        raise DataError(f"--split: no split {split!r}{nearest(split, raw)} ({path} has: {listing(raw)})")
+    rows = raw[split]
+    fits = [name for name, feature in rows.features.items() if _plays(modality, feature)]
+    usual = [name for name in fits if name == modality] or fits
+    if column is None and len(usual) != 1:
+        raise DataError(f"--column: which column is it? {path} has: {listing(rows.features)}")
+    chosen = column or usual[0]
+    _check_columns(rows, {modality: chosen}, split)
+    return (row[chosen] for row in rows.select_columns([chosen]))

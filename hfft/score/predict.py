@@ -30,8 +30,8 @@ class Predictor:
     modality: str
 
     @torch.inference_mode()
-    def __call__(self, inputs: list[Any]) -> torch.Tensor:
-        """Probabilities `(B, C)` of images (PIL) or texts (str, or pairs of them); for regression the values `(B, D)`."""
+    def logits(self, inputs: list[Any]) -> torch.Tensor:
+        """Outputs `(B, C)` of the model for images (PIL) or texts (str, or pairs of them), on the CPU in float32."""
         if self.modality == "image":
             batch = self.processor(images=[image.convert("RGB") for image in inputs], return_tensors="pt")
         else:
@@ -39,11 +39,14 @@ class Predictor:
             seconds = [x[1] for x in inputs] if isinstance(inputs[0], tuple) else None
             limit = self.processor.model_max_length < 100_000
             batch = self.processor(firsts, seconds, return_tensors="pt", padding=True, truncation=limit)
-        logits = self.model(**batch.to(self.model.device)).logits.float()
-        problem = self.model.config.problem_type
+        return self.model(**batch.to(self.model.device)).logits.float().cpu()
+
+    def __call__(self, inputs: list[Any]) -> torch.Tensor:
+        """Probabilities `(B, C)` of the classes; for regression the values `(B, D)`."""
+        logits, problem = self.logits(inputs), self.model.config.problem_type
         if problem == "regression":
-            return logits.cpu()
-        return (logits.sigmoid() if problem == "multi_label_classification" else logits.softmax(1)).cpu()
+            return logits
+        return logits.sigmoid() if problem == "multi_label_classification" else logits.softmax(1)
 
     def table(self, inputs: Iterable[tuple[str, Any]], batch_size: int = 32) -> Iterator[dict[str, Any]]:
         """One row per (id, input): `id`, `label`, `probability` (or `value`); several labels are joined by `|`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -76,7 +77,20 @@ class RunFolder:
 
     def write_json(self, name: str, value: Any) -> None:
         """Write one of the folder's JSON files."""
-        write(self.path / name, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        write(self.path / name, self.json_text(value))
+
+    @staticmethod
+    def json_text(value: Any) -> str:
+        """A value as these files hold it; NaN and infinity, which JSON has not, as null."""
+        return json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _whole(checkpoint: Path) -> bool:

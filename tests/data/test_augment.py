@@ -122,7 +122,7 @@ def test_crop_is_a_window_of_the_padded_image_at_uniform_offsets(padding_mode, m
     channels = [(0, 0)] if mode == "RGB" else []
     fill = {"constant_values": 9} if padding_mode == "constant" else {}
     padded = np.pad(np.asarray(image), [(2, 2), (2, 2), *channels], padding_mode, **fill)
-    windows = {padded[top:top + 6, left:left + 7].tobytes(): 0 for top in range(5) for left in range(5)}
+    windows = {padded[top : top + 6, left : left + 7].tobytes(): 0 for top in range(5) for left in range(5)}
     assert len(windows) == 25
     for seed in range(2500):
         result = run("random_crop", image, seed, padding=2, fill=9, padding_mode=padding_mode)
@@ -134,18 +134,23 @@ def test_crop_to_a_side_and_beyond_the_padding():
     image = noise(10, 12)
     pixels = np.asarray(image)
     result = np.asarray(run("random_crop", image, 0, size=9, padding=0))
-    assert any(np.array_equal(result, pixels[t:t + 9, s:s + 9]) for t in range(2) for s in range(4))
+    assert any(np.array_equal(result, pixels[t : t + 9, s : s + 9]) for t in range(2) for s in range(4))
     assert run("random_crop", image, 0, size=18, padding=4).size == (18, 18)
     with pytest.raises(ValueError, match=r"^random_crop: size = 19 exceeds .*20x18 pixels.*raise padding"):
         run("random_crop", image, 0, size=19, padding=4)
 
 
-@pytest.mark.parametrize(("mode", "fill", "corner"), [
-    ("RGB", (10, 20, 30), (10, 20, 30)), ("RGB", 77, (77, 77, 77)), ("L", 77, 77), ("L", (50, 50, 50), 50)])
+@pytest.mark.parametrize(
+    ("mode", "fill", "corner"),
+    [("RGB", (10, 20, 30), (10, 20, 30)), ("RGB", 77, (77, 77, 77)), ("L", 77, 77), ("L", (50, 50, 50), 50)],
+)
 def test_fill_reaches_every_channel(mode, fill, corner):
     image = Image.new(mode, (9, 9), "white")
-    for result in (run("random_crop", image, 0, size=17, fill=fill), run("random_erasing", image, 0, p=1, value=fill),
-                   run("random_rotation", image, 0, degrees=(45, 45), fill=fill)):
+    for result in (
+        run("random_crop", image, 0, size=17, fill=fill),
+        run("random_erasing", image, 0, p=1, value=fill),
+        run("random_rotation", image, 0, degrees=(45, 45), fill=fill),
+    ):
         assert {pixel for _, pixel in result.getcolors()} == {image.getpixel((0, 0)), corner}
 
 
@@ -153,8 +158,9 @@ def test_resized_crop_window_keeps_the_area_the_aspect_and_uniform_offsets():
     side = 200
     offsets, aspects = [], []
     for seed in range(1500):
-        result = np.asarray(run("random_resized_crop", coordinates(side), seed, scale=(0.2, 0.3),
-                                interpolation="nearest"))
+        result = np.asarray(
+            run("random_resized_crop", coordinates(side), seed, scale=(0.2, 0.3), interpolation="nearest")
+        )
         # Enlarging by nearest neighbour keeps the window's first and last columns and rows.
         (left, top), (right, bottom) = result[0, 0, :2].astype(int), result[-1, -1, :2].astype(int)
         width, height = right - left + 1, bottom - top + 1
@@ -192,8 +198,9 @@ def test_resized_crop_falls_back_to_the_central_window(shape, box):
     assert key(result) == key(image.crop(box).resize((5, 5), Image.Resampling.BILINEAR))
 
 
-@pytest.mark.parametrize(("argument", "enhancer"), [
-    ("brightness", "Brightness"), ("contrast", "Contrast"), ("saturation", "Color")])
+@pytest.mark.parametrize(
+    ("argument", "enhancer"), [("brightness", "Brightness"), ("contrast", "Contrast"), ("saturation", "Color")]
+)
 def test_jitter_scales_by_uniform_factors(argument, enhancer):
     image = noise()
     expected = getattr(ImageEnhance, enhancer)(image).enhance(1.3)
@@ -205,7 +212,8 @@ def test_jitter_scales_by_uniform_factors(argument, enhancer):
 def test_brightness_range(brightness, low, high):
     grey = Image.new("L", (1, 1), 100)
     factors = [run("color_jitter", grey, seed, brightness=brightness).getpixel((0, 0)) / 100 for seed in range(2000)]
-    assert low - 0.011 <= min(factors) <= low + 0.02 and high - 0.02 <= max(factors) <= high + 0.001
+    assert low - 0.011 <= min(factors) <= low + 0.02
+    assert high - 0.02 <= max(factors) <= high + 0.001
     assert_counts(np.histogram(factors, 4, (low - 0.01, high))[0], [0.25] * 4)
 
 
@@ -218,8 +226,12 @@ def test_jitter_takes_every_order_alike():
         hsv[..., 0] += turns
         return Image.fromarray(hsv, "HSV").convert("RGB")
 
-    steps = [lambda img: ImageEnhance.Brightness(img).enhance(1.6), lambda img: ImageEnhance.Contrast(img).enhance(0.5),
-             lambda img: ImageEnhance.Color(img).enhance(1.8), shift]
+    steps = [
+        lambda img: ImageEnhance.Brightness(img).enhance(1.6),
+        lambda img: ImageEnhance.Contrast(img).enhance(0.5),
+        lambda img: ImageEnhance.Color(img).enhance(1.8),
+        shift,
+    ]
     counts = {}
     for order in itertools.permutations(steps):
         result = image
@@ -228,8 +240,19 @@ def test_jitter_takes_every_order_alike():
         counts[key(result)] = 0
     assert len(counts) == 24
     for seed in range(2400):
-        counts[key(run("color_jitter", image, seed, brightness=(1.6, 1.6), contrast=(0.5, 0.5), saturation=(1.8, 1.8),
-                       hue=(turns / 255 + 1e-6, turns / 255 + 1e-6)))] += 1
+        counts[
+            key(
+                run(
+                    "color_jitter",
+                    image,
+                    seed,
+                    brightness=(1.6, 1.6),
+                    contrast=(0.5, 0.5),
+                    saturation=(1.8, 1.8),
+                    hue=(turns / 255 + 1e-6, turns / 255 + 1e-6),
+                )
+            )
+        ] += 1
     assert_counts(list(counts.values()), [1 / 24] * 24)
 
 
@@ -259,7 +282,8 @@ def test_rotation_angles_are_uniform_and_counter_clockwise(degrees, low, high):
         x, y, _ = run("random_rotation", image, seed, degrees=degrees).getpixel((centre + arm, centre))
         # The pixel right of the centre came from below it where the image turned counter-clockwise.
         angles.append(math.degrees(math.atan2(y - centre, x - centre)))
-    assert low - 0.6 < min(angles) < low + 1 and high - 1 < max(angles) < high + 0.6
+    assert low - 0.6 < min(angles) < low + 1
+    assert high - 1 < max(angles) < high + 0.6
     assert_counts(np.histogram(np.clip(angles, low, high), 5, (low, high))[0], [0.2] * 5)
 
 
@@ -280,15 +304,17 @@ def test_erasing_paints_one_rectangle_and_nothing_else(mode):
         result = np.asarray(run("random_erasing", image, seed, p=1, scale=(0.1, 0.3), ratio=(0.5, 2)))
         changed = (result != pixels).reshape(40, 50, -1).all(axis=2)
         rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
-        box = np.s_[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
-        assert changed[box].all() and not result[box].any()
+        box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        assert changed[box].all()
+        assert not result[box].any()
         outside = np.ones((40, 50), bool)
         outside[box] = False
         np.testing.assert_array_equal(result[outside], pixels[outside])
         assert 0.45 < len(rows) / len(columns) < 2.2
         areas.append(len(rows) * len(columns) / 2000)
         corners.append((rows[0] + 0.5) / (41 - len(rows)))
-    assert 0.09 < min(areas) and max(areas) < 0.315
+    assert min(areas) > 0.09
+    assert max(areas) < 0.315
     assert_counts(np.histogram(areas, [0, 1 / 6, 7 / 30, 1])[0], [1 / 3] * 3)
     assert_counts(np.histogram(corners, 4, (0, 1))[0], [0.25] * 4)
 
@@ -302,7 +328,7 @@ def test_erasing_rate_and_noise():
     black = Image.new("RGB", (200, 200))
     result = np.asarray(run("random_erasing", black, 0, p=1, scale=(0.3, 0.3), value="random"))
     rows, columns = np.flatnonzero(result.any(axis=(1, 2))), np.flatnonzero(result.any(axis=(0, 2)))
-    patch = result[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
+    patch = result[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     assert_counts(np.histogram(patch, 8, (0, 256))[0], [1 / 8] * 8)
 
 
@@ -353,8 +379,9 @@ def chances(*tables):
 @pytest.mark.parametrize(("magnitude", "bits", "bins"), [(9, 7, 31), (15, 6, 31), (30, 4, 31), (3, 5, 5)])
 def test_rand_augment_draws_the_tables_of_the_paper(magnitude, bits, bins, mode):
     image, t = noise(mode=mode), magnitude / (bins - 1)
-    odds = chances(transforms(image, 0.3 * t, 150 / 331 * 20 * t, 150 / 331 * 24 * t, 30 * t, 0.9 * t, bits,
-                              255 * (1 - t)))
+    odds = chances(
+        transforms(image, 0.3 * t, 150 / 331 * 20 * t, 150 / 331 * 24 * t, 30 * t, 0.9 * t, bits, 255 * (1 - t))
+    )
     assert len(odds) == (23 if mode == "RGB" else 21)  # Color leaves a grey image as it is
     counts = dict.fromkeys(odds, 0)
     for seed in range(3000):
@@ -365,8 +392,10 @@ def test_rand_augment_draws_the_tables_of_the_paper(magnitude, bits, bins, mode)
 @modes
 def test_trivial_augment_draws_the_wide_tables(mode):
     image = noise(50, 40, mode)
-    tables = [transforms(image, 0.99 * t, 32 * t, 32 * t, 135 * t, 0.99 * t, bits, 255 * (1 - t))
-              for t, bits in ((0, 8), (0.5, 5), (1, 2))]
+    tables = [
+        transforms(image, 0.99 * t, 32 * t, 32 * t, 135 * t, 0.99 * t, bits, 255 * (1 - t))
+        for t, bits in ((0, 8), (0.5, 5), (1, 2))
+    ]
     odds = chances(*tables)
     counts = dict.fromkeys(odds, 0)
     for seed in range(3000):
@@ -398,10 +427,15 @@ SPEC = ["random_crop", "horizontal_flip", {"rand_augment": {"num_ops": 2, "magni
 
 
 def test_parse_keeps_order_and_given_arguments():
-    assert augment.parse(SPEC) == [("random_crop", {}), ("horizontal_flip", {}),
-                                   ("rand_augment", {"num_ops": 2, "magnitude": 9})]
+    assert augment.parse(SPEC) == [
+        ("random_crop", {}),
+        ("horizontal_flip", {}),
+        ("rand_augment", {"num_ops": 2, "magnitude": 9}),
+    ]
     assert augment.parse([{"random_erasing": {"scale": [0.1, 0.2], "value": [1, 2, 3]}}, {"vertical_flip": None}]) == [
-        ("random_erasing", {"scale": (0.1, 0.2), "value": (1, 2, 3)}), ("vertical_flip", {})]
+        ("random_erasing", {"scale": (0.1, 0.2), "value": (1, 2, 3)}),
+        ("vertical_flip", {}),
+    ]
     assert augment.parse([]) == []
 
 
@@ -421,44 +455,82 @@ def test_a_probability_is_a_number_in_the_unit_interval(name, bad):
     assert augment.parse([{name: {"p": edge}} for edge in (0, 1)])
 
 
-@pytest.mark.parametrize(("item", "message"), [
-    ("horizontal_flp", f"unknown augmentation 'horizontal_flp'; did you mean 'horizontal_flip'? "
-                       f"known: {', '.join(augment.OPS)}"),
-    ("xyz", f"unknown augmentation 'xyz'; known: {', '.join(augment.OPS)}"),
-    ({7: None}, f"unknown augmentation 7; known: {', '.join(augment.OPS)}"),
-    ({"random_crop": {"pading": 4}}, "random_crop: unknown argument 'pading'; did you mean 'padding'? "
-                                     "known: size, padding, fill, padding_mode"),
-    ({"random_crop": {"rng": 4}}, "random_crop: unknown argument 'rng'; known: size, padding, fill, padding_mode"),
-    ("random_rotation", "random_rotation: missing 'degrees', it must be a number in [0, inf) or an ordered pair in "
-                        "(-inf, inf)"),
-    ({"random_rotation": {"degrees": -1}}, "random_rotation: degrees = -1; must be a number in [0, inf) or an ordered "
-                                           "pair in (-inf, inf)"),
-    ({"random_rotation": {"degrees": math.inf}}, "random_rotation: degrees = inf; must be a number in [0, inf) or an "
-                                                 "ordered pair in (-inf, inf)"),
-    ({"random_crop": {"size": 0}}, "random_crop: size = 0; must be an integer in [1, inf) or null"),
-    ({"random_crop": {"size": 32.0}}, "random_crop: size = 32.0; must be an integer in [1, inf) or null"),
-    ({"random_crop": {"fill": [1, 2]}}, "random_crop: fill = [1, 2]; must be an integer in [0, 255] or a list of 3, "
-                                        "each an integer in [0, 255]"),
-    ({"random_crop": {"padding_mode": "wrap"}}, "random_crop: padding_mode = 'wrap'; must be 'constant' or 'reflect' "
-                                                "or 'edge'"),
-    ({"random_resized_crop": {"scale": [0.5, 0.1]}}, "random_resized_crop: scale = [0.5, 0.1]; must be an ordered pair "
-                                                     "in [0, 1]"),
-    ({"random_resized_crop": {"ratio": [0, 1]}}, "random_resized_crop: ratio = [0, 1]; must be an ordered pair in "
-                                                 "[0.001, 1000]"),
-    ({"color_jitter": {"hue": 0.6}}, "color_jitter: hue = 0.6; must be a number in [0, 0.5] or an ordered pair in "
-                                     "[-0.5, 0.5]"),
-    ({"rand_augment": {"magnitude": 31}}, "rand_augment: magnitude = 31; must be below num_magnitude_bins = 31"),
-    ({"rand_augment": {"num_magnitude_bins": 9}}, "rand_augment: magnitude = 9; must be below num_magnitude_bins = 9"),
-    ({"trivial_augment": {"num_magnitude_bins": 1}}, "trivial_augment: num_magnitude_bins = 1; must be an integer in "
-                                                     "[2, inf)"),
-])
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (
+            "horizontal_flp",
+            f"unknown augmentation 'horizontal_flp'; did you mean 'horizontal_flip'? known: {', '.join(augment.OPS)}",
+        ),
+        ("xyz", f"unknown augmentation 'xyz'; known: {', '.join(augment.OPS)}"),
+        ({7: None}, f"unknown augmentation 7; known: {', '.join(augment.OPS)}"),
+        (
+            {"random_crop": {"pading": 4}},
+            "random_crop: unknown argument 'pading'; did you mean 'padding'? known: size, padding, fill, padding_mode",
+        ),
+        ({"random_crop": {"rng": 4}}, "random_crop: unknown argument 'rng'; known: size, padding, fill, padding_mode"),
+        (
+            "random_rotation",
+            "random_rotation: missing 'degrees', it must be a number in [0, inf) or an ordered pair in (-inf, inf)",
+        ),
+        (
+            {"random_rotation": {"degrees": -1}},
+            "random_rotation: degrees = -1; must be a number in [0, inf) or an ordered pair in (-inf, inf)",
+        ),
+        (
+            {"random_rotation": {"degrees": math.inf}},
+            "random_rotation: degrees = inf; must be a number in [0, inf) or an ordered pair in (-inf, inf)",
+        ),
+        ({"random_crop": {"size": 0}}, "random_crop: size = 0; must be an integer in [1, inf) or null"),
+        ({"random_crop": {"size": 32.0}}, "random_crop: size = 32.0; must be an integer in [1, inf) or null"),
+        (
+            {"random_crop": {"fill": [1, 2]}},
+            "random_crop: fill = [1, 2]; must be an integer in [0, 255] or a list of 3, each an integer in [0, 255]",
+        ),
+        (
+            {"random_crop": {"padding_mode": "wrap"}},
+            "random_crop: padding_mode = 'wrap'; must be 'constant' or 'reflect' or 'edge'",
+        ),
+        (
+            {"random_resized_crop": {"scale": [0.5, 0.1]}},
+            "random_resized_crop: scale = [0.5, 0.1]; must be an ordered pair in [0, 1]",
+        ),
+        (
+            {"random_resized_crop": {"ratio": [0, 1]}},
+            "random_resized_crop: ratio = [0, 1]; must be an ordered pair in [0.001, 1000]",
+        ),
+        (
+            {"color_jitter": {"hue": 0.6}},
+            "color_jitter: hue = 0.6; must be a number in [0, 0.5] or an ordered pair in [-0.5, 0.5]",
+        ),
+        ({"rand_augment": {"magnitude": 31}}, "rand_augment: magnitude = 31; must be below num_magnitude_bins = 31"),
+        (
+            {"rand_augment": {"num_magnitude_bins": 9}},
+            "rand_augment: magnitude = 9; must be below num_magnitude_bins = 9",
+        ),
+        (
+            {"trivial_augment": {"num_magnitude_bins": 1}},
+            "trivial_augment: num_magnitude_bins = 1; must be an integer in [2, inf)",
+        ),
+    ],
+)
 def test_parse_errors(item, message):
     with pytest.raises(ValueError, match=exactly(message)):
         augment.parse(["horizontal_flip", item])
 
 
-@pytest.mark.parametrize("item", [3, None, ["random_crop"], {}, {"rand_augment": 9}, {"rand_augment": ["magnitude"]},
-                                  {"rand_augment": None, "magnitude": 9}])
+@pytest.mark.parametrize(
+    "item",
+    [
+        3,
+        None,
+        ["random_crop"],
+        {},
+        {"rand_augment": 9},
+        {"rand_augment": ["magnitude"]},
+        {"rand_augment": None, "magnitude": 9},
+    ],
+)
 def test_malformed_items_name_the_form(item):
     with pytest.raises(ValueError, match=r"^augment item .*must be a name or \{name: .*indented under the name$"):
         augment.parse([item])

@@ -1,0 +1,179 @@
+"""Push the model folder in one commit, and prove that what was pushed is what was trained."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+import transformers
+from huggingface_hub import HfApi
+
+from hfft.access import explain
+from hfft.data import load_splits
+from hfft.errors import BadInput, HfftError, HubError, first_line
+from hfft.publish.card import card
+from hfft.recipe import Publish, Recipe, load_recipe
+from hfft.score.predict import load_predictor
+from hfft.train.folder import RunFolder, write
+
+T = TypeVar("T")
+SAMPLE = 32
+TOLERANCE = 1e-4  # of probabilities: the same weights on the same machine, in batches of another size
+ATTEMPTS, FIRST_WAIT = 4, 1.0
+PUSHED = ["*.safetensors", "*.json", "*.txt", "*.model", "README.md", "recipe.yaml"]
+
+
+class Hub(HfApi):
+    """The hub's client, which also gets along with a hub that cannot validate cards."""
+
+    def _validate_yaml(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super()._validate_yaml(*args, **kwargs)
+        except json.JSONDecodeError:
+            pass  # the route is not there; the client reads the answer before it looks at the status
+
+
+def check_permission(wanted: Publish) -> None:
+    """Ask the hub, before anything is trained, whether this token may write where the recipe wants to publish.
+
+    Raises:
+        BadInput: no token, a token that is refused, or one that may not write there.
+        HubError: the hub cannot be reached.
+    """
+    repo = wanted.hub_model_id
+    assert repo is not None
+    try:
+        who = Hub().whoami()
+    except Exception as error:
+        name = type(error).__name__
+        if name == "LocalTokenNotFoundError":
+            raise BadInput(
+                f"publish.hub_model_id: no token to push {repo} with; set HF_TOKEN or run `hf auth login`"
+            ) from None
+        if "401" in str(error):
+            raise BadInput(
+                "publish.hub_model_id: the hub refuses the token; set HF_TOKEN to a valid one with write access"
+            ) from None
+        raise explain(error, f"the hub, asked for permission to push {repo}") from error
+    role = ((who.get("auth") or {}).get("accessToken") or {}).get("role")
+    if role == "read":
+        raise BadInput(f"publish.hub_model_id: the token may only read; {repo} needs one with write access")
+    spaces = [who["name"], *(org["name"] for org in who.get("orgs") or [])]
+    if repo.partition("/")[0] not in spaces:
+        raise BadInput(
+            f"publish.hub_model_id: the token of {who['name']} may write to {', '.join(spaces)}, not to "
+            f"{repo.partition('/')[0]}; name a repository of yours"
+        )
+
+
+def publish(folder: RunFolder, wanted: Publish) -> str:
+    """Push a finished run's model folder in one commit, then load it back and compare; returns its address.
+
+    Raises:
+        HubError: the push failed, or what came back is not what was pushed; the run folder keeps everything, and
+            `hfft publish` does it again.
+    """
+    repo = wanted.hub_model_id
+    assert repo is not None
+    hub = Hub()
+    try:
+        retried(lambda: hub.create_repo(repo_id=repo, private=wanted.private, exist_ok=True))
+        recipe = load_recipe(folder.recipe)
+        figures = json.loads(folder.metrics.read_text(encoding="utf-8"))
+        parent, kept = retried(lambda: _there(hub, repo))
+        write(folder.model / "README.md", card(recipe, figures, repo, kept))
+        what = f"{recipe.name}: {recipe.backbone.name.rpartition('/')[2]} fine-tuned with hfft"
+        commit = retried(
+            lambda: hub.upload_folder(
+                repo_id=repo,
+                folder_path=folder.model,
+                commit_message=what,
+                allow_patterns=PUSHED,
+                delete_patterns=PUSHED,  # files of an earlier model, such as shards, must not outlive it
+                parent_commit=parent,
+            )
+        )
+        verify(recipe, folder, repo, commit.oid)
+        return f"{hub.endpoint}/{repo}/tree/{commit.oid}"
+    except HfftError:
+        raise
+    except Exception as error:
+        raise HubError(
+            f"{repo} was not published: {first_line(error)}; the model is kept in {folder.model}; push it later with "
+            f"`hfft publish {folder.path}`"
+        ) from error
+
+
+def _there(hub: Hub, repo: str) -> tuple[str | None, str | None]:
+    """Commit and README.md of what the repository holds now."""
+    info = hub.model_info(repo)
+    if "README.md" not in {s.rfilename for s in info.siblings or ()}:
+        return info.sha, None
+    with open(hub.hf_hub_download(repo, "README.md", revision=info.sha), encoding="utf-8") as file:
+        return info.sha, file.read()
+
+
+def retried(action: Callable[[], T]) -> T:
+    """The action's result, tried again with growing pauses while the hub is busy or the line is down."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return action()
+        except Exception as error:
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            line_down = any(base.__name__ in ("TransportError", "ConnectionError") for base in type(error).__mro__)
+            if attempt == ATTEMPTS - 1 or not (line_down or status in (429, 500, 502, 503, 504)):
+                raise
+            time.sleep(FIRST_WAIT * 2**attempt)
+    raise AssertionError("unreachable")
+
+
+def verify(recipe: Recipe, folder: RunFolder, repo: str, commit: str) -> None:
+    """Load the pushed revision with plain transformers and compare its answers on a sample with the local model's.
+
+    Raises:
+        HubError: they differ.
+    """
+    pushed = retried(
+        lambda: transformers.pipeline(recipe.the_task.pipeline, repo, revision=commit, dtype=torch.float32, device="cpu")
+    )
+    if not recipe.the_task.labelled:
+        local = type(pushed.model).from_pretrained(folder.model, dtype=torch.float32)
+        pairs = zip(pushed.model.state_dict().values(), local.state_dict().values(), strict=True)
+        different = sum(not torch.equal(a, b) for a, b in pairs)
+        if different:
+            raise HubError(f"{repo} at {commit[:12]} differs from {folder.model} in {different} tensors; push it again")
+        return
+    inputs = sample(recipe)
+    predictor = load_predictor(str(folder.model), device="cpu")
+    expected = torch.cat([predictor([x]) for x in inputs])
+    names = predictor.model.config.id2label
+    asked = [{"text": x[0], "text_pair": x[1]} if isinstance(x, tuple) else x for x in inputs]
+    options = {"truncation": True} if predictor.modality == "text" else {}
+    for row, probabilities in zip(asked, expected, strict=True):
+        answer = pushed(row, top_k=len(names), **options)
+        given = {item["label"]: item["score"] for item in answer}
+        if predictor.model.config.problem_type == "regression" and predictor.modality == "text" and len(names) == 1:
+            given = {names[0]: answer[0]["score"]}
+        worst = max(abs(given[names[i]] - p) for i, p in enumerate(probabilities.tolist()))
+        if worst > TOLERANCE:
+            raise HubError(
+                f"{repo} at {commit[:12]} answers otherwise than {folder.model} (by {worst:.2g}); push it again with "
+                f"`hfft publish {folder.path}`"
+            )
+
+
+def sample(recipe: Recipe) -> list[Any]:
+    """A few held-out inputs as a user would pass them: images, texts, or pairs of texts."""
+    splits, _ = load_splits(recipe)
+    rows = splits.test or splits.validation or splits.train
+    columns = splits.columns
+    found = []
+    for row in rows.take(SAMPLE):
+        if "image" in columns:
+            found.append(row[columns["image"]].convert("RGB"))
+        else:
+            found.append((row[columns["text"]], row[columns["text_pair"]]) if "text_pair" in columns else row[columns["text"]])
+    return found
