@@ -36,7 +36,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--recipe-only", action="store_true", help="without the layers, for which the model is loaded")
     command = add("check", check, "check a recipe; with --deep, prove that it will run to its end")
     takes_recipe(command)
-    command.add_argument("--deep", action="store_true", help="data, one training and evaluation step, save and reload, hub")
+    command.add_argument(
+        "--deep", action="store_true", help="data, one training and evaluation step, save and reload, hub"
+    )
     command = add("train", train, "train, score and, if the recipe says so, publish")
     run.add_arguments(command, positional=True)
     command = add("score", score, "score a finished run or a published model on its recipe's held-out data")
@@ -44,7 +46,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("overrides", nargs="*", metavar="section.key=value", help="other data, other metrics")
     command = add("predict", predict, "predict for files, folders or texts, or for a whole data set")
     command.add_argument("source", help="run folder, model folder or hub id")
-    command.add_argument("inputs", nargs="*", metavar="FILE_OR_TEXT", help="images, or texts and files of one text a line")
+    command.add_argument(
+        "inputs", nargs="*", metavar="FILE_OR_TEXT", help="images, or texts and files of one text a line"
+    )
     command.add_argument("--data", metavar="PATH", help="a data set as in data.path of a recipe")
     command.add_argument("--split", default="test", help="its split (default: test)")
     command.add_argument("--column", help="its column of images or texts")
@@ -52,7 +56,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--batch-size", type=int, default=32)
     command = add("publish", publish, "push a finished run's model to the hub")
     command.add_argument("source", help="run folder")
-    command.add_argument("overrides", nargs="*", metavar="section.key=value", help="such as publish.hub_model_id=me/name")
+    command.add_argument(
+        "overrides", nargs="*", metavar="section.key=value", help="such as publish.hub_model_id=me/name"
+    )
     return top
 
 

@@ -54,7 +54,9 @@ def score(source: str, overrides: list[str]) -> Iterator[str]:
     names = tuple(predictor.model.config.id2label.values()) if labels.names else ()
     unknown = [name for name in labels.names if name not in names]
     if unknown:
-        raise DataError(f"the data has classes that {source} does not know: {listing(unknown)}; it knows {listing(names)}")
+        raise DataError(
+            f"the data has classes that {source} does not know: {listing(unknown)}; it knows {listing(names)}"
+        )
     order = torch.tensor([names.index(name) for name in labels.names]) if names else None
     known = Labels.of(labels.problem, names) if names else labels
     for name, rows in splits.items():

@@ -196,4 +196,3 @@ def snippet(recipe: Recipe, repo: str) -> list[str]:
         f'model = pipeline("{recipe.the_task.pipeline}", model="{repo}")',
         f"print(model({example[recipe.task]}{many}))",
     ]
-

@@ -137,7 +137,9 @@ def verify(recipe: Recipe, folder: RunFolder, repo: str, commit: str) -> None:
         HubError: they differ.
     """
     pushed = retried(
-        lambda: transformers.pipeline(recipe.the_task.pipeline, repo, revision=commit, dtype=torch.float32, device="cpu")
+        lambda: transformers.pipeline(
+            recipe.the_task.pipeline, repo, revision=commit, dtype=torch.float32, device="cpu"
+        )
     )
     if not recipe.the_task.labelled:
         local = type(pushed.model).from_pretrained(folder.model, dtype=torch.float32)
@@ -175,5 +177,7 @@ def sample(recipe: Recipe) -> list[Any]:
         if "image" in columns:
             found.append(row[columns["image"]].convert("RGB"))
         else:
-            found.append((row[columns["text"]], row[columns["text_pair"]]) if "text_pair" in columns else row[columns["text"]])
+            found.append(
+                (row[columns["text"]], row[columns["text_pair"]]) if "text_pair" in columns else row[columns["text"]]
+            )
     return found
