@@ -25,5 +25,7 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:  # torch loads with the first fine-tune, not with the first import
     if name not in _HOMES:
+        if name in ("errors", "recipe"):
+            return importlib.import_module(f"hfft.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

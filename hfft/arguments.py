@@ -121,6 +121,16 @@ def training_arguments() -> dict[str, str]:
     return dataclass_fields("transformers", "training_args.py", "TrainingArguments")
 
 
+@functools.cache
+def lora_arguments() -> dict[str, str]:
+    """Every argument of the installed `LoraConfig` with its annotation as written."""
+    return {
+        **dataclass_fields("peft", "config.py", "PeftConfigMixin"),
+        **dataclass_fields("peft", "config.py", "PeftConfig"),
+        **dataclass_fields("peft", "tuners/lora/config.py", "LoraConfig"),
+    }
+
+
 _ENUMS = {
     "lr_scheduler_type": ("trainer_utils.py", "SchedulerType"),
     "optim": ("training_args.py", "OptimizerNames"),
@@ -144,6 +154,17 @@ def _types(annotation: str) -> tuple[type, ...] | None:
     return tuple(found)
 
 
+def _type_problem(value: Any, annotation: str) -> str | None:
+    """Why a value does not fit an annotation of plain types or literals; others are left to the library itself."""
+    if annotation.startswith("Literal["):
+        choices = ast.literal_eval(annotation.removeprefix("Literal"))
+        return None if value in choices else f"is {value!r:.80}; expected one of {listing(choices)}"
+    types = _types(annotation)
+    if types is None or (isinstance(value, types) and (bool in types or not isinstance(value, bool))):
+        return None
+    return f"is {value!r:.80} ({type(value).__name__}); expected {annotation}"
+
+
 def training_problem(key: str, value: Any) -> str | None:
     """What is wrong with `training.<key>: <value>`, or None: unknown name, wrong type, value out of range."""
     known = training_arguments()
@@ -158,15 +179,15 @@ def training_problem(key: str, value: Any) -> str | None:
     if key in _ENUMS or key in _CHOICES:
         choices = _CHOICES.get(key) or enum_values("transformers", *_ENUMS[key])
         if value not in choices:
-            return f"is {value!r}; expected one of {listing(choices, 50)}{nearest(str(value), choices)}"
+            return f"is {value!r:.80}; expected one of {listing(choices, 50)}{nearest(str(value), choices)}"
         return None
-    types = _types(known[key])
-    if types is not None and (not isinstance(value, types) or (isinstance(value, bool) and bool not in types)):
-        return f"is {value!r} ({type(value).__name__}); expected {known[key]}"
+    if problem := _type_problem(value, known[key]):
+        return problem
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         low, high = _RANGES.get(key, (float("-inf"), float("inf")))
         if not low <= value <= high or value != value or value == float("inf"):
-            bound = f"between {low:g} and {high:g}" if high != float("inf") else f"a finite number of at least {low:g}"
+            least = f" of at least {low:.12g}" if low != float("-inf") else ""
+            bound = f"between {low:.12g} and {high:.12g}" if high != float("inf") else f"a finite number{least}"
             return f"is {value}; expected {bound}"
     return None
 
@@ -175,11 +196,7 @@ def adapter_problems(adapter: dict[str, Any]) -> list[tuple[str, str]]:
     """(key, problem) for each mistake in `layers.adapter`, held against the installed PEFT's own config class."""
     if adapter.get("type") != "lora":
         return [("type", f"is {adapter.get('type')!r}; expected lora")]
-    known = {
-        **dataclass_fields("peft", "config.py", "PeftConfigMixin"),
-        **dataclass_fields("peft", "config.py", "PeftConfig"),
-        **dataclass_fields("peft", "tuners/lora/config.py", "LoraConfig"),
-    }
+    known = lora_arguments()
     problems = []
     for key, value in adapter.items():
         if key == "type":
@@ -192,4 +209,6 @@ def adapter_problems(adapter: dict[str, Any]) -> list[tuple[str, str]]:
             problems.append((key, f"is {value!r}; expected a whole number of at least 1"))
         elif key == "lora_dropout" and (not isinstance(value, (int, float)) or not 0 <= value < 1):
             problems.append((key, f"is {value!r}; expected a number of at least 0 and below 1"))
+        elif problem := _type_problem(value, known[key]):
+            problems.append((key, problem))
     return problems

@@ -11,6 +11,8 @@ import yaml
 Path = tuple[str | int, ...]
 MAX_CHARACTERS = 1_000_000
 MAX_NODES = 20_000  # counted with every alias written out, so that nested anchors cannot explode
+MAX_DEPTH = 50  # met by an anchor that holds itself, too
+MAX_DIGITS = 100
 
 
 @dataclass(frozen=True)
@@ -31,22 +33,39 @@ class DocumentError(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader with the scalars of YAML 1.2: `3e-4` is a number, `no` and `on` are words."""
+    """PyYAML's safe loader with the scalars of YAML 1.2: `3e-4` is a number, `no` and `on` are words; keys are text."""
+
+    nodes = depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """The next node, refused here where there are too many or they nest too deep: composing all would take long."""
+        self.nodes, self.depth = self.nodes + 1, self.depth + 1
+        _check_size(self.nodes, self.depth, self.peek_event().start_mark.line + 1)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping with its keys as written: a class may be called `1` or `null`."""
+        return {key.value: self.construct_object(value, deep=deep) for key, value in node.value}
 
 
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
-    (
-        "float",
-        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
-        "-+.0123456789",
+_TAG = "tag:yaml.org,2002:"
+_SCALARS = {
+    f"{_TAG}bool": r"true|True|TRUE|false|False|FALSE",
+    f"{_TAG}null": r"~|null|Null|NULL|",
+    f"{_TAG}int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+    f"{_TAG}float": (
+        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
     ),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
-_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: _integer(loader.construct_scalar(node)))
+    f"{_TAG}str": r"(?s:.*)",
+}
+_FIRST = {"bool": "tTfF", "null": ["~", "n", "N", ""], "int": "-+0123456789", "float": "-+.0123456789"}
+_Loader.yaml_implicit_resolvers = {}
+for _kind, _first in _FIRST.items():
+    _pattern = re.compile(rf"(?:{_SCALARS[_TAG + _kind]})\Z")
+    _Loader.add_implicit_resolver(_TAG + _kind, _pattern, list(_first))
+_Loader.add_constructor(f"{_TAG}int", lambda loader, node: _integer(loader.construct_scalar(node)))
 
 
 def _integer(text: str) -> int:
@@ -61,51 +80,78 @@ def parse(text: str) -> tuple[Any, dict[Path, int]]:
     """
     if len(text) > MAX_CHARACTERS:
         raise DocumentError([Problem(None, (), f"{len(text)} characters; a recipe has at most {MAX_CHARACTERS}")])
+    loader = None
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
-        if node is None:
-            return None, {}
-        lines: dict[Path, int] = {}
-        problems: list[Problem] = []
-        _walk(node, (), lines, problems, [0])
-        if problems:
-            raise DocumentError(problems)
-        return loader.construct_document(node), lines
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise DocumentError([Problem(line, (), f"no valid YAML: character #x{error.character:04x}")]) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else None
-        raise DocumentError([Problem(line, (), f"no valid YAML: {error.problem or error.context}")]) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        what = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DocumentError([Problem(None, (), f"no valid YAML: {what}")]) from None
+        what = ": ".join(filter(None, (error.context, error.problem)))
+        raise DocumentError([Problem(mark.line + 1 if mark else None, (), f"no valid YAML: {what}")]) from None
+    except (ValueError, OverflowError):  # "\UFFFFFFFF"
+        raise DocumentError(
+            [Problem(loader.line + 1 if loader else None, (), "no valid YAML: an escape that names no character")]
+        ) from None
+    if node is None:
+        return None, {}
+    lines: dict[Path, int] = {}
+    problems: list[Problem] = []
+    _walk(node, (), lines, problems, [0])
+    if problems:
+        raise DocumentError(problems)
+    return loader.construct_document(node), lines
+
+
+def _check_size(nodes: int, depth: int, line: int) -> None:
+    if nodes > MAX_NODES:
+        text = f"more than {MAX_NODES} values, those of anchors counted wherever they are used"
+        raise DocumentError([Problem(line, (), text)])
+    if depth > MAX_DEPTH:
+        raise DocumentError([Problem(line, (), f"nested deeper than {MAX_DEPTH} levels")])
 
 
 def _walk(node: yaml.Node, path: Path, lines: dict[Path, int], problems: list[Problem], count: list[int]) -> None:
+    """Note the line of everything below `node`, and every problem."""
     count[0] += 1
-    if count[0] > MAX_NODES:
-        raise DocumentError([Problem(None, (), f"more than {MAX_NODES} values; anchors that multiply are refused")])
-    if isinstance(node, yaml.MappingNode):
-        seen: dict[str, int] = {}
+    at = node.start_mark.line + 1
+    _check_size(count[0], len(path) + 1, at)
+    if fault := _fault(node):
+        problems.append(Problem(at, path, fault))
+    elif isinstance(node, yaml.MappingNode):
+        first: dict[str, int] = {}
         for key, value in node.value:
-            name, line = str(key.value), key.start_mark.line + 1
-            if not isinstance(key, yaml.ScalarNode):
-                problems.append(Problem(line, path, "a key must be a plain word"))
+            line = key.start_mark.line + 1
+            fault = _fault(key) if isinstance(key, yaml.ScalarNode) else "a key must be a plain word"
+            if fault:
+                problems.append(Problem(line, path, fault))
                 continue
-            if name in seen:
-                problems.append(Problem(line, (*path, name), f"given twice (first on line {seen[name]}); keep one"))
-            seen[name] = line
-            lines[(*path, name)] = line
-            _walk(value, (*path, name), lines, problems, count)
+            here = (*path, key.value)
+            if key.value in first:
+                problems.append(Problem(line, here, f"given twice (first on line {first[key.value]}); keep one"))
+            first.setdefault(key.value, line)
+            lines[here] = line
+            _walk(value, here, lines, problems, count)
     elif isinstance(node, yaml.SequenceNode):
         for i, value in enumerate(node.value):
             lines[(*path, i)] = value.start_mark.line + 1
             _walk(value, (*path, i), lines, problems, count)
-    elif node.tag not in _PLAIN:
-        problems.append(Problem(node.start_mark.line + 1, path, f"tag {node.tag} is refused; use a plain value"))
 
 
-_PLAIN = {f"tag:yaml.org,2002:{t}" for t in ("bool", "null", "int", "float", "str")}
+def _fault(node: yaml.Node) -> str | None:
+    """What keeps a node from being a plain value, or None."""
+    if isinstance(node, yaml.ScalarNode) and node.tag in _SCALARS:
+        if not re.fullmatch(_SCALARS[node.tag], node.value):
+            return f"is {node.value!r:.80} with the tag {node.tag}, which it does not fit"
+        if node.tag == f"{_TAG}int" and len(node.value) > MAX_DIGITS:
+            return f"is a number of {len(node.value)} digits; at most {MAX_DIGITS} are read"
+        if any("\ud800" <= c <= "\udfff" for c in node.value):
+            return "holds half of a character (a surrogate); write the character itself"
+    elif node.tag != _TAG + {"mapping": "map", "sequence": "seq"}.get(node.id, "str"):
+        return f"tag {node.tag} is refused; use a plain value"
+    return None
 
 
 def dump(value: Any) -> str:
@@ -118,7 +164,13 @@ class _Dumper(yaml.SafeDumper):
 
 
 _Dumper.yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
-_Dumper.add_representer(float, lambda dumper, value: dumper.represent_scalar("tag:yaml.org,2002:float", _float(value)))
+_Dumper.add_representer(
+    str,  # PyYAML writes these three line ends bare between single quotes, where reading folds them into blanks
+    lambda dumper, text: dumper.represent_scalar(
+        f"{_TAG}str", text, '"' if set("\x85\u2028\u2029") & {*text} else None
+    ),
+)
+_Dumper.add_representer(float, lambda dumper, value: dumper.represent_scalar(f"{_TAG}float", _float(value)))
 
 
 def _float(value: float) -> str:

@@ -26,7 +26,7 @@ class RecipeError(BadInput):
     """
 
     def __init__(self, problems: Iterable[str]):
-        self.problems = list(problems)
+        self.problems = [printable(problem) for problem in problems]
         super().__init__("\n".join(self.problems))
 
 
@@ -59,6 +59,11 @@ def listing(names: Iterable[object], limit: int = 12) -> str:
     shown = [str(n) for n in names]
     more = f", … ({len(shown) - limit} more)" if len(shown) > limit else ""
     return ", ".join(shown[:limit]) + more
+
+
+def printable(text: str) -> str:
+    """`text` on one line of a terminal: line ends and control characters, as a file may hold them, are written out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def first_line(error: BaseException, limit: int = 300) -> str:

@@ -6,33 +6,54 @@ constraint and suggestion.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from hfft import document
-from hfft.arguments import adapter_problems, training_problem
 from hfft.data import augment
 from hfft.errors import BadInput, RecipeError, listing, nearest
-from hfft.tasks import DEFAULT_METRICS, METRICS, SMALLER_IS_BETTER, TASKS, ProblemType, Task, known_metrics
+from hfft.mistakes import cross_checks, explain
+from hfft.tasks import DEFAULT_METRICS, TASKS, ProblemType, Task, known_metrics
+
+
+def _augmentation(value: Any) -> Any:
+    augment.parse([value])
+    return value
+
+
+def _metric(value: str) -> str:
+    known = known_metrics()
+    if value not in known:
+        raise ValueError(f"unknown metric {value!r}{nearest(value, known)} (known: {listing(known, 30)})")
+    return value
 
 
 class Section(BaseModel):
     """A section of a recipe: frozen, unknown keys refused, values never converted silently."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=(), populate_by_name=True
+    )
+
+    def plain(self) -> dict[str, Any]:
+        """The section as plain values, as a recipe writes it; options that are not set are left out."""
+        values = {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
+        return {k: v.plain() if isinstance(v, Section) else v for k, v in values.items() if v is not None}
 
 
 class Backbone(Section):
-    """Part 1: the pretrained model. `config` overrides entries of the model's own config."""
+    """Part 1: the pretrained model. `config` and `processor` override entries of its own config and processor."""
 
     name: str = Field(min_length=1)
     revision: str | None = None
     init: Literal["pretrained", "random"] = "pretrained"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     config: dict[str, Any] = {}
+    processor: dict[str, Any] = {}
 
 
 class Head(Section):
@@ -93,19 +114,13 @@ class Data(Section):
     shuffle_buffer: int = Field(default=1000, ge=1)
     max_length: int | None = Field(default=None, ge=2)
     mlm_probability: float = Field(default=0.15, gt=0, lt=1)
-    augment: list[str | dict[str, dict[str, Any] | None]] = []
+    augment: list[Annotated[str | dict[str, dict[str, Any] | None], AfterValidator(_augmentation)]] = []
 
     @field_validator("validation", "test")
     @classmethod
     def _share(cls, value: str | float | None) -> str | float | None:
         if isinstance(value, float) and not 0 < value < 1:
             raise ValueError(f"is {value}; expected a split's name or a share between 0 and 1")
-        return value
-
-    @field_validator("augment")
-    @classmethod
-    def _augmentations(cls, value: list[Any]) -> list[Any]:
-        augment.parse(value)
         return value
 
 
@@ -119,32 +134,23 @@ class Strategy(Section):
     """Part 4: what is minimised beside the task loss."""
 
     l2_sp: L2SP | None = None
-    class_weights: Literal["balanced"] | dict[str, float] | None = None
+    class_weights: Literal["balanced"] | dict[str, Annotated[float, Field(ge=0)]] | None = None
 
 
 class Score(Section):
     """How the result is measured. `from_scratch` trains the same recipe from random weights beside it."""
 
-    metrics: list[str] = []
+    metrics: list[Annotated[str, AfterValidator(_metric)]] = []
     from_scratch: bool = False
-
-    @field_validator("metrics")
-    @classmethod
-    def _known(cls, value: list[str]) -> list[str]:
-        for name in value:
-            if name not in known_metrics():
-                raise ValueError(
-                    f"unknown metric {name!r}{nearest(name, known_metrics())} (known: {listing(known_metrics(), 30)})"
-                )
-        return value
 
 
 class Publish(Section):
-    """Where the finished model goes. `as: merged` writes an adapter into the weights, `as: adapter` keeps it apart."""
+    """Where the finished model goes: `name/model`, or `model` in the account of the token.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+    `as: merged` writes an adapter into the weights, `as: adapter` keeps it apart.
+    """
 
-    hub_model_id: str | None = Field(default=None, pattern=r"^[\w.-]+/[\w.-]+$")
+    hub_model_id: str | None = Field(default=None, pattern=r"^[\w.-]+(/[\w.-]+)?$")
     private: bool = False
     license: str | None = None
     as_: Literal["merged", "adapter"] = Field(default="merged", alias="as")
@@ -196,9 +202,7 @@ class Recipe(Section):
 
     def resolved(self) -> dict[str, Any]:
         """Everything the recipe says and leaves to defaults, as plain values; loading it gives the recipe again."""
-        values = self.model_dump(by_alias=True, exclude_none=True)
-        values["training"] = {**self.training, "output_dir": str(self.output_dir)}
-        return values
+        return {**self.plain(), "training": {**self.training, "output_dir": str(self.output_dir)}}
 
 
 def shipped() -> dict[str, Path]:
@@ -218,9 +222,9 @@ def find(name_or_path: str | Path) -> Path:
     if str(name_or_path) in known:
         return known[str(name_or_path)]
     path = Path(name_or_path)
-    if path.is_dir() and (path / "recipe.yaml").is_file():
+    if os.path.isfile(path / "recipe.yaml"):
         return path / "recipe.yaml"
-    if not path.is_file():
+    if not os.path.isfile(path):  # pathlib's own raises where the name is longer than a file's may be
         raise BadInput(
             f"recipe {str(name_or_path)!r} is neither a shipped recipe nor a file"
             f"{nearest(str(name_or_path), known)} (shipped: {listing(known, 30)})"
@@ -236,12 +240,16 @@ def load_recipe(name_or_path: str | Path, *overrides: str) -> Recipe:
         BadInput: there is no such recipe.
     """
     path = find(name_or_path)
+    source = str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"recipe {path} cannot be read: {error}; expected a UTF-8 text file") from None
-    source = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    return build(text, source=str(source), name=path.stem, overrides=overrides)
+        content = path.read_bytes()
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line, byte = content.count(b"\n", 0, error.start) + 1, content[error.start]
+        raise RecipeError([f"{source}:{line}  byte 0x{byte:02x} is no UTF-8; save the file as UTF-8 text"]) from None
+    except OSError as error:
+        raise BadInput(f"recipe {source!r} cannot be read: {error.strerror}") from None
+    return build(text, source=source, name=path.stem, overrides=overrides)
 
 
 def build(text: str, source: str, name: str, overrides: tuple[str, ...] = ()) -> Recipe:
@@ -254,7 +262,9 @@ def build(text: str, source: str, name: str, overrides: tuple[str, ...] = ()) ->
         at, known = path, line
         while at and known is None and at not in changed:
             known, at = lines.get(at), at[:-1]
-        where = "command line" if any(path[: len(c)] == c for c in changed) else f"{source}:{known or 1}"
+        made = path not in lines and any(c[: len(path)] == path for c in changed)  # a section that an override began
+        given = made or any(path[: len(c)] == c for c in changed)
+        where = "command line" if path and given else f"{source}:{known or 1}"
         problems.append(f"{where}  {'.'.join(map(str, path))}{': ' if path else ''}{what}")
 
     try:
@@ -264,24 +274,23 @@ def build(text: str, source: str, name: str, overrides: tuple[str, ...] = ()) ->
             say(problem.path, problem.text, problem.line)
         raise RecipeError(problems) from None
     if not isinstance(values, dict):
-        raise RecipeError(
-            [f"{source}:1  expected sections such as task, backbone and data, not {type(values).__name__}"]
-        )
+        found = "nothing" if values is None else type(values).__name__
+        raise RecipeError([f"{source}:1  expected sections such as task, backbone and data, not {found}"])
     for override in overrides:
-        path, error = _override(values, override)
-        if path:
+        path, wrong = _override(values, override)
+        if wrong:
+            problems.append(f"command line  {wrong}")
+        else:
             changed.add(path)
-        if error:
-            problems.append(f"command line  {error}")
     values = {key: value for key, value in values.items() if value is not None}  # `publish:` left empty is its default
-    values.setdefault("name", re.sub(r"[^\w.-]", "-", name))
+    values.setdefault("name", re.sub(r"[^\w.-]+", "-", name).strip("-.") or "recipe")
     recipe = None
     try:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
-        for item in error.errors():
-            say(*_explain(item))
-    for path, what in _cross_checks(values, recipe):
+        for path, what in explain(error, Recipe, values):
+            say(path, what)
+    for path, what in cross_checks(values, recipe):
         say(path, what)
     if problems:
         raise RecipeError(dict.fromkeys(problems))
@@ -301,99 +310,10 @@ def _override(values: dict[str, Any], override: str) -> tuple[document.Path, str
         return path, f"{key}: {error}"
     target = values
     for part in path[:-1]:
-        if target.get(part) is None:
-            target[part] = {}
-        target = target[part]
-        if not isinstance(target, dict):
+        inside = target.get(part)
+        if not isinstance(inside, dict | None):
             return path, f"{key}: {part} holds a plain value, not a section"
+        target[part] = {**(inside or {})}  # a copy: an anchor may have put the same section in several places
+        target = target[part]
     target[path[-1]] = value
     return path, None
-
-
-def _section(path: document.Path) -> type[Section] | None:
-    """The section class at a path, for the names it knows."""
-    found: Any = Recipe
-    for part in path:
-        field = found.model_fields.get(part) if isinstance(found, type) and issubclass(found, Section) else None
-        options = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
-        found = next((o for o in options if isinstance(o, type) and issubclass(o, Section)), None)
-    return found
-
-
-def _explain(item: Any) -> tuple[document.Path, str]:
-    """Path and message of one pydantic error, in the words of a recipe."""
-    # The path pydantic gives also names the branch of a union it tried; keys of the recipe are what a reader can find.
-    path = tuple(p for p in item["loc"] if isinstance(p, int) or re.fullmatch(r"[\w-]+", str(p)))
-    while path and path[-1] in ("str", "float", "int", "dict", "list", "bool"):
-        path = path[:-1]
-    kind, value = item["type"], item["input"]
-    if kind == "extra_forbidden":
-        section = _section(path[:-1])
-        known = [f.alias or n for n, f in section.model_fields.items()] if section else []
-        return path, f"unknown key{nearest(str(path[-1]), known)} (known: {listing(known, 30)})"
-    if kind == "missing":
-        return path, "missing; every recipe needs it"
-    if kind == "literal_error":
-        choices = re.findall(r"'([^']+)'", item["ctx"]["expected"])
-        return path, f"is {value!r}; expected {item['ctx']['expected']}{nearest(str(value), choices)}"
-    if kind == "value_error":
-        return path, str(item["ctx"]["error"])
-    message = item["msg"][0].lower() + item["msg"][1:]
-    return path, f"is {value!r:.80}; {message}"
-
-
-def _cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[document.Path, str]]:
-    """What no single field can tell: training arguments, adapters, and sections that must agree."""
-    found: list[tuple[document.Path, str]] = []
-    training = values.get("training")
-    for key, value in (training if isinstance(training, dict) else {}).items():
-        problem = training_problem(str(key), value)
-        if problem:
-            found.append((("training", str(key)), problem))
-    if recipe is None:
-        return found
-    if recipe.layers.adapter is not None:
-        found += [(("layers", "adapter", key), problem) for key, problem in adapter_problems(recipe.layers.adapter)]
-        if recipe.layers.train not in (None, "head"):
-            found.append((("layers", "train"), f"is {recipe.layers.train!r}; beside an adapter only the head learns"))
-    if recipe.data.augment and recipe.the_task.modality != "image":
-        found.append((("data", "augment"), f"is for images; task {recipe.task} reads {recipe.the_task.modality}"))
-    for role in recipe.data.columns.model_fields_set:
-        if role not in recipe.the_task.columns:
-            found.append((("data", "columns", role), f"task {recipe.task} reads {listing(recipe.the_task.columns)}"))
-    for i, metric in enumerate(recipe.score.metrics):
-        if metric not in METRICS[recipe.problem]:
-            fitting = listing(METRICS[recipe.problem], 30)
-            found.append(
-                (("score", "metrics", i), f"{metric!r} does not measure {recipe.problem}; choose from {fitting}")
-            )
-    if recipe.backbone.init == "random" and (recipe.layers.adapter or recipe.train_layers != "all"):
-        found.append((("backbone", "init"), "is random; with frozen layers it would never learn: use layers.train=all"))
-    if recipe.head.keep_known and recipe.problem != "single_label_classification":
-        found.append((("head", "keep_known"), f"needs classes with names, which {recipe.problem} has not"))
-    if recipe.strategy.class_weights and recipe.problem != "single_label_classification":
-        found.append((("strategy", "class_weights"), f"needs classes, which {recipe.problem} has not"))
-    if recipe.data.streaming and isinstance(recipe.data.validation, float):
-        found.append((("data", "validation"), "is a share; a streamed set has no rows to set aside: name a split"))
-    return found + _training_checks(recipe)
-
-
-def _training_checks(recipe: Recipe) -> list[tuple[document.Path, str]]:
-    """Arguments of TrainingArguments that must agree, told before anything is loaded."""
-    found: list[tuple[document.Path, str]] = []
-    given = recipe.training
-    metric = str(given.get("metric_for_best_model", "")).removeprefix("eval_")
-    if metric and metric != "loss" and metric not in recipe.metrics:
-        text = f"is {metric!r}, which is not scored; add it to score.metrics or choose from {listing(recipe.metrics)}, loss"
-        found.append((("training", "metric_for_best_model"), text))
-    if given.get("load_best_model_at_end"):
-        evaluate, save = given.get("eval_strategy", "epoch"), given.get("save_strategy", "epoch")
-        if save != "best" and evaluate != save:
-            text = f"needs eval_strategy ({evaluate}) and save_strategy ({save}) to be the same"
-            found.append((("training", "load_best_model_at_end"), text))
-    if given.get("label_smoothing_factor") and recipe.problem != "single_label_classification":
-        found.append((("training", "label_smoothing_factor"), f"smooths classes, which {recipe.problem} has not"))
-    bigger = given.get("greater_is_better")
-    if bigger is not None and metric and bigger == (metric in SMALLER_IS_BETTER):
-        found.append((("training", "greater_is_better"), f"is {bigger}, the wrong way round for {metric}"))
-    return found

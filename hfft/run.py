@@ -39,7 +39,16 @@ def train(recipe: str, overrides: list[str], fresh: bool = False) -> int:
     from hfft.workflow import finetune
 
     finetune(checked, fresh=fresh)
+    leave_world()
     return 0
+
+
+def leave_world() -> None:
+    """Take leave of the other processes: without it a finished run can abort at exit and leave them waiting."""
+    import torch.distributed
+
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def guarded(action, *args) -> int:  # type: ignore[no-untyped-def]

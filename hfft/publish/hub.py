@@ -36,8 +36,8 @@ class Hub(HfApi):
             pass  # the route is not there; the client reads the answer before it looks at the status
 
 
-def check_permission(wanted: Publish) -> None:
-    """Ask the hub, before anything is trained, whether this token may write where the recipe wants to publish.
+def check_permission(wanted: Publish) -> str:
+    """The full id of the repository to publish to, once the hub has said that this token may write there.
 
     Raises:
         BadInput: no token, a token that is refused, or one that may not write there.
@@ -45,28 +45,30 @@ def check_permission(wanted: Publish) -> None:
     """
     repo = wanted.hub_model_id
     assert repo is not None
+    remedy = "or publish nothing with publish=null"
     try:
-        who = Hub().whoami()
+        who = retried(Hub().whoami)
     except Exception as error:
-        name = type(error).__name__
-        if name == "LocalTokenNotFoundError":
+        if type(error).__name__ == "LocalTokenNotFoundError":
             raise BadInput(
-                f"publish.hub_model_id: no token to push {repo} with; set HF_TOKEN or run `hf auth login`"
+                f"publish.hub_model_id: no token to push {repo} with; set HF_TOKEN or run `hf auth login`, {remedy}"
             ) from None
-        if "401" in str(error):
+        if getattr(getattr(error, "response", None), "status_code", None) == 401:
             raise BadInput(
-                "publish.hub_model_id: the hub refuses the token; set HF_TOKEN to a valid one with write access"
+                f"publish.hub_model_id: the hub refuses the token; set HF_TOKEN to a valid one with write access, {remedy}"
             ) from None
-        raise explain(error, f"the hub, asked for permission to push {repo}") from error
+        raise explain(error, f"the hub, asked for permission to push {repo},") from error
     role = ((who.get("auth") or {}).get("accessToken") or {}).get("role")
     if role == "read":
-        raise BadInput(f"publish.hub_model_id: the token may only read; {repo} needs one with write access")
+        raise BadInput(f"publish.hub_model_id: the token may only read; {repo} needs one with write access, {remedy}")
     spaces = [who["name"], *(org["name"] for org in who.get("orgs") or [])]
-    if repo.partition("/")[0] not in spaces:
+    space, slash, _ = repo.partition("/")
+    if slash and space not in spaces:
         raise BadInput(
-            f"publish.hub_model_id: the token of {who['name']} may write to {', '.join(spaces)}, not to "
-            f"{repo.partition('/')[0]}; name a repository of yours"
+            f"publish.hub_model_id: the token of {who['name']} may write to {', '.join(spaces)}, not to {space}; name a "
+            f"repository of yours, {remedy}"
         )
+    return repo if slash else f"{who['name']}/{repo}"
 
 
 def publish(folder: RunFolder, wanted: Publish) -> str:
@@ -76,9 +78,7 @@ def publish(folder: RunFolder, wanted: Publish) -> str:
         HubError: the push failed, or what came back is not what was pushed; the run folder keeps everything, and
             `hfft publish` does it again.
     """
-    repo = wanted.hub_model_id
-    assert repo is not None
-    hub = Hub()
+    repo, hub = check_permission(wanted), Hub()
     try:
         retried(lambda: hub.create_repo(repo_id=repo, private=wanted.private, exist_ok=True))
         recipe = load_recipe(folder.recipe)

@@ -193,6 +193,6 @@ class EpochLine(TrainerCallback):
             loss = f"loss {sum(self.losses) / len(self.losses):.4f}  " if self.losses else ""
             seconds = time.perf_counter() - self.started
             self.show(
-                f"epoch {state.epoch:.3g}/{args.num_train_epochs:g}  {loss}"
+                f"epoch {state.epoch:.3g}/{state.num_train_epochs:g}  {loss}"
                 f"validation loss {logs['eval_loss']:.4f} {' '.join(figures)}  {seconds:.1f} s"
             )

@@ -1,0 +1,125 @@
+"""Mistakes in a recipe: pydantic's errors in the words of a recipe, and what no single field can tell."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from hfft.arguments import adapter_problems, training_problem
+from hfft.document import Path
+from hfft.errors import listing, nearest
+from hfft.tasks import METRICS, SMALLER_IS_BETTER
+
+if TYPE_CHECKING:
+    from hfft.recipe import Recipe
+
+
+def explain(error: ValidationError, model: type[BaseModel], values: Any) -> list[tuple[Path, str]]:
+    """Path and message of each mistake that pydantic found in `values`.
+
+    Pydantic reports every branch of a union that it tried. What went deepest is what was meant; branches that failed
+    in the same place become one message.
+    """
+    found = [_explain(item, model, values) for item in error.errors()]
+    merged: dict[Path, str] = {}
+    for path, text in found:
+        if any(len(other) > len(path) and other[: len(path)] == path for other, _ in found):
+            continue
+        before, (_, expected, what) = merged.get(path), text.partition("; expected ")
+        if before is None or not expected:
+            merged[path] = text
+        elif "did you mean" not in before:
+            merged[path] = f"{before} or {what}"
+    return list(merged.items())
+
+
+def _explain(item: Any, model: type[BaseModel], values: Any) -> tuple[Path, str]:
+    path: Path = ()
+    for part in item["loc"]:  # holds names of union branches, too: only what the recipe holds can be found by a reader
+        if (isinstance(values, dict) and part in values) or (isinstance(values, list) and isinstance(part, int)):
+            path, values = (*path, part), values[part]
+    kind, given = item["type"], f"is {item['input']!r:.80}"
+    if kind == "extra_forbidden":
+        section = _section(path[:-1], model)
+        known = [f.alias or n for n, f in section.model_fields.items()] if section else []
+        return path, f"unknown key{nearest(str(path[-1]), known)} (known: {listing(known, 30)})"
+    if kind == "missing":
+        return (*path, item["loc"][-1]), "missing; every recipe needs it"
+    if kind == "literal_error":
+        choices = re.findall(r"'([^']+)'", item["ctx"]["expected"])
+        return path, f"{given}; expected {item['ctx']['expected']}{nearest(str(item['input']), choices)}"
+    if kind == "value_error":
+        return path, str(item["ctx"]["error"])
+    what = re.sub(r"^\w+ should (be|have|match)| or instance of \w+$", "", item["msg"]).strip()
+    return path, f"{given}; expected {what}"
+
+
+def _section(path: Path, model: type[BaseModel]) -> type[BaseModel] | None:
+    """The section class at a path, for the names it knows."""
+    found: Any = model
+    for part in path:
+        field = found.model_fields.get(part) if found else None
+        options = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
+        found = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
+    return found
+
+
+def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Path, str]]:
+    """What no single field can tell: training arguments, adapters, and sections that must agree."""
+    found: list[tuple[Path, str]] = []
+    training = values.get("training")
+    for key, value in (training if isinstance(training, dict) else {}).items():
+        problem = training_problem(str(key), value)
+        if problem:
+            found.append((("training", str(key)), problem))
+    if recipe is None:
+        return found
+    if recipe.layers.adapter is not None:
+        found += [(("layers", "adapter", key), problem) for key, problem in adapter_problems(recipe.layers.adapter)]
+        if recipe.layers.train not in (None, "head"):
+            found.append((("layers", "train"), f"is {recipe.layers.train!r}; beside an adapter only the head learns"))
+    if recipe.data.augment and recipe.the_task.modality != "image":
+        found.append((("data", "augment"), f"is for images; task {recipe.task} reads {recipe.the_task.modality}"))
+    for role in recipe.data.columns.model_fields_set:
+        if role not in recipe.the_task.columns:
+            found.append((("data", "columns", role), f"task {recipe.task} reads {listing(recipe.the_task.columns)}"))
+    for i, metric in enumerate(recipe.score.metrics):
+        if metric not in METRICS[recipe.problem]:
+            fitting = listing(METRICS[recipe.problem], 30)
+            found.append(
+                (("score", "metrics", i), f"{metric!r} does not measure {recipe.problem}; choose from {fitting}")
+            )
+    if recipe.backbone.init == "random" and (recipe.layers.adapter or recipe.train_layers != "all"):
+        found.append((("backbone", "init"), "is random; with frozen layers it would never learn: use layers.train=all"))
+    if recipe.head.keep_known and recipe.problem != "single_label_classification":
+        found.append((("head", "keep_known"), f"needs classes with names, which {recipe.problem} has not"))
+    if recipe.strategy.class_weights and recipe.problem != "single_label_classification":
+        found.append((("strategy", "class_weights"), f"needs classes, which {recipe.problem} has not"))
+    for part in ("validation", "test"):
+        if recipe.data.streaming and isinstance(getattr(recipe.data, part), float):
+            found.append((("data", part), "is a share; a streamed set has no rows to set aside: name a split"))
+    return found + _training_checks(recipe)
+
+
+def _training_checks(recipe: Recipe) -> list[tuple[Path, str]]:
+    """Arguments of TrainingArguments that must agree, told before anything is loaded."""
+    found: list[tuple[Path, str]] = []
+    given = recipe.training
+    metric = str(given.get("metric_for_best_model") or "").removeprefix("eval_")
+    if metric and metric != "loss" and metric not in recipe.metrics:
+        scored = listing([*recipe.metrics, "loss"])
+        text = f"is {metric!r}, which is not scored; add it to score.metrics or choose from {scored}"
+        found.append((("training", "metric_for_best_model"), text))
+    if given.get("load_best_model_at_end"):
+        evaluate, save = given.get("eval_strategy", "epoch"), given.get("save_strategy", "epoch")
+        if save != "best" and evaluate != save:
+            text = f"needs eval_strategy ({evaluate}) and save_strategy ({save}) to be the same"
+            found.append((("training", "load_best_model_at_end"), text))
+    if given.get("label_smoothing_factor") and recipe.problem != "single_label_classification":
+        found.append((("training", "label_smoothing_factor"), f"smooths classes, which {recipe.problem} has not"))
+    bigger = given.get("greater_is_better")
+    if bigger is not None and metric and bigger == (metric in SMALLER_IS_BETTER):
+        found.append((("training", "greater_is_better"), f"is {bigger}, the wrong way round for {metric}"))
+    return found

@@ -1,0 +1,348 @@
+"""The report of a run: one HTML file that needs no network and no script, for whoever reads how a fine-tune went."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from html import escape
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from hfft.tasks import SMALLER_IS_BETTER
+from hfft.train.folder import RunFolder, write
+
+MOST_POINTS = 300  # per curve: about one for each pixel and a half
+FEW_CLASSES = 12  # up to here a confusion matrix has names on both axes, and classes keep their order
+WORST_CLASSES = 20
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 220, 58, 28, 10, 34  # of a curve and its margins, in SVG units
+
+Points = Sequence[tuple[float, float]]  # (step, value)
+Series = tuple[str, int, Points]  # name, which of the two colours, points
+
+
+def write_report(folder: RunFolder, figures: dict[str, Any]) -> None:
+    """Write `report.html` from the run folder's files and its figures (what metrics.json holds)."""
+    paths = [folder.path / "layers.json", folder.path / "trainer_state.json", folder.recipe]
+    layers, state, recipe = (p.read_text(encoding="utf-8") if p.is_file() else "" for p in paths)
+    history = json.loads(state or "{}").get("log_history", [])
+    write(folder.report, page(figures, json.loads(layers or "[]"), history, recipe))
+
+
+def page(figures: dict[str, Any], layers: list[dict[str, Any]], history: list[dict[str, Any]], recipe: str) -> str:
+    """The whole document."""
+    sections = {
+        "Figures": headline(figures),
+        "Learning curves": curves(history, figures),
+        "Layers": layers_table(layers) if layers else "",
+        "Classes": classes(figures),
+        "Run": facts(run_facts(figures)),
+        "Recipe": f"<pre>{escape(recipe)}</pre>" if recipe else "",
+    }
+    body = "".join(f"<section>\n<h2>{name}</h2>\n{text}\n</section>\n" for name, text in sections.items() if text)
+    title = escape(str(figures["recipe"]))
+    # The policy forbids every fetch, so that the file stays self-contained whatever stands in it.
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}: fine-tune</title>\n'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n{facts(header(figures))}\n{body}"
+        "</main>\n</body>\n</html>\n"
+    )
+
+
+def header(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was trained on what, each with its revision."""
+
+    def source(name: str, commit: str | None) -> str:
+        return f"<code>{escape(name)}</code> " + (f"at <code>{escape(commit)}</code>" if commit else "(no revision)")
+
+    backbone, data, problem = figures["backbone"], figures["data"], figures["problem"]
+    task = f"{figures['task']}, {problem.replace('_', ' ')}"
+    if "classification" in problem:
+        task += f", {len(figures['labels'])} classes"
+    start = "random weights" if backbone["init"] == "random" else "pretrained weights"
+    return [
+        ("backbone", f"{source(backbone['name'], backbone['revision'])}, {start}"),
+        ("data", source(data["path"], data["revision"])),
+        ("task", escape(task)),
+        ("seed", escape(str(figures["seed"]))),
+    ]
+
+
+def run_facts(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    """How long the run took, on what, with which versions."""
+    train, clock = figures["train"], timedelta(seconds=round(figures["train"]["seconds"]))
+    return [
+        ("last training loss", f"{number(train['loss'])} ({where(figures, 'train')})"),
+        ("training split", escape(str(figures["data"]["origin"].get("train", "–")))),
+        ("steps", f"{number(train['steps'])} (epochs: {train['epochs'] or 0:.4g})"),
+        ("seconds", f"{train['seconds']:,.1f} ({clock}), scoring included"),
+        ("processes", number(figures["world_size"])),
+        ("versions", escape(", ".join(f"{name} {version}" for name, version in figures["versions"].items()))),
+    ]
+
+
+def facts(rows: Iterable[tuple[str, str]]) -> str:
+    """Terms and their values (HTML)."""
+    return "<dl>" + "".join(f"<dt>{escape(term)}</dt><dd>{value}</dd>" for term, value in rows) + "</dl>"
+
+
+def number(value: float | None) -> str:
+    """A figure for reading: four decimals, thousands grouped, powers of ten where decimals would show nothing."""
+    if value is None or value == 0:
+        return "–" if value is None else "0"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4f}" if 1e-3 <= abs(value) < 1e6 else f"{value:.2e}"
+
+
+def where(figures: dict[str, Any], split: str) -> str:
+    """Split, size and seed, with which every figure is named (HTML)."""
+    n = figures.get(split, {}).get("n")
+    return escape(f"{split}, n {number(n) if n is not None else 'unknown'}, seed {figures['seed']}")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> str:
+    """A table of HTML cells; the first `words` columns are text, the others numbers."""
+
+    def line(tag: str, cells: Sequence[str]) -> str:
+        marked = (f'<{tag} class="{"word" if i < words else ""}">{cell}</{tag}>' for i, cell in enumerate(cells))
+        return f"<tr>{''.join(marked)}</tr>\n"
+
+    body = "".join(line("td", row) for row in rows)
+    return f'<div class="wide"><table>\n<thead>{line("th", head)}</thead>\n<tbody>{body}</tbody></table></div>'
+
+
+def bar(share: float) -> str:
+    """A share in [0, 1] as a small bar."""
+    return f'<span class="bar"><span style="width:{100 * min(max(share, 0), 1):.1f}%"></span></span>'
+
+
+def headline(figures: dict[str, Any]) -> str:
+    """A card for each scored split: where it is from, its figures, and beside them those from random weights."""
+    cards = []
+    for split in (split for split in ("validation", "test") if split in figures):
+        scratch = figures.get("from_scratch", {}).get(split, {})
+        note = f"origin: {escape(str(figures['data']['origin'].get(split, 'unknown')))}"
+        if scratch:
+            note += f"<br>random weights: the same recipe, {where(figures | {split: scratch}, split)}"
+        rows = []
+        for name, value in ((name, value) for name, value in figures[split].items() if name != "n"):
+            row = [f"{escape(name)} {'↓' if name in SMALLER_IS_BETTER else '↑'}", f"<b>{number(value)}</b>"]
+            beside = [number(scratch[name]), f"{value - scratch[name]:+.4f}"] if name in scratch else ["–", "–"]
+            rows.append(row + beside if scratch else row)
+        text = table(["figure", "this run", *(["random weights", "difference"] if scratch else [])], rows)
+        cards.append(f'<div class="card"><h3>{where(figures, split)}</h3>\n<p class="dim">{note}</p>\n{text}</div>')
+    if not cards:
+        return "<p>Neither a validation nor a test split was held out: nothing was scored.</p>"
+    return f'<div class="cards">{"".join(cards)}</div>\n<p class="dim">↑ higher is better, ↓ lower is better</p>'
+
+
+def curves(history: list[dict[str, Any]], figures: dict[str, Any]) -> str:
+    """The charts of what was logged: loss, first metric, learning rate, gradient norm."""
+
+    def series(name: str, colour: int, key: str) -> Series:
+        return name, colour, [(row["step"], row[key]) for row in history if row.get(key) is not None]
+
+    train, validation = where(figures, "train"), where(figures, "validation")
+    metric = next((name for name in figures.get("validation", {}) if name not in ("loss", "n")), "")
+    unit = "squared error" if figures["problem"] == "regression" else "nats"
+    charts = [
+        curve(f"loss ({unit})", [series(train, 0, "loss"), series(validation, 1, "eval_loss")], log=True),
+        curve(metric.replace("_", " "), [series(validation, 1, f"eval_{metric}")]),
+        curve("learning rate of the head", [series(train, 0, "learning_rate")]),
+        curve("gradient norm before clipping", [series(train, 0, "grad_norm")], log=True),
+    ]
+    if not any(charts):
+        return "<p>Nothing was logged while training.</p>"
+    steps, epochs = figures["train"]["steps"], figures["train"]["epochs"]
+    pace = f"An epoch is {number(round(steps / epochs))} steps. " if epochs else ""
+    note = "Long curves are drawn as the mean of each stretch, with a band from its lowest to its highest value."
+    return f'<p class="dim">{pace}{note}</p>\n<div class="charts">{"".join(charts)}</div>'
+
+
+def curve(title: str, series: Sequence[Series], log: bool = False) -> str:
+    """A chart over the steps, or nothing without points; `log` allows a logarithmic axis where values span decades."""
+    drawn = [(*s, [p for p in sorted(s[2]) if math.isfinite(p[1])]) for s in series if s[2]]
+    if not drawn:
+        return ""
+    values = [y for *_, found in drawn for _, y in found] or [0.0]
+    low, high, last = min(values), max(values), max(x for s in series for x, _ in s[2]) or 1
+    log = log and low > 0 and high / low >= 100
+    if high - low <= 1e-6 * abs(high):
+        low, high = low - 0.1 * (abs(low) or 1), high + 0.1 * (abs(high) or 1)
+    squeeze = math.log10 if log else float
+    bottom, span = squeeze(low), squeeze(high) - squeeze(low)
+
+    def x_of(step: float) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * step / last
+
+    def y_of(value: float) -> float:
+        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (0.05 + 0.9 * (squeeze(value) - bottom) / span)
+
+    decades = range(math.ceil(bottom), math.floor(bottom + span) + 1, 1 + int(span / 7)) if log else ()
+    parts = [f'<path class="axis" d="M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>']
+    parts += [f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 3}" text-anchor="end">step</text>']
+    for tick in [10.0**k for k in decades] or ticks(low, high):
+        parts.append(f'<path class="grid" d="M{LEFT} {y_of(tick):.1f}H{WIDTH - RIGHT}"/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y_of(tick):.1f}" dy=".35em" text-anchor="end">{tick:.6g}</text>')
+    for tick in (tick for tick in ticks(0, last) if tick == round(tick)):
+        parts.append(f'<path class="axis" d="M{x_of(tick):.1f} {HEIGHT - BOTTOM}v4"/>')
+        parts.append(f'<text x="{x_of(tick):.1f}" y="{HEIGHT - 18}" text-anchor="middle">{tick:,.0f}</text>')
+    caption = f"<b>{escape(title)}</b>{' (logarithmic)' if log else ''}"
+    for name, colour, points, found in drawn:
+        caption += f'<br><span class="key c{colour}"></span>{name}'
+        if found:
+            parts.append(path([(x_of(x), *map(y_of, ys)) for x, *ys in thin(found)], colour))
+            caption += f": last {number(found[-1][1])}"
+        if len(found) > 1:
+            ends = [f"{number(y)} (step {x:,})" for y, x in (f((y, x) for x, y in found) for f in (min, max))]
+            caption += f", lowest {ends[0]}, highest {ends[1]}"
+        if len(found) < len(points):
+            caption += f"; <strong>not finite: {len(points) - len(found)} of {len(points)}</strong>"
+    svg = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>'
+    return f"<figure><figcaption>{caption}</figcaption>\n{svg}</figure>\n"
+
+
+def path(bins: Sequence[tuple[float, ...]], colour: int) -> str:
+    """The SVG of a thinned series in pixels: a band of extremes, a line of means, dots where points are few."""
+    lows, means, highs = ([f"{b[0]:.1f} {b[i]:.1f}" for b in bins] for i in (2, 1, 3))
+    shapes = {"line": f"M{'L'.join(means)}", "dots": "".join(f"M{at}h0" for at in means) if len(bins) <= 30 else ""}
+    if lows != highs:
+        shapes = {"band": f"M{'L'.join(lows + highs[::-1])}Z", **shapes}
+    return "".join(f'<path class="{kind} c{colour}" d="{d}"/>' for kind, d in shapes.items() if d)
+
+
+def thin(points: Points, most: int = MOST_POINTS) -> list[tuple[float, float, float, float]]:
+    """At most `most` of (x, mean, lowest, highest) in order: the first and last point as they are, bins between."""
+    inner = points[1:-1]
+    size = math.ceil(len(inner) / (most - 2)) or 1
+    found = []
+    for chunk in [points[:1], *(inner[i : i + size] for i in range(0, len(inner), size)), points[1:][-1:]]:
+        if chunk:
+            xs, ys = zip(*chunk, strict=True)
+            found.append((sum(xs) / len(xs), sum(ys) / len(ys), min(ys), max(ys)))
+    return found
+
+
+def ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """Round numbers from `low` to `high`, `most` of them or about half as many."""
+    raw = (high - low) / most
+    unit = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * unit for m in (1, 2, 2.5, 5, 10) if m * unit >= raw * (1 - 1e-9))
+    return [i * step for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+
+
+def layers_table(rows: Sequence[dict[str, Any]]) -> str:
+    """What learns at which pace, input first; neighbouring blocks that are alike are one line."""
+    same = itemgetter("lr", "weight_decay", "tensors", "parameters", "learning")
+    groups = groupby(rows, key=lambda row: (row["layer"].startswith("block") or row["layer"], same(row)))
+    lines = []
+    for first, *others in (list(group) for _, group in groups):
+        sums = [sum(r[key] for r in (first, *others)) for key in ("tensors", "parameters", "learning", "share")]
+        tensors, count, learning, share = sums
+        depth = f"{first['depth']}–{others[-1]['depth']}" if others else str(first["depth"])
+        learns = "no" if not learning else "yes" if learning == count else f"{learning / count:.1%}"
+        lr = "–" if first["lr"] is None else f"{first['lr']:.2e}"
+        decay = "–" if first["weight_decay"] is None else f"{first['weight_decay']:g}"
+        layer = f"blocks {depth}" if others else escape(first["layer"])
+        lines.append([depth, layer, learns, lr, decay, number(tensors), number(count), f"{bar(share)} {share:.2%}"])
+    total, learning = (sum(row[key] for row in rows) for key in ("parameters", "learning"))
+    head = ["depth", "layer", "learns", "learning rate", "weight decay", "tensors", "parameters", "share"]
+    note = f"{number(learning)} of {number(total)} parameters learn ({learning / total:.2%})."
+    return f'{table(head, lines, words=3)}\n<p class="dim">{note}</p>'
+
+
+def classes(figures: dict[str, Any]) -> str:
+    """Per-class tables and confusion matrices: those of the test split open, of two splits the other folded."""
+    parts: list[str] = []
+    for split in ("test", "validation"):
+        found, title = figures.get("classes", {}).get(split, {}), where(figures, split)
+        if found.get("classes"):
+            names = [row["class"] for row in found["classes"]]
+            matrix = confusion(found["confusion"], names) if found.get("confusion") else ""
+            text = f'<div class="beside">{class_table(found["classes"])}{matrix}</div>'
+            fold = f"<details><summary>{title}</summary>{text}</details>"
+            parts.append(fold if parts else f"<h3>{title}</h3>\n{text}")
+    return "\n".join(parts)
+
+
+def named(name: Any, most: int = 28) -> str:
+    """A class name, cut where it is long; isolated, so that a right-to-left one leaves its surroundings alone."""
+    text = str(name)
+    return f'<bdi title="{escape(text)}">{escape(text if len(text) <= most else text[: most - 1] + "…")}</bdi>'
+
+
+def class_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Precision, recall, F1 and size of each class; of many the worst first and the better ones folded."""
+    if len(rows) > FEW_CLASSES:  # a class without examples has no recall that could be bad: it stands last
+        rows = sorted(rows, key=lambda row: (row["n"] == 0, row["f1"]))
+    lines = []
+    for row in rows:
+        recall, f1 = (f"{row['recall']:.3f}", f"{bar(row['f1'])} {row['f1']:.3f}") if row["n"] else ("–", "–")
+        lines.append([named(row["class"]), f"{row['precision']:.3f}", recall, f1, number(row["n"])])
+    head, rest = ["class", "precision", "recall", "F1", "n"], lines[WORST_CLASSES:]
+    note = f'<p class="dim">The lowest F1 first, of {len(rows)} classes.</p>' if len(rows) > FEW_CLASSES else ""
+    more = f"<details><summary>{len(rest)} more</summary>{table(head, rest)}</details>" if rest else ""
+    return f"<div>{note}{table(head, lines[:WORST_CLASSES])}{more}</div>\n"
+
+
+def confusion(counts: Sequence[Sequence[int]], names: Sequence[str]) -> str:
+    """The confusion matrix as a heat table, a cell's strength being its share of its row's true class."""
+    few, lines = len(names) <= FEW_CLASSES, []
+    for i, row in enumerate(counts):
+        cells = []
+        for j, count in enumerate(row):
+            share = count / (sum(row) or 1)
+            kind = ("right" if i == j else "wrong") + (" deep" if share > 0.8 else "")
+            cells.append(f'<td class="{kind}" style="--h:{share:.2f}">{count}</td>' if count else "<td></td>")
+        side = named(names[i]) if few else f"{named(names[i], 16)} {i + 1}"
+        lines.append(f"<tr><th>{side}</th>{''.join(cells)}</tr>\n")
+    top = "".join(f"<th>{named(name) if few else i}</th>" for i, name in enumerate(names, 1))
+    note = '<p class="dim">Rows: true class; columns: predicted. Counts, coloured by their share of the row.</p>'
+    body = f"<thead><tr><th></th>{top}</tr></thead>\n<tbody>{''.join(lines)}</tbody>"
+    return f'<div class="wide">{note}<table class="{"heat" if few else "heat dense"}">\n{body}</table></div>'
+
+
+STYLE = """
+:root{color-scheme:light dark;--page:#fff;--ink:#1d2126;--dim:#626973;--rule:#dfe3e8;--tint:#f6f7f9;
+--c0:#2867ad;--c1:#c25a18;--right:40 103 173;--wrong:186 84 20;--bad:#b3261e}
+@media screen and (prefers-color-scheme:dark){:root{--page:#15181c;--ink:#e4e7eb;--dim:#98a1ac;--rule:#30363d;
+--tint:#1d2126;--c0:#74b0ee;--c1:#f0a068;--right:48 108 180;--wrong:176 84 28;--bad:#ff8a80}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,"Segoe UI",Roboto,"Noto Sans",sans-serif}
+main{max-width:1040px;margin:0 auto;padding:2.5rem 1.5rem 4rem;font-variant-numeric:tabular-nums}
+h1{font-size:1.7rem;line-height:1.2;margin:0 0 .8rem;overflow-wrap:anywhere}
+h2{font-size:1.15rem;margin:2.6rem 0 .8rem;padding-bottom:.3rem;border-bottom:1px solid var(--rule)}
+h3,summary{font-size:1rem;font-weight:600;margin:1rem 0 .4rem}summary{cursor:pointer}p{margin:.4rem 0}
+.dim,dt,figcaption{color:var(--dim);font-size:.87em}figcaption b{color:var(--ink);font-size:1.08em}
+figcaption strong{color:var(--bad)}
+code,pre{font:.87em/1.5 ui-monospace,"SF Mono",Menlo,Consolas,"DejaVu Sans Mono",monospace;overflow-wrap:anywhere}
+pre{background:var(--tint);padding:1rem;border-radius:6px;white-space:pre-wrap;margin:0}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1.2rem;margin:0}dd{margin:0;min-width:0}
+.wide{overflow-x:auto}table{border-collapse:collapse;font-size:.93em}
+th,td{padding:.22rem .7rem;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}
+th{font-weight:500;color:var(--dim);font-size:.93em}.word{text-align:left}th:first-child,td:first-child{padding-left:0}
+.cards{display:flex;flex-wrap:wrap;gap:1rem}
+.card{border:1px solid var(--rule);border-radius:6px;padding:.2rem 1rem .8rem;flex:1 1 22rem;min-width:0}
+.card table{width:100%}
+.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,25rem),1fr));gap:1.4rem 1.6rem}
+figure{margin:0;break-inside:avoid;display:flex;flex-direction:column;justify-content:space-between}
+svg{display:block;width:100%;height:auto;margin-top:.4rem}svg text{font-size:11px;fill:var(--dim)}.c0{--c:var(--c0)}
+.c1{--c:var(--c1)}.grid,.axis,.line,.dots{fill:none;stroke:var(--rule)}.axis{stroke:var(--dim)}
+.line{stroke:var(--c);stroke-width:1.6;stroke-linejoin:round}.dots{stroke:var(--c);stroke-width:5;stroke-linecap:round}
+.band{fill:var(--c);opacity:.22}
+.key{display:inline-block;width:.9em;height:.2em;margin-right:.45em;vertical-align:.25em;background:var(--c)}
+.bar{float:left;width:4.5rem;height:.55em;margin:.5em .8em 0 0;background:var(--rule)}
+.bar span{display:block;height:100%;background:var(--c0)}
+.beside{display:flex;flex-wrap:wrap;gap:1rem 3rem;align-items:flex-start}.beside>div{min-width:0;max-width:100%}
+.beside p{max-width:20rem}.heat td{min-width:2.9em;text-align:center;border:1px solid var(--page)}
+.heat th{border:0}.heat thead th{text-align:center;vertical-align:bottom;padding:.3rem 0}
+.heat thead bdi{writing-mode:vertical-rl;transform:rotate(180deg)}.right{background:rgb(var(--right)/var(--h))}
+.wrong{background:rgb(var(--wrong)/var(--h))}.deep{color:#fff}.dense{font-size:.66em}
+.dense td,.dense th{padding:.1rem 0;min-width:1.7em}.dense tbody th{padding-right:.5em}
+@media print{main{max-width:none;padding:0}body{font-size:11px}*{print-color-adjust:exact}h2,h3{break-after:avoid}
+.card,tr{break-inside:avoid}.wide{overflow:visible}.charts{grid-template-columns:1fr 1fr}
+details::details-content{content-visibility:visible;display:block}}
+"""

@@ -1,0 +1,147 @@
+"""Tiny models and data sets in the place of those that the shipped recipes name: same architecture, same columns."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+import transformers
+from datasets import ClassLabel, Dataset, Features, Image, Value
+
+CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+WORDS = ["a", "the", "film", "was", "good", "bad", "fine", "dull", "long", "short", "who", "where", "when", "what", "how", "many", "is", "it", "not", "very"]
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def picture(rng: np.random.Generator, label: int, size: int = 32) -> dict[str, Any]:
+    """A PNG whose brightness tells the class."""
+    from PIL import Image as Pillow
+
+    pixels = rng.integers(0, 60, (size, size, 3), dtype=np.uint8) + np.uint8(label * 18)
+    file = io.BytesIO()
+    Pillow.fromarray(pixels).save(file, "png")
+    return {"bytes": file.getvalue(), "path": None}
+
+
+def images(rows: int, column: str, label: str, names: list[str], seed: int = 0) -> Dataset:
+    """Images in `column`, classes in `label`, balanced."""
+    rng, labels = np.random.default_rng(seed), [i % len(names) for i in range(rows)]
+    features = Features({column: Image(), label: ClassLabel(names=names)})
+    return Dataset.from_dict({column: [picture(rng, y) for y in labels], label: labels}, features=features)
+
+
+def texts(rows: int, column: str, label: str, names: list[str] | int, seed: int = 0) -> Dataset:
+    """Sentences in `column` whose first word tells the class, classes in `label`."""
+    rng = np.random.default_rng(seed)
+    count = names if isinstance(names, int) else len(names)
+    labels = [i % count for i in range(rows)]
+    values = [" ".join([WORDS[y], *rng.choice(WORDS, rng.integers(2, 12))]) for y in labels]
+    feature = Value("int64") if isinstance(names, int) else ClassLabel(names=names)
+    return Dataset.from_dict(
+        {column: values, label: labels}, features=Features({column: Value("string"), label: feature})
+    )
+
+
+def save_splits(folder: Path, **splits: Dataset) -> Path:
+    """A folder in the hub's layout, which `load_dataset` reads."""
+    folder.mkdir(parents=True)
+    for name, rows in splits.items():
+        rows.to_parquet(folder / f"{name}-00000-of-00001.parquet")
+    return folder
+
+
+DATA: dict[str, Callable[[Path], Path]] = {
+    "uoft-cs/cifar10": lambda folder: save_splits(
+        folder, train=images(100, "img", "label", CIFAR10), test=images(20, "img", "label", CIFAR10, 1)
+    ),
+    "microsoft/cats_vs_dogs": lambda folder: save_splits(folder, train=images(60, "image", "labels", ["cat", "dog"])),
+    "stanfordnlp/sst2": lambda folder: save_splits(
+        folder,
+        train=texts(64, "sentence", "label", ["negative", "positive"]),
+        validation=texts(16, "sentence", "label", ["negative", "positive"], 1),
+        test=texts(16, "sentence", "label", ["negative", "positive"], 2).map(lambda row: {"label": -1}),
+    ),
+    "CogComp/trec": lambda folder: save_splits(
+        folder,
+        train=texts(120, "text", "coarse_label", ["ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"]),
+        test=texts(24, "text", "coarse_label", ["ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"], 1),
+    ),
+}
+
+
+def tokenizer() -> transformers.PreTrainedTokenizerFast:
+    """A word-level tokenizer of two dozen words."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    vocabulary = {word: i for i, word in enumerate([*SPECIAL, *WORDS])}
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])],
+    )
+    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True))
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=64, **names)
+
+
+def small(**changes: Any) -> dict[str, Any]:
+    """Sizes of a tiny text encoder."""
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    return {"vocab_size": 32, "max_position_embeddings": 66, "pad_token_id": 0, **sizes, **changes}
+
+
+def _vit(folder: Path) -> None:
+    config = transformers.ViTConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, image_size=32, patch_size=8
+    )
+    transformers.ViTModel(config).save_pretrained(folder)
+    transformers.ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
+
+
+def _resnet(folder: Path) -> None:
+    config = transformers.ResNetConfig(
+        embedding_size=8, hidden_sizes=[16, 32, 32, 64], depths=[1, 1, 1, 1], layer_type="bottleneck", num_labels=7
+    )
+    transformers.ResNetForImageClassification(config).save_pretrained(folder)
+    transformers.ConvNextImageProcessorPil(size={"shortest_edge": 64}).save_pretrained(folder)
+
+
+def _text(model: type, config: transformers.PretrainedConfig) -> Callable[[Path], None]:
+    def save(folder: Path) -> None:
+        model(config).save_pretrained(folder)
+        tokenizer().save_pretrained(folder)
+
+    return save
+
+
+MODELS: dict[str, Callable[[Path], None]] = {
+    "google/vit-base-patch16-224-in21k": _vit,
+    "microsoft/resnet-50": _resnet,
+    "google-bert/bert-base-uncased": _text(transformers.BertModel, transformers.BertConfig(**small())),
+    "distilbert/distilbert-base-uncased": _text(
+        transformers.DistilBertModel,
+        transformers.DistilBertConfig(
+            vocab_size=32, dim=16, n_layers=2, n_heads=2, hidden_dim=32, max_position_embeddings=66, pad_token_id=0
+        ),
+    ),
+    "FacebookAI/roberta-base": _text(transformers.RobertaForMaskedLM, transformers.RobertaConfig(**small())),
+}
+
+
+def model(name: str, folder: Path) -> Path:
+    """A tiny pretrained model of the architecture that the hub's `name` has."""
+    torch.manual_seed(0)
+    MODELS[name](folder)
+    return folder
+
+
+def data(name: str, folder: Path) -> Path:
+    """A few rows with the columns that the hub's `name` has."""
+    datasets.disable_progress_bars()
+    return DATA[name](folder)

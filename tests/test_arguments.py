@@ -1,0 +1,224 @@
+"""Arguments of other libraries, read from their source: held against the real classes, and checked without them."""
+
+import dataclasses
+import importlib
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hfft import arguments
+from hfft.arguments import OWNED, REMOVED, adapter_problems, enum_values, training_arguments, training_problem
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_arguments_read_from_source_are_the_fields_of_training_arguments():
+    from transformers import TrainingArguments
+
+    assert list(training_arguments()) == [field.name for field in dataclasses.fields(TrainingArguments)]
+
+
+def test_the_choices_read_from_source_are_the_values_of_the_enums():
+    for path, name in arguments._ENUMS.values():
+        enum = getattr(importlib.import_module(f"transformers.{path.removesuffix('.py')}"), name)
+        assert enum_values("transformers", path, name) == [member.value for member in enum]
+
+
+def test_the_choices_written_here_are_those_of_transformers():
+    from transformers import TrainingArguments
+
+    fields = {field.name: field for field in dataclasses.fields(TrainingArguments)}
+    for key, choices in arguments._CHOICES.items():
+        assert choices == fields[key].metadata["choices"]
+
+
+def test_the_arguments_of_lora_read_from_source_are_the_fields_of_its_config():
+    from peft import LoraConfig
+
+    assert set(arguments.lora_arguments()) == {field.name for field in dataclasses.fields(LoraConfig)}
+
+
+def test_removed_arguments_are_gone_and_owned_and_bounded_ones_exist():
+    known = set(training_arguments())
+    assert set(REMOVED) & known == set()
+    assert set(OWNED) - known == set()
+    assert set(arguments._RANGES) - known == set()
+    assert {*arguments._ENUMS, *arguments._CHOICES} - known == set()
+
+
+def test_what_replaces_a_removed_argument_exists_where_it_is_an_argument():
+    for old, new in REMOVED.items():
+        word = new.partition(" ")[0].rstrip(":")
+        if word.replace("_", "").isalpha() and word not in ("the", "nothing"):
+            assert word in training_arguments(), f"{old} -> {new}"
+
+
+def test_the_defaults_of_a_run_pass_the_check_and_what_it_fixes_is_not_for_recipes():
+    from hfft.train.arguments import DEFAULTS, FIXED
+
+    assert {key: training_problem(key, value) for key, value in DEFAULTS.items()} == dict.fromkeys(DEFAULTS)
+    assert set(FIXED) <= set(OWNED)
+
+
+def test_every_default_of_training_arguments_passes_the_check():
+    from transformers import TrainingArguments
+
+    for field in dataclasses.fields(TrainingArguments):
+        if field.name not in OWNED and field.default is not dataclasses.MISSING:
+            assert training_problem(field.name, getattr(field.default, "value", field.default)) is None, field.name
+
+
+def test_a_recipe_is_checked_without_importing_the_libraries(tmp_path):
+    recipe = tmp_path / "x.yaml"
+    recipe.write_text(
+        "task: image-classification\nbackbone: {name: a/b}\ndata: {path: p, augment: [random_crop]}\n"
+        "layers: {adapter: {type: lora, r: 4}}\ntraining: {learning_rate: 3e-4, optim: adamw_torch, bf16: auto}\n"
+    )
+    script = (
+        "import json, sys\nfrom hfft.recipe import load_recipe\n"
+        f"load_recipe({str(recipe)!r}, 'training.lr_scheduler_type=cosine')\n"
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.returncode == 0, done.stderr
+    loaded = set(json.loads(done.stdout))
+    assert "hfft" in loaded
+    assert loaded & {"torch", "transformers", "datasets", "peft", "accelerate", "huggingface_hub", "sklearn"} == set()
+
+
+def test_a_library_that_is_missing_is_named():
+    with pytest.raises(ModuleNotFoundError, match="no_such_library is not installed; pip install no_such_library"):
+        arguments.dataclass_fields("no_such_library", "x.py", "X")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("learning_rate", 3e-4),
+        ("learning_rate", 1),
+        ("learning_rate", 0),
+        ("num_train_epochs", 0.5),
+        ("warmup_steps", 0.1),
+        ("warmup_steps", 100),
+        ("seed", 2**32 - 1),
+        ("data_seed", None),
+        ("max_steps", -1),
+        ("label_smoothing_factor", 1),
+        ("bf16", "auto"),
+        ("fp16", True),
+        ("tf32", None),
+        ("optim", "adamw_torch"),
+        ("optim_args", "betas=(0.9, 0.95)"),
+        ("eval_strategy", "no"),
+        ("save_strategy", "best"),
+        ("lr_scheduler_type", "cosine"),
+        ("lr_scheduler_kwargs", {"num_cycles": 2}),
+        ("train_sampling_strategy", "group_by_length"),
+        ("report_to", ["tensorboard"]),
+        ("report_to", "none"),
+        ("gradient_checkpointing", True),
+        ("parallelism_config", "left to transformers"),
+        ("fsdp_config", {"a": 1}),
+    ],
+)
+def test_a_good_argument_is_accepted(key, value):
+    assert training_problem(key, value) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("learing_rate", 1e-3, "unknown key; did you mean 'learning_rate'?"),
+        ("zzzzzz", 1, "unknown key"),
+        ("hub_modle_id", "x", "unknown key"),
+        ("warmup_ratio", 0.1, f"unknown to the installed transformers; use {REMOVED['warmup_ratio']}"),
+        ("evaluation_strategy", "epoch", "unknown to the installed transformers; use eval_strategy"),
+        ("push_to_hub", True, "is not set here; use publish.hub_model_id"),
+        ("hub_token", "x", f"is not set here; use {OWNED['hub_token']}"),
+        ("learning_rate", "3e-4", "is '3e-4' (str); expected float"),
+        ("learning_rate", True, "is True (bool); expected float"),
+        ("learning_rate", None, "is None (NoneType); expected float"),
+        ("learning_rate", [1], "is [1] (list); expected float"),
+        ("max_steps", 1.5, "is 1.5 (float); expected int"),
+        ("max_steps", "1" * 200, f"is '{'1' * 79} (str); expected int"),
+        ("bf16", 1, "is 1 (int); expected bool"),
+        ("bf16_full_eval", "auto", "is 'auto' (str); expected bool"),
+        ("optim_args", 3, "is 3 (int); expected str | None"),
+        ("report_to", {"a": 1}, "is {'a': 1} (dict); expected None | str | list[str]"),
+        ("learning_rate", -1, "is -1; expected a finite number of at least 0"),
+        ("learning_rate", math.nan, "is nan; expected a finite number of at least 0"),
+        ("learning_rate", math.inf, "is inf; expected a finite number of at least 0"),
+        ("adam_epsilon", math.nan, "is nan; expected a finite number"),
+        ("adam_epsilon", math.inf, "is inf; expected a finite number"),
+        ("per_device_train_batch_size", 0, "is 0; expected a finite number of at least 1"),
+        ("seed", 2**32, "is 4294967296; expected between 0 and 4294967295"),
+        ("label_smoothing_factor", 1.5, "is 1.5; expected between 0 and 1"),
+    ],
+)
+def test_a_bad_argument_is_answered(key, value, problem):
+    assert training_problem(key, value) == problem
+
+
+@pytest.mark.parametrize("key", sorted({*arguments._ENUMS, *arguments._CHOICES}))
+@pytest.mark.parametrize("value", ["seqential", 3, None, ["no"], {"a": 1}, True])
+def test_a_choice_that_does_not_exist_is_answered_with_those_that_do(key, value):
+    problem = training_problem(key, value)
+    assert problem.startswith(f"is {value!r}; expected one of ")
+
+
+def test_a_misspelt_choice_is_answered_with_the_nearest():
+    assert training_problem("lr_scheduler_type", "cosin").endswith("; did you mean 'cosine'?")
+
+
+@pytest.mark.parametrize("key", sorted(REMOVED))
+def test_every_removed_argument_is_answered_with_what_replaced_it(key):
+    assert training_problem(key, 1) == f"unknown to the installed transformers; use {REMOVED[key]}"
+
+
+@pytest.mark.parametrize("key", sorted(OWNED))
+def test_every_owned_argument_is_answered_with_where_it_belongs(key):
+    assert training_problem(key, 1) == f"is not set here; use {OWNED[key]}"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"r": 8, "lora_alpha": 16, "lora_dropout": 0.1, "bias": "none", "use_dora": True},
+        {"r": 1, "lora_dropout": 0, "target_modules": ["query", "value"], "init_lora_weights": "pissa"},
+        {"target_modules": "all-linear", "rank_pattern": {"a": 1}, "init_lora_weights": False},
+    ],
+)
+def test_a_good_adapter_is_accepted(given):
+    assert adapter_problems({"type": "lora", **given}) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "problems"),
+    [
+        ({}, [("type", "is None; expected lora")]),
+        ({"type": "lorra", "zzz": 1}, [("type", "is 'lorra'; expected lora")]),
+        ({"type": "lora", "lora_alpa": 3}, [("lora_alpa", "unknown key; did you mean 'lora_alpha'?")]),
+        ({"type": "lora", "task_type": "SEQ_CLS"}, [("task_type", "is set by hfft; leave it out")]),
+        ({"type": "lora", "r": 0}, [("r", "is 0; expected a whole number of at least 1")]),
+        ({"type": "lora", "r": True}, [("r", "is True; expected a whole number of at least 1")]),
+        ({"type": "lora", "r": 1.5}, [("r", "is 1.5; expected a whole number of at least 1")]),
+        ({"type": "lora", "lora_dropout": 1}, [("lora_dropout", "is 1; expected a number of at least 0 and below 1")]),
+        ({"type": "lora", "lora_dropout": math.nan}, [("lora_dropout", "is nan; expected a number of at least 0 and below 1")]),
+        ({"type": "lora", "lora_dropout": "x"}, [("lora_dropout", "is 'x'; expected a number of at least 0 and below 1")]),
+        ({"type": "lora", "lora_dropout": False}, [("lora_dropout", "is False (bool); expected float")]),
+        ({"type": "lora", "lora_alpha": "x"}, [("lora_alpha", "is 'x' (str); expected int")]),
+        ({"type": "lora", "use_dora": 1}, [("use_dora", "is 1 (int); expected bool")]),
+        ({"type": "lora", "bias": "some"}, [("bias", "is 'some'; expected one of none, all, lora_only")]),
+        (
+            {"type": "lora", "r": -1, "lora_alpa": 3},
+            [("r", "is -1; expected a whole number of at least 1"), ("lora_alpa", "unknown key; did you mean 'lora_alpha'?")],
+        ),
+    ],
+)  # fmt: skip
+def test_a_bad_adapter_is_answered(given, problems):
+    assert adapter_problems(given) == problems

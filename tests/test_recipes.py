@@ -1,0 +1,41 @@
+"""Every recipe that is shipped is walked: trained, scored and loaded back, on a tiny model and a few rows of its kind."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import transformers
+
+from hfft import finetune, load_recipe
+from hfft.data import builtin
+from hfft.recipe import shipped
+from tests import stand_ins
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_the_recipe_runs_to_its_end(name, tmp_path, capsys):
+    as_shipped = load_recipe(name)
+    overrides = [f"training.output_dir={tmp_path / 'run'}", "training.max_steps=2", "training.dataloader_num_workers=0"]
+    overrides += ["training.per_device_train_batch_size=8", "training.per_device_eval_batch_size=8", "publish=null"]
+    overrides += ["training.gradient_accumulation_steps=1", "score.from_scratch=false"]
+    if not as_shipped.backbone.name.startswith("nano-"):
+        overrides.append(f"backbone.name={stand_ins.model(as_shipped.backbone.name, tmp_path / 'model')}")
+    if as_shipped.data.path in builtin.BUILTIN:
+        overrides += ["data.max_train_samples=150", "data.max_eval_samples=60"]
+    else:
+        overrides.append(f"data.path={stand_ins.data(as_shipped.data.path, tmp_path / 'data')}")
+    result = finetune(load_recipe(name, *overrides))
+
+    figures = json.loads((result.folder / "metrics.json").read_text())
+    assert figures["train"]["steps"] == 2
+    scored = figures.get("test") or figures["validation"]
+    assert scored["n"] > 0
+    assert set(as_shipped.metrics) <= set(scored)
+    assert {"recipe.yaml", "layers.json", "report.html", "trainer_state.json", "model"} <= {
+        p.name for p in result.folder.iterdir()
+    }
+    assert not [p for p in result.model.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".pkl")]
+    model = transformers.pipeline(as_shipped.the_task.pipeline, model=str(result.model))
+    assert set(figures["labels"]) <= set(model.model.config.label2id) or not as_shipped.the_task.labelled
+    assert "parameters learn" in capsys.readouterr().out
