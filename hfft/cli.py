@@ -64,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; returns its exit status."""
-    given = parser().parse_args(argv)
+    given = run.parse(parser(), argv)
     return run.guarded(given.action, given)
 
 

@@ -33,6 +33,17 @@ def add_arguments(arguments: argparse.ArgumentParser, positional: bool = False) 
     arguments.add_argument("--fresh", action="store_true", help="begin anew where the run folder already holds a run")
 
 
+def parse(arguments: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
+    """The parsed command line, overrides and inputs allowed before, between and after options."""
+    given, rest = arguments.parse_known_args(argv)
+    many = "inputs" if hasattr(given, "inputs") else "overrides"
+    if not hasattr(given, many) or any(word.startswith("-") for word in rest):
+        arguments.error(f"unrecognized arguments: {' '.join(rest)}") if rest else None
+    elif rest:
+        setattr(given, many, [*getattr(given, many), *rest])
+    return given
+
+
 def train(recipe: str, overrides: list[str], fresh: bool = False) -> int:
     """Check the recipe, then run it; returns the exit status."""
     checked = load_recipe(recipe, *overrides)  # before torch is imported: a mistake answers at once
@@ -69,7 +80,7 @@ def guarded(action, *args) -> int:  # type: ignore[no-untyped-def]
 
 def main(argv: list[str] | None = None) -> int:
     """Train a recipe."""
-    given = parser().parse_args(argv)
+    given = parse(parser(), argv)
     return guarded(train, given.recipe, given.overrides, given.fresh)
 
 

@@ -24,7 +24,7 @@ from hfft import backbone, data, head, layers, publish, strategy
 from hfft.data.inputs import max_length
 from hfft.errors import BadInput, DataError, HfftError, RunError, first_line
 from hfft.head.renew import rows as head_rows
-from hfft.recipe import Recipe
+from hfft.recipe import Recipe, load_recipe
 from hfft.score import Metrics, score_splits
 from hfft.tasks import SMALLER_IS_BETTER, Labels
 from hfft.train import FineTuner, RunFolder, training_arguments
@@ -82,6 +82,8 @@ def finetune(recipe: Recipe, fresh: bool = False) -> Result:
     if state == "finished":
         say(arguments, f"{folder.path} is finished; add --fresh to run it again\n{summary(recipe, folder)}")
         return Result(folder.path, read_metrics(folder))
+    if state == "unfinished":
+        recipe = load_recipe(folder.recipe)  # the same, with the commits the run began with
     if recipe.publish.hub_model_id:
         on_main(arguments, publish.check_permission, recipe.publish)
 
@@ -117,12 +119,12 @@ def assemble(recipe: Recipe, arguments: TrainingArguments) -> Run:
     Raises:
         BadInput: data or model cannot be used as the recipe says.
     """
+    recipe = recipe.model_copy(update={"backbone": backbone.pinned(recipe.backbone)})
     with arguments.main_process_first(local=True, desc="data"):
         splits, labels = data.load_splits(recipe)  # 5
     processor = backbone.load_processor(recipe.backbone, recipe.the_task)
     set_seed(arguments.seed)
     model = backbone.load_model(recipe, labels, processor)  # 1
-    commit = getattr(model.config, "_commit_hash", None)
     head_names = head.parameter_names(model, recipe.head.new)
     if recipe.the_task.labelled:
         set_seed(arguments.seed)  # the head is the same whatever was drawn while loading
@@ -151,7 +153,7 @@ def assemble(recipe: Recipe, arguments: TrainingArguments) -> Run:
         class_weights=class_weights(recipe, splits, labels),
     )
     table = layers.table(model, depths, trainer.groups())
-    return Run(trainer, prepared, splits, labels, metrics, processor, table, commit)
+    return Run(trainer, prepared, splits, labels, metrics, processor, table, recipe.backbone.revision)
 
 
 def pretrained_rows(recipe: Recipe) -> dict[str, dict[str, torch.Tensor]] | None:
