@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,8 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, TrainerC
 from hfft import head, layers
 from hfft.tasks import TASKS, Labels
 from hfft.train import FineTuner
+
+gc.freeze()  # each training collects garbage first, which without the libraries' own objects takes no time
 
 VOCABULARY = 40  # token 0 pads
 SIDE = 32  # pixels of an image
@@ -304,11 +309,11 @@ def examples(modality: str, problem: str, count: int, size: int = 3, seed: int =
     return rows
 
 
-def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    """A batch of such examples, in the default dtype."""
+def collate(rows: list[dict[str, Any]], dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
+    """A batch of such examples."""
     batch = {"labels": torch.stack([torch.as_tensor(row["labels"]) for row in rows])}
     if "pixel_values" in rows[0]:
-        return {**batch, "pixel_values": torch.stack([r["pixel_values"] for r in rows]).to(torch.get_default_dtype())}
+        return {**batch, "pixel_values": torch.stack([row["pixel_values"] for row in rows]).to(dtype)}
     ids = [row["input_ids"] for row in rows]
     padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True)
     mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(i) for i in ids], batch_first=True)
@@ -354,7 +359,8 @@ def finetuner(
 ) -> FineTuner:
     """A FineTuner as the workflow builds it."""
     depths = changes.pop("depths", None) or head_and_depths(model)[1]
-    return FineTuner(model, settings, collate, rows, labels=labels, depths=depths, **changes)
+    batch = partial(collate, dtype=next(model.parameters()).dtype)
+    return FineTuner(model, settings, batch, rows, labels=labels, depths=depths, **changes)
 
 
 def freeze_batch_norm(model: torch.nn.Module) -> None:
@@ -362,3 +368,10 @@ def freeze_batch_norm(model: torch.nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.requires_grad_(False)
+
+
+def difference(left: Mapping[str, torch.Tensor], right: Mapping[str, torch.Tensor]) -> float:
+    """Distance of two sets of tensors, relative to the length of the first."""
+    assert left.keys() == right.keys()
+    apart = sum((left[name] - right[name]).double().square().sum() for name in left)
+    return float((apart / sum(left[name].double().square().sum() for name in left)) ** 0.5)

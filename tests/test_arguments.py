@@ -197,28 +197,39 @@ def test_a_good_adapter_is_accepted(given):
     assert adapter_problems({"type": "lora", **given}) == []
 
 
+SHARE = "expected a number of at least 0 and below 1"
+WHOLE = "expected a whole number of at least 1"
+
+
 @pytest.mark.parametrize(
-    ("given", "problems"),
+    ("key", "value", "problem"),
     [
-        ({}, [("type", "is None; expected lora")]),
-        ({"type": "lorra", "zzz": 1}, [("type", "is 'lorra'; expected lora")]),
-        ({"type": "lora", "lora_alpa": 3}, [("lora_alpa", "unknown key; did you mean 'lora_alpha'?")]),
-        ({"type": "lora", "task_type": "SEQ_CLS"}, [("task_type", "is set by hfft; leave it out")]),
-        ({"type": "lora", "r": 0}, [("r", "is 0; expected a whole number of at least 1")]),
-        ({"type": "lora", "r": True}, [("r", "is True; expected a whole number of at least 1")]),
-        ({"type": "lora", "r": 1.5}, [("r", "is 1.5; expected a whole number of at least 1")]),
-        ({"type": "lora", "lora_dropout": 1}, [("lora_dropout", "is 1; expected a number of at least 0 and below 1")]),
-        ({"type": "lora", "lora_dropout": math.nan}, [("lora_dropout", "is nan; expected a number of at least 0 and below 1")]),
-        ({"type": "lora", "lora_dropout": "x"}, [("lora_dropout", "is 'x'; expected a number of at least 0 and below 1")]),
-        ({"type": "lora", "lora_dropout": False}, [("lora_dropout", "is False (bool); expected float")]),
-        ({"type": "lora", "lora_alpha": "x"}, [("lora_alpha", "is 'x' (str); expected int")]),
-        ({"type": "lora", "use_dora": 1}, [("use_dora", "is 1 (int); expected bool")]),
-        ({"type": "lora", "bias": "some"}, [("bias", "is 'some'; expected one of none, all, lora_only")]),
-        (
-            {"type": "lora", "r": -1, "lora_alpa": 3},
-            [("r", "is -1; expected a whole number of at least 1"), ("lora_alpa", "unknown key; did you mean 'lora_alpha'?")],
-        ),
+        ("lora_alpa", 3, "unknown key; did you mean 'lora_alpha'?"),
+        ("task_type", "SEQ_CLS", "is set by hfft; leave it out"),
+        ("r", 0, f"is 0; {WHOLE}"),
+        ("r", True, f"is True; {WHOLE}"),
+        ("r", 1.5, f"is 1.5; {WHOLE}"),
+        ("lora_dropout", 1, f"is 1; {SHARE}"),
+        ("lora_dropout", math.nan, f"is nan; {SHARE}"),
+        ("lora_dropout", "x", f"is 'x'; {SHARE}"),
+        ("lora_dropout", False, "is False (bool); expected float"),
+        ("lora_alpha", "x", "is 'x' (str); expected int"),
+        ("use_dora", 1, "is 1 (int); expected bool"),
+        ("bias", "some", "is 'some'; expected one of none, all, lora_only"),
     ],
-)  # fmt: skip
-def test_a_bad_adapter_is_answered(given, problems):
-    assert adapter_problems(given) == problems
+)
+def test_a_bad_argument_of_an_adapter_is_answered(key, value, problem):
+    assert adapter_problems({"type": "lora", key: value}) == [(key, problem)]
+
+
+@pytest.mark.parametrize(("given", "shown"), [({}, None), ({"type": "lorra", "zzz": 1}, "lorra"), ({"type": []}, [])])
+def test_an_adapter_of_another_type_is_answered_with_the_known_one(given, shown):
+    assert adapter_problems(given) == [("type", f"is {shown!r}; expected lora")]
+
+
+def test_all_mistakes_of_an_adapter_are_told_at_once():
+    assert [key for key, _ in adapter_problems({"type": "lora", "r": -1, "bias": "x", "zzz": 1})] == [
+        "r",
+        "bias",
+        "zzz",
+    ]

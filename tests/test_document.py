@@ -101,14 +101,14 @@ def test_not_a_number_is_read():
 
 # fmt: off
 WORDS = [
-    "no", "No", "on", "off", "yes", "y", "n", "nULL", "tRUE", "2020-01-01", "2020-01-01 10:00:00", "1:30", "1_000", "0b11",
-    "-0x10", "1e", "e5", ".", "0x", "=", "<<", "last-4", "１",
+    "no", "No", "on", "off", "yes", "y", "n", "nULL", "tRUE", "2020-01-01", "2020-01-01 10:00:00", "1:30", "1_000",
+    "0b11", "-0x10", "1e", "e5", ".", "0x", "=", "<<", "last-4", "１",
 ]
 LOOKALIKES = [
-    *WORDS, "true", "False", "null", "~", "", " ", "1", "-1", "1.0", ".5", "1.", "1e5", "3E-4", "0x10", "0o7", "010", ".inf",
-    "-.inf", ".nan", "-", "- a", "a:", "a: b", "#", "a #b", "'", '"', "\n", "a\n", "\ta", "\r\n", "\x85", "\u2028", "\u2029",
-    "\ufeff", "\x00", "\x1b", "%x", "@x", "`", "*x", "&x", "!x", "!!int 3", "[a]", "{a: b}", "?", "? a", "|", ">", "---",
-    "...", "a" * 200, "a b " * 60, "😀", "\\",
+    *WORDS, "true", "False", "null", "~", "", " ", "1", "-1", "1.0", ".5", "1.", "1e5", "3E-4", "0x10", "0o7", "010",
+    ".inf", "-.inf", ".nan", "-", "- a", "a:", "a: b", "#", "a #b", "'", '"', "\n", "a\n", "\ta", "\r\n", "\x85",
+    "\u2028", "\u2029", "\ufeff", "\x00", "\x1b", "%x", "@x", "`", "*x", "&x", "!x", "!!int 3", "[a]", "{a: b}", "?",
+    "? a", "|", ">", "---", "...", "a" * 200, "a b " * 60, "😀", "\\",
 ]
 # fmt: on
 
@@ -310,7 +310,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(values)
 def test_what_was_dumped_is_read_back(value):
     assert repr(parse(dump(value))[0]) == repr(value)

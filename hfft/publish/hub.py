@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -30,10 +31,9 @@ class Hub(HfApi):
     """The hub's client, which also gets along with a hub that cannot validate cards."""
 
     def _validate_yaml(self, *args: Any, **kwargs: Any) -> None:
-        try:
+        # Where the route is not there, the client reads the answer before it looks at the status.
+        with contextlib.suppress(json.JSONDecodeError):
             super()._validate_yaml(*args, **kwargs)
-        except json.JSONDecodeError:
-            pass  # the route is not there; the client reads the answer before it looks at the status
 
 
 def check_permission(wanted: Publish) -> str:

@@ -18,7 +18,7 @@ DEFAULTS: dict[str, Any] = {
     "eval_strategy": "epoch",
     "save_strategy": "epoch",
     "save_total_limit": 2,
-    "logging_steps": 10,
+    "logging_steps": 0.01,  # a share of all steps: a hundred points, however long the run
     "logging_nan_inf_filter": False,  # the filter shows 0.0 while every weight turns NaN
     "report_to": "none",
 }

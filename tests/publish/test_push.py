@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from tests.hub import Fault, Hub
 
@@ -41,13 +42,17 @@ def cifar(folder: Path, train: int = 60, test: int = 20) -> Path:
         labels = [i % 10 for i in range(count)]
         rows = datasets.Dataset.from_dict({"img": [png(y) for y in labels], "label": labels}, features=features)
         rows.to_parquet(folder / "plain_text" / f"{split}-00000-of-00001.parquet")
-    names = "".join(f"\n          '{i}': {name}" for i, name in enumerate(CLASSES))
-    (folder / "README.md").write_text(
-        "---\ndataset_info:\n  config_name: plain_text\n  features:\n  - name: img\n    dtype: image\n  - name: label\n"
-        f"    dtype:\n      class_label:\n        names:{names}\n  splits:\n  - name: train\n    num_bytes: 1\n    num_examples: {train}\n"
-        f"  - name: test\n    num_bytes: 1\n    num_examples: {test}\nconfigs:\n- config_name: plain_text\n  default: true\n  data_files:\n"
-        "  - split: train\n    path: plain_text/train-*\n  - split: test\n    path: plain_text/test-*\n---\n"
-    )
+    info = {
+        "config_name": "plain_text",
+        "features": [
+            {"name": "img", "dtype": "image"},
+            {"name": "label", "dtype": {"class_label": {"names": {str(i): name for i, name in enumerate(CLASSES)}}}},
+        ],
+        "splits": [{"name": n, "num_bytes": 1, "num_examples": c} for n, c in (("train", train), ("test", test))],
+    }
+    files = [{"split": split, "path": f"plain_text/{split}-*"} for split in ("train", "test")]
+    configs = [{"config_name": "plain_text", "default": True, "data_files": files}]
+    (folder / "README.md").write_text(f"---\n{yaml.safe_dump({'dataset_info': info, 'configs': configs})}---\n")
     return folder
 
 
@@ -90,7 +95,7 @@ def published(hub, tmp_path_factory):
 
 
 def test_the_shipped_recipe_trains_pushes_and_loads_back(hub, published):
-    folder, done = published
+    _, done = published
     assert re.search(r"test accuracy \d\.\d{4} .*\(n=20, seed 42\)", done.stdout)
     assert f"published: {hub.url}/alice/vit-cifar10/tree/" in done.stdout
     assert len(hub.commits("models", "alice/vit-cifar10")) == 2, "the repository's first commit, and one push"

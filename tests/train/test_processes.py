@@ -1,0 +1,105 @@
+"""Two real processes train what one does, and a launch that leaves each process alone is refused."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from hfft.errors import BadInput
+from hfft.train.arguments import check_world
+from tests.train import split_cases
+
+ROOT = Path(__file__).parents[2]
+REFUSED = """
+import sys
+from hfft.errors import BadInput
+from hfft.recipe import Backbone, Data, Recipe
+from hfft.train import training_arguments
+
+recipe = Recipe(
+    name="x", task="image-classification", backbone=Backbone(name="none"), data=Data(path="none"),
+    training={"output_dir": sys.argv[1]},
+)
+try:
+    training_arguments(recipe)
+except BadInput as error:
+    sys.exit(f"refused: {error}")
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def launch(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Start a script as a launcher does, on the loopback, without what a launcher above this test may have set."""
+    clean = {k: v for k, v in os.environ.items() if not re.match(r"ACCELERATE|MASTER_|RANK|WORLD_SIZE|LOCAL_", k)}
+    ours = {
+        "PYTHONPATH": str(ROOT),
+        "GLOO_SOCKET_IFNAME": "lo",
+        "OMP_NUM_THREADS": "1",
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    return subprocess.run(command, env={**clean, **ours}, cwd=ROOT, capture_output=True, text=True, timeout=180)
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory):
+    """Outcome of every case in each of two processes."""
+    folder = tmp_path_factory.mktemp("two")
+    script = ROOT / "tests/train/split_cases.py"
+    done = launch("torch.distributed.run", "--nproc-per-node", 2, "--master-port", free_port(), script, folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    ranks = [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
+    return [{name: split_cases.Outcome(**found) for name, found in rank.items()} for rank in ranks]
+
+
+@pytest.mark.parametrize("name", split_cases.LAUNCHED)
+def test_two_processes_train_what_one_does(name, two_processes, tmp_path):
+    alone = split_cases.run(split_cases.LAUNCHED[name], tmp_path, batch=8, accumulation=1)
+    found = split_cases.worst(alone, two_processes[0][name])
+    assert found["gradients"] < 1e-12
+    assert found["weights"] < 1e-12
+    assert max(found.values()) < 1e-6  # what is logged is summed in float32
+
+
+@pytest.mark.parametrize("name", split_cases.LAUNCHED)
+def test_both_processes_end_with_the_same_weights(name, two_processes):
+    first, second = (rank[name].weights for rank in two_processes)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        (["--cpu", "--num_processes", 2], "accelerate launch --multi_gpu --num_processes N"),
+        (["--multi_gpu", "--num_processes", 2], "training.use_cpu=true"),
+    ],
+)
+def test_a_launch_that_leaves_each_process_alone_is_refused(options, remedy, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(REFUSED)
+    port = ["--main_process_port", free_port()]
+    done = launch("accelerate.commands.launch", *options, *port, script, tmp_path / "run")
+    assert done.returncode != 0
+    assert "refused: the launch asked for" in done.stderr
+    assert remedy in done.stderr
+
+
+def test_a_world_of_the_size_asked_for_is_fine(monkeypatch):
+    for name in ("WORLD_SIZE", "MASTER_ADDR", "ACCELERATE_MIXED_PRECISION"):
+        monkeypatch.delenv(name, raising=False)
+    check_world(1)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    check_world(2)
+    with pytest.raises(BadInput, match="asked for 2 processes"):
+        check_world(1)
