@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
-from hfft.errors import BadInput, HfftError, HubError, first_line
+from hfft.errors import BadInput, HfftError, HubError, listing
 
 _NETWORK = {
     "ConnectionError",
@@ -22,6 +23,7 @@ _NETWORK = {
     "HTTPStatusError",
     "NetworkError",
     "TransportError",
+    "TimeoutError",
 }
 
 
@@ -36,21 +38,47 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def explain(error: BaseException, what: str) -> HfftError:
     """The exception hfft raises for `error`, which was met while reading `what` (such as `model google/vit`)."""
-    names = {base.__name__ for link in _chain(error) for base in type(link).__mro__}
+    names = _names(error)
     texts = " ".join(str(link) for link in _chain(error))
-    if "GatedRepoError" in names or "gated" in texts.lower():
+    if "GatedRepoError" in names or re.search(r"\bgated (repo|dataset|model)", texts.lower()):
         return BadInput(f"{what} is gated; accept its terms on the hub and set HF_TOKEN to a token of that account")
-    if names & {"RepositoryNotFoundError", "DatasetNotFoundError"} or "is not a valid model identifier" in texts:
-        return BadInput(
-            f"{what} is neither a local folder nor found on the hub; check the spelling, or set HF_TOKEN if it is private"
-        )
     if "RevisionNotFoundError" in names or "is not a valid git identifier" in texts:
         return BadInput(f"{what} has no such revision; name a branch, tag or commit that exists")
-    if names & _NETWORK or "couldn't connect" in texts.lower() or "we couldn't connect" in texts.lower():
-        return HubError(
-            f"{what} could not be read: {first_line(error)} (no network? HF_HUB_OFFLINE=1 uses only what is cached)"
+    if names & {"RepositoryNotFoundError", "DatasetNotFoundError"} or "is not a valid model identifier" in texts:
+        return BadInput(
+            f"{what} is neither a local folder nor found on the hub; check the spelling, or set HF_TOKEN if it is "
+            f"private"
         )
-    return BadInput(f"{what} cannot be used: {first_line(error)}")
+    if re.search(r"OfflineModeIsEnabled|outgoing traffic has been disabled", " ".join([texts, *names])):
+        return HubError(f"{what} is not in the cache and HF_HUB_OFFLINE is set; unset it to fetch {what} once")
+    if "RemoteEntryNotFoundError" in names:  # the hub answered: a file is not there
+        return BadInput(f"{what} cannot be used: {_said(error)}")
+    if names & _NETWORK or "couldn't connect" in texts.lower():
+        return HubError(
+            f"{what} could not be read: {_said(error)} (no network? HF_HUB_OFFLINE=1 uses only what is cached)"
+        )
+    for link in _chain(error):
+        odd = set(getattr(link, "table_column_names", ())) ^ set(getattr(link, "requested_column_names", ()))
+        if odd:
+            columns = listing(sorted(odd))
+            return BadInput(
+                f"{what} cannot be used: not every file has the columns {columns}; mend them or name others"
+            )
+    if empty := re.search(r'Instruction "(.+?)" corresponds to no data', texts):
+        return BadInput(f"{what} has no rows in its split {empty[1]}; name data that has")
+    return BadInput(f"{what} cannot be used: {_said(error)}")
+
+
+def _names(error: BaseException) -> set[str]:
+    """The classes of the error and of what it was raised from: the clients' own trees share no base."""
+    return {base.__name__ for link in _chain(error) for base in type(link).__mro__}
+
+
+def _said(error: BaseException, limit: int = 300) -> str:
+    """The first line that says what is wrong, which may stand in what the error was raised from."""
+    lines = [line.strip() for link in _chain(error) for line in str(link).splitlines()]
+    telling = [line for line in lines if line and not line.startswith("An error occurred while generating the dataset")]
+    return telling[0][:limit] if telling else type(error).__name__
 
 
 @contextlib.contextmanager
@@ -63,6 +91,20 @@ def reading(what: str) -> Iterator[None]:
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError) as error:
         raise explain(error, what) from error
     except Exception as error:  # the clients' own trees stand apart: httpx, datasets
-        if {base.__name__ for link in _chain(error) for base in type(link).__mro__} & (_NETWORK | {"DatasetsError"}):
+        if _names(error) & (_NETWORK | {"DatasetsError"}):
             raise explain(error, what) from error
         raise
+
+
+def commit_of(kind: str, name: str, revision: str | None) -> str | None:
+    """The commit a repository of the hub stands at, so that a run can be repeated; None where the hub cannot be asked.
+
+    Args:
+        kind: `model` or `dataset`.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        return HfApi().repo_info(name, repo_type=kind, revision=revision, timeout=10).sha
+    except Exception:  # a warm cache needs no hub; what is missing is reported by the load that follows
+        return None

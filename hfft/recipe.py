@@ -282,7 +282,8 @@ def build(text: str, source: str, name: str, overrides: tuple[str, ...] = ()) ->
             problems.append(f"command line  {wrong}")
         else:
             changed.add(path)
-    values = {key: value for key, value in values.items() if value is not None}  # `publish:` left empty is its default
+    # A section left empty, such as `publish:`, is its default.
+    values = {key: value for key, value in values.items() if value is not None or key not in Recipe.model_fields}
     values.setdefault("name", re.sub(r"[^\w.-]+", "-", name).strip("-.") or "recipe")
     recipe = None
     try:

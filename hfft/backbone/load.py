@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, PretrainedConfig, PreTrainedModel
 
 from hfft import head
-from hfft.access import reading
-from hfft.errors import ModelError, listing, nearest
+from hfft.access import commit_of, reading
+from hfft.errors import BadInput, ModelError, first_line, listing, nearest
 from hfft.tasks import Labels, Task
 
 if TYPE_CHECKING:
@@ -22,9 +26,44 @@ _SAFE = {"trust_remote_code": False}
 
 
 def source(name: str) -> str:
-    """Where a backbone is: the folder of one that hfft ships (`nano-vit`, `nano-bert`), else the name itself."""
+    """Where a backbone is: the folder of one that hfft ships (`nano-vit`, `nano-bert`), else the name itself.
+
+    Raises:
+        ModelError: a path that leads to no folder.
+    """
     shipped = Path(__file__).parent / "nano" / name.removeprefix("nano-")
-    return str(shipped) if name.startswith("nano-") and (shipped / "config.json").is_file() else name
+    if name.startswith("nano-") and (shipped / "config.json").is_file():
+        return str(shipped)
+    if (Path(name).is_absolute() or name.startswith(".") or name.count("/") > 1) and not Path(name).is_dir():
+        raise ModelError(f"backbone.name: there is no folder {name}; name one that holds a model, or a model of the hub")
+    return name
+
+
+@contextlib.contextmanager
+def _loading(name: str) -> Iterator[None]:
+    """Turn whatever transformers raises inside into one clear error about the model `name`."""
+    try:
+        with reading(f"model {name}"):
+            yield
+    except SafetensorError as error:
+        raise ModelError(f"the weights of {name} are damaged ({first_line(error)}); save or download them again") from error
+    except BadInput as error:
+        said = str(error.__cause__)
+        if "trust_remote_code" in said:
+            raise ModelError(f"{name} comes with code of its own, which hfft does not run; name another model") from error
+        if "model.safetensors" in said:
+            raise ModelError(
+                f"{name} has no safetensors weights, and pickled ones can run code as they are read; save it once with "
+                f"transformers' save_pretrained, which writes model.safetensors"
+            ) from error
+        raise
+
+
+def pinned(backbone: Backbone) -> Backbone:
+    """The backbone at the commit its revision stands at now: config, processor and weights are of one commit."""
+    name = source(backbone.name)
+    commit = None if Path(name).exists() else commit_of("model", name, backbone.revision)
+    return backbone.model_copy(update={"revision": commit}) if commit else backbone
 
 
 def load_processor(backbone: Backbone, task: Task, max_length: int | None = None) -> Any:
@@ -58,18 +97,21 @@ def load_config(recipe: Recipe, labels: Labels, processor: Any = None) -> Pretra
     """
     backbone = recipe.backbone
     config = load_published_config(recipe)
-    overrides = dict(backbone.config)
-    if recipe.head.dropout is not None:
-        overrides[head.dropout_entry(config)] = recipe.head.dropout
-    for key, value in overrides.items():
-        if not hasattr(config, key):
-            known = list(config.to_dict())
+    known = [*config.to_dict(), *config.attribute_map]
+    for key, value in backbone.config.items():
+        if key not in known:
             raise ModelError(f"backbone.config.{key}: {config.model_type} has no such entry{nearest(key, known)}")
-        setattr(config, key, value)
+        try:
+            setattr(config, key, value)
+        except StrictDataclassError as error:
+            raise ModelError(f"backbone.config.{key}: {str(error).splitlines()[-1].strip()}") from error
+    if recipe.head.dropout is not None:
+        setattr(config, head.dropout_entry(config), recipe.head.dropout)
     if recipe.the_task.labelled:
-        config.num_labels = labels.size
-        if labels.names:
-            config.id2label, config.label2id = labels.id2label, labels.label2id
+        names = labels.names or [f"LABEL_{i}" for i in range(labels.size)]  # what transformers calls unnamed outputs
+        config.problem_type = None  # the published one may not allow as many labels
+        config.id2label = dict(enumerate(names))
+        config.label2id = {name: i for i, name in enumerate(names)}
         config.problem_type = labels.problem
     if recipe.the_task.modality == "text" and processor is not None:
         text = config.get_text_config()
@@ -93,9 +135,9 @@ def load_model(recipe: Recipe, labels: Labels, processor: Any = None) -> PreTrai
     if type(config) not in auto._model_mapping:
         raise ModelError(f"{backbone.name} is a {config.model_type}, which transformers has no {task.auto_class} for")
     if backbone.init == "random":
-        with reading(f"model {backbone.name}"):
+        with _loading(backbone.name):
             return auto.from_config(config, dtype=dtype, **_SAFE)
-    with reading(f"model {backbone.name}"):
+    with _loading(backbone.name):
         model, loaded = auto.from_pretrained(
             source(backbone.name),
             config=config,
@@ -106,26 +148,28 @@ def load_model(recipe: Recipe, labels: Labels, processor: Any = None) -> PreTrai
             output_loading_info=True,
             **_SAFE,
         )
+    _check_whole(model, loaded, recipe)
+    return model
+
+
+def _check_whole(model: PreTrainedModel, loaded: dict[str, Any], recipe: Recipe) -> None:
+    """Raise where weights beside the head's are not the pretrained ones: a model never trains on a hole unnoticed."""
     new = head.parameter_names(model, extra=recipe.head.new)
     missing = sorted(set(loaded["missing_keys"]) - new)
-    mismatched = sorted(
-        f"{n} {tuple(a)} in the checkpoint, {tuple(b)} in the model"
-        for n, a, b in loaded["mismatched_keys"]
-        if n not in new
+    mismatched = {name: shapes for name, *shapes in sorted(loaded["mismatched_keys"]) if name not in new}
+    if not missing and not mismatched:
+        return
+    shown = [f"{n} {tuple(a)} in the checkpoint, {tuple(b)} in the model" for n, (a, b) in mismatched.items()]
+    lists = [f"missing: {listing(missing)}"] * bool(missing) + [f"of another shape: {listing(shown)}"] * bool(shown)
+    modules = sorted({name.rpartition(".")[0] for name in (*missing, *mismatched)})
+    remedy = f"head.new=[{', '.join(modules)}]" if len(modules) <= 3 else "head.new"
+    raise ModelError(
+        f"{recipe.backbone.name} does not hold the whole backbone; {'; '.join(lists)}; if these are meant to start "
+        f"untrained, name their modules: {remedy}"
     )
-    if missing or mismatched:
-        lists = [f"missing: {listing(missing)}"] * bool(missing) + [f"of another shape: {listing(mismatched)}"] * bool(
-            mismatched
-        )
-        module = missing[0].rsplit(".", 1)[0] if missing else ""
-        raise ModelError(
-            f"{backbone.name} does not hold the whole backbone; {'; '.join(lists)}; if these are meant to start untrained, "
-            f"name their module in head.new{f' (head.new=[{module}])' if module else ''}"
-        )
-    return model
 
 
 def load_published_config(recipe: Recipe) -> PretrainedConfig:
     """The config as it was published, with the classes the pretrained head knows."""
-    with reading(f"model {recipe.backbone.name}"):
+    with _loading(recipe.backbone.name):
         return AutoConfig.from_pretrained(source(recipe.backbone.name), revision=recipe.backbone.revision, **_SAFE)

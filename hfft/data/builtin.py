@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import functools
 import io
-from collections.abc import Callable
+import re
+import sysconfig
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Image
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
+
+from hfft.errors import DataError, listing, nearest
 
 SEED = 0  # one seed for every draw and split below: a built-in data set is the same on every machine
 
@@ -15,11 +22,21 @@ GLYPHS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghijmnqrtuy#$%&*+=<>?@!(){}^~/\\-"
 LETTERS_PER_GLYPH = {"train": 480, "test": 40}
 STROKES = (0, 1, 2, 3, 4, 5)  # pixels added around a glyph of 64: from the font's own weight to a felt pen's
 
+# Packages and modules of every CPython since 3.11 that hold enough docstrings for a class: name -> file or folder.
+PACKAGES = {"decimal": "_pydecimal.py", "mailbox": "mailbox.py", "turtle": "turtle.py"}
+PACKAGES |= {name: name for name in ("asyncio", "email", "http", "importlib", "logging", "multiprocessing")}
+PACKAGES |= {name: name for name in ("unittest", "urllib", "xml")}
+PACKAGE_NAME = re.compile("|".join(PACKAGES), re.IGNORECASE)
+# Not read: tests, what is not part of the library, and what some versions or installations lack.
+LEFT_OUT = {"test", "tests", "idle_test", "site-packages", "dist-packages", "lib-dynload", "__pycache__"}
+LEFT_OUT |= {"distutils", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "tkinter", "turtledemo"}
+MIN_WORDS = 5  # a shorter docstring ("Return the name.") could be anyone's
+
 
 def load(name: str) -> DatasetDict:
     """Make the built-in data set of that name."""
     if name not in BUILTIN:
-        raise ValueError(f"no built-in data set is called {name!r}; there are {', '.join(BUILTIN)}")
+        raise DataError(f"no data set {name!r} is built in: use one of {listing(BUILTIN)}{nearest(name, BUILTIN)}")
     return BUILTIN[name]()
 
 
@@ -57,14 +74,8 @@ def draw_glyph(glyph: str, count: int, rng: np.random.Generator) -> np.ndarray:
     pen = rng.integers(len(STROKES), size=count)
     turn, slope = rng.normal(0, 0.15, count), rng.normal(0, 0.25, count)
     width, size = np.exp(rng.normal(0, 0.2, count)), rng.uniform(0.9, 1.05, count)
-    bend, wave, phase = (
-        draw((count, 2))
-        for draw in (
-            lambda s: rng.normal(0, 0.08, s),
-            lambda s: rng.uniform(1, 4, s),
-            lambda s: rng.uniform(0, 2 * np.pi, s),
-        )
-    )
+    bend = rng.normal(0, 0.08, (count, 2))
+    wave, phase = rng.uniform(np.pi, 4 * np.pi, (count, 2)), rng.uniform(0, 2 * np.pi, (count, 2))
     cos, sin, one, zero = np.cos(turn), np.sin(turn), np.ones(count), np.zeros(count)
     affine = matrices(cos, -sin, sin, cos) @ matrices(one, slope, zero, one) @ matrices(width, zero, zero, one)
 
@@ -75,11 +86,10 @@ def draw_glyph(glyph: str, count: int, rng: np.random.Generator) -> np.ndarray:
     scale = (high - low).max(1) / size
 
     grid = (np.arange(32) + 0.5) / 32 - 0.5
-    x, y = np.meshgrid(grid, grid)
-    x, y = x.ravel(), y.ravel()
-    x_bent = x + bend[:, :1] * np.sin(wave[:, :1] * y * np.pi + phase[:, :1])
-    y_bent = y + bend[:, 1:] * np.sin(wave[:, 1:] * x * np.pi + phase[:, 1:])
-    where = np.stack([x_bent, y_bent], 2) * scale[:, None, None] + ((low + high) / 2)[:, None]
+    x, y = (axis.ravel() for axis in np.meshgrid(grid, grid))
+    bent_x = x + bend[:, :1] * np.sin(wave[:, :1] * y + phase[:, :1])
+    bent_y = y + bend[:, 1:] * np.sin(wave[:, 1:] * x + phase[:, 1:])
+    where = np.stack([bent_x, bent_y], 2) * scale[:, None, None] + ((low + high) / 2)[:, None]
     source = np.rint(where @ np.linalg.inv(affine).swapaxes(1, 2) + masks.shape[-1] / 2).astype(int)
     source = source.clip(0, masks.shape[-1] - 1)  # the rim of a mask is empty
     bitmap = masks[pen[:, None], source[..., 1], source[..., 0]].reshape(count, 8, 4, 8, 4)
@@ -123,6 +133,59 @@ def png(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+def docstrings() -> DatasetDict:
+    """Docstrings of twelve packages of the running Python's standard library, labelled by package (PSF licence)."""
+    names, library = sorted(PACKAGES), Path(sysconfig.get_path("stdlib"))
+    label_of: dict[str, int] = {}
+    for label, name in enumerate(names):
+        for text in read_docstrings(library / PACKAGES[name]):
+            label_of.setdefault(text, label)
+    texts, labels = np.array(list(label_of), object), np.array(list(label_of.values()))
+    missing = [name for label, name in enumerate(names) if label not in labels]
+    if missing:
+        raise DataError(f"{library} has no docstrings of {listing(missing)}: use a Python installed with its sources")
+    features = Features(text=Value("string"), label=ClassLabel(names=names))
+    test = stratified_test(labels, share=0.2)
+    order = np.random.default_rng(SEED).permutation(len(labels))
+    splits = DatasetDict()
+    for split, rows in (("train", order[~test[order]]), ("test", order[test[order]])):
+        columns = {"text": texts[rows].tolist(), "label": labels[rows].tolist()}
+        splits[split] = Dataset.from_dict(columns, features=features)
+    return splits
+
+
+def docstrings_unlabelled() -> DatasetDict:
+    """The docstrings of the whole standard library for language modelling, less those `docstrings` tests on."""
+    library, tested = Path(sysconfig.get_path("stdlib")), set(docstrings()["test"]["text"])
+    found = (text for path in sorted(library.iterdir()) for text in read_docstrings(path))
+    texts = np.array([text for text in dict.fromkeys(found) if text not in tested], object)
+    texts = texts[np.random.default_rng(SEED).permutation(len(texts))]
+    held_out, features = len(texts) // 20, Features(text=Value("string"))
+    return DatasetDict(
+        train=Dataset.from_dict({"text": texts[held_out:].tolist()}, features=features),
+        validation=Dataset.from_dict({"text": texts[:held_out].tolist()}, features=features),
+    )
+
+
+@functools.cache
+def read_docstrings(path: Path) -> tuple[str, ...]:
+    """The docstrings in a file or in a folder's files, parsed, never imported, without their package's name."""
+    files = sorted(path.rglob("*.py")) if path.name not in LEFT_OUT and path.is_dir() else [path]
+    files = [file for file in files if file.suffix == ".py" and not LEFT_OUT & set(file.relative_to(path.parent).parts)]
+    found = (text for file in files if file.is_file() for text in walk_docstrings(ast.parse(file.read_bytes())))
+    cleaned = (" ".join(PACKAGE_NAME.sub("_", text).split()) for text in found)
+    return tuple(text for text in cleaned if len(text.split()) >= MIN_WORDS)
+
+
+def walk_docstrings(node: ast.AST) -> Iterator[str]:
+    """The docstrings of a module, its classes and functions, at any depth; expressions are not entered, for speed."""
+    if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+        yield ast.get_docstring(node) or ""
+    for part in ("body", "orelse", "handlers", "finalbody"):
+        for child in getattr(node, part, ()):
+            yield from walk_docstrings(child)
+
+
 def stratified_test(labels: np.ndarray, share: float) -> np.ndarray:
     """Which rows are for testing: the same share of every class."""
     rng = np.random.default_rng(SEED)
@@ -133,4 +196,9 @@ def stratified_test(labels: np.ndarray, share: float) -> np.ndarray:
     return chosen
 
 
-BUILTIN: dict[str, Callable[[], DatasetDict]] = {"digits": digits, "letters": letters}
+BUILTIN: dict[str, Callable[[], DatasetDict]] = {
+    "digits": digits,
+    "letters": letters,
+    "docstrings": docstrings,
+    "docstrings-unlabelled": docstrings_unlabelled,
+}

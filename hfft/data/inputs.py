@@ -1,4 +1,4 @@
-"""From rows to model inputs: text tokenised once, images decoded and augmented as they are read, batches padded to fit."""
+"""From rows to model inputs: text tokenised once, images decoded and augmented when read, batches padded to fit."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import datasets
 import numpy as np
 import torch
 from datasets import Dataset, IterableDataset
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from transformers import DataCollatorForLanguageModeling, DataCollatorWithPadding
 
 from hfft.data import augment
-from hfft.data.load import Rows, Splits
-from hfft.errors import DataError
+from hfft.data.columns import RowError, Rows, decoded
+from hfft.data.load import Splits
 from hfft.recipe import Recipe
 from hfft.tasks import Labels
 
@@ -43,21 +44,19 @@ def prepare(splits: Splits, recipe: Recipe, labels: Labels, processor: Any) -> P
     Raises:
         DataError: an image that cannot be decoded or a text that is missing, with split and row.
     """
+    ready: dict[str, Any] = {}
     if recipe.the_task.modality == "text":
-        ready = {
-            name: tokenised(rows, name, splits.columns, processor, recipe, splits.sizes[name])
-            for name, rows in splits.items()
-        }
+        for name, rows in splits.items():
+            where = splits.source.get(name, name)
+            ready[name] = tokenised(rows, where, splits.columns, processor, recipe, splits.sizes[name])
         collate = text_collate(processor, labels, recipe)
     else:
         column, seed = splits.columns["image"], recipe.training.get("seed", 42)
-        ready = {}
         for name, rows in splits.items():
-            step = ImageStep(
-                processor, column, name, augment.compose(recipe.data.augment) if name == "train" else None, seed
-            )
+            augmentation = augment.compose(recipe.data.augment) if name == "train" else None
+            step = ImageStep(processor, column, splits.source.get(name, name), augmentation, seed)
             stream = isinstance(rows, IterableDataset)
-            ready[name] = image_stream(rows, step, splits.sizes[name], recipe) if stream else ImageRows(rows, step)
+            ready[name] = image_stream(rows, step, splits.sizes[name]) if stream else ImageRows(rows, step)
         collate = ImageCollate(labels.problem)
     return Prepared(ready["train"], ready.get("validation"), ready.get("test"), collate)
 
@@ -87,13 +86,6 @@ class Stream(torch.utils.data.IterableDataset):
             self.step.epoch = epoch
 
 
-def shuffled(rows: IterableDataset, split: str, recipe: Recipe) -> IterableDataset:
-    """A training stream in a new order each epoch, within a buffer; the others as they are."""
-    if split != "train":
-        return rows
-    return rows.shuffle(seed=recipe.training.get("seed", 42), buffer_size=recipe.data.shuffle_buffer)
-
-
 # --- text
 
 
@@ -111,17 +103,16 @@ def tokenised(
 
     def tokenise(batch: dict[str, list[Any]]) -> dict[str, Any]:
         for column in filter(None, (text, pair)):
-            for row, value in zip(batch.get("row", range(len(batch[column]))), batch[column], strict=True):
+            for row, value in zip(batch["row"], batch[column], strict=True):
                 if not isinstance(value, str) or not value.strip():
-                    raise DataError(
+                    raise RowError(
                         f"split {split}, row {row}: column {column!r} holds no text ({value!r}); mend or drop it"
                     )
         return dict(tokenizer(batch[text], batch[pair] if pair else None, truncation=True))
 
-    keep = {"labels"} if recipe.the_task.labelled else set()
-    drop = [name for name in (rows.features or {text: None, "row": None}) if name not in keep]
+    drop = [name for name in (text, pair, "row") if name is not None]
     if isinstance(rows, IterableDataset):
-        return Stream(shuffled(rows, split, recipe).map(tokenise, batched=True, remove_columns=drop), size)
+        return Stream(rows.map(tokenise, batched=True, remove_columns=drop), size)
     return rows.map(tokenise, batched=True, remove_columns=drop, desc=f"tokenise {split}")
 
 
@@ -156,27 +147,32 @@ class TextCollate:
 
 
 class ImageStep:
-    """One stored image -> the model's input, augmented from (seed, epoch, row) alone: never from a shared generator.
+    """One image -> the model's input, augmented from (seed, epoch, row) alone: never from a shared generator.
 
     So every worker count, every split over processes and every resumed run draws the same.
     """
 
     def __init__(self, processor: Any, column: str, split: str, augmentation: Callable | None, seed: int):
-        self.processor, self.column, self.split, self.augmentation, self.seed = (
-            processor,
-            column,
-            split,
-            augmentation,
-            seed,
-        )
-        self.epoch = 0
+        self.processor, self.column, self.split = processor, column, split
+        self.augmentation, self.seed = augmentation, seed
+        self._epoch = torch.zeros((), dtype=torch.long).share_memory_()  # workers that outlive an epoch see it change
 
-    def __call__(self, image: Image.Image | None, row: int) -> dict[str, Any]:
-        if image is None:
-            raise DataError(f"split {self.split}, row {row}: no image in column {self.column!r}; mend or drop it")
+    @property
+    def epoch(self) -> int:
+        """The epoch that augmentation draws for."""
+        return int(self._epoch)
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self._epoch.fill_(epoch)
+
+    def __call__(self, image: Image.Image, row: int) -> dict[str, Any]:
         image = image.convert("RGB")
         if self.augmentation is not None:
-            image = self.augmentation(image, np.random.default_rng((self.seed, self.epoch, row)))
+            try:
+                image = self.augmentation(image, np.random.default_rng((self.seed, self.epoch, row)))
+            except ValueError as error:  # such as a crop larger than the image
+                raise RowError(f"split {self.split}, row {row}: {error}") from None
         return {key: value[0] for key, value in self.processor(images=image, return_tensors="pt").items()}
 
 
@@ -184,35 +180,28 @@ class ImageRows(torch.utils.data.Dataset):
     """Rows of images as model inputs, decoded when they are read, so that nothing is written to disk."""
 
     def __init__(self, rows: Dataset, step: ImageStep):
-        self.rows, self.step = rows, step
-        self.numbers = rows.with_format("numpy")["row"][:]
+        self.rows, self.step = rows.cast_column(step.column, datasets.Image(decode=False)), step
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, i: int) -> dict[str, Any]:
-        number = int(self.numbers[i])
-        try:
-            row = self.rows[i]
-            return {**self.step(row[self.step.column], number), "labels": row["labels"]}
-        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as error:
-            raise DataError(
-                f"split {self.step.split}, row {number}: the image cannot be decoded ({type(error).__name__}); mend or drop it"
-            ) from None
+        row, step = self.rows[i], self.step
+        image = decoded(row[step.column], step.column, step.split, row["row"])
+        return {**step(image, row["row"]), "labels": row["labels"]}
 
     def set_epoch(self, epoch: int) -> None:
         """Let augmentation draw for this epoch."""
         self.step.epoch = epoch
 
 
-def image_stream(rows: IterableDataset, step: ImageStep, size: int | None, recipe: Recipe) -> Stream:
+def image_stream(rows: IterableDataset, step: ImageStep, size: int | None) -> Stream:
     """The same for a stream."""
 
     def one(row: dict[str, Any]) -> dict[str, Any]:
         return {**step(row[step.column], row["row"]), "labels": row["labels"]}
 
-    drop = [name for name in (rows.features or {step.column: None, "row": None}) if name != "labels"]
-    return Stream(shuffled(rows, step.split, recipe).map(one, remove_columns=drop), size, step)
+    return Stream(rows.map(one, remove_columns=[step.column, "row"]), size, step)
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import datasets
-import numpy as np
 from datasets import Dataset, IterableDataset
 
+from hfft.data.splits import column as read_column
 from hfft.errors import DataError, listing, nearest
 from hfft.recipe import Recipe
 from hfft.tasks import Labels
-
-if TYPE_CHECKING:
-    from hfft.data.load import Splits
 
 SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
 
@@ -31,129 +28,189 @@ def encode(
     Raises:
         DataError: see `load_splits`.
     """
-    notes: list[str] = []
     if not recipe.the_task.labelled:
-        return {n: _numbered(r, list(columns.values())) for n, r in parts.items()}, Labels(recipe.problem), notes
-    column = columns["label"]
-    values = {name: rows.with_format("arrow")[:][column].to_pylist() for name, rows in parts.items()}
-    for name in [n for n in ("validation", "test") if n in parts]:
-        if values[name] and all(_missing(v) for v in values[name]):
-            notes.append(f"split {name} carries no labels and is not scored")
-            del parts[name], values[name]
+        return {name: _numbered(rows) for name, rows in parts.items()}, Labels(recipe.problem), []
+    column, notes = columns["label"], []
+    values = {n: read_column(rows, column).to_pylist() if column in rows.features else [] for n, rows in parts.items()}
+    for name in [n for n in values if n != "train" and all(map(_missing, values[n]))]:
+        notes.append(f"split {name} carries no labels and is not scored")
+        del values[name]
     for name, given in values.items():
-        gaps = [i for i, v in enumerate(given) if (_missing(v) and recipe.problem != REGRESSION) or v is None]
+        gaps = [i for i, v in enumerate(given) if v is None or (_missing(v) and recipe.problem != REGRESSION)]
         if gaps:
             raise DataError(
-                f"split {name}: {len(gaps)} rows have no label in column {column!r} (rows {listing(gaps, 10)})"
+                f"split {name}: {len(gaps)} of {len(given)} rows have no label in column {column!r} (rows "
+                f"{listing(gaps, 10)}); mend or drop them; None, NaN, -1 and '' count as none"
             )
-    seen = dict(values)
-    meaning = _meaning(parts["train"].features[column], values["train"], recipe)
+    meaning, vectors = _meaning(parts["train"].features[column], values["train"], recipe)
     encoded = {}
-    for name, rows in parts.items():
-        keep, targets = _targets(seen[name], rows.features[column], meaning, recipe, name)
-        rows = _numbered(rows.remove_columns([column]), [c for role, c in columns.items() if role != "label"])
-        if len(keep) < len(rows):  # before the column is added: adding to selected rows would copy them
-            targets = _spread(targets, keep, len(rows))
+    for name, given in values.items():
+        rows = parts[name]
+        encoder = _encoder(rows.features[column], meaning, recipe, name, vectors)
+        targets = [encoder(value, i) for i, value in enumerate(given)]
+        keep = [i for i, target in enumerate(targets) if target is not None]
+        if not keep:
+            raise DataError(f"data.classes: no row of split {name} has one of {listing(meaning.names)}; name others")
+        if name == "train":
+            trained = _trained([targets[i] for i in keep], meaning)
+        elif meaning.problem == SINGLE and (untrained := sorted({targets[i] for i in keep} - trained)):
+            raise DataError(
+                f"split {name} has rows of {listing(meaning.names[i] for i in untrained)}, train has none; mend the "
+                f"splits, or name the classes to keep in data.classes"
+            )
+        rows = _numbered(rows.remove_columns([column]))
+        # all rows get the column and then some are chosen: a column added to chosen rows would copy them
         rows = rows.add_column("labels", targets)
         encoded[name] = rows.select(keep) if len(keep) < len(rows) else rows
     return encoded, meaning, notes
 
 
-def _numbered(rows: Dataset, columns: list[str]) -> Dataset:
-    """The rows with only these columns, and each one's number in its split as `row`, for messages and predictions."""
-    rows = rows.select_columns(columns)
+def _numbered(rows: Dataset) -> Dataset:
+    """The rows with each one's number in its split as `row`, for messages and predictions."""
     return rows.add_column("row", list(range(len(rows))))
 
 
-def _spread(targets: list[Any], keep: np.ndarray, size: int) -> list[Any]:
-    full = [targets[0] if targets else 0] * size
-    for i, target in zip(keep.tolist(), targets, strict=True):
-        full[i] = target
-    return full
+def _trained(targets: list[Any], meaning: Labels) -> set[Any]:
+    """The classes that train has rows of."""
+    if meaning.problem != SINGLE:
+        return set()
+    found = set(targets)
+    if len(found) < 2:
+        names = listing(meaning.names[i] for i in found)
+        raise DataError(f"the labels of train are all {names!r}; a classifier needs two classes or more")
+    return found
 
 
 def _missing(value: Any) -> bool:
-    return value is None or (type(value) is int and value == -1)
+    """Whether there is no label: the ways in which files and hub data sets say so."""
+    if isinstance(value, (list, tuple)):
+        return any(map(_missing, value))
+    if isinstance(value, str):
+        return value.strip() in ("", "-1")
+    return value is None or (isinstance(value, (int, float)) and (value == -1 or math.isnan(value)))
 
 
-def _meaning(feature: Any, values: Sequence[Any], recipe: Recipe) -> Labels:
-    """The problem's classes, from the feature's own names, the recipe, or the values themselves."""
+def _inner(feature: Any) -> Any:
+    """The type of a label, or of each in a list of them."""
+    return getattr(feature, "feature", feature)
+
+
+def _meaning(feature: Any, values: Sequence[Any] | None, recipe: Recipe) -> tuple[Labels, bool]:
+    """The classes, from the feature's own names, the recipe, or the values; whether labels are vectors over them.
+
+    Args:
+        values: the labels of train; None for a stream.
+    """
     problem, wanted = recipe.problem, recipe.data.classes
+    listed = hasattr(feature, "feature")
     if problem == REGRESSION:
-        first = values[0] if values else 0.0
-        return Labels(problem, (), len(first) if isinstance(first, (list, tuple)) else 1)
-    inner = getattr(feature, "feature", feature)
-    listed = any(isinstance(v, (list, tuple)) for v in values[:100])
+        size = (len(values[0]) if values else feature.length) if listed else 1
+        return Labels(problem, (), max(size, 1)), False
     if listed != (problem == MULTI):
-        hint = MULTI if listed else SINGLE
         raise DataError(
-            f"labels are {'lists' if listed else 'single values'}; problem_type {problem} needs the other (try problem_type={hint})"
+            f"labels are {'lists' if listed else 'single values'}; problem_type {problem} needs the other "
+            f"(try problem_type={MULTI if listed else SINGLE})"
         )
-    if wanted and listed and _multi_hot(values, len(wanted)):
-        return Labels.of(problem, wanted)
-    if isinstance(inner, datasets.ClassLabel):
-        there = list(inner.names)
-    else:
-        flat = {v for value in values for v in (value if listed else [value])}
-        if any(isinstance(v, float) and not v.is_integer() for v in flat):
-            raise DataError("labels are fractions; for numbers to be predicted say problem_type=regression")
-        if len(flat) > 1000 and len(flat) > len(values) / 2:
-            raise DataError(
-                f"{len(flat)} different labels in {len(values)} rows are no classes; name another label column"
-            )
-        there = [_name(v) for v in _ordered(flat)]
-    for name in wanted or ():
+    vectors = _vectors(feature, values, wanted) if listed else 0
+    if vectors and len(wanted or ()) != vectors:
+        raise DataError(
+            f"labels are vectors of {vectors} zeros and ones, data.classes names {len(wanted or ())} classes; name all "
+            f"{vectors}, in their order"
+        )
+    names = list(wanted or ())
+    if isinstance(_inner(feature), datasets.ClassLabel):
+        names = _chosen(wanted, list(_inner(feature).names))
+    elif values is not None and not vectors:
+        names = _chosen(wanted, _found(values, listed))
+    if len(names) < 2 and problem == SINGLE:
+        raise DataError(f"the labels of train are all {listing(names)!r}; a classifier needs two classes or more")
+    return Labels.of(problem, names), bool(vectors)
+
+
+def _chosen(wanted: list[str] | None, there: list[str]) -> list[str]:
+    """The classes that are there, or those of them that are wanted."""
+    for i, name in enumerate(wanted or ()):
         if name not in there:
             raise DataError(
                 f"data.classes: no class {name!r} in the data{nearest(name, there)} (it has: {listing(there, 20)})"
             )
-    names = list(wanted or there)
-    if len(names) < 2 and problem == SINGLE:
-        raise DataError(
-            f"the labels of train are all {listing(names) or 'empty'}; a classifier needs two classes or more"
-        )
-    return Labels.of(problem, names)
+        if name in (wanted or ())[:i]:
+            raise DataError(f"data.classes: {name!r} stands there twice; name each class once")
+    return wanted or there
+
+
+def _found(values: Sequence[Any], listed: bool) -> list[str]:
+    """The classes that occur, in their order."""
+    try:
+        flat = {v for value in values for v in (value if listed else [value])}
+    except TypeError:
+        raise DataError(f"labels such as {values[0]!r:.80} are no classes; name another label column") from None
+    if any(isinstance(v, float) and not v.is_integer() for v in flat):
+        raise DataError("labels are fractions; for numbers to be predicted say problem_type=regression")
+    if len(flat) > 1000 and len(flat) > len(values) / 2:
+        raise DataError(f"{len(flat)} different labels in {len(values)} rows are no classes; name another label column")
+    return [_name(v) for v in _ordered(flat)]
 
 
 def _ordered(values: set[Any]) -> list[Any]:
     """Classes in their order: numbers by size, also where they are written as text, words by the alphabet."""
     try:
-        return sorted(values, key=float)
+        return sorted(values, key=lambda v: (_number(v), str(v)))
     except (TypeError, ValueError):
         return sorted(values, key=str)
 
 
+def _number(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{value!r} has no place among numbers")
+    return number
+
+
 def _name(value: Any) -> str:
-    return (
-        str(int(value)) if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
-    )
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _multi_hot(values: Sequence[Any], size: int) -> bool:
-    return all(len(v) == size and set(v) <= {0, 1} for v in values)
+def _vectors(feature: Any, values: Sequence[Any] | None, wanted: list[str] | None) -> int:
+    """The length of labels that are vectors of 0 and 1, one place for each class; 0 where they list the classes.
+
+    A list never names a class twice, so a repeated value tells; where none repeats, the names of the classes tell.
+    """
+    if isinstance(_inner(feature), datasets.ClassLabel):
+        return 0
+    named = bool(wanted) and not set(wanted or ()) <= {"0", "1"}
+    if values is None:  # a stream, whose values are not known yet
+        text = isinstance(_inner(feature), datasets.Value) and "string" in _inner(feature).dtype
+        return len(wanted or ()) if named and not text and not all(map(str.isdigit, wanted or ())) else 0
+    size = len(values[0])
+    if size < 2 or not all(len(v) == size and set(v) <= {0, 1} for v in values):
+        return 0
+    repeated = any(len(set(v)) < size for v in values)
+    return size if repeated or (named and size == len(wanted or ())) else 0
 
 
-def _targets(
-    values: Sequence[Any], feature: Any, meaning: Labels, recipe: Recipe, split: str
-) -> tuple[np.ndarray, list[Any]]:
-    """Indices of the rows that stay, and their targets."""
-    everything = np.arange(len(values))
+def _encoder(feature: Any, meaning: Labels, recipe: Recipe, split: str, vectors: bool) -> Callable[[Any, int], Any]:
+    """A function (label, row) -> target; None for a class that the recipe leaves out."""
     if meaning.problem == REGRESSION:
-        return everything, [_numbers(v, meaning.size, split, i) for i, v in enumerate(values)]
-    if meaning.problem == MULTI and _multi_hot(values, meaning.size) and recipe.data.classes:
-        return everything, [[float(x) for x in v] for v in values]
+        return lambda value, row: _numbers(value, meaning.size, split, row)
+    if vectors:
+        return lambda value, row: _vector(value, meaning.size, split, row)
     index = _indexer(feature, meaning, recipe, split)
-    if meaning.problem == MULTI:
-        found = [[j for x in v if (j := index(x, i)) is not None] for i, v in enumerate(values)]
-        return everything, [[float(j in chosen) for j in range(meaning.size)] for chosen in map(set, found)]
-    found_one = [index(v, i) for i, v in enumerate(values)]
-    keep = np.array([i for i, j in enumerate(found_one) if j is not None], dtype=np.int64)
-    return keep, [j for j in found_one if j is not None]
+    if meaning.problem == SINGLE:
+        return index
+
+    def several(value: Any, row: int) -> list[float]:
+        chosen = {index(v, row) for v in value}
+        return [float(i in chosen) for i in range(meaning.size)]
+
+    return several
 
 
 def _indexer(feature: Any, meaning: Labels, recipe: Recipe, split: str) -> Callable[[Any, int], int | None]:
-    """A function (value, row) -> class index, None for a class that the recipe leaves out."""
-    inner = getattr(feature, "feature", feature)
+    """A function (class, row) -> its index."""
+    inner = _inner(feature)
     names = list(inner.names) if isinstance(inner, datasets.ClassLabel) else None
     index, subset = meaning.label2id, recipe.data.classes is not None
 
@@ -177,66 +234,63 @@ def _indexer(feature: Any, meaning: Labels, recipe: Recipe, split: str) -> Calla
     return find
 
 
+def _vector(value: Any, size: int, split: str, row: int) -> list[float]:
+    if len(value) != size or not set(value) <= {0, 1}:
+        raise DataError(f"split {split}, row {row}: label {value!r:.80} is no vector of {size} zeros and ones; mend it")
+    return [float(x) for x in value]
+
+
 def _numbers(value: Any, size: int, split: str, row: int) -> list[float]:
     try:
         numbers = [float(x) for x in (value if isinstance(value, (list, tuple)) else [value])]
     except (TypeError, ValueError):
-        numbers = [float("nan")]
-    if len(numbers) != size or not np.isfinite(numbers).all():
-        raise DataError(
-            f"split {split}, row {row}: label {value!r} is no finite number{'' if size == 1 else f' list of {size}'}"
-        )
+        numbers = [math.nan]
+    if len(numbers) != size or not all(map(math.isfinite, numbers)):
+        expected = "a finite number" if size == 1 else f"a list of {size} finite numbers"
+        raise DataError(f"split {split}, row {row}: label {value!r:.80} is not {expected}; mend or drop it")
     return numbers
-
-
-def check_counts(splits: Splits, meaning: Labels) -> None:
-    """Raise DataError where a class is tested but never trained on."""
-    if meaning.problem != SINGLE:
-        return
-    counts = {name: Counter(rows.with_format("arrow")[:]["labels"].to_pylist()) for name, rows in splits.items()}
-    for name, count in counts.items():
-        unseen = [meaning.names[i] for i in sorted(count) if not counts["train"][i]]
-        if unseen:
-            raise DataError(
-                f"split {name} has rows of {listing(unseen)}, train has none; mend the splits, or name the classes to keep "
-                f"in data.classes"
-            )
 
 
 def encode_streams(
     parts: dict[str, IterableDataset], columns: dict[str, str], recipe: Recipe
-) -> tuple[dict[str, IterableDataset], Labels]:
+) -> tuple[dict[str, IterableDataset], Labels, list[str]]:
     """The same for streams, whose values cannot be looked through first: class names must be known beforehand.
 
     Raises:
         DataError: neither the features nor `data.classes` name the classes.
     """
     if not recipe.the_task.labelled:
-        return parts, Labels(recipe.problem)
-    column = columns["label"]
-    feature = (parts["train"].features or {}).get(column)
-    inner = getattr(feature, "feature", feature)
-    if recipe.problem == REGRESSION:
-        meaning = Labels(recipe.problem, (), 1)
-    elif isinstance(inner, datasets.ClassLabel):
-        meaning = _meaning(feature, [[]] if recipe.problem == MULTI else [], recipe)
-    elif recipe.data.classes:
-        meaning = Labels.of(recipe.problem, recipe.data.classes)
-    else:
+        return {n: rows.map(_count, with_indices=True) for n, rows in parts.items()}, Labels(recipe.problem), []
+    column, notes = columns["label"], []
+    feature = (parts["train"].features or {})[column]
+    if not (recipe.problem == REGRESSION or isinstance(_inner(feature), datasets.ClassLabel) or recipe.data.classes):
         raise DataError(f"column {column!r} of a streamed set does not name its classes; list them in data.classes")
+    meaning, vectors = _meaning(feature, None, recipe)
     streams = {}
     for name, rows in parts.items():
+        if name != "train" and _unlabelled(rows, column):
+            notes.append(f"split {name} carries no labels and is not scored")
+            continue
+        encoder = _encoder((rows.features or {})[column], meaning, recipe, name, vectors)
 
-        def one(
-            value: Any, row: int, feature: Any = (rows.features or {}).get(column), name: str = name
-        ) -> dict[str, Any]:
-            if value is None:
-                raise DataError(f"split {name}, row {row}: no label in column {column!r}")
-            keep, targets = _targets([value], feature, meaning, recipe, name)
-            return {"labels": targets[0] if len(keep) else None, "row": row}
+        def one(value: Any, row: int, name: str = name, encoder: Callable[[Any, int], Any] = encoder) -> dict[str, Any]:
+            if value is None or (_missing(value) and recipe.problem != REGRESSION):
+                raise DataError(f"split {name}, row {row}: no label in column {column!r}; mend or drop it")
+            return {"labels": encoder(value, row), "row": row}
 
         rows = rows.map(one, input_columns=[column], with_indices=True, remove_columns=[column])
         if recipe.data.classes:
             rows = rows.filter(lambda label: label is not None, input_columns=["labels"])
         streams[name] = rows
-    return streams, meaning
+    return streams, meaning, notes
+
+
+def _count(row: dict[str, Any], number: int) -> dict[str, Any]:
+    return {"row": number}
+
+
+def _unlabelled(rows: IterableDataset, column: str) -> bool:
+    """Whether the first rows of a stream have no labels."""
+    if column not in (rows.features or {}):
+        return True
+    return all(_missing(row[column]) for row in rows.select_columns([column]).take(10))

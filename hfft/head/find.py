@@ -15,6 +15,8 @@ from hfft.errors import ModelError, nearest
 # Where a config says how much dropout stands before the head, most particular first.
 _DROPOUT = ("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout", "cls_dropout", "final_dropout",
             "summary_last_dropout", "classifier_proj_dropout")  # fmt: skip
+# Entries that a config need not state, or that mean the head's dropout in this architecture alone.
+_DROPOUT_OF = {"deberta": "cls_dropout", "deberta-v2": "cls_dropout", "efficientnet": "dropout_rate"}
 
 
 def dropout_entry(config: PretrainedConfig) -> str:
@@ -23,6 +25,8 @@ def dropout_entry(config: PretrainedConfig) -> str:
     Raises:
         ModelError: the stock head of this architecture has none.
     """
+    if config.model_type in _DROPOUT_OF:
+        return _DROPOUT_OF[config.model_type]
     for entry in _DROPOUT:
         if hasattr(config, entry):
             return entry

@@ -24,30 +24,32 @@ def replace(model: PreTrainedModel, head: Head, known: Mapping[str, Mapping[str,
     Args:
         head: `init: zeros` makes the last layer start at zero, so that the first loss is that of a uniform guess.
         known: class name -> head tensor name -> its row in the pretrained head, as `rows` gives; classes of the new
-            task found here keep their rows (`keep_known`).
+            task found here keep their rows (`keep_known`), and with them the layers of the head in front.
 
     Raises:
         ModelError: `keep_known` where no class is shared.
     """
-    reinitialise(model, parameter_names(model, head.new))
-    last = output_parameters(model)
+    last, names = output_parameters(model), parameter_names(model, head.new)
+    if head.keep_known:  # a row means something only behind the layers it was trained with: the rest of the head stays
+        names = {*last, *(names - parameter_names(model))}
+    reinitialise(model, names)
     parameters = dict(model.named_parameters())
     if head.init == "zeros":
         for name in last:
             parameters[name].zero_()
     if not head.keep_known:
         return 0
-    names = [model.config.id2label[i] for i in range(model.config.num_labels)]
-    shared = [name for name in names if name in (known or {})]
+    classes = [model.config.id2label[i] for i in range(model.config.num_labels)]
+    shared = [name for name in classes if name in (known or {})]
     if not shared:
         raise ModelError(
             f"head.keep_known: the pretrained head knows {listing(known or ['no named class'])}; the task has "
-            f"{listing(names)}; no class is shared: leave keep_known out"
+            f"{listing(classes)}; no class is shared: leave keep_known out"
         )
     assert known is not None
     for label in shared:
         for name, dim in last.items():
-            parameters[name].select(dim, names.index(label)).copy_(known[label][name])
+            parameters[name].select(dim, classes.index(label)).copy_(known[label][name])
     return len(shared)
 
 
@@ -55,19 +57,16 @@ def replace(model: PreTrainedModel, head: Head, known: Mapping[str, Mapping[str,
 def reinitialise(model: PreTrainedModel, names: set[str]) -> None:
     """Draw the named tensors anew as the architecture does for an untrained model; all others stay as they are."""
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    owners = {name.rpartition(".")[0] for name in names}
-    flagged = {name: t for name, t in tensors.items() if name not in names}
-    for tensor in flagged.values():
-        setattr(tensor, _FLAG, True)
+    within = {""} | {name[:i] for name in names for i, letter in enumerate(name) if letter == "."}
+    for name, tensor in tensors.items():
+        setattr(tensor, _FLAG, name not in names)
     try:
-        for path, module in model.named_modules():
-            if path in owners:
-                for name in names:
-                    if name.rpartition(".")[0] == path and hasattr(tensors.get(name), _FLAG):
-                        delattr(tensors[name], _FLAG)
+        # From the leaves up, as transformers does: a model may draw its head otherwise than a layer of that kind.
+        for path, module in reversed(list(model.named_modules())):
+            if path in within:
                 model._init_weights(module)
     finally:
-        for tensor in flagged.values():
+        for tensor in tensors.values():
             delattr(tensor, _FLAG)
 
 

@@ -18,6 +18,8 @@ from hfft.strategy import Term
 from hfft.strategy.losses import count
 from hfft.tasks import Labels
 
+_OWN = "own_rows"  # in a batch: how many rows, from the first, count
+
 
 class FineTuner(Trainer):
     """A Trainer whose gradients are the same for every split of a batch into micro-batches, accumulation and processes.
@@ -48,7 +50,7 @@ class FineTuner(Trainer):
         super().__init__(*args, **kwargs)
         self.labels, self.depths, self.pace, self.terms = labels, depths, dict(pace or {}), list(terms)
         self.class_weights = None if class_weights is None else torch.tensor(class_weights, device=self.args.device)
-        self._term_sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=self.args.device))
+        self._term_sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros(2, device=self.args.device))
         self._frozen: tuple[tuple[bool, ...], list[nn.Module]] = ((), [])
         self.remove_callback(PrinterCallback)
         if self.callback_handler.pop_callback(ProgressCallback) is not None:
@@ -67,8 +69,8 @@ class FineTuner(Trainer):
         """Share of this micro-batch in the mean loss of the global batch, times the number of processes (DDP averages)."""
         if model.training:
             self._hold_frozen(model)
-        labels = inputs["labels"]
-        outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
+        labels, own = inputs["labels"], inputs.get(_OWN)
+        outputs = model(**{name: value for name, value in inputs.items() if name not in ("labels", _OWN)})
         learning = model.training
         sums, counts = strategy.per_example(
             logits_of(outputs),
@@ -77,6 +79,7 @@ class FineTuner(Trainer):
             self.args.label_smoothing_factor if learning else 0.0,
             self.class_weights if learning else None,
         )
+        sums, counts = sums[:own], counts[:own]
         if num_items_in_batch is None:
             num_items_in_batch = counts.sum()
         scale = (self.accelerator.num_processes if learning else 1) / num_items_in_batch
@@ -85,7 +88,7 @@ class FineTuner(Trainer):
             share = counts.sum() * scale
             for term in self.terms:
                 value = term.weight * term.function(model, inputs, outputs) * share
-                self._term_sums[term.name] += value.detach()
+                self._term_sums[term.name] += torch.stack([value.detach(), share])
                 loss = loss + value
         return (loss, outputs) if return_outputs else loss
 
@@ -93,8 +96,20 @@ class FineTuner(Trainer):
         """Targets in the global batch: over all micro-batches and all processes."""
         if not batch_samples or "labels" not in batch_samples[0]:
             return None
-        items = sum(count(batch["labels"], self.labels.problem) for batch in batch_samples).to(device)  # type: ignore[union-attr]
-        return self.accelerator.gather(items.reshape(1)).sum().clamp(min=1)
+        self._leave_out_repeats(batch_samples)
+        targets = [count(batch["labels"][: batch.get(_OWN)], self.labels.problem) for batch in batch_samples]
+        return self.accelerator.gather(torch.stack(targets).sum().reshape(1).to(device)).sum().clamp(min=1)
+
+    def _leave_out_repeats(self, batches: list[Any]) -> None:
+        """Say how many rows of an epoch's last batch are its own.
+
+        Accelerate fills it up with the epoch's first rows, so that all processes have as many; one process has none.
+        """
+        loader, size = self.accelerator.gradient_state, self.args.train_batch_size
+        filled = self.args.train_sampling_strategy != "batch_rebalance" and loader.end_of_dataloader
+        if self.args.world_size > 1 and filled and loader.remainder > 0:
+            own = loader.remainder - self.args.process_index * size
+            batches[-1] = {**batches[-1], _OWN: min(max(own, 0), size)}
 
     def _hold_frozen(self, model: nn.Module) -> None:
         learns = tuple(p.requires_grad for p in model.parameters())
@@ -138,12 +153,11 @@ class FineTuner(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """transformers' log, with the mean of each term since the last one under its name."""
-        steps = self.state.global_step - getattr(self, "_terms_logged", 0)
-        if self._term_sums and "loss" in logs and steps:
-            for name, value in self._term_sums.items():
-                logs[name] = self.accelerator.gather(value.reshape(1)).mean().item() / steps
+        if "loss" in logs:
+            for name, sums in self._term_sums.items():
+                value, steps = self.accelerator.gather(sums.reshape(1, 2)).sum(0)  # the shares of a step add up to one
+                logs[name] = (value / steps).item()
             self._term_sums.clear()
-            self._terms_logged = self.state.global_step
         super().log(logs, start_time)
 
 
@@ -172,15 +186,18 @@ class QuietProgress(ProgressCallback):
 
 
 class EpochLine(TrainerCallback):
-    """One clear line per epoch: mean training loss, validation metrics, time."""
+    """One clear line per epoch: mean training loss, validation metrics, time; more where it is validated more often."""
 
     def __init__(self, show: Callable[[str], None], metrics: Sequence[str]):
         self.show, self.metrics = show, metrics
         self.losses: list[float] = []
         self.started = time.perf_counter()
+        self.training = self.owed = False
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Start the clock."""
+        self._settle(state)
+        self.training = self.owed = True
         self.started, self.losses = time.perf_counter(), []
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
@@ -188,11 +205,22 @@ class EpochLine(TrainerCallback):
         logs = logs or {}
         if "loss" in logs:
             self.losses.append(logs["loss"])
-        if "eval_loss" in logs and state.is_world_process_zero:
+        if "eval_loss" in logs and self.training:
             figures = [f"{name} {logs[f'eval_{name}']:.4f}" for name in self.metrics if f"eval_{name}" in logs]
+            self._write(state, f"validation loss {logs['eval_loss']:.4f} {' '.join(figures)}  ")
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Write the line of the last epoch, where nothing was validated."""
+        self._settle(state)
+        self.training = False
+
+    def _settle(self, state: Any) -> None:
+        if self.owed:  # by now the losses of its last steps are logged
+            self._write(state, "")
+
+    def _write(self, state: Any, validation: str) -> None:
+        self.owed = False
+        if state.is_world_process_zero:
             loss = f"loss {sum(self.losses) / len(self.losses):.4f}  " if self.losses else ""
             seconds = time.perf_counter() - self.started
-            self.show(
-                f"epoch {state.epoch:.3g}/{state.num_train_epochs:g}  {loss}"
-                f"validation loss {logs['eval_loss']:.4f} {' '.join(figures)}  {seconds:.1f} s"
-            )
+            self.show(f"epoch {state.epoch:.3g}/{state.num_train_epochs:g}  {loss}{validation}{seconds:.1f} s")
