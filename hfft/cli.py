@@ -31,10 +31,10 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("overrides", nargs="*", metavar="section.key=value", help="override a value of the recipe")
 
     add("list", list_recipes, "list the recipes that come with hfft")
-    command = add("show", show, "print a recipe with all its defaults, and the table of its layers")
+    command = add("show", show_recipe, "print a recipe with all its defaults, and the table of its layers")
     takes_recipe(command)
     command.add_argument("--recipe-only", action="store_true", help="without the layers, for which the model is loaded")
-    command = add("check", check, "check a recipe; with --deep, prove that it will run to its end")
+    command = add("check", check_recipe, "check a recipe; with --deep, prove that it will run to its end")
     takes_recipe(command)
     command.add_argument(
         "--deep", action="store_true", help="data, one training and evaluation step, save and reload, hub"
@@ -77,24 +77,24 @@ def list_recipes(given: argparse.Namespace) -> int:
     return 0
 
 
-def show(given: argparse.Namespace) -> int:
+def show_recipe(given: argparse.Namespace) -> int:
     """The resolved recipe, then the table of layers."""
     recipe = load_recipe(given.recipe, *given.overrides)
     print(document.dump(recipe.resolved()), end="")
     if not given.recipe_only:
-        from hfft import workflow
+        from hfft.check import show
 
-        print(f"\n{workflow.show(recipe)}")
+        print(f"\n{show(recipe)}")
     return 0
 
 
-def check(given: argparse.Namespace) -> int:
+def check_recipe(given: argparse.Namespace) -> int:
     """The grammar; with --deep everything that a run will do, once."""
     recipe = load_recipe(given.recipe, *given.overrides)
     if given.deep:
-        from hfft import workflow
+        from hfft import check
 
-        for line in workflow.check(recipe):
+        for line in check.check(recipe):
             print(line, flush=True)
     print(f"{recipe.name}: good")
     return 0

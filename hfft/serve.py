@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from hfft.access import reading
+from hfft.console import quiet_libraries
 from hfft.data import load_splits
 from hfft.data.load import load_column
 from hfft.errors import BadInput, DataError, listing
@@ -18,7 +19,6 @@ from hfft.score.metrics import Metrics
 from hfft.score.predict import Predictor, load_predictor, read_inputs
 from hfft.tasks import Labels
 from hfft.train import RunFolder
-from hfft.workflow import quiet_libraries
 
 BATCH = 32
 

@@ -63,7 +63,7 @@ def test_a_run_leaves_its_folder_and_a_model_that_plain_transformers_loads(tmp_p
         "model",
     }
     classify = transformers.pipeline("text-classification", model=str(result.model))
-    assert classify("who is it")["label"] in {"ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"}
+    assert classify("who is it")[0]["label"] in {"ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"}
     config = classify.model.config
     assert config.id2label == dict(enumerate(["ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"]))
     assert config.label2id == {name: i for i, name in config.id2label.items()}
@@ -97,15 +97,15 @@ def test_a_run_that_broke_off_continues_and_ends_with_the_same_weights(tmp_path,
             if state.global_step >= 6:
                 raise KeyboardInterrupt
 
-    import hfft.workflow
+    import hfft.assemble
 
-    ordinary = hfft.workflow.FineTuner
+    ordinary = hfft.assemble.FineTuner
     try:
-        hfft.workflow.FineTuner = lambda *a, callbacks, **k: ordinary(*a, callbacks=[*callbacks, Broken()], **k)
+        hfft.assemble.FineTuner = lambda *a, callbacks, **k: ordinary(*a, callbacks=[*callbacks, Broken()], **k)
         with pytest.raises(KeyboardInterrupt):
             finetune(parts)
     finally:
-        hfft.workflow.FineTuner = ordinary
+        hfft.assemble.FineTuner = ordinary
     assert not (tmp_path / "parts" / "model").exists(), "nothing half-written"
     resumed = finetune(parts)
     assert (resumed.model / "model.safetensors").read_bytes() == (whole.model / "model.safetensors").read_bytes()

@@ -1,0 +1,129 @@
+"""The way of data: from a recipe's five parts to a Trainer that is ready to train."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import transformers
+from transformers import TrainingArguments, set_seed
+
+from hfft import backbone, data, head, layers, strategy
+from hfft.console import say
+from hfft.data.inputs import max_length
+from hfft.errors import BadInput, DataError
+from hfft.head.renew import rows as head_rows
+from hfft.recipe import Recipe
+from hfft.score import Metrics
+from hfft.tasks import SMALLER_IS_BETTER, Labels
+from hfft.train import FineTuner
+from hfft.train.trainer import EpochLine
+
+
+@dataclass
+class Run:
+    """The five parts, assembled and ready to train."""
+
+    trainer: FineTuner
+    prepared: data.Prepared
+    splits: data.Splits
+    labels: Labels
+    metrics: Metrics
+    processor: Any
+    layers: list[dict[str, Any]]
+    commit: str | None
+
+
+def assemble(recipe: Recipe, arguments: TrainingArguments) -> Run:
+    """The way of data: from the recipe's five parts to a Trainer that is ready to train.
+
+    Raises:
+        BadInput: data or model cannot be used as the recipe says.
+    """
+    recipe = recipe.model_copy(update={"backbone": backbone.pinned(recipe.backbone)})
+    with arguments.main_process_first(local=True, desc="data"):
+        splits, labels = data.load_splits(recipe)  # 5
+    processor = backbone.load_processor(recipe.backbone, recipe.the_task)
+    set_seed(arguments.seed)
+    model = backbone.load_model(recipe, labels, processor)  # 1
+    head_names = head.parameter_names(model, recipe.head.new)
+    if recipe.the_task.labelled:
+        set_seed(arguments.seed)  # the head is the same whatever was drawn while loading
+        head.replace(model, recipe.head, pretrained_rows(recipe))  # 2
+    depths = layers.depths(model, head_names)  # 3
+    model = layers.adapt(model, recipe.train_layers, recipe.layers.adapter, depths, head_names)
+    terms = strategy.build(recipe.strategy, model, head_names)  # 4
+    if recipe.the_task.modality == "text":
+        processor.model_max_length = max_length(processor, model.config, recipe.data.max_length)
+    with arguments.main_process_first(local=True, desc="preprocessing"):
+        prepared = data.prepare(splits, recipe, labels, processor)  # 5
+    metrics = Metrics(labels, recipe.metrics)
+    check_schedule(arguments, splits)
+    trainer = FineTuner(
+        model,
+        arguments,
+        prepared.collate,
+        prepared.train,
+        prepared.validation,
+        compute_metrics=metrics,
+        callbacks=[EpochLine(lambda line: say(arguments, line), recipe.metrics)],
+        labels=labels,
+        depths=depths,
+        pace={"layer_decay": recipe.layers.layer_decay, "head_lr_scale": recipe.layers.head_lr_scale},
+        terms=terms,
+        class_weights=class_weights(recipe, splits, labels),
+    )
+    table = layers.table(model, depths, trainer.groups())
+    return Run(trainer, prepared, splits, labels, metrics, processor, table, recipe.backbone.revision)
+
+
+def pretrained_rows(recipe: Recipe) -> dict[str, dict[str, torch.Tensor]] | None:
+    """The rows of the pretrained head by class name, where the recipe keeps those of known classes."""
+    if not recipe.head.keep_known:
+        return None
+    as_published = recipe.model_copy(update={"head": recipe.head.model_copy(update={"dropout": None})})
+    config = backbone.load_published_config(recipe)
+    labels = Labels.of("single_label_classification", [config.id2label[i] for i in range(config.num_labels)])
+    return head_rows(backbone.load_model(as_published, labels))
+
+
+def class_weights(recipe: Recipe, splits: data.Splits, labels: Labels) -> list[float] | None:
+    """Factor of each class's loss, in the order of the classes; None where all count alike.
+
+    Raises:
+        BadInput: a weight for no class, a class without one, or a stream that cannot be counted.
+    """
+    wanted = recipe.strategy.class_weights
+    if wanted is None:
+        return None
+    if isinstance(wanted, dict):
+        if set(wanted) != set(labels.names):
+            raise BadInput(f"strategy.class_weights: expected one weight for each of {', '.join(labels.names)}")
+        return [wanted[name] for name in labels.names]
+    if recipe.data.streaming:
+        raise BadInput("strategy.class_weights: balanced needs to count the classes, which a stream does not allow")
+    counts = Counter(splits.train.with_format("arrow")[:]["labels"].to_pylist())
+    try:
+        return strategy.balanced_weights([counts[i] for i in range(labels.size)])
+    except ValueError as error:
+        raise DataError(f"strategy.class_weights: {error}") from None
+
+
+def check_schedule(arguments: TrainingArguments, splits: data.Splits) -> None:
+    """Settle what a split that is absent or unsized means for the run.
+
+    Raises:
+        BadInput: a stream of unknown length without `max_steps`, or a best model without validation rows.
+    """
+    if splits.sizes["train"] is None and arguments.max_steps <= 0:
+        raise BadInput(
+            "data.streaming: the train split does not state its size; set training.max_steps, or data.max_train_samples"
+        )
+    if splits.validation is None:
+        if arguments.load_best_model_at_end:
+            raise BadInput("training.load_best_model_at_end: there is no validation split; name one in data.validation")
+        arguments.eval_strategy = transformers.trainer_utils.IntervalStrategy.NO
+    if arguments.load_best_model_at_end and arguments.metric_for_best_model:
+        arguments.greater_is_better = arguments.metric_for_best_model.removeprefix("eval_") not in SMALLER_IS_BETTER

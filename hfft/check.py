@@ -1,0 +1,80 @@
+"""Before training: what a run would train on, and the proof that it will run to its end."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from hfft import publish
+from hfft.assemble import Run, assemble
+from hfft.console import quiet_libraries
+from hfft.errors import RunError
+from hfft.recipe import Recipe
+from hfft.train import RunFolder, training_arguments
+from hfft.workflow import describe, fit, save_model
+
+
+def show(recipe: Recipe) -> str:
+    """What a run of the recipe would train on what, layer by layer."""
+    quiet_libraries()
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = training_arguments(recipe, output_dir=folder, report_to="none")
+        return describe(recipe, assemble(recipe, arguments))
+
+
+def check(recipe: Recipe) -> Iterator[str]:
+    """Prove that the recipe will run to its end: each station once, on its real data and model; a line for each.
+
+    Raises:
+        BadInput, RunError: the first station that fails.
+    """
+    quiet_libraries()
+    probe = RunFolder(recipe.output_dir)
+    new = not probe.path.exists()
+    probe.open(recipe, fresh=False)
+    if new:
+        probe.path.rmdir()
+    yield f"run folder: {probe.path} can be written"
+    if recipe.publish.hub_model_id:
+        publish.check_permission(recipe.publish)
+        yield f"hub: {recipe.publish.hub_model_id} can be pushed"
+    once: dict[str, Any] = {"max_steps": 1, "save_strategy": "no", "report_to": "none", "load_best_model_at_end": False}
+    with tempfile.TemporaryDirectory() as folder:
+        run = assemble(recipe, training_arguments(recipe, output_dir=folder, eval_strategy="no", **once))
+        sizes = ", ".join(f"{name} {size or '?'}" for name, size in run.splits.sizes.items())
+        yield f"data: {sizes}; columns {', '.join(run.splits.columns.values())}; {run.labels.size} outputs"
+        yield f"model: {sum(p.numel() for p in run.trainer.model.parameters()):,} parameters, every backbone weight there"
+        fit(run.trainer, None)
+        yield "training: one step done"
+        few = [next(iter(rows)) for _, rows in run.prepared.items()][:1] * 2
+        if few:
+            run.trainer.evaluate(few)
+            yield f"evaluation: one step done, metrics {', '.join(recipe.metrics)}"
+        batch = run.prepared.collate([next(iter(run.prepared.train))] * 2)
+        yield reload_check(run, recipe, Path(folder) / "model", batch)
+
+
+def reload_check(run: Run, recipe: Recipe, folder: Path, batch: dict[str, Any]) -> str:
+    """Save the model, load it with plain transformers, and compare the outputs.
+
+    Raises:
+        RunError: they differ.
+    """
+    inputs = {key: value.to(run.trainer.args.device) for key, value in batch.items() if key != "labels"}
+    save_model(run, recipe, folder)
+    model = run.trainer.accelerator.unwrap_model(run.trainer.model).eval()
+    if recipe.layers.adapter:
+        model = model.base_model.model
+    again = getattr(transformers, recipe.the_task.auto_class).from_pretrained(folder, dtype=model.dtype).eval()
+    with torch.inference_mode():
+        before = model(**inputs).logits.float().cpu()
+        after = again.to(run.trainer.args.device)(**inputs).logits.float().cpu()
+    worst = (before - after).abs().max().item()
+    if not worst <= 1e-4:
+        raise RunError(f"the model answers otherwise once it is saved and loaded (logits differ by {worst:.3g})")
+    return "save and reload: the same outputs"
