@@ -1,8 +1,8 @@
 """The structure of the package: who may import whom, what no source may contain, and that nothing shadows a library."""
 
 import ast
+import functools
 import importlib.metadata
-import itertools
 import json
 import os
 import re
@@ -19,15 +19,16 @@ LONGEST = 350
 PARTS = ("backbone", "head", "layers", "strategy", "data")
 # From the ground up: a module imports from its own rank and the ranks before it.
 RANKS = (
-    ("errors", "tasks", "arguments", "document", "mistakes", "access", "data.augment"),
+    ("errors", "tasks", "arguments", "document", "mistakes", "access", "console", "data.augment"),
     ("recipe",),
     PARTS,
     ("train",),
     ("score",),
     ("publish",),
+    ("assemble",),
     ("workflow",),
-    ("serve",),
-    ("", "cli", "run"),  # "" is the face of the package
+    ("check", "serve"),
+    ("", "cli", "run", "nano"),  # "" is the face of the package
 )
 
 
@@ -37,6 +38,7 @@ def module_of(path: Path, root: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@functools.cache
 def sources(root: Path = ROOT) -> dict[str, ast.Module]:
     """Module -> syntax tree, of the package `hfft` below a folder."""
     files = sorted((root / "hfft").rglob("*.py"))
@@ -78,16 +80,18 @@ def graph(root: Path = ROOT) -> dict[str, set[str]]:
     return {module: imports(module, tree, set(trees), module in faces) for module, tree in trees.items()}
 
 
+UNITS = {unit: height for height, units in enumerate(RANKS) for unit in units}
+
+
 def unit(module: str) -> str:
     """The entry of RANKS that a module belongs to."""
     name = module.removeprefix("hfft").removeprefix(".")
-    known = set(itertools.chain(*RANKS))
-    return name if name in known else name.partition(".")[0]
+    return name if name in UNITS else name.partition(".")[0]
 
 
-def rank(module: str) -> int | None:
-    """How high a module stands, or None where RANKS does not know it."""
-    return next((height for height, units in enumerate(RANKS) if unit(module) in units), None)
+def rank(module: str) -> int:
+    """How high a module stands; on top of all where RANKS does not know it."""
+    return UNITS.get(unit(module), len(RANKS))
 
 
 def wrong_imports(edges: dict[str, set[str]]) -> list[str]:
@@ -122,7 +126,7 @@ def written(root: Path, files: dict[str, str]) -> Path:
 
 
 def test_every_module_has_a_rank():
-    assert [module for module in graph() if rank(module) is None] == []
+    assert [module for module in graph() if unit(module) not in UNITS] == []
 
 
 def test_nothing_imports_upward_or_the_inside_of_another_part():

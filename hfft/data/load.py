@@ -72,9 +72,6 @@ def load_splits(recipe: Recipe) -> tuple[Splits, Labels]:
         stated = {name: _stated(raw[split], split) for name, split in origin.items()}
         return _streams(parts, found, origin, stated, revision, recipe)
 
-    for name, rows in parts.items():
-        if not len(rows):
-            raise DataError(f"split {origin[name]} of {data.path} is empty; name another in data.{name}")
     encoded, meaning, notes = labels.encode(parts, found, recipe)
     encoded |= splits.set_aside(encoded["train"], shares, meaning, seed)
     for name, share in shares.items():

@@ -38,6 +38,8 @@ def training_arguments(recipe: Recipe, **changes: Any) -> TrainingArguments:
         **DEFAULTS,
         "dataloader_pin_memory": torch.cuda.is_available(),
         "disable_tqdm": not sys.stderr.isatty(),  # bars are for people; a log gets one line per epoch
+        "per_device_eval_batch_size": 4
+        * recipe.training.get("per_device_train_batch_size", 8),  # nothing kept for backward
         **recipe.training,
         "output_dir": str(recipe.output_dir),
         **changes,
