@@ -33,12 +33,12 @@ def adapt(
     elif train.startswith("last-"):
         count = int(train.removeprefix("last-"))
         if count > depths.blocks:
-            raise ModelError(
-                f"layers.train: {train} of {depths.blocks} blocks; name at most last-{depths.blocks}, or all"
-            )
+            most = f"at most last-{depths.blocks}, or all" if depths.blocks else "all or head"
+            raise ModelError(f"layers.train: {train} of {depths.blocks} blocks; name {most}")
         first = depths.head - count
     for name, parameter in model.named_parameters():
-        parameter.requires_grad = depths.of(name) >= first
+        if depths.of(name) < first:  # what the architecture itself keeps fixed, such as sinusoids, stays so
+            parameter.requires_grad = False
     return model
 
 
@@ -64,17 +64,24 @@ def adapter_targets(model: nn.Module, depths: Depths) -> list[str]:
 
 
 def frozen_modules(model: nn.Module) -> list[nn.Module]:
-    """The outermost modules none of whose parameters learn.
+    """The outermost modules none of whose parameters learn, and the dropouts that stand between such ones.
 
     Put in `eval()` after each `model.train()`, their dropout and batch statistics stand still as well.
     """
     found: list[nn.Module] = []
+    between: list[nn.Module] | None = []  # modules without parameters since the last frozen one; None once one learned
 
     def visit(module: nn.Module) -> None:
+        nonlocal between
         parameters = list(module.parameters())
-        if parameters and not any(p.requires_grad for p in parameters):
-            found.append(module)
-        elif parameters:
+        if not parameters:
+            between = None if between is None else [*between, module]
+        elif not any(p.requires_grad for p in parameters):
+            found.extend([*(between or []), module])
+            between = None if between is None else []
+        else:
+            if any(p.requires_grad for p in module.parameters(recurse=False)):
+                between = None
             for child in module.children():
                 visit(child)
 

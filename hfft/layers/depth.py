@@ -12,7 +12,6 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from hfft import head
-from hfft.errors import ModelError
 
 # What PEFT puts into a parameter's name when it wraps the module that owns it.
 _WRAPPING = re.compile(r"^base_model\.model\.|\.(?:base_layer|original_module|modules_to_save\.[^.]+)(?=\.)")
@@ -54,21 +53,21 @@ def depths(model: PreTrainedModel, head_names: set[str] | None = None) -> Depths
     Args:
         head_names: parameters of the head, as `hfft.head.parameter_names` finds them (found here if not given).
 
-    Raises:
-        ModelError: the model has no stack of blocks.
+    A model without a stack of blocks has depths 0 and 1 alone.
     """
     in_head = head.parameter_names(model) if head_names is None else head_names
     stages = _stages(model, in_head)
     blocks = [block for _, inner in stages for block in inner]
-    if not blocks:
-        raise ModelError(f"{type(model).__name__} has no stack of blocks; only layers.train all and head apply")
     names = [name for name, _ in model.named_parameters()]
     order = {name: i for i, name in enumerate(names)}
     number = {block: i + 1 for i, block in enumerate(blocks)}
     start = {block: min(order[n] for n in names if n.startswith(f"{block}.")) for block in blocks}
+    first, last = min(start.values(), default=len(names)), max(start.values(), default=len(names))
     tables = {
         f"{p}.{n}" for p, m in model.named_modules() if isinstance(m, nn.Embedding) for n, _ in m.named_parameters()
     }
+    # A table registered behind all blocks serves them all, and so does what stands behind it (DeBERTa's positions).
+    late = [(order[name], f"{name.rsplit('.', 2)[0]}.") for name in tables if order.get(name, 0) > last]
 
     def depth(name: str) -> int:
         if name in in_head:
@@ -79,7 +78,7 @@ def depths(model: PreTrainedModel, head_names: set[str] | None = None) -> Depths
         for stage, inner in stages:
             if name.startswith(f"{stage}."):  # what joins two stages goes with the block it stands beside
                 return number[inner[0]] if order[name] < start[inner[0]] else number[inner[-1]]
-        if name in tables or order[name] < min(start.values()):
+        if name in tables or order[name] < first or any(at < order[name] and name.startswith(p) for at, p in late):
             return 0
         return len(blocks)  # a norm or pooler behind the last block
 
@@ -117,11 +116,9 @@ def _stages(model: nn.Module, in_head: set[str]) -> list[tuple[str, list[str]]]:
 
 
 def _inner_blocks(stage: str, module: nn.Module, weight) -> list[str]:  # type: ignore[no-untyped-def]
-    """The blocks of a stage: a list of like modules directly inside it that holds most of its weights."""
-    for name, child in module.named_children():
-        members = list(child.children())
-        alike = len({type(m) for m in members}) == 1
-        path = f"{stage}.{name}"
+    """The blocks of a stage: the list of like modules that it is, or that directly inside it holds most of its weights."""
+    for path, child in ((stage, module), *((f"{stage}.{name}", child) for name, child in module.named_children())):
+        alike = len({type(member) for member in child.children()}) == 1
         if isinstance(child, (nn.ModuleList, nn.Sequential)) and alike and 2 * weight(path) >= weight(stage):
             return [f"{path}.{n}" for n, _ in child.named_children() if weight(f"{path}.{n}")]
     return []

@@ -9,18 +9,19 @@ from torch import nn
 
 from hfft.layers.depth import Depths
 
-_TABLES = ("position", "pos_embed", "token", "relative")
+_TABLES = ("position", "pos_embed", "token", "relative", "rel_embeddings", "wpe")
 _WORDS = ("embed_tokens", "token_embedding", "token_embeddings", "tokens_embed")
 
 
 def decays(name: str, parameter: nn.Parameter) -> bool:
     """Whether weight decay applies: not to biases, norms and scales (1-D), class or mask tokens, or position tables.
 
-    Word embeddings decay like any matrix. Names speak only of tokens and positions, which shapes cannot tell.
+    Word embeddings decay like any matrix. Names speak only of biases, tokens and positions, where shapes cannot tell.
     """
-    if parameter.ndim <= 1 or sum(size > 1 for size in parameter.shape) <= 1:
-        return False
     own, _, leaf = name.rpartition(".")
+    matrix = parameter.ndim == 2 and leaf == "weight"  # also one with a single row: the head of a single output
+    if parameter.ndim <= 1 or "bias" in leaf or not (matrix or sum(size > 1 for size in parameter.shape) > 1):
+        return False
     last = own.rpartition(".")[2] if leaf in ("weight", "bias") else leaf
     return last in _WORDS or not any(part in last for part in _TABLES)
 
@@ -64,6 +65,8 @@ def table(model: nn.Module, depths: Depths, groups: list[dict[str, Any]]) -> lis
         decay[group["depth"]] = max(decay[group["depth"]], group["weight_decay"])
     rows: dict[int, dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
+        if ".original_module." in name:  # the copy PEFT lays aside of a module that it trains whole
+            continue
         depth = depths.of(name)
         kind = "embeddings" if depth == 0 else "head" if depth == depths.head else f"block {depth}"
         row = rows.setdefault(depth, {"depth": depth, "layer": kind, "tensors": 0, "parameters": 0, "learning": 0})
