@@ -252,9 +252,12 @@ def load_recipe(name_or_path: str | Path, *overrides: str) -> Recipe:
     return build(text, source=source, name=path.stem, overrides=overrides)
 
 
+_LAST = 10**9
+
+
 def build(text: str, source: str, name: str, overrides: tuple[str, ...] = ()) -> Recipe:
     """The checked recipe of a YAML text; `source` and line numbers head each mistake."""
-    problems: list[str] = []
+    problems: list[tuple[int, str]] = []  # with the line, by which they are told; the command line comes last
     lines: dict[document.Path, int] = {}
     changed: set[document.Path] = set()
 
@@ -265,21 +268,25 @@ def build(text: str, source: str, name: str, overrides: tuple[str, ...] = ()) ->
         made = path not in lines and any(c[: len(path)] == path for c in changed)  # a section that an override began
         given = made or any(path[: len(c)] == c for c in changed)
         where = "command line" if path and given else f"{source}:{known or 1}"
-        problems.append(f"{where}  {'.'.join(map(str, path))}{': ' if path else ''}{what}")
+        order = _LAST if path and given else known or 1
+        problems.append((order, f"{where}  {'.'.join(map(str, path))}{': ' if path else ''}{what}"))
+
+    def refuse() -> RecipeError:
+        return RecipeError(dict.fromkeys(text for _, text in sorted(problems, key=lambda problem: problem[0])))
 
     try:
         values, lines = document.parse(text)
     except document.DocumentError as error:
         for problem in error.problems:
             say(problem.path, problem.text, problem.line)
-        raise RecipeError(problems) from None
+        raise refuse() from None
     if not isinstance(values, dict):
         found = "nothing" if values is None else type(values).__name__
         raise RecipeError([f"{source}:1  expected sections such as task, backbone and data, not {found}"])
     for override in overrides:
         path, wrong = _override(values, override)
         if wrong:
-            problems.append(f"command line  {wrong}")
+            problems.append((_LAST, f"command line  {wrong}"))
         else:
             changed.add(path)
     # A section left empty, such as `publish:`, is its default.
@@ -294,7 +301,7 @@ def build(text: str, source: str, name: str, overrides: tuple[str, ...] = ()) ->
     for path, what in cross_checks(values, recipe):
         say(path, what)
     if problems:
-        raise RecipeError(dict.fromkeys(problems))
+        raise refuse()
     assert recipe is not None
     return recipe
 

@@ -260,7 +260,10 @@ def tiny_config(name: str, labels: int = 3, dropout: float | None = 0.0, **chang
     config = AutoConfig.for_model(name, **{**ALL[name].config, **changes})
     config.num_labels = labels
     if dropout is not None:
-        for part in (config, *(getattr(config, sub) for sub in ("vision_config", "text_config") if hasattr(config, sub))):
+        for part in (
+            config,
+            *(getattr(config, sub) for sub in ("vision_config", "text_config") if hasattr(config, sub)),
+        ):
             for key, value in list(vars(part).items()):
                 if ("drop" in key or "pdrop" in key) and isinstance(value, (int, float)):
                     setattr(part, key, dropout)
@@ -286,7 +289,9 @@ def head_and_depths(model: PreTrainedModel) -> tuple[set[str], layers.Depths]:
 
 def labels_of(problem: str, size: int = 3) -> Labels:
     """The labels of a problem with `size` outputs."""
-    return Labels(problem, (), size) if problem == REGRESSION else Labels.of(problem, [f"class {i}" for i in range(size)])
+    return (
+        Labels(problem, (), size) if problem == REGRESSION else Labels.of(problem, [f"class {i}" for i in range(size)])
+    )
 
 
 def examples(modality: str, problem: str, count: int, size: int = 3, seed: int = 0) -> list[dict[str, Any]]:

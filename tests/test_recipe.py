@@ -422,8 +422,8 @@ def test_sections_that_agree_are_accepted(text, overrides):
 def test_sections_that_disagree_are_told_with_the_line_in_the_file():
     text = f"{TEXT}head: {{keep_known: true}}\nproblem_type: regression\nscore:\n  metrics:\n    - rmse\n    - ece\n"
     assert [line.partition(": ")[0] for line in problems(text)] == [
-        "r.yaml:9  score.metrics.1",
         "r.yaml:4  head.keep_known",
+        "r.yaml:9  score.metrics.1",
     ]
 
 

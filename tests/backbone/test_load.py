@@ -230,7 +230,8 @@ def test_names_of_classes_are_ints_and_strings_and_survive_saving(bert, tmp_path
 
 @pytest.mark.parametrize("published", [SINGLE, MULTI, REGRESSION, None])
 @pytest.mark.parametrize(
-    "labels", [Labels.of(SINGLE, ["a", "b"]), Labels.of(MULTI, ["a"]), Labels(REGRESSION, (), 1), Labels(REGRESSION, (), 3)]
+    "labels",
+    [Labels.of(SINGLE, ["a", "b"]), Labels.of(MULTI, ["a"]), Labels(REGRESSION, (), 1), Labels(REGRESSION, (), 3)],
 )
 def test_the_problem_of_the_new_task_replaces_the_published_one(published, labels, tmp_path):
     pretrained = tiny("bert", labels=3)

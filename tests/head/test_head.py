@@ -168,7 +168,9 @@ def recipe(folder, task, **sections):
     return Recipe(name="x", task=task, **given)
 
 
-@pytest.mark.parametrize("name", ["bert", "roberta", "distilbert", "modernbert", "gpt2", "vit", "resnet", "clip", "swin"])
+@pytest.mark.parametrize(
+    "name", ["bert", "roberta", "distilbert", "modernbert", "gpt2", "vit", "resnet", "clip", "swin"]
+)
 def test_shared_classes_answer_as_before_whatever_their_order(name, tmp_path):
     pretrained = tiny(name, labels=4)
     pretrained.config.id2label = dict(enumerate(["cat", "dog", "bird", "fish"]))

@@ -61,8 +61,12 @@ def test_masked_tokens_count_alike_in_whichever_micro_batch_they_stand(batch, ac
 def test_the_logged_loss_is_the_mean_over_the_examples(tmp_path):
     logged = run(Case("bert", SINGLE), tmp_path, 3, 3).logs[0]["loss"]
     model, batch = tiny("bert"), collate(examples("text", SINGLE, 8))
-    assert logged == pytest.approx(torch.nn.functional.cross_entropy(
-        model(batch["input_ids"], batch["attention_mask"]).logits, batch["labels"]).item(), rel=1e-6)
+    assert logged == pytest.approx(
+        torch.nn.functional.cross_entropy(
+            model(batch["input_ids"], batch["attention_mask"]).logits, batch["labels"]
+        ).item(),
+        rel=1e-6,
+    )
 
 
 def test_the_stock_trainer_gives_four_times_the_gradient_so_these_tests_would_notice(tmp_path):
