@@ -514,15 +514,15 @@ def test_an_unknown_section_in_an_override_is_answered_with_the_nearest(override
 
 def test_an_override_that_is_no_yaml_leaves_the_file_to_its_own_mistakes():
     found = problems(f"{IMAGE}training: {{seed: x}}\n", "training.seed=[")
-    assert found[0].startswith("command line  training.seed: no valid YAML")
-    assert found[1] == "r.yaml:4  training.seed: is 'x' (str); expected int"
+    assert found[1].startswith("command line  training.seed: no valid YAML")
+    assert found[0] == "r.yaml:4  training.seed: is 'x' (str); expected int"
 
 
 def test_mistakes_of_file_and_command_line_are_told_together():
     found = problems(f"{IMAGE}head: {{dropuot: 1}}\n", "layers.trian=all", "nonsense")
     assert [line.partition(": ")[0] for line in found] == [
-        "command line  'nonsense' is no override; write section.key=value",
         "r.yaml:4  head.dropuot",
+        "command line  'nonsense' is no override; write section.key=value",
         "command line  layers.trian",
     ]
 
