@@ -12,8 +12,10 @@ if __name__ == "__main__":
     here = Path(__file__).resolve().parent
     sys.path[:] = [str(here.parent), *(p for p in sys.path if Path(p or ".").resolve() != here)]
 
-from hfft.errors import BadInput, HfftError
-from hfft.recipe import load_recipe
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # its warnings are for authors of training loops
+
+from hfft.errors import BadInput, HfftError  # noqa: E402
+from hfft.recipe import load_recipe  # noqa: E402
 
 
 def parser() -> argparse.ArgumentParser:
