@@ -40,7 +40,7 @@ def explain(error: BaseException, what: str) -> HfftError:
     """The exception hfft raises for `error`, which was met while reading `what` (such as `model google/vit`)."""
     names = _names(error)
     texts = " ".join(str(link) for link in _chain(error))
-    if "GatedRepoError" in names or re.search(r"\bgated (repo|dataset|model)", texts.lower()):
+    if "GatedRepoError" in names or re.search("(is|access) a gated (repo|dataset|model)", texts):
         return BadInput(f"{what} is gated; accept its terms on the hub and set HF_TOKEN to a token of that account")
     if "RevisionNotFoundError" in names or "is not a valid git identifier" in texts:
         return BadInput(f"{what} has no such revision; name a branch, tag or commit that exists")
@@ -76,9 +76,10 @@ def _names(error: BaseException) -> set[str]:
 
 def _said(error: BaseException, limit: int = 300) -> str:
     """The first line that says what is wrong, which may stand in what the error was raised from."""
-    lines = [line.strip() for link in _chain(error) for line in str(link).splitlines()]
+    links = list(_chain(error))
+    lines = [line.strip() for link in links for line in str(link).splitlines()]
     telling = [line for line in lines if line and not line.startswith("An error occurred while generating the dataset")]
-    return telling[0][:limit] if telling else type(error).__name__
+    return telling[0][:limit] if telling else type(links[-1]).__name__
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from hfft.console import quiet_libraries
 from hfft.errors import RunError
 from hfft.recipe import Recipe
 from hfft.train import RunFolder, training_arguments
+from hfft.train.trainer import EpochLine
 from hfft.workflow import describe, fit, save_model
 
 
@@ -49,6 +50,7 @@ def check(recipe: Recipe) -> Iterator[str]:
         sizes = ", ".join(f"{name} {size or '?'}" for name, size in run.splits.sizes.items())
         yield f"data: {sizes}; columns {', '.join(run.splits.columns.values())}; {run.labels.size} outputs"
         yield f"model: {sum(p.numel() for p in run.trainer.model.parameters()):,} parameters, every backbone weight there"
+        run.trainer.remove_callback(EpochLine)
         fit(run.trainer, None)
         yield "training: one step done"
         few = [next(iter(rows)) for _, rows in run.prepared.items()][:1] * 2

@@ -14,8 +14,8 @@ if __name__ == "__main__":
 
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # its warnings are for authors of training loops
 
-from hfft.errors import BadInput, HfftError  # noqa: E402
-from hfft.recipe import load_recipe  # noqa: E402
+from hfft.errors import BadInput, HfftError
+from hfft.recipe import load_recipe
 
 
 def parser() -> argparse.ArgumentParser:

@@ -35,7 +35,9 @@ def source(name: str) -> str:
     if name.startswith("nano-") and (shipped / "config.json").is_file():
         return str(shipped)
     if (Path(name).is_absolute() or name.startswith(".") or name.count("/") > 1) and not Path(name).is_dir():
-        raise ModelError(f"backbone.name: there is no folder {name}; name one that holds a model, or a model of the hub")
+        raise ModelError(
+            f"backbone.name: there is no folder {name}; name one that holds a model, or a model of the hub"
+        )
     return name
 
 
@@ -46,11 +48,15 @@ def _loading(name: str) -> Iterator[None]:
         with reading(f"model {name}"):
             yield
     except SafetensorError as error:
-        raise ModelError(f"the weights of {name} are damaged ({first_line(error)}); save or download them again") from error
+        raise ModelError(
+            f"the weights of {name} are damaged ({first_line(error)}); save or download them again"
+        ) from error
     except BadInput as error:
         said = str(error.__cause__)
         if "trust_remote_code" in said:
-            raise ModelError(f"{name} comes with code of its own, which hfft does not run; name another model") from error
+            raise ModelError(
+                f"{name} comes with code of its own, which hfft does not run; name another model"
+            ) from error
         if "model.safetensors" in said:
             raise ModelError(
                 f"{name} has no safetensors weights, and pickled ones can run code as they are read; save it once with "
@@ -80,7 +86,9 @@ def load_processor(backbone: Backbone, task: Task, max_length: int | None = None
     for key in backbone.processor:
         if not hasattr(processor, key):
             known = list(processor.to_dict()) if hasattr(processor, "to_dict") else list(processor.init_kwargs)
-            raise ModelError(f"backbone.processor.{key}: {type(processor).__name__} has no such entry{nearest(key, known)}")
+            raise ModelError(
+                f"backbone.processor.{key}: {type(processor).__name__} has no such entry{nearest(key, known)}"
+            )
     if task.modality == "text":
         if processor.pad_token is None:
             processor.pad_token = processor.eos_token

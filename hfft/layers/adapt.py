@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from torch import nn
@@ -49,7 +50,9 @@ def _add_adapter(model: PreTrainedModel, adapter: dict[str, Any], depths: Depths
     arguments.update({key: value for key, value in adapter.items() if key != "type"})
     saved = [*head.top_modules(model, head_names), *(arguments.pop("modules_to_save", None) or [])]
     try:
-        return get_peft_model(model, LoraConfig(**arguments, modules_to_save=saved))  # type: ignore[arg-type]
+        with warnings.catch_warnings():  # PEFT sees for itself which way round GPT-2's layers hold their weights
+            warnings.filterwarnings("ignore", message="fan_in_fan_out")
+            return get_peft_model(model, LoraConfig(**arguments, modules_to_save=saved))
     except (TypeError, ValueError, KeyError) as error:
         raise ModelError(f"layers.adapter: {model.config.model_type} cannot take it: {first_line(error)}") from error
 

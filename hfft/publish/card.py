@@ -56,7 +56,7 @@ def card(recipe: Recipe, figures: dict[str, Any], repo: str | None = None, kept:
         repo: id under which the snippet loads the model (default: the recipe's `publish.hub_model_id`, or a local folder).
         kept: an earlier README.md, whose hand-written text and metadata are kept.
     """
-    repo = repo or recipe.publish.hub_model_id or "path/to/model"
+    repo = repo or recipe.publish.hub_model_id or f"path/to/{recipe.name}"
     head = metadata(recipe, figures, repo).to_dict()
     text = f"{BEGIN}\n{body(recipe, figures, repo)}\n{END}"
     before = after = ""
@@ -94,7 +94,7 @@ def metadata(recipe: Recipe, figures: dict[str, Any], repo: str) -> ModelCardDat
             dataset_type=data or Path(recipe.data.path).name,
             dataset_name=data or Path(recipe.data.path).name,
             dataset_config=recipe.data.name,
-            dataset_split=figures["data"]["origin"].get(split, split).split(",")[0],
+            dataset_split=figures["data"]["origin"].get(split, split).split(",")[0].rpartition(" of ")[2],
             dataset_revision=figures["data"]["revision"] if data else None,
             dataset_args={"rows": figures[split]["n"], "rows_from": figures["data"]["origin"].get(split, split)},
             metric_type=name.partition("_")[0] if name.startswith(("f1", "precision", "recall")) else name,
@@ -128,7 +128,8 @@ def body(recipe: Recipe, figures: dict[str, Any], repo: str) -> str:
     base, data = public(recipe.backbone.name), public(recipe.data.path)
     trained = "trained from random weights" if recipe.backbone.init == "random" else "fine-tuned"
     parts = [f"# {repo.rpartition('/')[2]}", ""]
-    parts += [f"`{base}` {trained} on `{data}` for {recipe.task}."]
+    only = f", classes {', '.join(recipe.data.classes)}" if recipe.data.classes else ""
+    parts += [f"`{base}` {trained} on `{data}`{only} for {recipe.task}."]
     parts += ["", "## Results", "", *results_table(recipe, figures)]
     split = "test" if "test" in figures else "validation"
     classes = figures["classes"].get(split, {}).get("classes")

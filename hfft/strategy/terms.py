@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from hfft.errors import BadInput
+
 if TYPE_CHECKING:
     from hfft.recipe import Strategy
 
@@ -23,9 +25,15 @@ class Term:
 
 
 def build(strategy: Strategy, model: nn.Module, head_names: set[str]) -> list[Term]:
-    """The terms a recipe asks for; those of weight 0 are left out, so that they cost and change nothing."""
+    """The terms a recipe asks for; those of weight 0 are left out, so that they cost and change nothing.
+
+    Raises:
+        BadInput: a term that means nothing for this model.
+    """
     terms = []
     if strategy.l2_sp is not None and strategy.l2_sp.weight > 0:
+        if hasattr(model, "peft_config"):
+            raise BadInput("strategy.l2_sp: beside an adapter the pretrained weights stand still; leave it out")
         start = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad and n not in head_names}
         terms.append(Term("l2_sp", strategy.l2_sp.weight, lambda model, inputs, outputs: l2_sp(model, start)))
     return terms

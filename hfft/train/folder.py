@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any, Literal
 
 from hfft import document
-from hfft.errors import BadInput
+from hfft.errors import BadInput, first_line, listing
 from hfft.recipe import Recipe
 
 State = Literal["new", "unfinished", "finished"]
-# Pinned when the run begins, where they are recorded; the source may only have said `main`.
-_PINNED = {("backbone", "revision"), ("data", "revision")}
+# What a run writes, besides its checkpoints.
+_WRITTEN = {"recipe.yaml", "metrics.json", "layers.json", "report.html", "trainer_state.json", "model", "from_scratch"}
+# Sections whose revision is pinned when the run begins; a comment keeps what the recipe said, such as `main`.
+_PINNED = ("backbone", "data")
+_SAID = re.compile(r"^# (\w+)\.revision was (.+)$", re.MULTILINE)
 
 
 class RunFolder:
@@ -30,20 +34,20 @@ class RunFolder:
 
     def state(self) -> State:
         """`finished` once metrics.json, which is written last, is there."""
-        if self.metrics.is_file() and self.model.is_dir():
-            return "finished"
-        return "unfinished" if self.recipe.is_file() else "new"
+        if not self.recipe.is_file():
+            return "new"
+        return "finished" if self.metrics.is_file() and self.model.is_dir() else "unfinished"
 
     def open(self, recipe: Recipe, fresh: bool) -> State:
-        """Make the folder ready for this recipe and say what it holds.
+        """Make the folder ready for this recipe and say what it holds; `fresh` clears what a run wrote, nothing else.
 
         Raises:
             BadInput: the folder cannot be written, holds another recipe's run, or things that are no run's.
         """
         try:
-            if fresh and self.state() != "new":
-                shutil.rmtree(self.path)
             self.path.mkdir(parents=True, exist_ok=True)
+            for entry in self._written() if fresh and self.state() != "new" else ():
+                shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
             probe = self.path / ".writable"
             probe.write_text("")
             probe.unlink()
@@ -53,14 +57,38 @@ class RunFolder:
             ) from None
         state = self.state()
         if state == "new":
+            if strange := self._written():
+                raise BadInput(
+                    f"{self.path} holds {listing(p.name for p in strange)} of no run that can be told (no recipe.yaml); "
+                    f"remove them, or name another training.output_dir"
+                )
             return state
-        changed = differences(document.parse(self.recipe.read_text(encoding="utf-8"))[0], recipe.resolved())
+        changed = self._changed(recipe.resolved())
         if changed:
             raise BadInput(
                 f"{self.path} holds a run of another recipe ({'; '.join(changed[:5])}); add --fresh to begin anew, or "
                 f"name another training.output_dir"
             )
         return state
+
+    def _written(self) -> list[Path]:
+        """The entries of the folder that a run writes."""
+        return sorted(p for p in self.path.iterdir() if p.name in _WRITTEN or re.fullmatch(r"checkpoint-\d+", p.name))
+
+    def _changed(self, new: dict[str, Any]) -> list[str]:
+        """How a resolved recipe differs from the folder's; a revision pinned by the run is what the recipe said."""
+        try:
+            text = self.recipe.read_text(encoding="utf-8")
+            old = document.parse(text)[0]
+        except (OSError, UnicodeDecodeError, document.DocumentError) as error:
+            raise BadInput(f"{self.recipe} cannot be read ({first_line(error)}); add --fresh to begin anew") from None
+        if not isinstance(old, dict):
+            raise BadInput(f"{self.recipe} holds no recipe; add --fresh to begin anew")
+        said = dict(_SAID.findall(text))
+        for section in _PINNED:
+            if section in old and new[section].get("revision") == said.get(section):
+                old[section] = {**old[section], "revision": said.get(section)}
+        return differences(old, new)
 
     def checkpoint(self) -> Path | None:
         """The newest checkpoint, or None."""
@@ -69,11 +97,13 @@ class RunFolder:
 
     def write_recipe(self, recipe: Recipe, backbone: str | None, data: str | None) -> None:
         """Write the resolved recipe, with the commits that were used."""
-        values = recipe.resolved()
-        for section, revision in (("backbone", backbone), ("data", data)):
+        values, said = recipe.resolved(), ""
+        for section, revision in zip(_PINNED, (backbone, data), strict=True):
             if revision is not None:
+                if values[section].get("revision") not in (None, revision):
+                    said += f"# {section}.revision was {values[section]['revision']}\n"
                 values[section]["revision"] = revision
-        write(self.recipe, document.dump(values))
+        write(self.recipe, said + document.dump(values))
 
     def write_json(self, name: str, value: Any) -> None:
         """Write one of the folder's JSON files."""
@@ -88,7 +118,7 @@ class RunFolder:
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
@@ -101,18 +131,21 @@ def _whole(checkpoint: Path) -> bool:
 def write(path: Path, text: str) -> None:
     """Write a file so that it is either the old one or the new one, never half of it."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, path)
+    try:
+        aside.write_text(text, encoding="utf-8")
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], path: tuple[str, ...] = ()) -> list[str]:
-    """`section.key: old, now new` for every value that differs, pinned revisions aside."""
+    """`section.key: old, now new` for every value that differs."""
     found = []
     for key in {**old, **new}:
         at = (*path, key)
         before, after = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
             found += differences(before, after, at)
-        elif before != after and not (at in _PINNED and after is None):
+        elif before != after:
             found.append(f"{'.'.join(at)}: {before}, now {after}")
     return found

@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import Trainer, TrainerCallback
+from transformers import PreTrainedModel, Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from hfft import layers, strategy
+from hfft.errors import RunError, listing
 from hfft.layers import Depths
 from hfft.strategy import Term
 from hfft.strategy.losses import count
@@ -36,6 +37,7 @@ class FineTuner(Trainer):
     """
 
     loss_is_scaled_for_ga = True  # normalised here, over the whole accumulated batch
+    optimizer: torch.optim.Optimizer | None
 
     def __init__(
         self,
@@ -148,6 +150,33 @@ class FineTuner(Trainer):
         """The optimiser's groups, the head's first."""
         model = self.model if model is None else model
         return layers.param_groups(model, self.depths, self.args.learning_rate, self.args.weight_decay, **self.pace)
+
+    # --- checkpoints
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        """Load every weight of a checkpoint: transformers skips those that it saved under older names (transformers#43701)."""
+        if not self._load_whole(resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_best_model(self) -> None:
+        """The same for the best checkpoint of the run."""
+        if not self._load_whole(self.state.best_model_checkpoint):
+            super()._load_best_model()
+
+    def _load_whole(self, folder: str | None) -> bool:
+        """Load a checkpoint as a pretrained model is loaded; False where it holds an adapter or shards of its own kind."""
+        model = self.model
+        if not isinstance(model, PreTrainedModel) or self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            return False
+        saved, found = type(model).from_pretrained(
+            folder, config=model.config, dtype=model.dtype, use_safetensors=True, output_loading_info=True
+        )
+        if found["missing_keys"]:
+            raise RunError(
+                f"checkpoint {folder} lacks {listing(sorted(found['missing_keys']))}; begin anew with --fresh"
+            )
+        model.load_state_dict(saved.state_dict())
+        return True
 
     # --- what is told
 

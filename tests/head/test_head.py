@@ -83,20 +83,6 @@ def test_a_module_that_is_not_there_is_named_with_the_nearest():
         head.parameter_names(tiny("bert"), ["bert.poler"])
 
 
-@every
-def test_dropout_of_the_head_reaches_a_layer_behind_the_backbone_or_is_refused(name):
-    try:
-        entry = head.dropout_entry(tiny(name).config)
-    except ModelError as error:
-        assert "has no dropout" in str(error)
-        return
-    model = tiny(name, **{entry: 0.37}, dropout=None)
-    inside = set(model.base_model.modules())
-    outside = [m.p for m in model.modules() if isinstance(m, torch.nn.Dropout) and m not in inside]
-    assert 0.37 in outside
-    assert 0.37 not in [m.p for m in inside if isinstance(m, torch.nn.Dropout)]
-
-
 # --- making it new
 
 

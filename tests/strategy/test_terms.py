@@ -1,0 +1,124 @@
+"""Terms beside the task loss: what they pull at, and that they are logged as they are."""
+
+import pytest
+import torch
+
+from hfft import strategy
+from hfft.errors import BadInput
+from hfft.layers import adapt
+from hfft.recipe import L2SP, Strategy
+from hfft.strategy import l2_sp
+from tests.architectures import SINGLE, arguments, examples, finetuner, head_and_depths, labels_of, tiny
+
+
+def built(weight, model):
+    head_names, _ = head_and_depths(model)
+    return strategy.build(Strategy(l2_sp=L2SP(weight=weight)), model, head_names)
+
+
+def test_l2_sp_pulls_by_its_weight_times_the_distance_and_leaves_the_head_free():
+    model = tiny("bert")
+    (term,) = built(0.3, model)
+    start = {name: p.detach().clone() for name, p in model.named_parameters()}
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(torch.randn_like(p))
+    (term.weight * term.function(model, {}, None)).backward()
+    head_names, _ = head_and_depths(model)
+    for name, p in model.named_parameters():
+        if name in head_names:
+            assert p.grad is None
+        else:
+            torch.testing.assert_close(p.grad, 0.3 * (p.detach() - start[name]))
+
+
+def test_l2_sp_is_half_the_squared_distance():
+    model = torch.nn.Linear(2, 1, bias=False)
+    start = {"weight": model.weight.detach() - torch.tensor([[3.0, 4.0]])}
+    assert l2_sp(model, start).item() == pytest.approx(12.5)
+    assert l2_sp(model, {}).item() == 0
+
+
+def test_l2_sp_begins_at_zero_and_keeps_its_start():
+    model = tiny("bert")
+    (term,) = built(1.0, model)
+    assert term.function(model, {}, None).item() == 0
+    with torch.no_grad():
+        model.bert.pooler.dense.weight.add_(1)
+    assert term.function(model, {}, None).item() == pytest.approx(0.5 * 16 * 16)
+
+
+def test_l2_sp_pulls_only_at_what_learns():
+    model = tiny("bert")
+    head_names, depths = head_and_depths(model)
+    adapt(model, "last-1", None, depths, head_names)
+    (term,) = built(1.0, model)
+    with torch.no_grad():
+        model.bert.embeddings.word_embeddings.weight.add_(1)
+    assert term.function(model, {}, None).item() == 0
+
+
+def test_no_weight_is_no_term():
+    assert built(0.0, tiny("bert")) == []
+    assert strategy.build(Strategy(), tiny("bert"), set()) == []
+
+
+def test_l2_sp_beside_an_adapter_is_refused_since_no_pretrained_weight_moves():
+    model = tiny("bert")
+    head_names, depths = head_and_depths(model)
+    wrapped = adapt(model, "head", {"type": "lora"}, depths, head_names)
+    with pytest.raises(BadInput, match=r"strategy\.l2_sp: .*leave it out"):
+        strategy.build(Strategy(l2_sp=L2SP(weight=1.0)), wrapped, head_names)
+    assert strategy.build(Strategy(l2_sp=L2SP(weight=0.0)), wrapped, head_names) == []
+
+
+def training(folder, weight, batch=8, accumulation=1, **settings):
+    """Logs and weights of four steps over 16 examples."""
+    model = tiny("bert")
+    terms = built(weight, model)
+    settings = arguments(
+        folder, per_device_train_batch_size=batch, gradient_accumulation_steps=accumulation, **settings
+    )
+    trainer = finetuner(model, labels_of(SINGLE), examples("text", SINGLE, 16), settings, terms=terms)
+    trainer.train()
+    return [log for log in trainer.state.log_history if "loss" in log], model.state_dict()
+
+
+def test_a_term_of_no_weight_trains_bit_by_bit_as_none(tmp_path):
+    _, with_zero = training(tmp_path, 0.0)
+    model = tiny("bert")
+    finetuner(model, labels_of(SINGLE), examples("text", SINGLE, 16), arguments(tmp_path)).train()
+    assert all(torch.equal(with_zero[key], value) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(("batch", "accumulation"), [(4, 2), (2, 4), (1, 8)])
+def test_a_term_is_logged_under_its_name_alike_for_any_accumulation(batch, accumulation, tmp_path):
+    whole, _ = training(tmp_path, 5.0)
+    split, _ = training(tmp_path, 5.0, batch, accumulation)
+    assert whole[0]["l2_sp"] == split[0]["l2_sp"] == 0
+    assert whole[1]["l2_sp"] > 0
+    for key in ("l2_sp", "loss", "grad_norm"):
+        assert [log[key] for log in split] == pytest.approx([log[key] for log in whole], rel=1e-5)
+
+
+@pytest.mark.parametrize("every", [1, 2, 4])
+def test_what_is_logged_is_the_mean_of_the_term_over_the_steps_since(every, tmp_path):
+    each, _ = training(tmp_path, 5.0)
+    some, _ = training(tmp_path, 5.0, logging_steps=every)
+    values = [log["l2_sp"] for log in each]
+    means = [sum(values[i : i + every]) / every for i in range(0, 4, every)]
+    assert [log["l2_sp"] for log in some] == pytest.approx(means)
+
+
+def test_the_loss_that_is_logged_holds_the_term(tmp_path):
+    plain, _ = training(tmp_path, 0.0, learning_rate=0.0)
+    model = tiny("bert")
+    start = {name: p.detach() + 0.1 for name, p in model.named_parameters()}
+    term = strategy.Term("pull", 2.0, lambda model, inputs, outputs: l2_sp(model, start))
+    settings = arguments(tmp_path, learning_rate=0.0)
+    trainer = finetuner(model, labels_of(SINGLE), examples("text", SINGLE, 16), settings, terms=[term])
+    trainer.train()
+    logs = [log for log in trainer.state.log_history if "loss" in log]
+    expected = 2.0 * l2_sp(model, start).item()
+    assert [log["pull"] for log in logs] == pytest.approx([expected] * 4)
+    assert [log["loss"] - log["pull"] for log in logs] == pytest.approx([log["loss"] for log in plain], rel=1e-5)

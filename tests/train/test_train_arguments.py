@@ -1,0 +1,66 @@
+"""The arguments of a run: the recipe's over hfft's defaults, and transformers' refusals in one line."""
+
+import pytest
+import torch
+from transformers import TrainingArguments
+
+from hfft.errors import BadInput
+from hfft.recipe import Backbone, Data, Recipe
+from hfft.train import training_arguments
+from hfft.train.arguments import DEFAULTS, FIXED
+
+
+def recipe(folder, streaming=False, **training) -> Recipe:
+    return Recipe(
+        name="r",
+        task="text-classification",
+        backbone=Backbone(name="some/model"),
+        data=Data(path="some/data", streaming=streaming),
+        training={"output_dir": str(folder), "use_cpu": True, **training},
+    )
+
+
+def test_what_neither_the_recipe_nor_hfft_says_is_transformers_own(tmp_path):
+    ours, stock = training_arguments(recipe(tmp_path)), TrainingArguments(str(tmp_path), use_cpu=True)
+    set_here = {*DEFAULTS, *FIXED, "dataloader_pin_memory", "disable_tqdm", "per_device_eval_batch_size"}
+    differing = {key for key, value in stock.to_dict().items() if value != ours.to_dict()[key]}
+    assert differing <= {*set_here, "do_eval"}, "do_eval follows eval_strategy"
+
+
+def test_the_recipe_stands_above_the_defaults_and_changes_above_the_recipe(tmp_path):
+    given = recipe(tmp_path, save_strategy="no", logging_steps=3, max_steps=7)
+    found = training_arguments(given, max_steps=1)
+    assert (found.save_strategy, found.logging_steps, found.max_steps) == ("no", 3, 1)
+    assert training_arguments(given, output_dir=str(tmp_path / "other")).output_dir == str(tmp_path / "other")
+
+
+def test_what_hfft_relies_on_cannot_be_changed(tmp_path):
+    found = training_arguments(recipe(tmp_path, remove_unused_columns=True, batch_eval_metrics=False))
+    assert not found.remove_unused_columns
+    assert found.batch_eval_metrics
+
+
+@pytest.mark.parametrize("name", ["bf16", "fp16"])
+def test_half_precision_where_there_is_hardware_for_it(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert getattr(training_arguments(recipe(tmp_path, **{name: "auto"})), name) is False
+
+
+def test_a_stream_is_read_by_each_process_itself(tmp_path):
+    assert training_arguments(recipe(tmp_path, streaming=True)).accelerator_config.dispatch_batches is False
+    kept = recipe(tmp_path, streaming=True, accelerator_config={"even_batches": False})
+    assert training_arguments(kept).accelerator_config.even_batches is False
+    assert training_arguments(recipe(tmp_path)).accelerator_config.dispatch_batches is None
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"save_strategy": "epoch", "eval_strategy": "steps", "load_best_model_at_end": True},
+        {"optim": "fastest"},
+        {"warmup_ratio": 0.1},
+    ],
+)
+def test_what_transformers_refuses_is_one_line(training, tmp_path):
+    with pytest.raises(BadInput, match="^training: [^\n]+$"):
+        training_arguments(recipe(tmp_path, **training))
