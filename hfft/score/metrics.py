@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,7 @@ def single_label(kept: dict[str, np.ndarray], names: Sequence[str]) -> dict[str,
     from sklearn import metrics as sk
 
     label, predicted = kept["label"], kept["predicted"]
-    compute = {
+    compute: dict[str, Any] = {
         "accuracy": lambda: float((label == predicted).mean()),
         "balanced_accuracy": lambda: sk.recall_score(
             label, predicted, labels=np.unique(label), average="macro", zero_division=0
@@ -104,7 +105,7 @@ def single_label(kept: dict[str, np.ndarray], names: Sequence[str]) -> dict[str,
         "ece": lambda: expected_calibration_error(kept["confidence"], label == predicted),
         "matthews_correlation": lambda: sk.matthews_corrcoef(label, predicted),
         **{
-            f"{score}_{average}": lambda f=function, a=average: f(label, predicted, average=a, zero_division=0)
+            f"{score}_{average}": partial(function, label, predicted, average=average, zero_division=0)
             for score, function in (("f1", sk.f1_score), ("precision", sk.precision_score), ("recall", sk.recall_score))
             for average in ("macro", "micro", "weighted")
         },
