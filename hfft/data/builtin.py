@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
+from scipy.spatial import ConvexHull
 
 from hfft.errors import DataError, listing, nearest
 
-SEED = 0  # one seed for every draw and split below: a built-in data set is the same on every machine
+SEED = 0  # one seed for every draw and split below: a built-in data set is the same on every load
 
 # Letters whose capital and small forms are one shape at one size (c, o, s, ...) come once; no digit is among them.
 GLYPHS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghijmnqrtuy#$%&*+=<>?@!(){}^~/\\-"
@@ -80,8 +81,9 @@ def draw_glyph(glyph: str, count: int, rng: np.random.Generator) -> np.ndarray:
     affine = matrices(cos, -sin, sin, cos) @ matrices(one, slope, zero, one) @ matrices(width, zero, zero, one)
 
     # The digits were cut out at their bounding box and scaled to 32x32: so is the glyph, by where its ink comes to lie.
-    ink = np.argwhere(masks.any(0))[:, ::-1] - masks.shape[-1] / 2
-    moved = ink @ affine.swapaxes(1, 2)
+    ink = np.argwhere(masks.any(0))[:, ::-1]
+    hull = ink[ConvexHull(ink).vertices] - masks.shape[-1] / 2  # what lies outermost stays there under any affine map
+    moved = hull @ affine.swapaxes(1, 2)
     low, high = moved.min(1), moved.max(1)
     scale = (high - low).max(1) / size
 

@@ -164,6 +164,7 @@ class ImageStep:
 
     @epoch.setter
     def epoch(self, epoch: int) -> None:
+        """Let what is drawn from now on be of this epoch, in running workers too."""
         self._epoch.fill_(epoch)
 
     def __call__(self, image: Image.Image, row: int) -> dict[str, Any]:

@@ -327,8 +327,8 @@ def test_vectors_and_lists_of_classes_are_told_apart(through):
     assert listed == {"train": [[1, 1], [1, 1], [1, 0]], "test": [[1, 1]]}
     vectors, _, _ = through([[0, 1], [1, 0], [0, 1]], None, MULTI, classes=["p", "q"], test=[[0, 1]])
     assert vectors == {"train": [[0, 1], [1, 0], [0, 1]], "test": [[0, 1]]}
-    numbered, _, _ = through([[0, 1], [1, 0], [1]], None, MULTI, classes=["0", "1"], test=[[0, 1]])
-    assert numbered == {"train": [[1, 1], [1, 1], [0, 1]], "test": [[1, 1]]}
+    numbered, _, _ = through([[0, 1], [1, 0]], None, MULTI, classes=["0", "1"], test=[[1]])
+    assert numbered == {"train": [[1, 1], [1, 1]], "test": [[0, 1]]}
 
 
 @pytest.mark.parametrize(

@@ -361,7 +361,7 @@ SKEWED = [
 ]  # 360, 20, 20
 
 
-@pytest.mark.parametrize("share", [0.013, 0.1, 1 / 3, 0.5, 0.9])
+@pytest.mark.parametrize("share", [0.0146, 0.1, 1 / 3, 0.5, 0.9])
 @pytest.mark.parametrize("role", ["validation", "test"])
 def test_a_share_is_stratified_seeded_disjoint_and_leaves_the_rest_to_train(role, share):
     path = table("skewed.csv", SKEWED)
@@ -402,6 +402,11 @@ def test_a_share_of_many_small_classes_is_not_rounded_to_nothing():
     splits, _ = load(table("small.csv", rows), validation=0.1)
     assert splits.sizes == {"train": 270, "validation": 30}
     assert set(Counter(splits.validation["labels"]).values()) == {1}
+
+
+def test_a_share_of_few_rows_is_one_row_at_least():
+    rows = [{"text": f"number {i}", "label": "ab"[i % 2]} for i in range(4)]
+    assert load(table("few.csv", rows))[0].sizes == {"train": 3, "validation": 1}
 
 
 def test_a_share_that_leaves_a_split_empty_is_an_error():
@@ -513,6 +518,15 @@ def test_a_column_that_the_test_split_lacks_is_named():
         load("d")
     message = "data set d cannot be used: not every file has the columns text, words; mend them or name others"
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_file_of_questions_without_a_label_column_is_left_out_with_a_note(streaming):
+    files = {"train": table("train.csv"), "test": table("test.csv", [{"text": "a question"}, {"text": "another"}])}
+    splits, _ = load("csv", data_files=files, streaming=streaming, classes=["a", "b", "c"])
+    assert splits.test is None
+    assert "test" not in splits.origin
+    assert splits.notes == ("split test carries no labels and is not scored",)
 
 
 @pytest.mark.parametrize("streaming", [False, True])

@@ -69,7 +69,7 @@ def test_the_last_blocks_learn_with_the_head_and_exactly_the_rest_is_frozen(name
         model, depths = adapted(name, f"last-{count}")
         first = len(ALL[name].blocks) - count + 1
         assert learning(model) == {key for key, _ in model.named_parameters() if depths.of(key) >= first}
-        frozen = [path for path in ALL[name].blocks[:-count]]
+        frozen = ALL[name].blocks[:-count]
         assert not any(key.startswith(f"{path}.") for path in frozen for key in learning(model))
 
 
@@ -114,7 +114,7 @@ def test_statistics_move_where_their_block_learns(tmp_path):
     "name", ["bert", "roberta", "distilbert", "electra", "modernbert", "gpt2", "vit", "swin", "beit"]
 )
 def test_dropout_is_silent_in_what_is_frozen(name):
-    model, depths = adapted(name, "last-1", dropout=0.5)
+    model, _ = adapted(name, "last-1", dropout=0.5)
     last = model.get_submodule(ALL[name].blocks[-1])
     seen = []
     last.register_forward_pre_hook(lambda _, args, kwargs: seen.append((*args, *kwargs.values())[0]), with_kwargs=True)

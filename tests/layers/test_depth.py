@@ -31,7 +31,7 @@ LAST = {
 @every
 def test_every_parameter_has_a_depth_from_embeddings_to_head(name):
     model = tiny(name)
-    head_names, depths = head_and_depths(model)
+    _, depths = head_and_depths(model)
     found = {key: depths.of(key) for key, _ in model.named_parameters()}
     assert set(found.values()) == set(range(depths.blocks + 2))
     assert {key for key, depth in found.items() if depth == depths.head} == set(ALL[name].head)

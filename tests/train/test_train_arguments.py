@@ -62,5 +62,5 @@ def test_a_stream_is_read_by_each_process_itself(tmp_path):
     ],
 )
 def test_what_transformers_refuses_is_one_line(training, tmp_path):
-    with pytest.raises(BadInput, match="^training: [^\n]+$"):
+    with pytest.raises(BadInput, match=r"^training: [^\n]+$"):
         training_arguments(recipe(tmp_path, **training))

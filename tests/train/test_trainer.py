@@ -167,6 +167,8 @@ def test_the_loss_of_an_evaluation_is_the_plain_mean_without_what_training_adds(
     with torch.no_grad():
         expected = model(**batch).loss.item()
     assert trainer.evaluate()["eval_loss"] == pytest.approx(expected, rel=1e-5)
+    with torch.no_grad():
+        assert trainer.compute_loss(trainer.model.eval(), batch).item() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ALL)

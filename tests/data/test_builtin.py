@@ -1,0 +1,117 @@
+"""The built-in data sets are the same on every load, fairly split, and the pretraining ones keep off the tested ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+
+import numpy as np
+import pytest
+from datasets import ClassLabel, Dataset, DatasetDict, Image
+
+from hfft.data import builtin
+from hfft.errors import DataError
+
+
+@cache
+def made(name: str) -> DatasetDict:
+    return builtin.load(name)
+
+
+def pixels(split: Dataset) -> np.ndarray:
+    return np.stack([np.asarray(picture) for picture in split["image"]])
+
+
+def shares(split: Dataset) -> dict[int, float]:
+    return {label: count / len(split) for label, count in Counter(split["label"]).items()}
+
+
+@pytest.mark.parametrize("name", builtin.BUILTIN)
+def test_loading_twice_gives_the_same_rows(name: str) -> None:
+    builtin.read_docstrings.cache_clear()
+    again = builtin.load(name)
+    assert list(again) == list(made(name))
+    for split, rows in made(name).items():
+        assert again[split].data.equals(rows.data)
+        assert again[split]._fingerprint == rows._fingerprint  # what maps over these rows is found again in the cache
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(DataError, match=r"docstrings-unlabelled; did you mean 'digits'\?"):
+        builtin.load("digit")
+
+
+@pytest.mark.parametrize(("name", "classes"), [("digits", 10), ("letters", len(builtin.GLYPHS)), ("docstrings", 12)])
+def test_every_class_has_a_name_and_the_same_share_of_both_splits(name: str, classes: int) -> None:
+    train, test = made(name)["train"], made(name)["test"]
+    assert isinstance(train.features["label"], ClassLabel)
+    assert train.features == test.features
+    assert len(set(train.features["label"].names)) == classes == len(shares(train)) == len(shares(test))
+    for label, share in shares(train).items():
+        assert shares(test)[label] == pytest.approx(share, abs=0.005)
+
+
+@pytest.mark.parametrize(("name", "sizes"), [("digits", (1297, 500)), ("letters", (30240, 2520))])
+def test_images_are_grey_and_small(name: str, sizes: tuple[int, int]) -> None:
+    splits = made(name)
+    assert (len(splits["train"]), len(splits["test"])) == sizes
+    assert isinstance(splits["train"].features["image"], Image)
+    picture = splits["train"][0]["image"]
+    assert (picture.size, picture.mode, picture.format) == ((8, 8), "L", "PNG")
+
+
+def test_digits_are_those_of_scikit_learn() -> None:
+    from sklearn.datasets import load_digits
+
+    levels = np.concatenate([pixels(made("digits")[split]) for split in ("train", "test")]) * (16 / 255)
+    assert sorted(np.rint(levels).reshape(-1, 64).tolist()) == sorted(load_digits().images.reshape(-1, 64).tolist())
+
+
+def test_letters_are_no_digits_and_look_like_digits() -> None:
+    assert not set("0123456789") & set(made("letters")["train"].features["label"].names)
+    letters, digits = pixels(made("letters")["test"]), pixels(made("digits")["test"])
+    assert set(np.unique(letters)) == set(np.unique(digits))  # the same 17 levels of grey
+    assert letters.mean() == pytest.approx(digits.mean(), rel=0.15)
+
+
+def test_docstrings_are_enough_and_do_not_name_their_package() -> None:
+    splits = made("docstrings")
+    assert len(splits["train"]) > 1500
+    assert min(Counter(splits["test"]["label"]).values()) >= 10
+    assert not any(builtin.PACKAGE_NAME.search(text) for split in splits.values() for text in split["text"])
+
+
+def test_no_docstring_is_in_two_splits_or_twice_in_one() -> None:
+    labelled, unlabelled = made("docstrings"), made("docstrings-unlabelled")
+    texts = {split: list(rows["text"]) for split, rows in [*labelled.items(), *unlabelled.items()]}
+    assert len(texts) == 3  # both have a split called train: the labelled one is compared below
+    for splits in (labelled, unlabelled):
+        every = [text for rows in splits.values() for text in rows["text"]]
+        assert len(every) == len(set(every))
+    pretrained = {text for rows in unlabelled.values() for text in rows["text"]}
+    assert not pretrained & set(labelled["test"]["text"])
+    assert set(labelled["train"]["text"]) <= pretrained
+
+
+def test_docstrings_are_read_at_any_depth_and_nothing_is_run(tmp_path) -> None:
+    source = '''
+    """A module that cannot be imported."""
+    raise SystemExit
+    if True:
+        class A:
+            """A class in a branch of five words."""
+            async def f(self):
+                """A method of  the email
+                package, in a class."""
+                "not a docstring at all, this one"
+    '''
+    package = tmp_path / "package"
+    (package / "tests").mkdir(parents=True)
+    (package / "a.py").write_text(source.replace("\n    ", "\n"))
+    (package / "tests" / "b.py").write_text('"""What tests say is left out."""')
+    assert builtin.read_docstrings(package) == (
+        "A module that cannot be imported.",
+        "A class in a branch of five words.",
+        "A method of the _ package, in a class.",
+    )
+    assert builtin.read_docstrings(package / "tests") == ()
