@@ -13,6 +13,7 @@ from transformers import TrainingArguments, set_seed
 from hfft import backbone, data, head, layers, strategy
 from hfft.console import say
 from hfft.data.inputs import max_length
+from hfft.data.splits import column
 from hfft.errors import BadInput, DataError
 from hfft.head.renew import rows as head_rows
 from hfft.recipe import Recipe
@@ -56,7 +57,7 @@ def assemble(recipe: Recipe, arguments: TrainingArguments) -> Run:
     model = layers.adapt(model, recipe.train_layers, recipe.layers.adapter, depths, head_names)
     terms = strategy.build(recipe.strategy, model, head_names)  # 4
     if recipe.the_task.modality == "text":
-        processor.model_max_length = max_length(processor, model.config, recipe.data.max_length)
+        processor.model_max_length = max_length(processor, model, recipe.data.max_length)
     with arguments.main_process_first(local=True, desc="preprocessing"):
         prepared = data.prepare(splits, recipe, labels, processor)  # 5
     metrics = Metrics(labels, recipe.metrics)
@@ -104,7 +105,7 @@ def class_weights(recipe: Recipe, splits: data.Splits, labels: Labels) -> list[f
         return [wanted[name] for name in labels.names]
     if recipe.data.streaming:
         raise BadInput("strategy.class_weights: balanced needs to count the classes, which a stream does not allow")
-    counts = Counter(splits.train.with_format("arrow")[:]["labels"].to_pylist())
+    counts = Counter(column(splits.train, "labels").to_pylist())
     try:
         return strategy.balanced_weights([counts[i] for i in range(labels.size)])
     except ValueError as error:

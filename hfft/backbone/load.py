@@ -117,7 +117,6 @@ def load_config(recipe: Recipe, labels: Labels, processor: Any = None) -> Pretra
         setattr(config, head.dropout_entry(config), recipe.head.dropout)
     if recipe.the_task.labelled:
         names = labels.names or [f"LABEL_{i}" for i in range(labels.size)]  # what transformers calls unnamed outputs
-        config.problem_type = None  # the published one may not allow as many labels
         config.id2label = dict(enumerate(names))
         config.label2id = {name: i for i, name in enumerate(names)}
         config.problem_type = labels.problem

@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from datasets import Dataset, IterableDataset
 from PIL import Image
+from torch import nn
 from transformers import DataCollatorForLanguageModeling, DataCollatorWithPadding
 
 from hfft.data import augment
 from hfft.data.columns import RowError, Rows, decoded
 from hfft.data.load import Splits
+from hfft.errors import DataError
 from hfft.recipe import Recipe
 from hfft.tasks import Labels
 
@@ -89,9 +91,23 @@ class Stream(torch.utils.data.IterableDataset):
 # --- text
 
 
-def max_length(processor: Any, config: Any, wanted: int | None) -> int:
-    """The longest input in tokens: the recipe's, else the tokenizer's or the model's limit, else 512."""
-    limit = min(processor.model_max_length, getattr(config.get_text_config(), "max_position_embeddings", None) or 10**9)
+def max_length(processor: Any, model: nn.Module, wanted: int | None) -> int:
+    """The longest input in tokens: the recipe's, else the tokenizer's or the model's limit, else 512.
+
+    Raises:
+        DataError: the recipe asks for more than the model has positions for.
+    """
+    places = [
+        table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)  # RoBERTa counts from there
+        for name, table in model.named_modules()
+        if isinstance(table, nn.Embedding) and "position_embeddings" in name
+    ]
+    if wanted is not None and places and wanted > min(places):
+        raise DataError(
+            f"data.max_length: is {wanted}; the model has {min(places)} positions: ask for {min(places)} at most"
+        )
+    stated = getattr(model.config.get_text_config(), "max_position_embeddings", None)  # type: ignore[union-attr, operator]
+    limit = min([processor.model_max_length, *places, *([stated] if stated else [])])
     return wanted or (limit if limit < 100_000 else MAX_TEXT)
 
 

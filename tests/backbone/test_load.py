@@ -119,10 +119,8 @@ def test_pickled_weights_are_refused(bert):
 
 
 def test_remote_code_is_refused_without_asking_and_never_run(tmp_path, monkeypatch):
-    def asked(*_):
-        raise AssertionError("nobody is there to answer")
-
-    monkeypatch.setattr(builtins, "input", asked)
+    asked = []
+    monkeypatch.setattr(builtins, "input", lambda *question: asked.append(question) or "n")
     monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
     maps = {"AutoConfig": "own.Config", "AutoModelForSequenceClassification": "own.Model"}
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": maps}))
@@ -130,6 +128,7 @@ def test_remote_code_is_refused_without_asking_and_never_run(tmp_path, monkeypat
     with pytest.raises(ModelError, match="code of its own, which hfft does not run"):
         backbone.load_model(recipe(tmp_path), LABELS)
     assert not (tmp_path / "ran").exists()
+    assert asked == []
 
 
 @pytest.mark.parametrize("place", ["{}/nothing", "./nothing", "a/b/c"])

@@ -11,11 +11,12 @@ import datasets
 import numpy as np
 import pytest
 import torch
+import transformers
 from datasets import ClassLabel, Dataset, Features
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch.utils.data import DataLoader
-from transformers import AutoImageProcessor, BertConfig, PreTrainedTokenizerFast, T5Config
+from transformers import AutoImageProcessor, PreTrainedTokenizerFast, T5Config
 
 from hfft.data import load_splits, prepare
 from hfft.data.inputs import max_length
@@ -128,8 +129,25 @@ def test_long_texts_are_cut_at_the_tokenizers_length():
 def test_the_longest_input_is_the_recipes_or_the_smaller_limit_of_tokenizer_and_model(
     stated, positions, wanted, length
 ):
-    config = BertConfig(max_position_embeddings=positions) if positions else T5Config()
-    assert max_length(words(stated), config, wanted) == length
+    assert max_length(words(stated), with_positions(positions), wanted) == length
+
+
+def with_positions(count: int | None, kind: str = "Bert") -> torch.nn.Module:
+    """A model with a table of so many positions, or one that computes them."""
+    if count is None:
+        config = T5Config(d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2, vocab_size=32)
+        return transformers.T5EncoderModel(config)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = getattr(transformers, f"{kind}Config")(max_position_embeddings=count, vocab_size=32, **sizes)
+    return getattr(transformers, f"{kind}Model")(config)
+
+
+def test_more_tokens_than_the_model_has_positions_for_are_refused_before_training():
+    with pytest.raises(DataError, match="is 129; the model has 128 positions"):
+        max_length(words(512), with_positions(128), 129)
+    assert max_length(words(int(1e30)), with_positions(130, "Roberta"), None) == 128, (
+        "RoBERTa's first two are padding's"
+    )
 
 
 @pytest.mark.parametrize("streaming", [False, True])
