@@ -19,7 +19,7 @@ from hfft.recipe import load_recipe
 from hfft.workflow import finetune
 
 KINDS = ("vit", "bert")
-VOCABULARY, LONGEST = 4000, 128
+VOCABULARY, LONGEST = 2000, 128
 
 
 def make(kind: str) -> int:

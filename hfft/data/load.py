@@ -11,7 +11,7 @@ from typing import Any
 import datasets
 from datasets import DatasetDict, IterableDataset, IterableDatasetDict, SplitDict, SplitInfo
 
-from hfft.access import reading
+from hfft.access import commit_of, reading
 from hfft.data import builtin, columns, labels, splits
 from hfft.data.columns import Rows
 from hfft.errors import DataError, listing, nearest
@@ -156,25 +156,12 @@ def _load_raw(data: Data) -> tuple[DatasetDict | IterableDatasetDict, str | None
     elif not file.exists() and path.startswith((".", "/")):
         raise DataError(f"data.path: no folder {path!r}; name one that exists")
     elif not file.exists() and "/" in path:
-        revision = _commit(path, revision) or revision
+        revision = commit_of("dataset", path, revision) or revision
     if path == "csv" and ".tsv" in str(arguments.get("data_files")):
         arguments["sep"] = "\t"
     with reading(f"data set {data.path}"):
         raw = datasets.load_dataset(path, revision=revision, streaming=data.streaming, **arguments)
     return raw, revision if revision and re.fullmatch(r"[0-9a-f]{40}", revision) else None
-
-
-def _commit(path: str, revision: str | None) -> str | None:
-    """The commit a hub data set stands at, so that the run can be repeated; None where the hub cannot be asked."""
-    from huggingface_hub import HfApi
-
-    try:
-        with reading(f"data set {path}"):
-            return HfApi().dataset_info(path, revision=revision, timeout=10).sha
-    except DataError:
-        raise
-    except Exception:  # offline with a warm cache is fine; a missing data set is reported by the load that follows
-        return None
 
 
 def load_column(path: str, split: str, column: str | None, modality: str) -> Iterator[Any]:
