@@ -16,7 +16,7 @@ from hfft.data.inputs import max_length
 from hfft.data.splits import column
 from hfft.errors import BadInput, DataError
 from hfft.head.renew import rows as head_rows
-from hfft.recipe import Recipe
+from hfft.recipe import Recipe, as_list
 from hfft.score import Metrics
 from hfft.tasks import SMALLER_IS_BETTER, Labels
 from hfft.train import FineTuner
@@ -54,7 +54,8 @@ def assemble(recipe: Recipe, arguments: TrainingArguments) -> Run:
         set_seed(arguments.seed)  # the head is the same whatever was drawn while loading
         head.replace(model, recipe.head, pretrained_rows(recipe))  # 2
     depths = layers.depths(model, head_names)  # 3
-    model = layers.adapt(model, recipe.train_layers, recipe.layers.adapter, depths, head_names)
+    choice = recipe.train_layers, recipe.layers.adapter, depths, head_names, as_list(recipe.layers.freeze)
+    model = layers.adapt(model, *choice)
     terms = strategy.build(recipe.strategy, model, head_names)  # 4
     if recipe.the_task.modality == "text":
         processor.model_max_length = max_length(processor, model, recipe.data.max_length)
@@ -72,7 +73,13 @@ def assemble(recipe: Recipe, arguments: TrainingArguments) -> Run:
         callbacks=[EpochLine(lambda line: say(arguments, line), recipe.metrics)],
         labels=labels,
         depths=depths,
-        pace={"layer_decay": recipe.layers.layer_decay, "head_lr_scale": recipe.layers.head_lr_scale},
+        pace={
+            "layer_decay": recipe.layers.layer_decay,
+            "head_lr_scale": recipe.layers.head_lr_scale,
+            "lr_of": recipe.layers.lr,
+            "weight_decay_of": recipe.layers.weight_decay,
+        },
+        live_norms=recipe.layers.norms == "live",
         terms=terms,
         class_weights=class_weights(recipe, splits, labels),
     )

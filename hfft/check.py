@@ -73,7 +73,7 @@ def reload_check(run: Run, recipe: Recipe, folder: Path, batch: dict[str, Any]) 
     if recipe.layers.adapter:
         model = model.base_model.model
     again = getattr(transformers, recipe.the_task.auto_class).from_pretrained(folder, dtype=model.dtype).eval()
-    with torch.inference_mode():
+    with torch.no_grad():
         before = model(**inputs).logits.float().cpu()
         after = again.to(run.trainer.args.device)(**inputs).logits.float().cpu()
     worst = (before - after).abs().max().item()

@@ -78,8 +78,10 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
         return found
     if recipe.layers.adapter is not None:
         found += [(("layers", "adapter", key), problem) for key, problem in adapter_problems(recipe.layers.adapter)]
-        if recipe.layers.train not in (None, "head"):
+        if recipe.train_layers != ["head"]:
             found.append((("layers", "train"), f"is {recipe.layers.train!r}; beside an adapter only the head learns"))
+        if recipe.layers.freeze:
+            found.append((("layers", "freeze"), "beside an adapter all but the head is frozen; leave it out"))
     if recipe.data.augment and recipe.the_task.modality != "image":
         found.append((("data", "augment"), f"is for images; task {recipe.task} reads {recipe.the_task.modality}"))
     for role in recipe.data.columns.model_fields_set:
@@ -91,7 +93,7 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
             found.append(
                 (("score", "metrics", i), f"{metric!r} does not measure {recipe.problem}; choose from {fitting}")
             )
-    if recipe.backbone.init == "random" and (recipe.layers.adapter or recipe.train_layers != "all"):
+    if recipe.backbone.init == "random" and (recipe.layers.adapter or recipe.train_layers != ["all"]):
         found.append((("backbone", "init"), "is random; with frozen layers it would never learn: use layers.train=all"))
     if recipe.head.keep_known and recipe.problem != "single_label_classification":
         found.append((("head", "keep_known"), f"needs classes with names, which {recipe.problem} has not"))

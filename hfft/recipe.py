@@ -65,20 +65,62 @@ class Head(Section):
     new: list[str] = []
 
 
-class Layers(Section):
-    """Part 3: what learns, how fast, through which adapter. Default of `train`: `all`, and `head` with an adapter."""
+_LAYERS = re.compile(r"all|head|embeddings|norms|biases|(first|last)-[1-9][0-9]*|/.+/")
 
-    train: str | None = None
+
+def _check_layers(entries: list[str]) -> None:
+    for entry in entries:
+        if not _LAYERS.fullmatch(entry):
+            known = "all, head, embeddings, norms, biases, last-N or first-N such as last-4, or /regex/"
+            raise ValueError(f"is {entry!r}; expected {known}{nearest(entry, known.split(', '))}")
+        if entry.startswith("/"):
+            try:
+                re.compile(entry.strip("/"))
+            except re.error as error:
+                raise ValueError(f"{entry} is no regular expression: {error}") from None
+
+
+class Layers(Section):
+    """Part 3: what learns, how fast, through which adapter. Default of `train`: `all`, and `head` with an adapter.
+
+    Attributes:
+        train: layers that learn, one or a list; the head always does, unless `freeze` names it.
+        freeze: layers that do not, even where `train` names them.
+        norms: whether statistics of frozen norms (BatchNorm's) stand still too, or go on living.
+        lr: pattern over parameter names -> learning rate, above depth and head_lr_scale.
+        weight_decay: pattern over parameter names -> weight decay.
+    """
+
+    train: str | list[str] | None = None
+    freeze: str | list[str] = []
+    norms: Literal["held", "live"] = "held"
     layer_decay: float = Field(default=1.0, gt=0, le=1)
     head_lr_scale: float = Field(default=1.0, gt=0)
+    lr: dict[str, float] = {}
+    weight_decay: dict[str, float] = {}
     adapter: dict[str, Any] | None = None
 
-    @field_validator("train")
+    @field_validator("train", "freeze")
     @classmethod
-    def _known(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"all|head|last-[1-9][0-9]*", value):
-            raise ValueError(f"is {value!r}; expected all, head or last-N such as last-4")
+    def _known(cls, value: str | list[str] | None) -> str | list[str] | None:
+        _check_layers(as_list(value))
         return value
+
+    @field_validator("lr", "weight_decay")
+    @classmethod
+    def _patterns(cls, value: dict[str, float]) -> dict[str, float]:
+        for pattern, number in value.items():
+            if not re.fullmatch("/.+/", pattern):
+                raise ValueError(f"{pattern!r} is no pattern; write /{pattern}/")
+            if not 0 <= number < float("inf"):
+                raise ValueError(f"{pattern} is {number}; expected a finite number of at least 0")
+        _check_layers(list(value))
+        return value
+
+
+def as_list(value: str | list[str] | None) -> list[str]:
+    """One entry or several, as a list."""
+    return [] if value is None else [value] if isinstance(value, str) else value
 
 
 class Columns(Section):
@@ -192,9 +234,9 @@ class Recipe(Section):
         return Path(self.training.get("output_dir") or f"runs/{self.name}")
 
     @property
-    def train_layers(self) -> str:
+    def train_layers(self) -> list[str]:
         """`layers.train` with its default filled in."""
-        return self.layers.train or ("head" if self.layers.adapter else "all")
+        return as_list(self.layers.train) or ["head" if self.layers.adapter else "all"]
 
     def column(self, role: str) -> str | None:
         """The column of the data that plays `role`, by the recipe or by the task's default."""

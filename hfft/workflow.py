@@ -73,12 +73,14 @@ def finetune(recipe: Recipe, fresh: bool = False) -> Result:
     checkpoint = folder.checkpoint()
     if checkpoint is not None:
         say(arguments, f"continuing from {checkpoint}")
+    before = layers.frozen_digests(run.trainer.model)
     fit(run.trainer, checkpoint)
+    frozen = {"tensors": len(before), "moved": layers.moved(run.trainer.model, before)}
     scores = score_splits(run.trainer, run.prepared, run.metrics)
     run.trainer.accelerator.wait_for_everyone()
 
     on_main(arguments, save_model, run, recipe, folder.model)
-    figures = collect(recipe, run, scores, time.perf_counter() - started)
+    figures = {**collect(recipe, run, scores, time.perf_counter() - started), "frozen": frozen}
     if recipe.score.from_scratch and recipe.backbone.init == "pretrained":
         figures["from_scratch"] = from_scratch(recipe, arguments, fresh)
     on_main(arguments, finish, recipe, run, folder, figures)

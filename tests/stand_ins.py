@@ -97,7 +97,7 @@ def small(**changes: Any) -> dict[str, Any]:
     # An initialisation ten times the usual one: so narrow a model would need many steps to leave it.
     return {
         "vocab_size": 32,
-        "max_position_embeddings": 66,
+        "max_position_embeddings": 130,
         "pad_token_id": 0,
         "initializer_range": 0.2,
         **sizes,
@@ -136,7 +136,7 @@ MODELS: dict[str, Callable[[Path], None]] = {
     "distilbert/distilbert-base-uncased": _text(
         transformers.DistilBertModel,
         transformers.DistilBertConfig(
-            vocab_size=32, dim=16, n_layers=2, n_heads=2, hidden_dim=32, max_position_embeddings=66, pad_token_id=0
+            vocab_size=32, dim=16, n_layers=2, n_heads=2, hidden_dim=32, max_position_embeddings=130, pad_token_id=0
         ),
     ),
     "FacebookAI/roberta-base": _text(transformers.RobertaForMaskedLM, transformers.RobertaConfig(**small())),

@@ -122,14 +122,14 @@ def test_a_recipe_needs_a_task_a_backbone_and_data_and_fills_in_the_rest():
     assert recipe.problem == "single_label_classification"
     assert recipe.metrics == DEFAULT_METRICS["single_label_classification"]
     assert recipe.output_dir == Path("runs/r")
-    assert recipe.train_layers == "all"
+    assert recipe.train_layers == ["all"]
     assert (recipe.column("image"), recipe.column("label"), recipe.column("text")) == ("image", "label", None)
 
 
 def test_a_recipe_says_what_differs_from_the_defaults():
     recipe = made(FULL)
     assert recipe.metrics == ("accuracy", "ece")
-    assert recipe.train_layers == "head"
+    assert recipe.train_layers == ["head"]
     assert recipe.column("image") == "img"
     assert recipe.backbone.config == {"drop_path_rate": 0.1, "pad_token_id": None, "id2label": {"0": "a"}}
     assert recipe.training["learning_rate"] == 3e-4
@@ -197,7 +197,7 @@ publsh: {}
         1: "task: is 'image-clasification'; expected .*; did you mean 'image-classification'",
         4: "backbone.dtpye: unknown key; did you mean 'dtype'",
         5: "head.dropout: is 1.5; expected less than 1",
-        7: "layers.train: is 'last'; expected all, head or last-N such as last-4",
+        7: "layers.train: is 'last'; expected all, head, embeddings, norms, biases, last-N or first-N such as last-4, or /regex/",
         10: "data.columns.imgae: unknown key; did you mean 'image'",
         13: "data.augment.1: unknown augmentation 'horizontal_filp'; did you mean 'horizontal_flip'",
         15: "training.learing_rate: unknown key; did you mean 'learning_rate'",
@@ -256,7 +256,10 @@ BALANCED = "'balanced'; did you mean 'balanced'?"
         ("layers: {layer_decay: 0}", "layers.layer_decay: is 0; expected greater than 0"),
         ("layers: {layer_decay: 1.1}", "layers.layer_decay: is 1.1; expected less than or equal to 1"),
         ("layers: {head_lr_scale: .inf}", "layers.head_lr_scale: is inf; expected a finite number"),
-        ("layers: {train: last-0}", "layers.train: is 'last-0'; expected all, head or last-N such as last-4"),
+        (
+            "layers: {train: last-0}",
+            "layers.train: is 'last-0'; expected all, head, embeddings, norms, biases, last-N or first-N such as last-4, or /regex/",
+        ),
         ("layers: {adapter: lora}", "layers.adapter: is 'lora'; expected a valid dictionary"),
         ("strategy: {l2_sp: {weight: .inf}}", "strategy.l2_sp.weight: is inf; expected a finite number"),
         ("strategy: {l2_sp: {weight: -1}}", "strategy.l2_sp.weight: is -1; expected greater than or equal to 0"),
@@ -337,6 +340,7 @@ MANY = "problem_type=multi_label_classification"
         (IMAGE, ["training.lr=1"], "training.lr", "use learning_rate"),
         (IMAGE, ["layers.adapter={r: 4}"], "layers.adapter.type", "expected lora"),
         (IMAGE, ["layers.adapter={type: lora, r: 0}"], "layers.adapter.r", "at least 1"),
+        (IMAGE, [LORA, "layers.freeze=norms"], "layers.freeze", "leave it out"),
         (IMAGE, [LORA, "layers.train=all"], "layers.train", "beside an adapter only the head learns"),
         (IMAGE, [LORA, "layers.train=last-2"], "layers.train", "beside an adapter only the head learns"),
         (TEXT, ["data.augment=[random_crop]"], "data.augment", "is for images; task text-classification reads text"),
@@ -393,6 +397,7 @@ def test_sections_that_disagree_are_refused(text, overrides, path, said):
         (IMAGE, ["score.metrics=[f1_micro]", MANY]),
         (IMAGE, ["backbone.init=random", "layers.train=all"]),
         (IMAGE, ["backbone.init=random"]),
+        (IMAGE, ["layers.train=[last-2, norms, /pooler/]", "layers.freeze=embeddings", "layers.lr={/pooler/: 1e-4}"]),
         (IMAGE, ["layers.train=head"]),
         (TEXT, ["head.keep_known=true"]),
         (TEXT, ["head.keep_known=false", "problem_type=regression"]),
@@ -498,7 +503,7 @@ def test_an_override_changes_one_of_several_sections_that_share_an_anchor():
         ("training.seed=abc", "training.seed: is 'abc' (str); expected int"),
         ("training.sede=1", "training.sede: unknown key; did you mean 'seed'?"),
         ("data.columns={a: x}", "data.columns.a: unknown key (known: image, text, text_pair, label)"),
-        ("layers.train=5", "layers.train: is 5; expected a valid string"),
+        ("layers.train=5", "layers.train: is 5; expected a valid string or a valid list"),
         ("head=zeros", "head: is 'zeros'; expected a valid dictionary"),
     ],
 )

@@ -143,7 +143,9 @@ def load_model(recipe: Recipe, labels: Labels, processor: Any = None) -> PreTrai
         raise ModelError(f"{backbone.name} is a {config.model_type}, which transformers has no {task.auto_class} for")
     if backbone.init == "random":
         with _loading(backbone.name):
-            return auto.from_config(config, dtype=dtype, **_SAFE)
+            model = auto.from_config(config, dtype=dtype, **_SAFE)
+        _check_dropout(model, recipe.head.dropout)
+        return model
     with _loading(backbone.name):
         model, loaded = auto.from_pretrained(
             source(backbone.name),
@@ -156,7 +158,16 @@ def load_model(recipe: Recipe, labels: Labels, processor: Any = None) -> PreTrai
             **_SAFE,
         )
     _check_whole(model, loaded, recipe)
+    _check_dropout(model, recipe.head.dropout)
     return model
+
+
+def _check_dropout(model: PreTrainedModel, wanted: float | None) -> None:
+    """Raise where the head has no layer for the dropout wanted: some configs state one that no head uses."""
+    backbone = set(model.base_model.modules()) if model.base_model is not model else set()
+    rates = [m.p for m in model.modules() if isinstance(m, torch.nn.Dropout) and m not in backbone]
+    if wanted is not None and wanted not in rates:
+        raise ModelError(f"head.dropout: the head of {model.config.model_type} has no dropout of its own; leave it out")
 
 
 def _check_whole(model: PreTrainedModel, loaded: dict[str, Any], recipe: Recipe) -> None:

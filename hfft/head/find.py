@@ -30,7 +30,7 @@ def dropout_entry(config: PretrainedConfig) -> str:
     for entry in _DROPOUT:
         if hasattr(config, entry):
             return entry
-    raise ModelError(f"head.dropout: the head of {config.model_type} has no dropout; leave it out")
+    raise ModelError(f"head.dropout: the head of {config.model_type} has no dropout of its own; leave it out")
 
 
 def output_parameters(model: PreTrainedModel) -> dict[str, int]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -11,34 +13,32 @@ from transformers.pytorch_utils import Conv1D
 
 from hfft import head
 from hfft.errors import ModelError, first_line
+from hfft.layers.choose import learning
 from hfft.layers.depth import Depths
 
 
 def adapt(
-    model: PreTrainedModel, train: str, adapter: dict[str, Any] | None, depths: Depths, head_names: set[str]
+    model: PreTrainedModel,
+    train: str | Sequence[str],
+    adapter: dict[str, Any] | None,
+    depths: Depths,
+    head_names: set[str],
+    freeze: Sequence[str] = (),
 ) -> nn.Module:
-    """Freeze the model as `train` says, or wrap it in an adapter; the head always learns.
+    """Freeze the model as `train` and `freeze` say, or wrap it in an adapter.
 
     Args:
-        train: `all`, `head` or `last-N`, N blocks counted from the head.
+        train, freeze: entries of `hfft.layers.choose.learning`, one or several.
         adapter: a PEFT type and PEFT's own arguments; targets not named are found from structure.
 
     Raises:
-        ModelError: `last-N` asks for more blocks than there are, or the adapter does not fit the architecture.
+        ModelError: a choice that does not fit the model, or an adapter that does not fit the architecture.
     """
     if adapter is not None:
         return _add_adapter(model, adapter, depths, head_names)
-    first = 0
-    if train == "head":
-        first = depths.head
-    elif train.startswith("last-"):
-        count = int(train.removeprefix("last-"))
-        if count > depths.blocks:
-            most = f"at most last-{depths.blocks}, or all" if depths.blocks else "all or head"
-            raise ModelError(f"layers.train: {train} of {depths.blocks} blocks; name {most}")
-        first = depths.head - count
+    chosen = learning(model, depths, [train] if isinstance(train, str) else train, freeze)
     for name, parameter in model.named_parameters():
-        if depths.of(name) < first:  # what the architecture itself keeps fixed, such as sinusoids, stays so
+        if name not in chosen:  # what the architecture itself keeps fixed, such as sinusoids, stays so
             parameter.requires_grad = False
     return model
 
@@ -48,22 +48,54 @@ def _add_adapter(model: PreTrainedModel, adapter: dict[str, Any], depths: Depths
 
     arguments: dict[str, Any] = {"target_modules": adapter_targets(model, depths)}
     arguments.update({key: value for key, value in adapter.items() if key != "type"})
-    saved = [*head.top_modules(model, head_names), *(arguments.pop("modules_to_save", None) or [])]
+    paths = [path for path, _ in model.named_modules()]
+    saved = [_for_peft(path, paths) for path in head.top_modules(model, head_names)]
+    saved += arguments.pop("modules_to_save", None) or []
     try:
+        if not arguments["target_modules"]:
+            raise ValueError("its blocks hold no plain linear layer or convolution")
         with warnings.catch_warnings():  # PEFT sees for itself which way round GPT-2's layers hold their weights
             warnings.filterwarnings("ignore", message="fan_in_fan_out")
-            return get_peft_model(model, LoraConfig(**arguments, modules_to_save=saved))
+            adapted = get_peft_model(model, LoraConfig(**arguments, modules_to_save=saved))
     except (TypeError, ValueError, KeyError) as error:
         raise ModelError(f"layers.adapter: {model.config.model_type} cannot take it: {first_line(error)}") from error
+    for module in adapted.modules():  # some architectures pad by what a convolution says of itself (MobileNet)
+        if isinstance(base := getattr(module, "base_layer", None), nn.Conv2d):
+            for entry in ("kernel_size", "stride", "padding", "dilation", "groups"):
+                setattr(module, entry, getattr(base, entry))
+    return adapted
+
+
+def _for_peft(path: str, paths: list[str]) -> str:
+    """A module by the name that PEFT takes for it alone: it goes by the end of the name, and `norm` ends many."""
+    return path if sum(other.endswith(path) for other in paths) == 1 else f"base_model.model.{path}"
+
+
+# Called by no one: Mamba layers read the weight of the step's projection and multiply by themselves.
+_READ_DIRECTLY = ("dt_proj",)
 
 
 def adapter_targets(model: nn.Module, depths: Depths) -> list[str]:
-    """The layers an adapter goes to: the linear layers of the blocks, or the convolutions where there are none."""
+    """The layers an adapter goes to: the linear layers of the blocks, or the convolutions where there are none.
+
+    Not those whose weights other layers share, which could not be merged one by one.
+    """
+    owners = Counter(id(p) for module in model.modules() for p in module.parameters(recurse=False))
     blocks = [
-        (path, module) for path, module in model.named_modules() if 1 <= depths.modules.get(path, 0) <= depths.blocks
+        (path, module)
+        for path, module in model.named_modules()
+        if 1 <= depths.modules.get(path, 0) <= depths.blocks
+        and all(owners[id(p)] == 1 for p in module.parameters(recurse=False))
+        and path.rpartition(".")[2] not in _READ_DIRECTLY
     ]
-    linear = [path for path, module in blocks if isinstance(module, (nn.Linear, Conv1D))]
-    return linear or [path for path, module in blocks if isinstance(module, nn.Conv2d) and module.groups == 1]
+    linear = [path for path, module in blocks if _is_plain(module, nn.Linear) or _is_plain(module, Conv1D)]
+    return linear or [path for path, module in blocks if _is_plain(module, nn.Conv2d) and module.groups == 1]
+
+
+def _is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether a layer computes what its kind does; an architecture's own variant (a router, say) may do otherwise."""
+    own = type(module).__module__.startswith("transformers.models.") and type(module).forward is not kind.forward
+    return isinstance(module, kind) and not own
 
 
 def frozen_modules(model: nn.Module) -> list[nn.Module]:

@@ -61,7 +61,7 @@ def depths(model: PreTrainedModel, head_names: set[str] | None = None) -> Depths
     names = [name for name, _ in model.named_parameters()]
     order = {name: i for i, name in enumerate(names)}
     number = {block: i + 1 for i, block in enumerate(blocks)}
-    start = {block: min(order[n] for n in names if n.startswith(f"{block}.")) for block in blocks}
+    start = {block: min(order[n] for n in names if n.startswith(block)) for block in blocks}
     first, last = min(start.values(), default=len(names)), max(start.values(), default=len(names))
     tables = {
         f"{p}.{n}" for p, m in model.named_modules() if isinstance(m, nn.Embedding) for n, _ in m.named_parameters()
@@ -73,14 +73,16 @@ def depths(model: PreTrainedModel, head_names: set[str] | None = None) -> Depths
         if name in in_head:
             return len(blocks) + 1
         for block in blocks:
-            if name.startswith(f"{block}."):
+            if name.startswith(block):
                 return number[block]
         for stage, inner in stages:
-            if name.startswith(f"{stage}."):  # what joins two stages goes with the block it stands beside
-                return number[inner[0]] if order[name] < start[inner[0]] else number[inner[-1]]
+            if name.startswith(stage):  # what joins two stages goes with the block it stands beside, the stem with none
+                if order[name] > start[inner[0]]:
+                    return number[inner[-1]]
+                return 0 if inner[0] == blocks[0] else number[inner[0]]
         if name in tables or order[name] < first or any(at < order[name] and name.startswith(p) for at, p in late):
             return 0
-        return len(blocks)  # a norm or pooler behind the last block
+        return sum(at < order[name] for at in start.values())  # a norm or pooler goes with the block in front of it
 
     tensors = {name: depth(name) for name in names}
     modules: dict[str, int] = {}
@@ -90,29 +92,47 @@ def depths(model: PreTrainedModel, head_names: set[str] | None = None) -> Depths
     return Depths(len(blocks), modules, tensors)
 
 
-def _stages(model: nn.Module, in_head: set[str]) -> list[tuple[str, list[str]]]:
-    """(path of a stage, paths of its blocks) in order; a flat encoder's blocks are their own stages."""
+_Paths = tuple[str, ...]  # of modules, each with a dot behind it: what a stage or block consists of
+
+
+def _stages(model: nn.Module, in_head: set[str]) -> list[tuple[_Paths, list[_Paths]]]:
+    """A stage and its blocks, in order; a flat encoder's blocks are their own stages."""
     size = {n: p.numel() for n, p in model.named_parameters() if n not in in_head}
 
     def weight(path: str) -> int:
         return sum(count for name, count in size.items() if name.startswith(f"{path}."))
 
-    lists: dict[str, int] = {}
+    lists: dict[str, list[str]] = {}  # path -> those of its members that hold parameters
     for path, module in model.named_modules():
         inside = any(path.startswith(f"{outer}.") for outer in lists)
-        if path and not inside and isinstance(module, (nn.ModuleList, nn.Sequential)) and weight(path):
-            lists[path] = weight(path)
-    if not lists:
-        return []
+        if path and not inside and isinstance(module, (nn.ModuleList, nn.Sequential)) and not _tables_only(module):
+            members = [f"{path}.{name}" for name, _ in module.named_children()]
+            if any(map(weight, members)):
+                lists[path] = [member for member in members if weight(member)]
     # Side stacks (a stem of a few convolutions) are not where the model's depth is.
-    main = [path for path, count in lists.items() if count >= 0.2 * max(lists.values())]
-    stages = []
-    for path in main:
-        for name, child in model.get_submodule(path).named_children():
-            stage = f"{path}.{name}"
-            if weight(stage):
-                stages.append((stage, _inner_blocks(stage, child, weight) or [stage]))
+    most = max(map(weight, lists), default=0)
+    main = [path for path in lists if weight(path) >= 0.2 * most]
+    stages: list[tuple[_Paths, list[_Paths]]] = []
+    while main:
+        # Lists as long as one another in one module run side by side (XLM's attentions and feed-forward layers).
+        alike = [
+            path
+            for path, members in lists.items()
+            if path.rpartition(".")[0] == main[0].rpartition(".")[0] and len(members) == len(lists[main[0]])
+        ]
+        main = [path for path in main if path not in alike]
+        for members in zip(*(lists[path] for path in alike), strict=True):
+            stage = tuple(f"{member}." for member in members)
+            heaviest = max(members, key=weight)
+            inner = _inner_blocks(heaviest, model.get_submodule(heaviest), weight)
+            stages.append((stage, [(f"{path}.",) for path in inner] or [stage]))
     return stages
+
+
+def _tables_only(module: nn.Module) -> bool:
+    """Whether all of its parameters are those of embedding tables."""
+    tables = [id(p) for m in module.modules() if isinstance(m, nn.Embedding) for p in m.parameters()]
+    return {id(p) for p in module.parameters()} <= set(tables)
 
 
 def _inner_blocks(stage: str, module: nn.Module, weight) -> list[str]:  # type: ignore[no-untyped-def]

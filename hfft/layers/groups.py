@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
+from hfft.errors import ModelError, listing
 from hfft.layers.depth import Depths
 
 _TABLES = ("position", "pos_embed", "token", "relative", "rel_embeddings", "wpe")
@@ -33,28 +36,49 @@ def param_groups(
     weight_decay: float,
     layer_decay: float = 1.0,
     head_lr_scale: float = 1.0,
+    lr_of: Mapping[str, float] | None = None,
+    weight_decay_of: Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
     """Optimiser groups of every parameter that learns, deepest (the head) first, so that the logged rate is the head's.
 
     A block at depth d learns at `lr * layer_decay ** (N + 1 - d)`, the head at `lr * head_lr_scale`. Layer-wise decay as
     in BEiT (arXiv:2106.08254).
+
+    Args:
+        lr_of, weight_decay_of: `/regex/` over parameter names -> value, which stands above all of this; first match wins.
+
+    Raises:
+        ModelError: a pattern that matches no parameter that learns.
     """
-    members: dict[tuple[int, bool], list[tuple[str, nn.Parameter]]] = defaultdict(list)
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            members[depths.of(name), decays(name, parameter)].append((name, parameter))
-    groups = []
-    for (depth, decayed), pairs in sorted(members.items(), key=lambda item: (-item[0][0], not item[0][1])):
+    members: dict[tuple[int, float, float], list[nn.Parameter]] = defaultdict(list)
+    learning = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    rates, decay_rates = (
+        _matching(learning, of, key) for of, key in ((lr_of, "lr"), (weight_decay_of, "weight_decay"))
+    )
+    for name, parameter in learning:
+        depth = depths.of(name)
         scale = head_lr_scale if depth == depths.head else layer_decay ** (depths.head - depth)
-        groups.append(
-            {
-                "params": [parameter for _, parameter in pairs],
-                "lr": lr * scale,
-                "weight_decay": weight_decay if decayed else 0.0,
-                "depth": depth,
-            }
-        )
-    return groups
+        decay = decay_rates.get(name, weight_decay if decays(name, parameter) else 0.0)
+        members[depth, rates.get(name, lr * scale), decay].append(parameter)
+    return [
+        {"params": parameters, "lr": rate, "weight_decay": decay, "depth": depth}
+        for (depth, rate, decay), parameters in sorted(members.items(), key=lambda item: (-item[0][0], -item[0][2]))
+    ]
+
+
+def _matching(
+    learning: list[tuple[str, nn.Parameter]], values: Mapping[str, float] | None, key: str
+) -> dict[str, float]:
+    """Parameter name -> the value of the first pattern that matches it."""
+    found: dict[str, float] = {}
+    for pattern, value in (values or {}).items():
+        names = [name for name, _ in learning if re.search(pattern.strip("/"), name)]
+        if not names:
+            known = listing([name for name, _ in learning], 4)
+            raise ModelError(f"layers.{key}: {pattern} matches no parameter that learns (such as: {known})")
+        for name in names:
+            found.setdefault(name, value)
+    return found
 
 
 def table(model: nn.Module, depths: Depths, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:

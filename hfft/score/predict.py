@@ -29,7 +29,7 @@ class Predictor:
     processor: Any
     modality: str
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def logits(self, inputs: list[Any]) -> torch.Tensor:
         """Outputs `(B, C)` of the model for images (PIL) or texts (str, or pairs of them), on the CPU in float32."""
         if self.modality == "image":

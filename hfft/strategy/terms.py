@@ -35,7 +35,13 @@ def build(strategy: Strategy, model: nn.Module, head_names: set[str]) -> list[Te
         if hasattr(model, "peft_config"):
             raise BadInput("strategy.l2_sp: beside an adapter the pretrained weights stand still; leave it out")
         start = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad and n not in head_names}
-        terms.append(Term("l2_sp", strategy.l2_sp.weight, lambda model, inputs, outputs: l2_sp(model, start)))
+
+        def pull(model: nn.Module, inputs: Mapping[str, Any], outputs: Any) -> Tensor:
+            device = next(model.parameters()).device
+            start.update({name: tensor.to(device) for name, tensor in start.items()})  # moves once, with the model
+            return l2_sp(model, start)
+
+        terms.append(Term("l2_sp", strategy.l2_sp.weight, pull))
     return terms
 
 

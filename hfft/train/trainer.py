@@ -31,9 +31,10 @@ class FineTuner(Trainer):
     Args:
         labels: what the outputs mean, hence which loss.
         depths: depth of every parameter, for the optimiser's groups.
-        pace: `layer_decay` and `head_lr_scale` of `hfft.layers.param_groups`.
+        pace: arguments of `hfft.layers.param_groups` beside rate and decay.
         terms: what is minimised beside the task loss; only in training.
         class_weights: (C,) factor of each class's loss; only in training.
+        live_norms: let the statistics of frozen BatchNorms move.
     """
 
     loss_is_scaled_for_ga = True  # normalised here, over the whole accumulated batch
@@ -44,15 +45,17 @@ class FineTuner(Trainer):
         *args: Any,
         labels: Labels,
         depths: Depths,
-        pace: Mapping[str, float] | None = None,
+        pace: Mapping[str, Any] | None = None,
         terms: Sequence[Term] = (),
         class_weights: Sequence[float] | None = None,
+        live_norms: bool = False,
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
         self.labels, self.depths, self.pace, self.terms = labels, depths, dict(pace or {}), list(terms)
         self.class_weights = None if class_weights is None else torch.tensor(class_weights, device=self.args.device)
         self._term_sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros(2, device=self.args.device))
+        self.live_norms = live_norms
         self._frozen: tuple[tuple[bool, ...], list[nn.Module]] = ((), [])
         self.remove_callback(PrinterCallback)
         if self.callback_handler.pop_callback(ProgressCallback) is not None:
@@ -107,7 +110,7 @@ class FineTuner(Trainer):
 
         Accelerate fills it up with the epoch's first rows, so that all processes have as many; one process has none.
         """
-        loader, size = self.accelerator.gradient_state, self.args.train_batch_size
+        loader, size = self.accelerator.gradient_state, len(batches[-1]["labels"])
         filled = self.args.train_sampling_strategy != "batch_rebalance" and loader.end_of_dataloader
         if self.args.world_size > 1 and filled and loader.remainder > 0:
             own = loader.remainder - self.args.process_index * size
@@ -119,13 +122,17 @@ class FineTuner(Trainer):
             self._frozen = (learns, layers.frozen_modules(model))
         for module in self._frozen[1]:
             module.eval()
+            for inner in module.modules() if self.live_norms else ():
+                if getattr(inner, "track_running_stats", False):
+                    inner.train()
 
     def prediction_step(
         self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """Logits alone, whatever else the model returns; for masked tokens (loss, count) of each example in their place."""
         inputs = self._prepare_inputs(inputs)
-        with torch.inference_mode(), self.compute_loss_context_manager():
+        # Not inference_mode: what a model caches in it, such as BEiT its table of positions, cannot be trained with.
+        with torch.no_grad(), self.compute_loss_context_manager():
             outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
             logits, labels = logits_of(outputs).float(), inputs.get("labels")
             if labels is None:

@@ -200,7 +200,7 @@ def test_dropout_of_the_head_reaches_the_model_or_is_refused(name, tmp_path):
     tiny(name).save_pretrained(tmp_path)
     wanted = recipe(tmp_path, ALL[name].task, head=Head(dropout=0.37))
     if name in ("gpt2", "llama", "vit", "dinov2", "beit", "convnext", "swin", "resnet", "clip", "siglip"):
-        with pytest.raises(ModelError, match=r"head\.dropout: the head of .* has no dropout; leave it out"):
+        with pytest.raises(ModelError, match=r"head\.dropout: the head of .* has no dropout of its own; leave it out"):
             backbone.load_model(wanted, LABELS)
         return
     model = backbone.load_model(wanted, LABELS)
@@ -211,6 +211,16 @@ def test_dropout_of_the_head_reaches_the_model_or_is_refused(name, tmp_path):
             rates[module in inside].append(module.p)
     assert 0.37 in rates[False]
     assert 0.37 not in rates[True]
+
+
+def test_dropout_that_the_config_states_and_the_head_does_not_use_is_refused(tmp_path):
+    config = transformers.SegformerConfig(
+        depths=[1, 1], hidden_sizes=[8, 16], num_encoder_blocks=2, num_attention_heads=[1, 2], sr_ratios=[1, 1]
+    )
+    transformers.SegformerForImageClassification(config).save_pretrained(tmp_path)
+    for init in ("pretrained", "random"):
+        with pytest.raises(ModelError, match=r"head\.dropout: the head of segformer has no dropout of its own"):
+            backbone.load_model(recipe(tmp_path, "image-classification", init=init, head=Head(dropout=0.37)), LABELS)
 
 
 # --- labels

@@ -11,7 +11,8 @@ from hfft.errors import ModelError
 from hfft.head.renew import rows
 from hfft.recipe import Backbone, Data, Head, Recipe
 from hfft.tasks import Labels
-from tests.architectures import ALL, REGRESSION, SINGLE, collate, examples, tiny
+from tests.architectures import ALL, REGRESSION, SINGLE, tiny
+from tests.training import collate, examples
 
 every = pytest.mark.parametrize("name", ALL)
 
@@ -22,7 +23,7 @@ def in_order(model, names):
 
 def logits(model, name):
     batch = collate(examples(ALL[name].modality, SINGLE, 4))
-    with torch.inference_mode():
+    with torch.no_grad():
         return model.eval()(**{key: value for key, value in batch.items() if key != "labels"}).logits
 
 

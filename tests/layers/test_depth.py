@@ -5,7 +5,8 @@ import torch
 
 from hfft import layers
 from hfft.layers.depth import Depths
-from tests.architectures import ALL, SINGLE, collate, examples, head_and_depths, tiny
+from tests.architectures import ALL, SINGLE, head_and_depths, tiny
+from tests.training import collate, examples
 
 every = pytest.mark.parametrize("name", ALL)
 BLOCKS = {name: architecture.blocks for name, architecture in ALL.items()}
@@ -54,7 +55,7 @@ def test_blocks_are_numbered_in_the_order_the_data_meets_them(name):
     for path in BLOCKS[name]:
         model.get_submodule(path).register_forward_pre_hook(lambda *_, path=path: met.append(path))
     batch = collate(examples(ALL[name].modality, SINGLE, 2))
-    with torch.inference_mode():
+    with torch.no_grad():
         model(**{key: value for key, value in batch.items() if key != "labels"})
     assert tuple(met) == BLOCKS[name]
 

@@ -38,9 +38,7 @@ def groups_of(name, train="all", adapter=None, **pace):
 
 
 @every
-@pytest.mark.parametrize(
-    ("train", "adapter"), [("all", None), ("last-1", None), ("head", None), ("head", {"type": "lora"})]
-)
+@pytest.mark.parametrize(("train", "adapter"), [("all", None), ("last-1", None), ("head", {"type": "lora"})])
 def test_every_learning_parameter_is_in_exactly_one_group(name, train, adapter):
     model, _, groups = groups_of(name, train, adapter, layer_decay=0.5)
     grouped = [id(parameter) for group in groups for parameter in group["params"]]

@@ -6,7 +6,8 @@ from transformers.trainer_pt_utils import LabelSmoother
 
 from hfft.strategy import balanced_weights, per_example
 from hfft.strategy.losses import count
-from tests.architectures import ALL, MULTI, PROBLEMS, REGRESSION, SINGLE, collate, examples, tiny
+from tests.architectures import ALL, MULTI, PROBLEMS, REGRESSION, SINGLE, tiny
+from tests.training import collate, examples
 
 MASKED = "masked_language_modelling"
 

@@ -8,7 +8,8 @@ from hfft.errors import BadInput
 from hfft.layers import adapt
 from hfft.recipe import L2SP, Strategy
 from hfft.strategy import l2_sp
-from tests.architectures import SINGLE, arguments, examples, finetuner, head_and_depths, labels_of, tiny
+from tests.architectures import SINGLE, head_and_depths, tiny
+from tests.training import arguments, examples, finetuner, labels_of
 
 
 def built(weight, model):

@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForMaskedLM
 
 from hfft.strategy import Term, l2_sp
-from tests import architectures as tools
+from tests import architectures, training
 
 MASKED = "masked_language_modelling"
 
@@ -28,7 +28,7 @@ class Case:
     count: int = 8
     pull: float = 0.0
     class_weights: tuple[float, ...] | None = None
-    training: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -44,15 +44,15 @@ class Outcome:
 ALL_AT_ONCE = {
     "pull": 0.3,
     "class_weights": (0.5, 1.0, 1.5),
-    "training": {"label_smoothing_factor": 0.1, "max_grad_norm": 0.05},
+    "settings": {"label_smoothing_factor": 0.1, "max_grad_norm": 0.05},
 }
 LAUNCHED = {
-    "single label, with all that scales a loss": Case("bert", tools.SINGLE, 16, **ALL_AT_ONCE),
-    "multi-label": Case("vit", tools.MULTI, 16),
-    "regression": Case("resnet", tools.REGRESSION, 16),
+    "single label, with all that scales a loss": Case("bert", architectures.SINGLE, 16, **ALL_AT_ONCE),
+    "multi-label": Case("vit", architectures.MULTI, 16),
+    "regression": Case("resnet", architectures.REGRESSION, 16),
     "masked tokens": Case("bert", MASKED, 16),
     # Ten of these make a step of eight and one of two, of which the second process has none.
-    "single label, ragged": Case("vit", tools.SINGLE, 10, **ALL_AT_ONCE),
+    "single label, ragged": Case("vit", architectures.SINGLE, 10, **ALL_AT_ONCE),
     "masked tokens, ragged": Case("bert", MASKED, 15),
 }
 
@@ -61,18 +61,18 @@ def model_of(case: Case) -> torch.nn.Module:
     """The model, in float64 so that only a wrong scale can make a difference."""
     if case.problem == MASKED:
         torch.manual_seed(0)
-        model = AutoModelForMaskedLM.from_config(tools.tiny_config(case.name))
+        model = AutoModelForMaskedLM.from_config(architectures.tiny_config(case.name))
     else:
-        model = tools.tiny(case.name)
-    tools.freeze_batch_norm(model)
+        model = architectures.tiny(case.name)
+    training.freeze_batch_norm(model)
     return model.double()
 
 
 def examples_of(case: Case) -> list[dict[str, Any]]:
     """The examples; of masked texts some have many targets, some none."""
     if case.problem != MASKED:
-        return tools.examples(tools.ALL[case.name].modality, case.problem, case.count)
-    rows = tools.examples("text", tools.SINGLE, case.count)
+        return training.examples(architectures.ALL[case.name].modality, case.problem, case.count)
+    rows = training.examples("text", architectures.SINGLE, case.count)
     for i, row in enumerate(rows):
         masked = torch.arange(len(row["input_ids"])) < i % 4
         row["input_ids"] = torch.nn.functional.pad(row["input_ids"], (0, 12 - len(row["input_ids"])), value=3)
@@ -84,15 +84,15 @@ def examples_of(case: Case) -> list[dict[str, Any]]:
 def run(case: Case, folder: Path, batch: int, accumulation: int) -> Outcome:
     """Two epochs of plain SGD."""
     model = model_of(case)
-    labels = tools.labels_of(case.problem)
-    settings = tools.arguments(
-        folder, per_device_train_batch_size=batch, gradient_accumulation_steps=accumulation, **case.training
+    labels = training.labels_of(case.problem)
+    settings = training.arguments(
+        folder, per_device_train_batch_size=batch, gradient_accumulation_steps=accumulation, **case.settings
     )
     # A start beside the first weights, so that the term pulls from the first step on.
     start = {name: p.detach() + 0.01 for name, p in model.named_parameters() if "classifier" not in name}
     pull = Term("l2_sp", case.pull, lambda model, inputs, outputs: l2_sp(model, start))
-    gradients = tools.Gradients()
-    trainer = tools.finetuner(
+    gradients = training.Gradients()
+    trainer = training.finetuner(
         model,
         labels,
         examples_of(case),
@@ -111,8 +111,8 @@ def worst(left: Outcome, right: Outcome) -> dict[str, float]:
     assert len(left.gradients) == len(right.gradients)
     assert len(left.logs) == len(right.logs)
     found = {
-        "gradients": max(tools.difference(a, b) for a, b in zip(left.gradients, right.gradients, strict=True)),
-        "weights": tools.difference(left.weights, right.weights),
+        "gradients": max(training.difference(a, b) for a, b in zip(left.gradients, right.gradients, strict=True)),
+        "weights": training.difference(left.weights, right.weights),
     }
     for key in ("loss", "grad_norm", "l2_sp"):
         pairs = [(a[key], b[key]) for a, b in zip(left.logs, right.logs, strict=True) if key in a or key in b]

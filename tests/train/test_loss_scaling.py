@@ -7,8 +7,9 @@ import pytest
 import torch
 from transformers import Trainer
 
-from tests.architectures import ALL, PROBLEMS, SINGLE, Gradients, arguments, collate, difference, examples, tiny
+from tests.architectures import ALL, PROBLEMS, SINGLE, tiny
 from tests.train.split_cases import ALL_AT_ONCE, MASKED, Case, run, worst
+from tests.training import Gradients, arguments, collate, difference, examples
 
 # batch size and accumulation; 3 x 3 splits eight examples unevenly, the last micro-batch has two
 SPLITS = [(4, 2), (2, 4), (3, 3)]

@@ -9,20 +9,9 @@ from transformers import TrainerCallback
 
 from hfft import layers
 from hfft.train.trainer import EpochLine
-from tests.architectures import (
-    ALL,
-    MULTI,
-    PROBLEMS,
-    SINGLE,
-    arguments,
-    collate,
-    examples,
-    finetuner,
-    head_and_depths,
-    labels_of,
-    tiny,
-)
+from tests.architectures import ALL, MULTI, PROBLEMS, SINGLE, head_and_depths, tiny
 from tests.train.split_cases import MASKED, Case, examples_of, model_of
+from tests.training import arguments, collate, examples, finetuner, labels_of
 
 
 def trainer_of(folder, name="bert", problem=SINGLE, count=8, callbacks=(), rows=None, **settings):
@@ -169,6 +158,15 @@ def test_the_loss_of_an_evaluation_is_the_plain_mean_without_what_training_adds(
     assert trainer.evaluate()["eval_loss"] == pytest.approx(expected, rel=1e-5)
     with torch.no_grad():
         assert trainer.compute_loss(trainer.model.eval(), batch).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_a_model_keeps_from_an_evaluation_can_be_trained_with(tmp_path):
+    model = tiny("beit", patch_size=16)  # keeps its table of positions for each size; no other test has this one
+    rows = examples("image", SINGLE, 8)
+    settings = arguments(tmp_path, num_train_epochs=1, eval_on_start=True)
+    trainer = finetuner(model, labels_of(SINGLE), rows, settings, eval_dataset=rows)
+    trainer.train()
+    assert trainer.state.global_step == 1
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -1,0 +1,30 @@
+"""Proof that frozen means frozen: every frozen tensor is compared, bit by bit, with what it was before training."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import nn
+
+from hfft.layers.adapt import frozen_modules
+
+
+def frozen_digests(model: nn.Module) -> dict[str, str]:
+    """Name -> SHA-256 of the bytes of each parameter that does not learn and each buffer of a frozen module."""
+    still = {id(buffer) for module in frozen_modules(model) for buffer in module.buffers()}
+    tensors = {name: p for name, p in model.named_parameters() if not p.requires_grad}
+    tensors |= {name: b for name, b in model.named_buffers() if id(b) in still}
+    return {name: digest(tensor) for name, tensor in tensors.items()}
+
+
+def moved(model: nn.Module, before: dict[str, str]) -> list[str]:
+    """Names of the frozen tensors that are no longer what they were."""
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    return [name for name, was in before.items() if digest(tensors[name]) != was]
+
+
+def digest(tensor: torch.Tensor) -> str:
+    """SHA-256 of a tensor's bytes, whatever its dtype or device."""
+    flat = tensor.detach().to("cpu").contiguous().flatten()
+    return hashlib.sha256(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"").hexdigest()
