@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
@@ -48,17 +49,16 @@ def _add_adapter(model: PreTrainedModel, adapter: dict[str, Any], depths: Depths
 
     arguments: dict[str, Any] = {"target_modules": adapter_targets(model, depths)}
     arguments.update({key: value for key, value in adapter.items() if key != "type"})
-    paths = [path for path, _ in model.named_modules()]
-    saved = [_for_peft(path, paths) for path in head.top_modules(model, head_names)]
-    saved += arguments.pop("modules_to_save", None) or []
+    tops, named = head.top_modules(model, head_names), arguments.pop("modules_to_save", None) or []
     try:
         if not arguments["target_modules"]:
             raise ValueError("its blocks hold no plain linear layer or convolution")
         with warnings.catch_warnings():  # PEFT sees for itself which way round GPT-2's layers hold their weights
             warnings.filterwarnings("ignore", message="fan_in_fan_out")
-            adapted = get_peft_model(model, LoraConfig(**arguments, modules_to_save=saved))
+            adapted = get_peft_model(model, LoraConfig(**arguments, modules_to_save=[*tops, *named]))
     except (TypeError, ValueError, KeyError) as error:
         raise ModelError(f"layers.adapter: {model.config.model_type} cannot take it: {first_line(error)}") from error
+    _put_back(adapted.get_base_model(), tops, named)
     for module in adapted.modules():  # some architectures pad by what a convolution says of itself (MobileNet)
         if isinstance(base := getattr(module, "base_layer", None), nn.Conv2d):
             for entry in ("kernel_size", "stride", "padding", "dilation", "groups"):
@@ -66,9 +66,14 @@ def _add_adapter(model: PreTrainedModel, adapter: dict[str, Any], depths: Depths
     return adapted
 
 
-def _for_peft(path: str, paths: list[str]) -> str:
-    """A module by the name that PEFT takes for it alone: it goes by the end of the name, and `norm` ends many."""
-    return path if sum(other.endswith(path) for other in paths) == 1 else f"base_model.model.{path}"
+def _put_back(model: nn.Module, tops: list[str], named: list[str]) -> None:
+    """Undo what PEFT made learn only because its name ends as one of the head's does: `norm` ends many."""
+    from peft.utils import ModulesToSaveWrapper
+
+    for path, module in list(model.named_modules()):
+        if isinstance(module, ModulesToSaveWrapper) and path not in tops and not path.endswith(tuple(named)):
+            owner, _, name = path.rpartition(".")
+            setattr(model.get_submodule(owner), name, module.original_module)
 
 
 # Called by no one: Mamba layers read the weight of the step's projection and multiply by themselves.
@@ -95,7 +100,14 @@ def adapter_targets(model: nn.Module, depths: Depths) -> list[str]:
 def _is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
     """Whether a layer computes what its kind does; an architecture's own variant (a router, say) may do otherwise."""
     own = type(module).__module__.startswith("transformers.models.") and type(module).forward is not kind.forward
-    return isinstance(module, kind) and not own
+    if not isinstance(module, kind) or not own:
+        return isinstance(module, kind)
+    if not isinstance(module, nn.Linear):
+        return False
+    rows = torch.ones(1, module.in_features, dtype=module.weight.dtype, device=module.weight.device)
+    with torch.no_grad():
+        found = module(rows)
+        return isinstance(found, torch.Tensor) and torch.allclose(found, nn.Linear.forward(module, rows), atol=1e-5)
 
 
 def frozen_modules(model: nn.Module) -> list[nn.Module]:

@@ -16,6 +16,17 @@ from hfft import head
 # What PEFT puts into a parameter's name when it wraps the module that owns it.
 _WRAPPING = re.compile(r"^base_model\.model\.|\.(?:base_layer|original_module|modules_to_save\.[^.]+)(?=\.)")
 
+# Beside its stack of blocks, whether a module runs behind it: these some architectures register on the other side.
+_MISPLACED = {
+    "pooler": True,  # GTE, Nomic BERT
+    "final_layer_norm": True,  # OPT
+    "norm": True,  # T5Gemma
+    "layernorm_embedding": False,  # BART and its kin
+    "rel_pos_bias": False,  # LayoutLMv3: made once, used by every block
+    "rel_pos_x_bias": False,
+    "rel_pos_y_bias": False,
+}
+
 
 @dataclass(frozen=True)
 class Depths:
@@ -62,7 +73,7 @@ def depths(model: PreTrainedModel, head_names: set[str] | None = None) -> Depths
     order = {name: i for i, name in enumerate(names)}
     number = {block: i + 1 for i, block in enumerate(blocks)}
     start = {block: min(order[n] for n in names if n.startswith(block)) for block in blocks}
-    first, last = min(start.values(), default=len(names)), max(start.values(), default=len(names))
+    last = max(start.values(), default=len(names))
     tables = {
         f"{p}.{n}" for p, m in model.named_modules() if isinstance(m, nn.Embedding) for n, _ in m.named_parameters()
     }
@@ -80,9 +91,18 @@ def depths(model: PreTrainedModel, head_names: set[str] | None = None) -> Depths
                 if order[name] > start[inner[0]]:
                     return number[inner[-1]]
                 return 0 if inner[0] == blocks[0] else number[inner[0]]
-        if name in tables or order[name] < first or any(at < order[name] and name.startswith(p) for at, p in late):
+        if name in tables or any(at < order[name] and name.startswith(p) for at, p in late):
             return 0
-        return sum(at < order[name] for at in start.values())  # a norm or pooler goes with the block in front of it
+        # Beside a stack: a stem in front of it is 0, a norm or pooler behind a block goes with that block.
+        owner = name.rpartition(".")[0]
+        while owner and not any(block[0].startswith(f"{owner}.") for block in blocks):
+            owner = owner.rpartition(".")[0]
+        prefix = owner and f"{owner}."
+        stack = [block for block in blocks if block[0].startswith(prefix)]
+        runs_behind = _MISPLACED.get(name.removeprefix(prefix).partition(".")[0])
+        if runs_behind is not None and any(block[0].count(".") == prefix.count(".") + 2 for block in stack):
+            return number[stack[-1]] if runs_behind else 0
+        return max((number[block] for block in stack if start[block] < order[name]), default=0)
 
     tensors = {name: depth(name) for name in names}
     modules: dict[str, int] = {}
@@ -121,9 +141,9 @@ def _stages(model: nn.Module, in_head: set[str]) -> list[tuple[_Paths, list[_Pat
             if path.rpartition(".")[0] == main[0].rpartition(".")[0] and len(members) == len(lists[main[0]])
         ]
         main = [path for path in main if path not in alike]
-        for members in zip(*(lists[path] for path in alike), strict=True):
-            stage = tuple(f"{member}." for member in members)
-            heaviest = max(members, key=weight)
+        for beside in zip(*(lists[path] for path in alike), strict=True):
+            stage = tuple(f"{member}." for member in beside)
+            heaviest = max(beside, key=weight)
             inner = _inner_blocks(heaviest, model.get_submodule(heaviest), weight)
             stages.append((stage, [(f"{path}.",) for path in inner] or [stage]))
     return stages
