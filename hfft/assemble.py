@@ -16,8 +16,9 @@ from hfft.data.inputs import max_length
 from hfft.data.splits import column
 from hfft.errors import BadInput, DataError
 from hfft.head.renew import rows as head_rows
-from hfft.recipe import Recipe, as_list
+from hfft.recipe import Recipe
 from hfft.score import Metrics
+from hfft.sections import as_list
 from hfft.tasks import SMALLER_IS_BETTER, Labels
 from hfft.train import FineTuner
 from hfft.train.trainer import EpochLine

@@ -1,4 +1,4 @@
-"""The whole grammar of a recipe: the five parts of fine-tuning, the training arguments, scoring and publishing.
+"""A whole recipe: its sections, found, overridden, checked and resolved.
 
 Torch-free, so that a recipe is checked in a fraction of a second. Every mistake is found at once, each with file, line,
 constraint and suggestion.
@@ -9,193 +9,15 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError
 
 from hfft import document
-from hfft.data import augment
 from hfft.errors import BadInput, RecipeError, listing, nearest
 from hfft.mistakes import cross_checks, explain
-from hfft.tasks import DEFAULT_METRICS, TASKS, ProblemType, Task, known_metrics
-
-
-def _augmentation(value: Any) -> Any:
-    augment.parse([value])
-    return value
-
-
-def _metric(value: str) -> str:
-    known = known_metrics()
-    if value not in known:
-        raise ValueError(f"unknown metric {value!r}{nearest(value, known)} (known: {listing(known, 30)})")
-    return value
-
-
-class Section(BaseModel):
-    """A section of a recipe: frozen, unknown keys refused, values never converted silently."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=(), populate_by_name=True
-    )
-
-    def plain(self) -> dict[str, Any]:
-        """The section as plain values, as a recipe writes it; options that are not set are left out."""
-        values = {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
-        return {k: v.plain() if isinstance(v, Section) else v for k, v in values.items() if v is not None}
-
-
-class Backbone(Section):
-    """Part 1: the pretrained model. `config` and `processor` override entries of its own config and processor."""
-
-    name: str = Field(min_length=1)
-    revision: str | None = None
-    init: Literal["pretrained", "random"] = "pretrained"
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    config: dict[str, Any] = {}
-    processor: dict[str, Any] = {}
-
-
-class Head(Section):
-    """Part 2: the new task layer. `new` names modules beside the head that start fresh, such as an untrained pooler."""
-
-    init: Literal["default", "zeros"] = "default"
-    dropout: float | None = Field(default=None, ge=0, lt=1)
-    keep_known: bool = False
-    new: list[str] = []
-
-
-_LAYERS = re.compile(r"all|head|embeddings|norms|biases|(first|last)-[1-9][0-9]*|/.+/")
-
-
-def _check_layers(entries: list[str]) -> None:
-    for entry in entries:
-        if not _LAYERS.fullmatch(entry):
-            known = "all, head, embeddings, norms, biases, last-N or first-N such as last-4, or /regex/"
-            raise ValueError(f"is {entry!r}; expected {known}{nearest(entry, known.split(', '))}")
-        if entry.startswith("/"):
-            try:
-                re.compile(entry.strip("/"))
-            except re.error as error:
-                raise ValueError(f"{entry} is no regular expression: {error}") from None
-
-
-class Layers(Section):
-    """Part 3: what learns, how fast, through which adapter. Default of `train`: `all`, and `head` with an adapter.
-
-    Attributes:
-        train: layers that learn, one or a list; the head always does, unless `freeze` names it.
-        freeze: layers that do not, even where `train` names them.
-        norms: whether statistics of frozen norms (BatchNorm's) stand still too, or go on living.
-        lr: pattern over parameter names -> learning rate, above depth and head_lr_scale.
-        weight_decay: pattern over parameter names -> weight decay.
-    """
-
-    train: str | list[str] | None = None
-    freeze: str | list[str] = []
-    norms: Literal["held", "live"] = "held"
-    layer_decay: float = Field(default=1.0, gt=0, le=1)
-    head_lr_scale: float = Field(default=1.0, gt=0)
-    lr: dict[str, float] = {}
-    weight_decay: dict[str, float] = {}
-    adapter: dict[str, Any] | None = None
-
-    @field_validator("train", "freeze")
-    @classmethod
-    def _known(cls, value: str | list[str] | None) -> str | list[str] | None:
-        _check_layers(as_list(value))
-        return value
-
-    @field_validator("lr", "weight_decay")
-    @classmethod
-    def _patterns(cls, value: dict[str, float]) -> dict[str, float]:
-        for pattern, number in value.items():
-            if not re.fullmatch("/.+/", pattern):
-                raise ValueError(f"{pattern!r} is no pattern; write /{pattern}/")
-            if not 0 <= number < float("inf"):
-                raise ValueError(f"{pattern} is {number}; expected a finite number of at least 0")
-        _check_layers(list(value))
-        return value
-
-
-def as_list(value: str | list[str] | None) -> list[str]:
-    """One entry or several, as a list."""
-    return [] if value is None else [value] if isinstance(value, str) else value
-
-
-class Columns(Section):
-    """Which column of the data plays which part; what is left out has the task's usual name."""
-
-    image: str | None = None
-    text: str | None = None
-    text_pair: str | None = None
-    label: str | None = None
-
-
-class Data(Section):
-    """Part 5: the data. `path`, `name`, `data_files`, `data_dir` and `revision` are those of `datasets.load_dataset`.
-
-    Attributes:
-        validation: a split's name, or the share of the training rows that is set aside (stratified, seeded).
-        classes: keep only these classes, in this order.
-    """
-
-    path: str = Field(min_length=1)
-    name: str | None = None
-    data_files: str | list[str] | dict[str, str | list[str]] | None = None
-    data_dir: str | None = None
-    revision: str | None = None
-    columns: Columns = Columns()
-    train: str = "train"
-    validation: str | float | None = None
-    test: str | float | None = None
-    classes: list[str] | None = Field(default=None, min_length=2)
-    max_train_samples: int | None = Field(default=None, ge=1)
-    max_eval_samples: int | None = Field(default=None, ge=1)
-    streaming: bool = False
-    shuffle_buffer: int = Field(default=1000, ge=1)
-    max_length: int | None = Field(default=None, ge=2)
-    mlm_probability: float = Field(default=0.15, gt=0, lt=1)
-    augment: list[Annotated[str | dict[str, dict[str, Any] | None], AfterValidator(_augmentation)]] = []
-
-    @field_validator("validation", "test")
-    @classmethod
-    def _share(cls, value: str | float | None) -> str | float | None:
-        if isinstance(value, float) and not 0 < value < 1:
-            raise ValueError(f"is {value}; expected a split's name or a share between 0 and 1")
-        return value
-
-
-class L2SP(Section):
-    """Pull towards the pretrained weights."""
-
-    weight: float = Field(ge=0)
-
-
-class Strategy(Section):
-    """Part 4: what is minimised beside the task loss."""
-
-    l2_sp: L2SP | None = None
-    class_weights: Literal["balanced"] | dict[str, Annotated[float, Field(ge=0)]] | None = None
-
-
-class Score(Section):
-    """How the result is measured. `from_scratch` trains the same recipe from random weights beside it."""
-
-    metrics: list[Annotated[str, AfterValidator(_metric)]] = []
-    from_scratch: bool = False
-
-
-class Publish(Section):
-    """Where the finished model goes: `name/model`, or `model` in the account of the token.
-
-    `as: merged` writes an adapter into the weights, `as: adapter` keeps it apart.
-    """
-
-    hub_model_id: str | None = Field(default=None, pattern=r"^[\w.-]+(/[\w.-]+)?$")
-    private: bool = False
-    license: str | None = None
-    as_: Literal["merged", "adapter"] = Field(default="merged", alias="as")
+from hfft.sections import Backbone, Data, Head, Layers, Publish, Score, Section, Strategy, as_list
+from hfft.tasks import DEFAULT_METRICS, TASKS, ProblemType, Task
 
 
 class Recipe(Section):
@@ -209,7 +31,7 @@ class Recipe(Section):
     layers: Layers = Layers()
     data: Data
     strategy: Strategy = Strategy()
-    training: dict[str, Any] = {}
+    training: dict[str, Any] = Field(default={})
     score: Score = Score()
     publish: Publish = Publish()
 

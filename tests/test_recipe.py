@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from hfft import document
 from hfft.errors import BadInput, RecipeError
-from hfft.recipe import Recipe, Section, build, find, load_recipe, shipped
+from hfft.recipe import Recipe, build, find, load_recipe, shipped
+from hfft.sections import Section
 from hfft.tasks import DEFAULT_METRICS, METRICS, TASKS
 
 ROOT = Path(__file__).parent.parent
@@ -258,7 +259,8 @@ BALANCED = "'balanced'; did you mean 'balanced'?"
         ("layers: {head_lr_scale: .inf}", "layers.head_lr_scale: is inf; expected a finite number"),
         (
             "layers: {train: last-0}",
-            "layers.train: is 'last-0'; expected all, head, embeddings, norms, biases, last-N or first-N such as last-4, or /regex/",
+            "layers.train: is 'last-0'; expected all, head, embeddings, norms, biases, last-N or first-N such as last-4, "
+            "or /regex/",
         ),
         ("layers: {adapter: lora}", "layers.adapter: is 'lora'; expected a valid dictionary"),
         ("strategy: {l2_sp: {weight: .inf}}", "strategy.l2_sp.weight: is inf; expected a finite number"),

@@ -20,7 +20,7 @@ PARTS = ("backbone", "head", "layers", "strategy", "data")
 # From the ground up: a module imports from its own rank and the ranks before it.
 RANKS = (
     ("errors", "tasks", "arguments", "document", "mistakes", "access", "console", "data.image_ops", "data.augment"),
-    ("recipe",),
+    ("sections", "recipe"),
     PARTS,
     ("train",),
     ("score",),

@@ -37,7 +37,7 @@ def trec(tmp_path_factory) -> Path:
 
 def recipe(folder: Path, model: Path, data: Path, more: str = "", *overrides: str, **training: object) -> Recipe:
     """A text recipe of two epochs over a tiny model."""
-    settings = {"num_train_epochs": 2, "per_device_train_batch_size": 16, "learning_rate": 1e-2, "use_cpu": True}
+    settings = {"num_train_epochs": 2, "per_device_train_batch_size": 16, "learning_rate": 3e-3, "use_cpu": True}
     lines = "".join(f"  {key}: {value!r}\n" for key, value in {**settings, **training}.items())
     text = textwrap.dedent(f"""
         task: text-classification
@@ -51,7 +51,7 @@ def recipe(folder: Path, model: Path, data: Path, more: str = "", *overrides: st
 
 def test_a_run_leaves_its_folder_and_a_model_that_plain_transformers_loads(tmp_path, bert, trec, capsys):
     result = finetune(recipe(tmp_path / "run", bert, trec, num_train_epochs=8))
-    assert result.metrics["test"]["accuracy"] > 0.5, "the first word tells the class, a guess is right once in six"
+    assert result.metrics["test"]["accuracy"] > 0.9, "the first word tells the class"
     kept = {path.name.partition("-")[0] for path in result.folder.iterdir()}
     assert kept == {
         "recipe.yaml",
@@ -84,7 +84,7 @@ def test_the_same_command_says_that_a_run_is_finished_and_its_recipe_repeats_it(
 
 def test_another_recipe_in_the_same_folder_is_refused_with_the_difference(tmp_path, bert, trec):
     finetune(recipe(tmp_path / "run", bert, trec))
-    with pytest.raises(BadInput, match=r"training\.learning_rate: 0\.01, now 0\.02"):
+    with pytest.raises(BadInput, match=r"training\.learning_rate: 0\.003, now 0\.02"):
         finetune(recipe(tmp_path / "run", bert, trec, learning_rate=0.02))
 
 

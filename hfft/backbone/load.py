@@ -19,7 +19,8 @@ from hfft.errors import BadInput, ModelError, first_line, listing, nearest
 from hfft.tasks import Labels, Task
 
 if TYPE_CHECKING:
-    from hfft.recipe import Backbone, Recipe
+    from hfft.recipe import Recipe
+    from hfft.sections import Backbone
 
 # Remote code stays off, and weights come as safetensors or not at all: a pickle can run code when it is read.
 _SAFE = {"trust_remote_code": False}

@@ -12,7 +12,8 @@ from datasets import Dataset, Features, IterableDataset
 from PIL import Image, UnidentifiedImageError
 
 from hfft.errors import DataError, listing, nearest
-from hfft.recipe import Data, Recipe
+from hfft.recipe import Recipe
+from hfft.sections import Data
 
 Rows: TypeAlias = Dataset | IterableDataset
 OURS = ("labels", "row")  # columns that hfft adds

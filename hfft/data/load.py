@@ -15,7 +15,8 @@ from hfft.access import commit_of, reading
 from hfft.data import builtin, columns, labels, splits
 from hfft.data.columns import Rows
 from hfft.errors import DataError, listing, nearest
-from hfft.recipe import Data, Recipe
+from hfft.recipe import Recipe
+from hfft.sections import Data
 from hfft.tasks import Labels
 
 _FORMATS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet", ".txt": "text"}

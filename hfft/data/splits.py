@@ -9,7 +9,7 @@ import numpy as np
 from datasets import Dataset
 
 from hfft.errors import DataError, listing, nearest
-from hfft.recipe import Data
+from hfft.sections import Data
 from hfft.tasks import Labels
 
 DEFAULT_VALIDATION = 0.1

@@ -12,7 +12,7 @@ from hfft.errors import ModelError, listing
 from hfft.head.find import output_parameters, parameter_names
 
 if TYPE_CHECKING:
-    from hfft.recipe import Head
+    from hfft.sections import Head
 
 _FLAG = "_is_hf_initialized"  # transformers' initialisers pass over tensors that carry it
 

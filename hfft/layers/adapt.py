@@ -58,7 +58,7 @@ def _add_adapter(model: PreTrainedModel, adapter: dict[str, Any], depths: Depths
             adapted = get_peft_model(model, LoraConfig(**arguments, modules_to_save=[*tops, *named]))
     except (TypeError, ValueError, KeyError) as error:
         raise ModelError(f"layers.adapter: {model.config.model_type} cannot take it: {first_line(error)}") from error
-    _put_back(adapted.get_base_model(), tops, named)
+    _hold_namesakes(adapted.get_base_model(), tops, named)
     for module in adapted.modules():  # some architectures pad by what a convolution says of itself (MobileNet)
         if isinstance(base := getattr(module, "base_layer", None), nn.Conv2d):
             for entry in ("kernel_size", "stride", "padding", "dilation", "groups"):
@@ -66,14 +66,16 @@ def _add_adapter(model: PreTrainedModel, adapter: dict[str, Any], depths: Depths
     return adapted
 
 
-def _put_back(model: nn.Module, tops: list[str], named: list[str]) -> None:
-    """Undo what PEFT made learn only because its name ends as one of the head's does: `norm` ends many."""
+def _hold_namesakes(model: nn.Module, tops: list[str], named: list[str]) -> None:
+    """Freeze what PEFT made learn only because its name ends as one of the head's does: `norm` ends many.
+
+    The copies stay, since PEFT asks for them again when it loads the adapter.
+    """
     from peft.utils import ModulesToSaveWrapper
 
-    for path, module in list(model.named_modules()):
+    for path, module in model.named_modules():
         if isinstance(module, ModulesToSaveWrapper) and path not in tops and not path.endswith(tuple(named)):
-            owner, _, name = path.rpartition(".")
-            setattr(model.get_submodule(owner), name, module.original_module)
+            module.modules_to_save.requires_grad_(False)
 
 
 # Called by no one: Mamba layers read the weight of the step's projection and multiply by themselves.

@@ -1,4 +1,4 @@
-"""The one idea about layers: every parameter has a depth, found from the module tree and not from names.
+"""The one idea about layers: every parameter has a depth, found from the module tree, and from names where it misleads.
 
 Embeddings and stem are 0, blocks 1 … N from the input on, the head N + 1. Depth decides what learns and how fast.
 """
@@ -21,7 +21,8 @@ _MISPLACED = {
     "pooler": True,  # GTE, Nomic BERT
     "final_layer_norm": True,  # OPT
     "norm": True,  # T5Gemma
-    "layernorm_embedding": False,  # BART and its kin
+    "layernorm_embedding": False,  # BART and its kin, but for the next one
+    "bigbird_pegasus.layernorm_embedding": True,
     "rel_pos_bias": False,  # LayoutLMv3: made once, used by every block
     "rel_pos_x_bias": False,
     "rel_pos_y_bias": False,
@@ -99,7 +100,8 @@ def depths(model: PreTrainedModel, head_names: set[str] | None = None) -> Depths
             owner = owner.rpartition(".")[0]
         prefix = owner and f"{owner}."
         stack = [block for block in blocks if block[0].startswith(prefix)]
-        runs_behind = _MISPLACED.get(name.removeprefix(prefix).partition(".")[0])
+        beside = name.removeprefix(prefix).partition(".")[0]
+        runs_behind = _MISPLACED.get(f"{model.config.model_type}.{beside}", _MISPLACED.get(beside))
         if runs_behind is not None and any(block[0].count(".") == prefix.count(".") + 2 for block in stack):
             return number[stack[-1]] if runs_behind else 0
         return max((number[block] for block in stack if start[block] < order[name]), default=0)

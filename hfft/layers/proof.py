@@ -13,7 +13,7 @@ from hfft.layers.adapt import frozen_modules
 def frozen_digests(model: nn.Module) -> dict[str, str]:
     """Name -> SHA-256 of the bytes of each parameter that does not learn and each buffer of a frozen module."""
     still = {id(buffer) for module in frozen_modules(model) for buffer in module.buffers()}
-    tensors = {name: p for name, p in model.named_parameters() if not p.requires_grad}
+    tensors: dict[str, torch.Tensor] = {name: p for name, p in model.named_parameters() if not p.requires_grad}
     tensors |= {name: b for name, b in model.named_buffers() if id(b) in still}
     return {name: digest(tensor) for name, tensor in tensors.items()}
 

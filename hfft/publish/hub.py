@@ -16,8 +16,9 @@ from hfft.access import explain
 from hfft.data import load_splits
 from hfft.errors import BadInput, HfftError, HubError, first_line
 from hfft.publish.card import card
-from hfft.recipe import Publish, Recipe, load_recipe
+from hfft.recipe import Recipe, load_recipe
 from hfft.score.predict import load_predictor
+from hfft.sections import Publish
 from hfft.train.folder import RunFolder, write
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hfft.errors import BadInput
 
 if TYPE_CHECKING:
-    from hfft.recipe import Strategy
+    from hfft.sections import Strategy
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import torch
 from hfft import backbone, head
 from hfft.errors import ModelError
 from hfft.head.renew import rows
-from hfft.recipe import Backbone, Data, Head, Recipe
+from hfft.recipe import Recipe
+from hfft.sections import Backbone, Data, Head
 from hfft.tasks import Labels
 from tests.architectures import ALL, REGRESSION, SINGLE, tiny
 from tests.training import collate, examples

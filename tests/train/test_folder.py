@@ -6,7 +6,8 @@ import os
 import pytest
 
 from hfft.errors import BadInput
-from hfft.recipe import Backbone, Data, Recipe, load_recipe
+from hfft.recipe import Recipe, load_recipe
+from hfft.sections import Backbone, Data
 from hfft.train import RunFolder
 from hfft.train.folder import differences, write
 

@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[2]
 REFUSED = """
 import sys
 from hfft.errors import BadInput
-from hfft.recipe import Backbone, Data, Recipe
+from hfft.recipe import Recipe
+from hfft.sections import Backbone, Data
 from hfft.train import training_arguments
 
 recipe = Recipe(

@@ -5,7 +5,8 @@ import torch
 from transformers import TrainingArguments
 
 from hfft.errors import BadInput
-from hfft.recipe import Backbone, Data, Recipe
+from hfft.recipe import Recipe
+from hfft.sections import Backbone, Data
 from hfft.train import training_arguments
 from hfft.train.arguments import DEFAULTS, FIXED
 

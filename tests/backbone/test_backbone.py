@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from hfft import backbone
 from hfft.errors import BadInput, ModelError
-from hfft.recipe import Backbone, Data, Head, Recipe
+from hfft.recipe import Recipe
+from hfft.sections import Backbone, Data, Head
 from hfft.tasks import TASKS, Labels
 from tests.architectures import ALL, MULTI, REGRESSION, SINGLE, tiny, tiny_config
 
