@@ -200,6 +200,19 @@ def test_only_the_layers_asked_for_move(tmp_path, bert, trec):
     moved = {name for name, value in before.items() if not torch.equal(value, after[f"bert.{name}"])}
     assert moved
     assert all(name.startswith(("encoder.layer.1.", "pooler.")) for name in moved)
+    frozen = [name for name in before if not name.startswith(("encoder.layer.1.", "pooler."))]
+    assert result.metrics["frozen"]["tensors"] >= len(frozen), "buffers are compared, too"
+    assert result.metrics["frozen"]["moved"] == []
+    assert "bit for bit, what was loaded" in (result.folder / "report.html").read_text()
+
+
+def test_layers_are_chosen_by_lists_of_kinds_and_patterns_with_rates_of_their_own(tmp_path, bert, trec):
+    choice = 'layers: {train: [norms, /pooler/], freeze: [head], lr: {"/pooler/": 0.0}}'
+    result = finetune(recipe(tmp_path / "run", bert, trec, choice))
+    before = transformers.AutoModel.from_pretrained(bert).state_dict()
+    after = transformers.AutoModelForSequenceClassification.from_pretrained(result.model).state_dict()
+    moved = {name for name, value in before.items() if not torch.equal(value, after[f"bert.{name}"])}
+    assert moved == {name for name in before if "LayerNorm" in name}, "what learns at rate 0 stays where it is"
 
 
 def test_keep_known_starts_with_the_rows_of_the_shared_classes(tmp_path, bert, trec):

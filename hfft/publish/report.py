@@ -9,6 +9,7 @@ from datetime import timedelta
 from html import escape
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 from hfft.tasks import SMALLER_IS_BETTER
@@ -36,7 +37,7 @@ def page(figures: dict[str, Any], layers: list[dict[str, Any]], history: list[di
     sections = {
         "Figures": headline(figures),
         "Learning curves": curves(history, figures),
-        "Layers": layers_table(layers) if layers else "",
+        "Layers": layers_table(layers, figures.get("frozen")) if layers else "",
         "Classes": classes(figures),
         "Run": facts(run_facts(figures)),
         "Recipe": f"<pre>{escape(recipe)}</pre>" if recipe else "",
@@ -234,8 +235,12 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     return [i * step for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
-def layers_table(rows: Sequence[dict[str, Any]]) -> str:
-    """What learns at which pace, input first; neighbouring blocks that are alike are one line."""
+def layers_table(rows: Sequence[dict[str, Any]], frozen: dict[str, Any] | None = None) -> str:
+    """What learns at which pace, input first, neighbouring blocks that are alike in one line; and what stood still.
+
+    Args:
+        frozen: `tensors`, how many were frozen, and `moved`, the names of those that are not what they were.
+    """
     same = itemgetter("lr", "weight_decay", "tensors", "parameters", "learning")
     groups = groupby(rows, key=lambda row: (row["layer"].startswith("block") or row["layer"], same(row)))
     lines = []
@@ -251,6 +256,10 @@ def layers_table(rows: Sequence[dict[str, Any]]) -> str:
     total, learning = (sum(row[key] for row in rows) for key in ("parameters", "learning"))
     head = ["depth", "layer", "learns", "learning rate", "weight decay", "tensors", "parameters", "share"]
     note = f"{number(learning)} of {number(total)} parameters learn ({learning / total:.2%})."
+    if frozen and frozen["moved"]:
+        note += f" Of {frozen['tensors']} frozen tensors {len(frozen['moved'])} MOVED: {escape(', '.join(frozen['moved'][:9]))}."
+    elif frozen and frozen["tensors"]:
+        note += f" All {number(frozen['tensors'])} frozen tensors are, bit for bit, what was loaded."
     return f'{table(head, lines, words=3)}\n<p class="dim">{note}</p>'
 
 
@@ -305,44 +314,4 @@ def confusion(counts: Sequence[Sequence[int]], names: Sequence[str]) -> str:
     return f'<div class="wide">{note}<table class="{"heat" if few else "heat dense"}">\n{body}</table></div>'
 
 
-STYLE = """
-:root{color-scheme:light dark;--page:#fff;--ink:#1d2126;--dim:#626973;--rule:#dfe3e8;--tint:#f6f7f9;
---c0:#2867ad;--c1:#c25a18;--right:40 103 173;--wrong:186 84 20;--bad:#b3261e}
-@media screen and (prefers-color-scheme:dark){:root{--page:#15181c;--ink:#e4e7eb;--dim:#98a1ac;--rule:#30363d;
---tint:#1d2126;--c0:#74b0ee;--c1:#f0a068;--right:48 108 180;--wrong:176 84 28;--bad:#ff8a80}}
-*{box-sizing:border-box}
-body{margin:0;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,"Segoe UI",Roboto,"Noto Sans",sans-serif}
-main{max-width:1040px;margin:0 auto;padding:2.5rem 1.5rem 4rem;font-variant-numeric:tabular-nums}
-h1{font-size:1.7rem;line-height:1.2;margin:0 0 .8rem;overflow-wrap:anywhere}
-h2{font-size:1.15rem;margin:2.6rem 0 .8rem;padding-bottom:.3rem;border-bottom:1px solid var(--rule)}
-h3,summary{font-size:1rem;font-weight:600;margin:1rem 0 .4rem}summary{cursor:pointer}p{margin:.4rem 0}
-.dim,dt,figcaption{color:var(--dim);font-size:.87em}figcaption b{color:var(--ink);font-size:1.08em}
-figcaption strong{color:var(--bad)}
-code,pre{font:.87em/1.5 ui-monospace,"SF Mono",Menlo,Consolas,"DejaVu Sans Mono",monospace;overflow-wrap:anywhere}
-pre{background:var(--tint);padding:1rem;border-radius:6px;white-space:pre-wrap;margin:0}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1.2rem;margin:0}dd{margin:0;min-width:0}
-.wide{overflow-x:auto}table{border-collapse:collapse;font-size:.93em}
-th,td{padding:.22rem .7rem;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}
-th{font-weight:500;color:var(--dim);font-size:.93em}.word{text-align:left}th:first-child,td:first-child{padding-left:0}
-.cards{display:flex;flex-wrap:wrap;gap:1rem}
-.card{border:1px solid var(--rule);border-radius:6px;padding:.2rem 1rem .8rem;flex:1 1 22rem;min-width:0}
-.card table{width:100%}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,25rem),1fr));gap:1.4rem 1.6rem}
-figure{margin:0;break-inside:avoid;display:flex;flex-direction:column;justify-content:space-between}
-svg{display:block;width:100%;height:auto;margin-top:.4rem}svg text{font-size:11px;fill:var(--dim)}.c0{--c:var(--c0)}
-.c1{--c:var(--c1)}.grid,.axis,.line,.dots{fill:none;stroke:var(--rule)}.axis{stroke:var(--dim)}
-.line{stroke:var(--c);stroke-width:1.6;stroke-linejoin:round}.dots{stroke:var(--c);stroke-width:5;stroke-linecap:round}
-.band{fill:var(--c);opacity:.22}
-.key{display:inline-block;width:.9em;height:.2em;margin-right:.45em;vertical-align:.25em;background:var(--c)}
-.bar{float:left;width:4.5rem;height:.55em;margin:.5em .8em 0 0;background:var(--rule)}
-.bar span{display:block;height:100%;background:var(--c0)}
-.beside{display:flex;flex-wrap:wrap;gap:1rem 3rem;align-items:flex-start}.beside>div{min-width:0;max-width:100%}
-.beside p{max-width:20rem}.heat td{min-width:2.9em;text-align:center;border:1px solid var(--page)}
-.heat th{border:0}.heat thead th{text-align:center;vertical-align:bottom;padding:.3rem 0}
-.heat thead bdi{writing-mode:vertical-rl;transform:rotate(180deg)}.right{background:rgb(var(--right)/var(--h))}
-.wrong{background:rgb(var(--wrong)/var(--h))}.deep{color:#fff}.dense{font-size:.66em}
-.dense td,.dense th{padding:.1rem 0;min-width:1.7em}.dense tbody th{padding-right:.5em}
-@media print{main{max-width:none;padding:0}body{font-size:11px}*{print-color-adjust:exact}h2,h3{break-after:avoid}
-.card,tr{break-inside:avoid}.wide{overflow:visible}.charts{grid-template-columns:1fr 1fr}
-details::details-content{content-visibility:visible;display:block}}
-"""
+STYLE = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")

@@ -284,3 +284,11 @@ def test_the_file_is_written_from_the_run_folder(tmp_path):
     bare.path.mkdir()
     report.write_report(bare, figures())
     Reader(bare.report.read_text(encoding="utf-8"))
+
+
+def test_what_stood_still_is_told_and_what_did_not_is_named():
+    still = report.layers_table(LAYERS, {"tensors": 1234, "moved": []})
+    assert "frozen tensors are, bit for bit, what was loaded" in still
+    moved = report.layers_table(LAYERS, {"tensors": 12, "moved": ["stem.<b>"]})
+    assert "Of 12 frozen tensors 1 MOVED: stem.&lt;b&gt;" in moved
+    assert "frozen" not in report.layers_table(LAYERS, {"tensors": 0, "moved": []})
