@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart install test lint nano clean
+.PHONY: quickstart install test lint coverage nano clean
 
 quickstart: .venv/.installed
 	$(BIN)/accelerate launch hfft/run.py --recipe digits
@@ -25,6 +25,10 @@ lint: .venv/.tested
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Walk every architecture of transformers' two classification mappings and write tests/architectures/table.md.
+coverage: .venv/.tested
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.architectures.walk
 
 # Make the nano backbones that the package ships again, from nothing.
 nano: .venv/.installed

@@ -27,9 +27,7 @@ def _metric(value: str) -> str:
 class Section(BaseModel):
     """A section of a recipe: frozen, unknown keys refused, values never converted silently."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=(), populate_by_name=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
 
     def plain(self) -> dict[str, Any]:
         """The section as plain values, as a recipe writes it; options that are not set are left out."""
@@ -179,12 +177,8 @@ class Score(Section):
 
 
 class Publish(Section):
-    """Where the finished model goes: `name/model`, or `model` in the account of the token.
-
-    `as: merged` writes an adapter into the weights, `as: adapter` keeps it apart.
-    """
+    """Where the finished model goes: `name/model`, or `model` in the account of the token; an adapter goes merged."""
 
     hub_model_id: str | None = Field(default=None, pattern=r"^[\w.-]+(/[\w.-]+)?$")
     private: bool = False
     license: str | None = None
-    as_: Literal["merged", "adapter"] = Field(default="merged", alias="as")

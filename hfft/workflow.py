@@ -113,7 +113,7 @@ def fit(trainer: FineTuner, checkpoint: Path | None) -> None:
 def save_model(run: Run, recipe: Recipe, folder: Path) -> None:
     """Write what gets published: weights, config and processor, loadable without hfft."""
     model = run.trainer.accelerator.unwrap_model(run.trainer.model)
-    if recipe.layers.adapter and recipe.publish.as_ == "merged":
+    if recipe.layers.adapter:
         model = model.merge_and_unload()
     model.config.use_cache = True
     model.save_pretrained(folder)

@@ -67,7 +67,7 @@ training:
   metric_for_best_model: eval_ece
   greater_is_better: false
 score: {metrics: [accuracy, ece], from_scratch: true}
-publish: {hub_model_id: your-name/vit, private: true, license: mit, as: adapter}
+publish: {hub_model_id: your-name/vit, private: true, license: mit}
 """
 SENTENCES = """\
 task: text-classification
@@ -134,7 +134,7 @@ def test_a_recipe_says_what_differs_from_the_defaults():
     assert recipe.column("image") == "img"
     assert recipe.backbone.config == {"drop_path_rate": 0.1, "pad_token_id": None, "id2label": {"0": "a"}}
     assert recipe.training["learning_rate"] == 3e-4
-    assert recipe.publish.as_ == "adapter"
+    assert recipe.publish.license == "mit"
     assert made(TOKENS).output_dir == Path("somewhere/else")
     assert (made(TOKENS).problem, made(TOKENS).metrics) == ("masked_language_modelling", ("perplexity",))
     assert made(SENTENCES).problem == "regression"
@@ -279,7 +279,7 @@ BALANCED = "'balanced'; did you mean 'balanced'?"
         ("training: {1: 2}", "training.1: unknown key"),
         (f"training: {{seed: 0x{'f' * 5000}}}", "training.seed: is a number of 5002 digits; at most 100 are read"),
         ("score: {metrics: accuracy}", "score.metrics: is 'accuracy'; expected a valid list"),
-        ("publish: {as: adaptr}", "publish.as: is 'adaptr'; expected 'merged' or 'adapter'; did you mean 'adapter'?"),
+        ("head: {init: zeroes}", "head.init: is 'zeroes'; expected 'default' or 'zeros'; did you mean 'zeros'?"),
     ],
 )
 def test_a_value_that_does_not_fit_its_section_is_refused_in_one_line(section, line):
@@ -458,7 +458,6 @@ def test_every_metric_of_a_problem_is_accepted_for_it(problem):
         ("strategy.l2_sp.weight=0.1", ("strategy", "l2_sp", "weight"), 0.1),
         ("strategy.class_weights.0=2", ("strategy", "class_weights"), {"0": 2}),
         ("backbone.config.a.b=1", ("backbone", "config"), {"a": {"b": 1}}),
-        ("publish.as=adapter", ("publish", "as_"), "adapter"),
         (" backbone.name =c/d", ("backbone", "name"), "c/d"),
         ("name=other", ("name",), "other"),
     ],
@@ -707,7 +706,7 @@ def recipes(draw: st.DrawFn) -> dict:
     )
     backbone = section(config=st.dictionaries(words, plain, max_size=3), revision=words)
     strategy = {"l2_sp": st.fixed_dictionaries({"weight": st.floats(0, 10)})}
-    publish = {"hub_model_id": st.just("a/b"), "license": words, "as": st.sampled_from(["merged", "adapter"])}
+    publish = {"hub_model_id": st.just("a/b"), "license": words}
     values = {
         "task": task.name,
         "problem_type": problem,

@@ -13,7 +13,7 @@ from transformers import TrainerCallback, TrainingArguments
 
 from hfft.tasks import Labels
 from hfft.train import FineTuner
-from tests.architectures import MULTI, REGRESSION, SIDE, SINGLE, VOCABULARY, head_and_depths
+from tests.examples import MULTI, REGRESSION, SIDE, SINGLE, VOCABULARY, head_and_depths
 
 gc.freeze()  # each training collects garbage first, which without the libraries' own objects takes no time
 

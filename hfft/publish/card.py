@@ -84,10 +84,9 @@ def _metadata_of(text: str) -> dict[str, Any]:
 def metadata(recipe: Recipe, figures: dict[str, Any], repo: str) -> ModelCardData:
     """The card's metadata, with one result per scored split and metric."""
     base, data = hub_id(recipe.backbone.name), hub_id(recipe.data.path)
-    adapter = recipe.layers.adapter is not None and recipe.publish.as_ == "adapter"
     extra: dict[str, Any] = {}
     if base and recipe.backbone.init == "pretrained":
-        extra = {"base_model": base, "base_model_relation": "adapter" if adapter else "finetune"}
+        extra = {"base_model": base, "base_model_relation": "finetune"}
     results = [
         EvalResult(
             task_type=recipe.task,
@@ -106,7 +105,7 @@ def metadata(recipe: Recipe, figures: dict[str, Any], repo: str) -> ModelCardDat
         for name in recipe.metrics
     ]
     return ModelCardData(
-        library_name="peft" if adapter else "transformers",
+        library_name="transformers",
         pipeline_tag=recipe.the_task.pipeline,
         license=recipe.publish.license,
         datasets=[data] if data else None,

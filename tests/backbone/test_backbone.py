@@ -14,7 +14,7 @@ from hfft.errors import BadInput, ModelError
 from hfft.recipe import Recipe
 from hfft.sections import Backbone, Data, Head
 from hfft.tasks import TASKS, Labels
-from tests.architectures import ALL, MULTI, REGRESSION, SINGLE, tiny, tiny_config
+from tests.examples import ALL, MULTI, REGRESSION, SINGLE, tiny, tiny_config
 
 LABELS = Labels.of(SINGLE, ["red", "green"])
 

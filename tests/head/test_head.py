@@ -12,7 +12,7 @@ from hfft.head.renew import rows
 from hfft.recipe import Recipe
 from hfft.sections import Backbone, Data, Head
 from hfft.tasks import Labels
-from tests.architectures import ALL, REGRESSION, SINGLE, tiny
+from tests.examples import ALL, REGRESSION, SINGLE, tiny
 from tests.training import collate, examples
 
 every = pytest.mark.parametrize("name", ALL)

@@ -7,7 +7,7 @@ import torch
 
 from hfft import layers
 from hfft.errors import ModelError
-from tests.architectures import ALL, SINGLE, head_and_depths, tiny
+from tests.examples import ALL, SINGLE, head_and_depths, tiny
 from tests.training import arguments, collate, examples, finetuner, labels_of
 
 every = pytest.mark.parametrize("name", ALL)

@@ -5,7 +5,7 @@ import torch
 
 from hfft import layers
 from hfft.layers.depth import Depths
-from tests.architectures import ALL, SINGLE, head_and_depths, tiny
+from tests.examples import ALL, SINGLE, head_and_depths, tiny
 from tests.training import collate, examples
 
 every = pytest.mark.parametrize("name", ALL)

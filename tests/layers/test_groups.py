@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hfft import layers
-from tests.architectures import ALL, head_and_depths, tiny
+from tests.examples import ALL, head_and_depths, tiny
 
 every = pytest.mark.parametrize("name", ALL)
 # Tensors that must decay, and tensors of two dimensions and more that must not.

@@ -6,7 +6,7 @@ from transformers.trainer_pt_utils import LabelSmoother
 
 from hfft.strategy import balanced_weights, per_example
 from hfft.strategy.losses import count
-from tests.architectures import ALL, MULTI, PROBLEMS, REGRESSION, SINGLE, tiny
+from tests.examples import ALL, MULTI, PROBLEMS, REGRESSION, SINGLE, tiny
 from tests.training import collate, examples
 
 MASKED = "masked_language_modelling"

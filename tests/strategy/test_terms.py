@@ -8,7 +8,7 @@ from hfft.errors import BadInput
 from hfft.layers import adapt
 from hfft.sections import L2SP, Strategy
 from hfft.strategy import l2_sp
-from tests.architectures import SINGLE, head_and_depths, tiny
+from tests.examples import SINGLE, head_and_depths, tiny
 from tests.training import arguments, examples, finetuner, labels_of
 
 

@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForMaskedLM
 
 from hfft.strategy import Term, l2_sp
-from tests import architectures, training
+from tests import examples, training
 
 MASKED = "masked_language_modelling"
 
@@ -47,12 +47,12 @@ ALL_AT_ONCE = {
     "settings": {"label_smoothing_factor": 0.1, "max_grad_norm": 0.05},
 }
 LAUNCHED = {
-    "single label, with all that scales a loss": Case("bert", architectures.SINGLE, 16, **ALL_AT_ONCE),
-    "multi-label": Case("vit", architectures.MULTI, 16),
-    "regression": Case("resnet", architectures.REGRESSION, 16),
+    "single label, with all that scales a loss": Case("bert", examples.SINGLE, 16, **ALL_AT_ONCE),
+    "multi-label": Case("vit", examples.MULTI, 16),
+    "regression": Case("resnet", examples.REGRESSION, 16),
     "masked tokens": Case("bert", MASKED, 16),
     # Ten of these make a step of eight and one of two, of which the second process has none.
-    "single label, ragged": Case("vit", architectures.SINGLE, 10, **ALL_AT_ONCE),
+    "single label, ragged": Case("vit", examples.SINGLE, 10, **ALL_AT_ONCE),
     "masked tokens, ragged": Case("bert", MASKED, 15),
 }
 
@@ -61,9 +61,9 @@ def model_of(case: Case) -> torch.nn.Module:
     """The model, in float64 so that only a wrong scale can make a difference."""
     if case.problem == MASKED:
         torch.manual_seed(0)
-        model = AutoModelForMaskedLM.from_config(architectures.tiny_config(case.name))
+        model = AutoModelForMaskedLM.from_config(examples.tiny_config(case.name))
     else:
-        model = architectures.tiny(case.name)
+        model = examples.tiny(case.name)
     training.freeze_batch_norm(model)
     return model.double()
 
@@ -71,8 +71,8 @@ def model_of(case: Case) -> torch.nn.Module:
 def examples_of(case: Case) -> list[dict[str, Any]]:
     """The examples; of masked texts some have many targets, some none."""
     if case.problem != MASKED:
-        return training.examples(architectures.ALL[case.name].modality, case.problem, case.count)
-    rows = training.examples("text", architectures.SINGLE, case.count)
+        return training.examples(examples.ALL[case.name].modality, case.problem, case.count)
+    rows = training.examples("text", examples.SINGLE, case.count)
     for i, row in enumerate(rows):
         masked = torch.arange(len(row["input_ids"])) < i % 4
         row["input_ids"] = torch.nn.functional.pad(row["input_ids"], (0, 12 - len(row["input_ids"])), value=3)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import Trainer
 
-from tests.architectures import ALL, PROBLEMS, SINGLE, tiny
+from tests.examples import ALL, PROBLEMS, SINGLE, tiny
 from tests.train.split_cases import ALL_AT_ONCE, MASKED, Case, run, worst
 from tests.training import Gradients, arguments, collate, difference, examples
 

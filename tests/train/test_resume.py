@@ -13,7 +13,7 @@ from hfft.data.inputs import ImageCollate, ImageRows, ImageStep
 from hfft.errors import RunError
 from hfft.strategy import Term, l2_sp
 from hfft.train import FineTuner
-from tests.architectures import ALL, SIDE, SINGLE, head_and_depths, tiny
+from tests.examples import ALL, SIDE, SINGLE, head_and_depths, tiny
 from tests.training import arguments, collate, examples, finetuner, labels_of
 
 
