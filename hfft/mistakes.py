@@ -43,7 +43,7 @@ def _explain(item: Any, model: type[BaseModel], values: Any) -> tuple[Path, str]
     kind, given = item["type"], f"is {item['input']!r:.80}"
     if kind == "extra_forbidden":
         section = _section(path[:-1], model)
-        known = [f.alias or n for n, f in section.model_fields.items()] if section else []
+        known = list(section.model_fields) if section else []
         return path, f"unknown key{nearest(str(path[-1]), known)} (known: {listing(known, 30)})"
     if kind == "missing":
         return (*path, item["loc"][-1]), "missing; every recipe needs it"

@@ -31,7 +31,7 @@ class Section(BaseModel):
 
     def plain(self) -> dict[str, Any]:
         """The section as plain values, as a recipe writes it; options that are not set are left out."""
-        values = {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
+        values = {name: getattr(self, name) for name in type(self).model_fields}
         return {k: v.plain() if isinstance(v, Section) else v for k, v in values.items() if v is not None}
 
 
