@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import datasets
+import huggingface_hub
 import transformers
 from accelerate.utils import broadcast_object_list
 from transformers import TrainingArguments
@@ -40,6 +41,8 @@ def quiet_libraries() -> None:
     """Keep other libraries' chatter out of a run's output, unless their own variables ask for it."""
     if "TRANSFORMERS_VERBOSITY" not in os.environ:
         transformers.logging.set_verbosity_error()
+    if "HF_HUB_VERBOSITY" not in os.environ:
+        huggingface_hub.utils.logging.set_verbosity_error()  # each retry would be a line; the outcome is told once
     if not sys.stderr.isatty():
         transformers.logging.disable_progress_bar()
         datasets.disable_progress_bars()

@@ -36,6 +36,7 @@ def training_arguments(recipe: Recipe, **changes: Any) -> TrainingArguments:
     """
     given = {
         **DEFAULTS,
+        "run_name": recipe.name,
         "dataloader_pin_memory": torch.cuda.is_available(),
         "disable_tqdm": not sys.stderr.isatty(),  # bars are for people; a log gets one line per epoch
         "per_device_eval_batch_size": 4
