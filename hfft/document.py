@@ -65,7 +65,7 @@ _Loader.yaml_implicit_resolvers = {}
 for _kind, _first in _FIRST.items():
     _pattern = re.compile(rf"(?:{_SCALARS[_TAG + _kind]})\Z")
     _Loader.add_implicit_resolver(_TAG + _kind, _pattern, list(_first))
-_Loader.add_constructor(f"{_TAG}int", lambda loader, node: _integer(loader.construct_scalar(node)))
+_Loader.add_constructor(f"{_TAG}int", lambda loader, node: _integer(str(node.value)))
 
 
 def _integer(text: str) -> int:
@@ -149,7 +149,7 @@ def _fault(node: yaml.Node) -> str | None:
             return f"is a number of {len(node.value)} digits; at most {MAX_DIGITS} are read"
         if any("\ud800" <= c <= "\udfff" for c in node.value):
             return "holds half of a character (a surrogate); write the character itself"
-    elif node.tag != _TAG + {"mapping": "map", "sequence": "seq"}.get(node.id, "str"):
+    elif node.tag != _TAG + {yaml.MappingNode: "map", yaml.SequenceNode: "seq"}.get(type(node), "str"):
         return f"tag {node.tag} is refused; use a plain value"
     return None
 
