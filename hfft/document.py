@@ -149,7 +149,7 @@ def _fault(node: yaml.Node) -> str | None:
             return f"is a number of {len(node.value)} digits; at most {MAX_DIGITS} are read"
         if any("\ud800" <= c <= "\udfff" for c in node.value):
             return "holds half of a character (a surrogate); write the character itself"
-    elif node.tag != _TAG + {yaml.MappingNode: "map", yaml.SequenceNode: "seq"}.get(type(node), "str"):
+    elif node.tag != _TAG + ("map" if isinstance(node, yaml.MappingNode) else "seq"):
         return f"tag {node.tag} is refused; use a plain value"
     return None
 
