@@ -36,10 +36,10 @@ def check(recipe: Recipe) -> Iterator[str]:
     """
     quiet_libraries()
     probe = RunFolder(recipe.output_dir)
-    new = not probe.path.exists()
+    made = [path for path in (probe.path, *probe.path.parents) if not path.exists()]
     probe.open(recipe, fresh=False)
-    if new:
-        probe.path.rmdir()
+    for path in made:  # a check leaves nothing behind
+        path.rmdir()
     yield f"run folder: {probe.path} can be written"
     if recipe.publish.hub_model_id:
         publish.check_permission(recipe.publish)

@@ -162,7 +162,7 @@ def test_every_problem_learns_and_the_pipeline_gives_the_probabilities_of_predic
     plain = transformers.pipeline("text-classification", model=str(result.model), device="cpu")
     asked = [{"text": a, "text_pair": b} for a, b in texts] if make is pairs else texts
     for row, expected in zip(asked, ours, strict=True):
-        answer = {item["label"]: item["score"] for item in plain(row, top_k=None)}
+        answer = {item["label"]: item["score"] for item in plain(row, top_k=len(config.id2label))}
         assert [answer[config.id2label[i]] for i in range(len(answer))] == pytest.approx(expected.tolist(), abs=1e-6)
 
 
@@ -262,7 +262,7 @@ def test_class_weights_and_l2_sp_are_part_of_the_loss(tmp_path, bert, trec):
 
 
 def test_the_deep_check_passes_a_good_recipe_and_leaves_nothing(tmp_path, bert, trec, capsys):
-    made = recipe(tmp_path / "run", bert, trec)
+    made = recipe(tmp_path / "runs" / "run", bert, trec)
     path = tmp_path / "good.yaml"
     from hfft import document
 
@@ -271,7 +271,7 @@ def test_the_deep_check_passes_a_good_recipe_and_leaves_nothing(tmp_path, bert, 
     out = capsys.readouterr().out
     assert "save and reload: the same outputs" in out
     assert "test: good" in out
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "runs").exists()
     assert cli.main(["show", str(path)]) == 0
     assert "parameters learn" in capsys.readouterr().out
 

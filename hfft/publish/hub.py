@@ -156,10 +156,7 @@ def verify(recipe: Recipe, folder: RunFolder, repo: str, commit: str) -> None:
     asked = [{"text": x[0], "text_pair": x[1]} if isinstance(x, tuple) else x for x in inputs]
     options = {"truncation": True} if predictor.modality == "text" else {}
     for row, probabilities in zip(asked, expected, strict=True):
-        answer = pushed(row, top_k=len(names), **options)
-        given = {item["label"]: item["score"] for item in answer}
-        if predictor.model.config.problem_type == "regression" and predictor.modality == "text" and len(names) == 1:
-            given = {names[0]: answer[0]["score"]}
+        given = {item["label"]: item["score"] for item in pushed(row, top_k=len(names), **options)}
         worst = max(abs(given[names[i]] - p) for i, p in enumerate(probabilities.tolist()))
         if worst > TOLERANCE:
             raise HubError(
