@@ -31,6 +31,7 @@ from hfft.train.batch import settle
 from hfft.train.callbacks import EpochLine
 from hfft.train.device import lay_out
 from hfft.train.follow import measure
+from hfft.train.last_block import LastBlock
 from hfft.train.prefix import Keeping
 
 
@@ -111,6 +112,7 @@ def assemble(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str,
         class_weights=class_weights(recipe, splits, labels),
         skips=recipe.strategy.non_finite.skip if isinstance(recipe.strategy.non_finite, NonFinite) else 0,
         keeping=keeping(recipe, arguments),
+        last_block=LastBlock(recipe.layers.last_block == "auto", lambda line: say(arguments, line)),
     )
     settled = arguments.gradient_accumulation_steps > 1  # by a run that goes on, or that ran out of memory
     if recipe.training.get("per_device_train_batch_size") == "auto" and not settled:

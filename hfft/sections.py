@@ -142,6 +142,7 @@ class Layers(Section):
         lr: pattern over parameter names -> learning rate, above depth and head_lr_scale.
         weight_decay: pattern over parameter names -> weight decay.
         cache: whether what does not learn runs once per row (`auto`: where it can), and what is kept of it.
+        last_block: whether it computes only what is read of it (`auto`: where the head reads one token), or the `whole`.
     """
 
     train: str | list[str] | None = None
@@ -154,6 +155,7 @@ class Layers(Section):
     weight_decay: dict[str, float] = {}
     adapter: dict[str, Any] | None = None
     cache: Literal["auto", "off"] | Cache = "auto"
+    last_block: Literal["auto", "whole"] = "auto"
 
     @field_validator("train", "freeze")
     @classmethod

@@ -23,6 +23,7 @@ from hfft.tasks import Labels
 from hfft.train import ranks
 from hfft.train.callbacks import QuietProgress, SetEpoch
 from hfft.train.follow import SCALE, FollowSchedule
+from hfft.train.last_block import LastBlock
 from hfft.train.prefix import Keeping, Prefix
 from hfft.train.resumable import Resumable
 
@@ -45,6 +46,7 @@ class FineTuner(Resumable):
         schedule: when which depth learns; None for all that does from the first step on.
         keeping: run what is frozen once per row, and keep what it answers.
         on_device: makes the model's inputs of a batch that has arrived on the device.
+        last_block: computes only what is read of the last block; without it, everything.
     """
 
     loss_is_scaled_for_ga = True  # normalised here, over the whole accumulated batch
@@ -62,6 +64,7 @@ class FineTuner(Resumable):
         schedule: Schedule | None = None,
         keeping: Keeping | None = None,
         on_device: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+        last_block: LastBlock | None = None,
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
@@ -69,6 +72,7 @@ class FineTuner(Resumable):
         self.class_weights = None if class_weights is None else torch.tensor(class_weights, device=self.args.device)
         self._term_sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros(2, device=self.args.device))
         self.live_norms, self.on_device, self.keeping = live_norms, on_device, keeping
+        self.last_block = last_block or LastBlock(wanted=False)
         self.prefix: Prefix | None = None  # while training
         self.kept: dict[str, Any] = {}  # what the last training tells of it
         self._frozen: tuple[tuple[bool, ...], list[nn.Module]] = ((), [])
@@ -102,12 +106,13 @@ class FineTuner(Resumable):
         with self.prefix.feeding(dataset) as rows:
             return super()._get_dataloader(rows, *args, sampler_fn=sampler, **kwargs)
 
-    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
         """transformers' step; a backward pass may compute again, so the model runs whole again only behind it."""
-        try:
-            return super().training_step(*args, **kwargs)
-        finally:
-            self._release()
+        with self.last_block.reading(self, inputs):
+            try:
+                return super().training_step(model, inputs, *args, **kwargs)
+            finally:
+                self._release()
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """transformers' count; none where the model does not run whole, since counting takes longer than a head."""
@@ -214,9 +219,9 @@ class FineTuner(Resumable):
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """Logits alone, whatever else the model returns; for masked tokens (loss, count) of each example in their place."""
         self.leave_if_asked()
-        inputs = self._ready(self._prepare_inputs(inputs))
         # Not inference_mode: what a model caches in it, such as BEiT its table of positions, cannot be trained with.
-        with torch.no_grad(), self.compute_loss_context_manager():
+        with torch.no_grad(), self.compute_loss_context_manager(), self.last_block.reading(self, inputs):
+            inputs = self._ready(self._prepare_inputs(inputs))
             outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
             self._release()
             logits, labels = logits_of(outputs).float(), inputs.get("labels")
