@@ -125,6 +125,7 @@ def fit(trainer: FineTuner, checkpoint: Path | None) -> None:
         signals.Stopped: a signal ended it; the checkpoint of its step is there.
     """
     try:
+        gc.freeze()  # training begins by collecting garbage: a second over the libraries' own objects
         with signals.deferred():
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except HfftError:
@@ -141,3 +142,5 @@ def fit(trainer: FineTuner, checkpoint: Path | None) -> None:
         raise RunError(
             f"training broke off: {first_line(error)}; the last checkpoint in {trainer.args.output_dir} is kept"
         ) from error
+    finally:
+        gc.unfreeze()

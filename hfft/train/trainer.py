@@ -24,6 +24,7 @@ from hfft.train import ranks
 from hfft.train.callbacks import QuietProgress, SetEpoch
 from hfft.train.follow import SCALE, FollowSchedule
 from hfft.train.last_block import LastBlock
+from hfft.train.modes import Modes
 from hfft.train.prefix import Keeping, Prefix
 from hfft.train.resumable import Resumable
 
@@ -72,10 +73,10 @@ class FineTuner(Resumable):
         self.class_weights = None if class_weights is None else torch.tensor(class_weights, device=self.args.device)
         self._term_sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros(2, device=self.args.device))
         self.live_norms, self.on_device, self.keeping = live_norms, on_device, keeping
+        self.modes = Modes()
         self.last_block = last_block or LastBlock(wanted=False)
         self.prefix: Prefix | None = None  # while training
         self.kept: dict[str, Any] = {}  # what the last training tells of it
-        self._frozen: tuple[tuple[bool, ...], list[nn.Module]] = ((), [])
         self.remove_callback(PrinterCallback)
         if self.callback_handler.pop_callback(ProgressCallback) is not None:
             self.add_callback(QuietProgress())
@@ -157,7 +158,7 @@ class FineTuner(Resumable):
     ) -> Any:
         """Share of this micro-batch in the mean loss of the global batch, times the number of processes (DDP averages)."""
         if model.training:
-            self._hold_frozen(model)
+            self.modes.set(model, self.live_norms)
         inputs = self._ready(inputs)
         labels, own = inputs["labels"], inputs.get(_OWN)
         outputs = model(**{name: value for name, value in inputs.items() if name not in ("labels", _OWN)})
@@ -203,16 +204,6 @@ class FineTuner(Resumable):
         if self.args.world_size > 1 and filled and loader.remainder > 0:
             own = loader.remainder - self.args.process_index * size
             batches[-1] = {**batches[-1], _OWN: min(max(own, 0), size)}
-
-    def _hold_frozen(self, model: nn.Module) -> None:
-        learns = tuple(p.requires_grad for p in model.parameters())
-        if self._frozen[0] != learns:
-            self._frozen = (learns, layers.frozen_modules(model))
-        layers.hold(self._frozen[1])
-        for module in self._frozen[1]:
-            for inner in module.modules() if self.live_norms else ():
-                if getattr(inner, "track_running_stats", False):
-                    inner.train()
 
     def prediction_step(
         self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
