@@ -20,6 +20,7 @@ from hfft.score.metrics import Metrics
 from hfft.score.predict import WINDOW, Predictor, load_predictor, read_inputs
 from hfft.tasks import Labels
 from hfft.train import RunFolder
+from hfft.train.lock import alone
 from hfft.wire import arrived
 
 BATCH = 64
@@ -120,4 +121,5 @@ def publish_run(source: str, overrides: list[str], force: bool = False) -> str:
     if (adapter_config(folder.model) is None) == (recipe.published_as == "adapter"):
         saved = "merged" if recipe.published_as == "adapter" else "adapter"
         raise BadInput(f"publish.as: the run saved its model as {saved}; train it again with --fresh for the other")
-    return publish(folder, recipe.publish, force)
+    with alone(folder.path):
+        return publish(folder, recipe.publish, force)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -18,12 +19,14 @@ from hfft import layers, publish
 from hfft.assemble import Run
 from hfft.backbone import edited
 from hfft.console import on_main, quiet_libraries, say
-from hfft.errors import BadInput, RunError, first_line
+from hfft.errors import RunError, first_line
 from hfft.fit import VERSIONS, Training
 from hfft.recipe import Recipe
 from hfft.score import score_splits
 from hfft.signals import Stopped
 from hfft.train import RunFolder, seal, training_arguments, world
+from hfft.train.folder import State
+from hfft.train.lock import alone
 from hfft.train.verdict import faults, head_weights, uniform_guess
 
 
@@ -61,23 +64,40 @@ def finetune(recipe: Recipe, fresh: bool = False, force: bool = False) -> Result
     quiet_libraries()
     arguments = training_arguments(recipe)
     folder = RunFolder(recipe.output_dir)
-    state = on_main(arguments, folder.open, recipe, fresh, force)
-    if world.own_disks(arguments, folder):
-        world.begin(arguments, folder, state, fresh)
-    if state == "finished":
-        figures = on_main(arguments, read_metrics, folder)  # another host may see another disk
-        say(arguments, f"{folder.path} is finished; add --fresh to run it again\n{summary(recipe, folder, figures)}")
+    with contextlib.ExitStack() as held:
+        on_main(arguments, held.enter_context, alone(folder.path))
+        state = on_main(arguments, folder.open, recipe, fresh, force)
+        if world.own_disks(arguments, folder):
+            world.begin(arguments, folder, state, fresh, held)
+        if state == "finished":
+            return again(recipe, arguments, folder)
+        return to_its_end(recipe, arguments, folder, state, fresh, force)
+
+
+def again(recipe: Recipe, arguments: TrainingArguments, folder: RunFolder) -> Result:
+    """What the same command does on a finished run: tell its figures, and push what was to be pushed and was not."""
+    figures = on_main(arguments, read_metrics, folder)  # another host may see another disk
+    say(arguments, f"{folder.path} is finished; add --fresh to run it again\n{summary(recipe, folder, figures)}")
+    if recipe.publish.hub_model_id is None:
         return Result(folder.path, figures)
+    url = on_main(arguments, folder.published_at, recipe.publish.hub_model_id)
+    if url is None:
+        say(arguments, f"it was not published to {recipe.publish.hub_model_id}; that is done now")
+        url = published(arguments, folder, recipe)
+    say(arguments, f"published: {url}")
+    return Result(folder.path, figures, url)
+
+
+def to_its_end(
+    recipe: Recipe, arguments: TrainingArguments, folder: RunFolder, state: State, fresh: bool, force: bool
+) -> Result:
+    """Train a run that is new or unfinished, score it, and publish it if its recipe says so."""
     given, changed = recipe, state == "unfinished" and on_main(arguments, folder.changed, recipe)
     if state == "unfinished":
         recipe = on_main(arguments, folder.pinned, recipe)  # the same, with the commits the run began with
-    try:
-        if recipe.publish.hub_model_id:
-            on_main(arguments, publish.check_permission, recipe.publish)
-        training = Training(recipe, arguments, folder, force)
-    except BadInput:
-        folder.leave()
-        raise
+    if recipe.publish.hub_model_id:
+        on_main(arguments, publish.check_permission, recipe.publish)
+    training = Training(recipe, arguments, folder, force)
     run = training.run
     if state == "new" or changed:
         on_main(arguments, folder.write_recipe, given, run.commit, run.splits.revision, run.adapter_commit)

@@ -117,7 +117,9 @@ def publish(folder: RunFolder, wanted: Publish, force: bool = False) -> str:
         with named(folder.model, repo):
             commit = retried(push)
         verify(recipe, folder, repo, commit.oid)
-        return f"{hub.endpoint}/{repo}/tree/{commit.oid}"
+        url = f"{hub.endpoint}/{repo}/tree/{commit.oid}"
+        folder.note_published(repo, url)
+        return url
     except HfftError:
         raise
     except Exception as error:

@@ -20,7 +20,7 @@ from hfft.train import seal
 State = Literal["new", "unfinished", "finished"]
 # What a run writes, besides its checkpoints.
 _WRITTEN = {"recipe.yaml", "metrics.json", "layers.json", "report.html", "trainer_state.json", "model", "from_scratch"}
-_WRITTEN |= {seal.ASIDE, ".model"}
+_WRITTEN |= {seal.ASIDE, ".model", "published.json"}
 # What an unfinished run may change and still end with the same weights.
 HARMLESS = (
     "publish.",
@@ -100,11 +100,6 @@ class RunFolder:
         for entry in self._written():
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
-    def leave(self) -> None:
-        """Remove the folder where nothing has been written to it: a refused run leaves nothing behind."""
-        with contextlib.suppress(OSError):  # it holds something, or another process removed it
-            self.path.rmdir()
-
     def _written(self) -> list[Path]:
         """The entries of the folder that a run writes."""
         return sorted(p for p in self.path.iterdir() if p.name in _WRITTEN or re.fullmatch(r"checkpoint-\d+", p.name))
@@ -168,6 +163,19 @@ class RunFolder:
                     said += f"# {section}.revision was {found['revision']}\n"
                 found["revision"] = revision
         write(self.recipe, said + document.dump(values))
+
+    def note_published(self, repo: str, url: str) -> None:
+        """Note that the finished model is on the hub, so that the same command need not push it again."""
+        with contextlib.suppress(OSError, RunError):  # then it is pushed again, which changes nothing there
+            self.write_json("published.json", {"repo": repo, "url": url})
+
+    def published_at(self, repo: str) -> str | None:
+        """Where the model was published to a repository, whose account may be left out; None if it was not."""
+        try:
+            noted = json.loads((self.path / "published.json").read_text(encoding="utf-8"))
+            return noted["url"] if noted["repo"] in (repo, f"{noted['repo'].partition('/')[0]}/{repo}") else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
 
     def layers(self) -> list[dict[str, Any]]:
         """The table of layers that the run began with; empty where it did not come so far."""

@@ -18,6 +18,7 @@ from transformers import TrainingArguments
 from hfft.errors import BadInput, RunError, first_line
 from hfft.train import seal
 from hfft.train.folder import RunFolder
+from hfft.train.lock import alone
 
 _ADDRESS_OF = 0x8915  # SIOCGIFADDR: the address of an interface, on Linux
 _LOST = re.compile(
@@ -94,15 +95,27 @@ def own_disks(arguments: TrainingArguments, folder: RunFolder) -> bool:
     return not all(seen)
 
 
-def begin(arguments: TrainingArguments, folder: RunFolder, state: str, fresh: bool) -> None:
+def begin(
+    arguments: TrainingArguments, folder: RunFolder, state: str, fresh: bool, held: contextlib.ExitStack
+) -> None:
     """Make the other hosts' run folders ready for what the first host's holds.
 
+    Args:
+        held: keeps their locks.
+
     Raises:
-        BadInput: the first host has no run, another one has, and it is not to begin anew.
+        BadInput: another start holds a folder; or the first host has no run, another one has, and it is not to begin
+            anew.
     """
-    stale: list[str] = []
+    busy, stale = "", list[str]()
+    if arguments.local_process_index == 0 and arguments.process_index > 0:
+        try:
+            held.enter_context(alone(folder.path))
+        except BadInput as error:
+            busy = f"process {arguments.process_index} of {arguments.world_size}: {error}"
+    if told := [line for line in gather_object([busy]) if line]:
+        raise BadInput(told[0])
     if state == "new" and arguments.local_process_index == 0 and arguments.process_index > 0:
-        folder.path.mkdir(parents=True, exist_ok=True)
         if fresh:
             folder.clear()
         stale = [path.name for path in seal.checkpoints(folder.path)]
