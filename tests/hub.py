@@ -37,7 +37,8 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     drop: bool = False  # connection reset before the body is read; not carried out
     lost: bool = False  # carried out, then the connection reset instead of an answer
-    hang: float = 0  # seconds of silence, then carried out and answered
+    hang: float = 0  # seconds of silence, then carried out and answered (or dropped)
+    held: float = 0  # carried out, then so many seconds of silence before the answer
     corrupt: bool = False  # one flipped byte in the answer, or in what a PUT brings, length unchanged
     cut: bool = False  # the line breaks off in the middle: of the answer to a GET, of what a PUT or POST brings
 
@@ -181,6 +182,8 @@ class _Handler(BaseHTTPRequestHandler):
         with hub._lock:
             hub.requests.append((self.command, self.route))
             fault = next((fault for fault in hub.faults if fault.strikes(self.command, self.route)), Fault(""))
+        if fault.drop:
+            hub._closing.wait(fault.hang)
         if fault.drop or hub._closing.is_set():
             return self._reset()
         length = int(self.headers.get("Content-Length", 0))
@@ -196,6 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
                 body, status, headers = (b"", fault.status, fault.headers) if fault.status else self._carry_out()
             except Refusal as refusal:
                 body, status, headers = refusal.answer
+        hub._closing.wait(fault.held)
         if fault.lost:
             return self._reset()
         if fault.corrupt and body and self.command == "GET":

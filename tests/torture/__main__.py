@@ -40,6 +40,11 @@ GATES: dict[str, tuple[str, int, Callable[[Path], list[str]]]] = {
         hub.COUNTS["fetch"],
         lambda f: hub.faults(f / "fetch", "fetch"),
     ),
+    "push-killed": (
+        "uploaders killed with -9: the old model or the new one, whole, and one commit in the end",
+        hub.COUNTS["push-killed"],
+        lambda f: hub.faults(f / "push-killed", "push-killed"),
+    ),
     "fuzz": (
         "mutants of the recipes refused before the first step, or run to their end",
         500,

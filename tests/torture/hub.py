@@ -77,6 +77,17 @@ def cases(steps: dict[str, tuple[str, str]], every: int = 1, start: int = 0) -> 
     return [case for case in found if every == 1 or "for ever" not in case[0]][start::every]
 
 
+def hasten(factor: int = 20) -> None:
+    """Let this process sleep so many times shorter, and let its clock tell the time that it would have been."""
+    sleep, clock, skipped = time.sleep, time.monotonic, [0.0]
+
+    def shorter(seconds: float) -> None:
+        sleep(seconds / factor)
+        skipped[0] += seconds * (1 - 1 / factor)
+
+    time.sleep, time.monotonic = shorter, lambda: clock() + skipped[0]
+
+
 def command(*words: str) -> tuple[int, str, float]:
     """A command of hfft in this process: status, what it says as error, seconds."""
     from hfft import cli
@@ -117,6 +128,7 @@ def push(hub: Hub, folder: Path, every: int, start: int) -> Iterator[str]:
         status, said, took = command("publish", run, f"publish.hub_model_id={repo}")
         struck = fault.times < KINDS[case.partition(": ")[2]].get("times", 1)
         hub.faults.clear()
+        print(f"{case}: status {status}, {took:.1f} s", file=sys.stderr, flush=True)
         wrong = refusal(status, said, took) or (None if struck else "the fault met nothing")
         if status and not wrong:
             wrong = None if f"hfft publish {run}" in said or "whoami" in case else f"no remedy: {said}"
@@ -149,6 +161,7 @@ def fetch(hub: Hub, folder: Path, every: int, start: int) -> Iterator[str]:
         status, said, took = command("show", "vit_cifar10", "publish=null")
         struck = fault.times < KINDS[case.partition(": ")[2]].get("times", 1)
         hub.faults.clear()
+        print(f"{case}: status {status}, {took:.1f} s", file=sys.stderr, flush=True)
         wrong = refusal(status, said, took) or (None if struck else "the fault met nothing")
         if status and not wrong:
             status, said, _ = command("show", "vit_cifar10", "publish=null")
@@ -165,17 +178,92 @@ def fetch(hub: Hub, folder: Path, every: int, start: int) -> Iterator[str]:
             yield f"{case}: {wrong}"
 
 
+# Where an uploader is killed: the request is never carried out, carried out with nobody left to hear of it, or carried
+# out late, once the next push has begun. What only reads is the same in all three.
+KILLED = {"before": {"drop": True, "hang": 60.0}, "after": {"held": 60.0}, "late": {"hang": 2.0}}
+WRITING = ("create the repository", "send", "ask whether it arrived", "commit")
+POINTS = [(step, when) for step in UPLOAD for when in KILLED if step in WRITING or when == "before"]
+
+
+def killed(hub: Hub, folder: Path, every: int, start: int) -> Iterator[str]:
+    """kill -9 while a request is under way, of `hfft publish` and, every second time, of `hfft train` that pushes.
+
+    At each moment the repository holds the old model or the new one, whole; the trained model is never lost; the next
+    `hfft publish` finishes it with one commit. A line for each that did not end so.
+    """
+    from tests.torture import runs
+
+    words = ["training.max_steps=2", "score.from_scratch=false", "data.max_train_samples=40", "data.max_eval_samples=20"]
+    old = folder / "old"
+    old.mkdir()
+    (old / "model.safetensors").write_bytes(b"an older model")
+    for i, (step, when) in list(enumerate(POINTS))[start::every]:
+        case, run, repo = f"{step}, {when}", folder / f"run-{i}", f"alice/killed-{i}"
+        train = ["train", "digits", f"training.output_dir={run}", f"training.seed={i}", *words]
+        push, trains = [f"publish.hub_model_id={repo}"], i % 2 and step != "whoami"  # asked before training, too
+        if not trains:
+            status, said, _ = command(*train, *push, "publish=null")
+            assert status == 0, said
+        if i % 3:
+            hub.add("models", repo, old)
+        method, path = UPLOAD[step]
+        fault = Fault(path, method=method, **KILLED[when])
+        before = len(hub.commits("models", repo)) if i % 3 else 1  # the first commit of a new repository
+        hub.faults[:] = [fault]
+        child = runs.Child([*train, *push] if trains else ["publish", run, *push], run.with_suffix(".log"))
+        if not child.until(lambda fault=fault: fault.times == 0):
+            yield f"{case}: it ended before: {child.log.read_text()[-500:]}"
+            continue
+        child.signal(9)
+        child.wait()
+        hub.faults.clear()
+        local = pushed_files(run)
+        wrong = None if "model.safetensors" in local else f"the trained model is lost: {sorted(local)}"
+        time.sleep(2 if when == "after" else 0)
+        wrong = wrong or in_part(hub, repo, before, local)
+        again = [*train, *push] if i % 4 == 1 else ["publish", str(run), *push]
+        status, said, took = command(*again)
+        wrong = wrong or refusal(status, said, took) or in_part(hub, repo, before, pushed_files(run))
+        commits = len(hub.commits("models", repo)) - before
+        if not wrong and (status or commits != 1 or pushed_files(run)["model.safetensors"] != local["model.safetensors"]):
+            wrong = f"status {status} {said}, {commits} commits"
+        print(f"{case}: {wrong or 'well'}", file=sys.stderr, flush=True)
+        if wrong:
+            yield f"{case}: {wrong}"
+
+
+def pushed_files(run: Path) -> dict[str, str]:
+    """What of a run's model is pushed: name -> digest."""
+    from hfft.publish.hub import PUSHED
+
+    found = (run / "model").iterdir() if (run / "model").is_dir() else ()
+    return {path.name: digest(path.read_bytes()) for path in found if any(path.match(each) for each in PUSHED)}
+
+
+def in_part(hub: Hub, repo: str, before: int, local: dict[str, str]) -> str | None:
+    """What is wrong with the commits that were added to a repository: each holds the whole model, its card aside."""
+    if ("models", repo) not in hub._repos:
+        return None
+    for commit in hub.commits("models", repo)[:-before]:
+        there = {name: digest(content) for name, content in hub.files("models", repo, commit.id).items()}
+        odd = {name for name, value in set(there.items()) ^ set(local.items())} - {".gitattributes", "README.md"}
+        if odd or "README.md" not in there:
+            return f"commit {commit.id[:8]} holds a part: {sorted(odd)}"
+    return None
+
+
 def digest(content: bytes) -> str:
     """A name for bytes."""
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-GATES: dict[str, Callable[[Hub, Path, int, int], Iterator[str]]] = {"push": push, "fetch": fetch}
-COUNTS = {"push": len(cases(UPLOAD)), "fetch": len(cases(DOWNLOAD))}
+GATES: dict[str, Callable[[Hub, Path, int, int], Iterator[str]]] = {"push": push, "fetch": fetch, "push-killed": killed}
+COUNTS = {"push": len(cases(UPLOAD)), "fetch": len(cases(DOWNLOAD)), "push-killed": len(POINTS)}
 
 
 def main(folder: Path, gate: str, every: int, start: int) -> None:
     """The trials of a gate, every so many of them; the failed ones as JSON."""
+    hasten()
     with Hub(folder / "store", tokens={TOKEN: "alice"}) as hub:
         os.environ.update(hub.env(folder / "home", TOKEN))
         quick = ("HFFT_HUB_TIMEOUT", "HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT")
