@@ -39,7 +39,7 @@ class Fault:
     lost: bool = False  # carried out, then the connection reset instead of an answer
     hang: float = 0  # seconds of silence, then carried out and answered (or dropped)
     held: float = 0  # carried out, then so many seconds of silence before the answer
-    corrupt: bool = False  # one flipped byte in the answer, or in what a PUT brings, length unchanged
+    corrupt: bool = False  # one flipped byte in the answer, or in what a PUT or POST brings, length unchanged
     cut: bool = False  # the line breaks off in the middle: of the answer to a GET, of what a PUT or POST brings
 
     def strikes(self, method: str, path: str) -> bool:
@@ -191,14 +191,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.read(length // 2)
             return self._reset()
         self.body = self.rfile.read(length)
-        if fault.corrupt and self.command == "PUT":
-            self.body = _flipped(self.body)
+        if fault.corrupt and self.command in ("PUT", "POST"):
+            self.body = _flipped(self.body, 255 if self.command == "PUT" else 1)  # that may still be JSON
         hub._closing.wait(fault.hang)
         with hub._lock:
             try:
                 body, status, headers = (b"", fault.status, fault.headers) if fault.status else self._carry_out()
             except Refusal as refusal:
                 body, status, headers = refusal.answer
+            except (ValueError, KeyError) as error:
+                body, status, headers = Refusal(400, f"the body cannot be read: {error}").answer
         hub._closing.wait(fault.held)
         if fault.lost:
             return self._reset()
@@ -356,9 +358,9 @@ class _Handler(BaseHTTPRequestHandler):
         return _json({"commitOid": commit.id, "commitUrl": f"{self.hub.url}{page}{commit.id}"})
 
 
-def _flipped(data: bytes) -> bytes:
+def _flipped(data: bytes, bits: int = 255) -> bytes:
     middle = len(data) // 2
-    return data[:middle] + bytes([data[middle] ^ 255]) + data[middle + 1 :]
+    return data[:middle] + bytes([data[middle] ^ bits]) + data[middle + 1 :]
 
 
 def _is_lfs(path: str, size: int, sample: bytes) -> bool:

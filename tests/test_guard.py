@@ -23,6 +23,10 @@ def test_downloads_meet_faults(tmp_path):
     assert faults(tmp_path, "fetch", every=17) == []
 
 
+def test_uploaders_are_killed(tmp_path):
+    assert faults(tmp_path, "push-killed", every=6, start=1) == []
+
+
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),

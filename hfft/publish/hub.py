@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import json
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 import torch
 import transformers
 from huggingface_hub import HfApi
+from huggingface_hub.utils import filter_repo_objects
 
 from hfft.access import explain
 from hfft.backbone import edited
@@ -116,6 +118,7 @@ def publish(folder: RunFolder, wanted: Publish, force: bool = False) -> str:
 
         with named(folder.model, repo):
             commit = retried(push)
+            compare(hub, folder, repo, commit.oid)
         verify(recipe, folder, repo, commit.oid)
         url = f"{hub.endpoint}/{repo}/tree/{commit.oid}"
         folder.note_published(repo, url)
@@ -127,6 +130,25 @@ def publish(folder: RunFolder, wanted: Publish, force: bool = False) -> str:
             f"{repo} was not published: {first_line(error)}; the model is kept in {folder.model}; push it later with "
             f"`hfft publish {folder.path}`"
         ) from error
+
+
+def compare(hub: Hub, folder: RunFolder, repo: str, commit: str) -> None:
+    """Fetch every file that was pushed and compare it with the folder's: small ones travel without a digest.
+
+    What loads them afterwards finds them in the cache, and asks a hub that is busy no more.
+
+    Raises:
+        HubError: one differs.
+    """
+    paths = [path.relative_to(folder.model).as_posix() for path in folder.model.rglob("*") if path.is_file()]
+    for name in sorted(filter_repo_objects(paths, allow_patterns=PUSHED)):
+        there = retried(
+            lambda name=name: arrived("model", repo, lambda again: hub.hf_hub_download(repo, name, revision=commit))
+        )
+        if not filecmp.cmp(there, folder.model / name, shallow=False):
+            raise HubError(
+                f"{name} of {repo}{at(commit)} is not what was pushed; push it again with `hfft publish {folder.path}`"
+            )
 
 
 def prove_adapter(folder: RunFolder) -> None:

@@ -64,17 +64,16 @@ DOWNLOAD = {
 
 
 def cases(steps: dict[str, tuple[str, str]], every: int = 1, start: int = 0) -> list[tuple[str, Fault]]:
-    """Each step with each fault that can meet it; only what has a body can be cut or flipped.
+    """Each step with each fault that can meet it; only the answer to HEAD has no body to be cut or flipped.
 
-    Of a few of them none lasts for ever, which takes long.
+    Of GET it is the answer that is cut or flipped, of POST and PUT what they bring.
     """
     found = []
     for step, (method, path) in steps.items():
         for kind, fault in KINDS.items():
-            bodiless = method == "HEAD" or (method == "POST" and kind == "one flipped byte")
-            if not (bodiless and kind in ("cut half-way", "one flipped byte")):
+            if not (method == "HEAD" and kind in ("cut half-way", "one flipped byte")):
                 found.append((f"{step}: {kind}", Fault(path, method=method, **fault)))
-    return [case for case in found if every == 1 or "for ever" not in case[0]][start::every]
+    return found[start::every]
 
 
 def hasten(factor: int = 20) -> None:
@@ -139,6 +138,7 @@ def push(hub: Hub, folder: Path, every: int, start: int) -> Iterator[str]:
             there = {name: digest(content) for name, content in hub.files("models", repo).items()}
             there = {name: value for name, value in there.items() if name != ".gitattributes"}
             commits = len(hub.commits("models", repo)) - 1
+            commits -= commits == 2 and "commit: one flipped byte" in case  # and one that puts it right
             here = {p.name: digest(p.read_bytes()) for p in weights.parent.iterdir() if p.name in there}
             if commits != 1 or here != there or set(local) - set(there):
                 wrong = f"{commits} commits; differing files: {sorted(set(here.items()) ^ set(there.items()))}"
