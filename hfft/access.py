@@ -58,6 +58,11 @@ def explain(error: BaseException, what: str) -> HfftError:
         return HubError(
             f"{what} could not be read: {_said(error)} (no network? HF_HUB_OFFLINE=1 uses only what is cached)"
         )
+    if "MemoryError" in names:
+        return BadInput(
+            f"{what} takes more memory than there is to read it ({_said(error)}); write it in smaller pieces (row groups), "
+            f"if it is what it should be"
+        )
     for link in _chain(error):
         odd = set(getattr(link, "table_column_names", ())) ^ set(getattr(link, "requested_column_names", ()))
         if odd:
@@ -93,7 +98,7 @@ def reading(what: str) -> Iterator[None]:
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError) as error:
         raise explain(error, what) from error
     except Exception as error:  # the clients' own trees stand apart: httpx, datasets
-        if _names(error) & (_NETWORK | {"DatasetsError"}):
+        if _names(error) & (_NETWORK | {"DatasetsError", "MemoryError"}):
             raise explain(error, what) from error
         raise
 

@@ -15,6 +15,7 @@ from hfft.access import commit_of, reading
 from hfft.data import builtin, columns, labels, splits
 from hfft.data.bad_rows import Faults, Tally, check, twin_notes, without_bad
 from hfft.data.columns import Rows
+from hfft.data.room import bounded
 from hfft.errors import DataError, listing, nearest
 from hfft.recipe import Recipe
 from hfft.sections import Data
@@ -202,7 +203,7 @@ def _load_raw(data: Data) -> tuple[DatasetDict | IterableDatasetDict, str | None
         revision = commit_of("dataset", path, revision) or revision
     if path == "csv" and ".tsv" in str(arguments.get("data_files")):
         arguments["sep"] = "\t"
-    with reading(f"data set {data.path}"):
+    with reading(f"data set {data.path}"), bounded():
         arguments |= {"path": path, "revision": revision, "streaming": data.streaming}
         if file.exists() or "/" not in path:
             raw = datasets.load_dataset(**arguments)
