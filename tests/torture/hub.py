@@ -193,7 +193,12 @@ def killed(hub: Hub, folder: Path, every: int, start: int) -> Iterator[str]:
     """
     from tests.torture import runs
 
-    words = ["training.max_steps=2", "score.from_scratch=false", "data.max_train_samples=40", "data.max_eval_samples=20"]
+    words = [
+        "training.max_steps=2",
+        "score.from_scratch=false",
+        "data.max_train_samples=40",
+        "data.max_eval_samples=20",
+    ]
     old = folder / "old"
     old.mkdir()
     (old / "model.safetensors").write_bytes(b"an older model")
@@ -225,7 +230,9 @@ def killed(hub: Hub, folder: Path, every: int, start: int) -> Iterator[str]:
         status, said, took = command(*again)
         wrong = wrong or refusal(status, said, took) or in_part(hub, repo, before, pushed_files(run))
         commits = len(hub.commits("models", repo)) - before
-        if not wrong and (status or commits != 1 or pushed_files(run)["model.safetensors"] != local["model.safetensors"]):
+        if not wrong and (
+            status or commits != 1 or pushed_files(run)["model.safetensors"] != local["model.safetensors"]
+        ):
             wrong = f"status {status} {said}, {commits} commits"
         print(f"{case}: {wrong or 'well'}", file=sys.stderr, flush=True)
         if wrong:
