@@ -66,6 +66,9 @@ OWNED = {
     "ignore_data_skip": "nothing: a resumed run continues where it stopped",
     "auto_find_batch_size": "nothing: where memory runs out, the same global batch is trained in smaller micro-batches",
     "enable_jit_checkpoint": "nothing: a signal ends a run at its step, with a checkpoint",
+    "parallelism_config": "accelerate launch, with a configuration of its own",
+    "fp16_full_eval": "fp16: the weights themselves would be made half, and saved so",
+    "bf16_full_eval": "bf16: the weights themselves would be made half, and saved so",
     "save_only_model": "nothing: a checkpoint without the optimiser cannot be continued from",
     "restore_callback_states_from_checkpoint": "nothing: a resumed run continues where it stopped",
 }
@@ -134,7 +137,24 @@ _ENUMS = {
     "save_strategy": ("trainer_utils.py", "SaveStrategy"),
 }
 _COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")  # torch.compile's
-_CHOICES = {"train_sampling_strategy": ["random", "sequential", "group_by_length", "batch_rebalance"]}
+_LEVELS = ["detail", "debug", "info", "warning", "error", "critical", "passive"]
+_CHOICES = {
+    "train_sampling_strategy": ["random", "sequential", "group_by_length", "batch_rebalance"],
+    "log_level": _LEVELS,
+    "log_level_replica": _LEVELS,
+}
+
+
+@functools.cache
+def trackers() -> list[str]:
+    """The trackers that `report_to` may name."""
+    tree = _tree("transformers", "integrations/integration_utils.py")
+    known = next(
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "INTEGRATION_TO_CALLBACK"
+    )
+    return [str(ast.literal_eval(key)) for key in getattr(known, "keys", ()) if key is not None]
 
 
 def type_problem(value: Any, annotation: str) -> str | None:
@@ -194,6 +214,16 @@ def training_problem(key: str, value: Any) -> str | None:
         return f"is {value!r:.80}; expected one of {listing(_COMPILE_MODES)}"
     if key == "lr_scheduler_kwargs" and not isinstance(value, dict | None):
         return f"is {value!r:.80}; expected a section of arguments"
+    pairs = value.split(",") if key == "optim_args" and isinstance(value, str) and value else []
+    if not all(part.count("=") == 1 for part in pairs):
+        return f"is {value!r:.80}; expected pairs such as 'momentum=0.9,nesterov=true'"
+    if key == "report_to" and isinstance(value, str | list):
+        names = [value] if isinstance(value, str) else value
+        choices = ["none", "all", *trackers()] if len(names) == 1 else trackers()
+        for name in names:
+            if name not in choices:
+                return f"is {name!r:.80}; expected one of {listing(choices, 50)}{nearest(str(name), choices)}"
+        return None
     if key in _ENUMS or key in _CHOICES:
         choices = _CHOICES.get(key) or enum_values("transformers", *_ENUMS[key])
         if value not in choices:

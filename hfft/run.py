@@ -17,7 +17,7 @@ if __name__ == "__main__":
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # its warnings are for authors of training loops
 
 from hfft import signals
-from hfft.errors import BadInput, Diverged, HfftError
+from hfft.errors import BadInput, Diverged, HfftError, shortened
 from hfft.recipe import load_recipe
 from hfft.signals import Stopped
 
@@ -102,7 +102,7 @@ def guarded(action, *args) -> int:  # type: ignore[no-untyped-def]
     except (HfftError, Stopped) as error:
         if isinstance(error, BadInput | Diverged | Stopped) and int(os.environ.get("RANK", "0")) > 0:
             return error.exit_code
-        print(error, file=sys.stderr)
+        print("\n".join(shortened(line, 1500) for line in str(error).splitlines()), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted; the same command continues from the last checkpoint", file=sys.stderr)

@@ -12,7 +12,7 @@ import pytest
 
 from hfft import arguments
 from hfft.adapter_arguments import adapter_problems
-from hfft.arguments import OWNED, REMOVED, enum_values, training_arguments, training_problem
+from hfft.arguments import OWNED, REMOVED, enum_values, trackers, training_arguments, training_problem
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,7 +34,7 @@ def test_the_choices_written_here_are_those_of_transformers():
 
     fields = {field.name: field for field in dataclasses.fields(TrainingArguments)}
     for key, choices in arguments._CHOICES.items():
-        assert choices == fields[key].metadata["choices"]
+        assert choices == list(fields[key].metadata["choices"])
 
 
 def test_removed_arguments_are_gone_and_owned_and_bounded_ones_exist():
@@ -107,7 +107,9 @@ def test_a_library_that_is_missing_is_named():
         ("fp16", True),
         ("tf32", None),
         ("optim", "adamw_torch"),
-        ("optim_args", "betas=(0.9, 0.95)"),
+        ("optim_args", "momentum=0.9, nesterov=true"),
+        ("optim_args", ""),
+        ("log_level", "passive"),
         ("eval_strategy", "no"),
         ("save_strategy", "best"),
         ("lr_scheduler_type", "cosine"),
@@ -116,7 +118,7 @@ def test_a_library_that_is_missing_is_named():
         ("report_to", ["tensorboard"]),
         ("report_to", "none"),
         ("gradient_checkpointing", True),
-        ("parallelism_config", "left to transformers"),
+        ("report_to", ["wandb", "mlflow"]),
         ("fsdp_config", {"a": 1}),
     ],
 )
@@ -141,7 +143,15 @@ def test_a_good_argument_is_accepted(key, value):
         ("max_steps", 1.5, "is 1.5 (float); expected int"),
         ("max_steps", "1" * 200, f"is '{'1' * 79} (str); expected int"),
         ("bf16", 1, "is 1 (int); expected bool"),
-        ("bf16_full_eval", "auto", "is 'auto' (str); expected bool"),
+        ("gradient_checkpointing", "auto", "is 'auto' (str); expected bool"),
+        ("bf16_full_eval", True, f"is not set here; use {OWNED['bf16_full_eval']}"),
+        ("parallelism_config", "", f"is not set here; use {OWNED['parallelism_config']}"),
+        ("optim_args", "/regex(/", "is '/regex(/'; expected pairs such as 'momentum=0.9,nesterov=true'"),
+        (
+            "optim_args",
+            "betas=(0.9,0.95)",
+            "is 'betas=(0.9,0.95)'; expected pairs such as 'momentum=0.9,nesterov=true'",
+        ),
         ("optim_args", 3, "is 3 (int); expected str | None"),
         ("report_to", {"a": 1}, "is {'a': 1} (dict); expected None | str | list[str]"),
         ("learning_rate", -1, "is -1; expected a finite number of at least 0"),
@@ -230,3 +240,30 @@ def test_all_mistakes_of_an_adapter_are_told_at_once():
         "bias",
         "zzz",
     ]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "near"),
+    [
+        ("report_to", "../x", ""),
+        ("report_to", "wanbd", "; did you mean 'wandb'?"),
+        ("report_to", ["none", "wandb"], ""),
+        ("report_to", [3], ""),
+        ("log_level", "no", "; did you mean 'info'?"),
+        ("log_level_replica", "warn", "; did you mean 'warning'?"),
+    ],
+)
+def test_trackers_and_levels_are_those_of_transformers(key, value, near):
+    said = training_problem(key, value)
+    assert said is not None
+    assert "; expected one of " in said
+    assert said.endswith(near)
+
+
+def test_trackers_and_levels_are_whole():
+    from transformers import training_args
+    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+
+    assert trackers() == list(INTEGRATION_TO_CALLBACK)
+    for key in ("log_level", "log_level_replica"):
+        assert all(training_problem(key, level) is None for level in training_args.trainer_log_levels)

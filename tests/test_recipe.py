@@ -778,7 +778,7 @@ def recipes(draw: st.DrawFn) -> dict:
         bf16=st.sampled_from(["auto", True, False]),
         eval_strategy=st.sampled_from(["no", "epoch"]),
         output_dir=words.filter(lambda word: word.isprintable() and "$" not in word and word[0] != "~"),
-        report_to=st.lists(words, max_size=2) | words,
+        report_to=st.sampled_from(["none", "all", "wandb", [], ["tensorboard", "mlflow"]]),
         lr_scheduler_kwargs=st.none() | st.dictionaries(words, plain, max_size=2),
     )
     backbone = section(config=st.dictionaries(words, plain, max_size=3), revision=words)

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 from transformers import TrainingArguments
+from transformers.integrations.integration_utils import get_available_reporting_integrations
 
-from hfft.errors import BadInput, first_line
+from hfft.errors import BadInput, first_line, listing
 from hfft.recipe import Recipe
 from hfft.train import world
 from hfft.train.device import cores
@@ -96,6 +97,7 @@ def training_arguments(recipe: Recipe, **changes: Any) -> TrainingArguments:
     except Exception as error:  # it meets whatever a recipe may hold
         raise BadInput(f"training: {first_line(error)}") from error
     check_world(arguments.world_size)
+    check_trackers(arguments)
     if arguments.n_gpu > 1:
         # One process with several GPUs would be nn.DataParallel, which is slow and scales losses its own way.
         if arguments.process_index == 0:
@@ -108,6 +110,13 @@ def told(recipe: Recipe, arguments: TrainingArguments) -> dict[str, Any]:
     """What is chosen for the recipe where it leaves the speed of training open."""
     values = arguments.to_dict()
     return {name: values[name] for name in TOLD if recipe.training.get(name, "auto") == "auto"}
+
+
+def check_trackers(arguments: TrainingArguments) -> None:
+    """Raise where a tracker of `report_to` is not installed, which transformers notices once data and model are loaded."""
+    installed = {*get_available_reporting_integrations(), "flyte"}  # of which it does not tell
+    if missing := [name for name in arguments.report_to if name not in installed]:
+        raise BadInput(f"training.report_to: {listing(missing)} is not installed; install it, or leave it out")
 
 
 def check_world(world_size: int) -> None:

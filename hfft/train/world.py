@@ -95,9 +95,7 @@ def own_disks(arguments: TrainingArguments, folder: RunFolder) -> bool:
     return not all(seen)
 
 
-def begin(
-    arguments: TrainingArguments, folder: RunFolder, state: str, fresh: bool, held: contextlib.ExitStack
-) -> None:
+def begin(arguments: TrainingArguments, folder: RunFolder, state: str, fresh: bool, held: contextlib.ExitStack) -> None:
     """Make the other hosts' run folders ready for what the first host's holds.
 
     Args:

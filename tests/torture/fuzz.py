@@ -136,9 +136,10 @@ def _shown(values: Any, path: tuple[Any, ...]) -> str:
 def fuzz(folder: Path, count: int, seed: int = 0) -> list[str]:
     """Run that many mutants in this process; a line for each for which a promise does not hold."""
     folder.mkdir(parents=True, exist_ok=True)
-    draw, known, failed = random.Random(seed), bases(folder), []
-    refused = 0
+    known, failed, refused = bases(folder), list[str](), 0
+    beside = {path.name for path in folder.iterdir()} | {"mutant.yaml", "run"}
     for number in range(count):
+        draw = random.Random(f"{seed} {number}")  # each can be drawn again by itself
         what, content = mutant(draw, known[number % len(known)])
         file, run = folder / "mutant.yaml", folder / "run"
         file.write_bytes(content)
@@ -154,7 +155,7 @@ def fuzz(folder: Path, count: int, seed: int = 0) -> list[str]:
                 wrong = f"refused after {took:.1f} s: {error[:200]}"
             elif left:
                 wrong = f"refused, and wrote {left[:5]}"
-            elif not error or any(len(line) > 1000 for line in error.splitlines()) or "Traceback" in error:
+            elif not error or any(len(line) > 1600 for line in error.splitlines()) or "Traceback" in error:
                 wrong = f"refused with {error[:500]!r}"
         elif (
             status == 1
@@ -164,6 +165,9 @@ def fuzz(folder: Path, count: int, seed: int = 0) -> list[str]:
             refused += 1  # a name that only a hub could know, and there is none
         elif status != 0:
             wrong = f"{'failed in training' if BEGUN in said else 'failed'} with {status}: {error[-500:]}"
+        if odd := {path.name for path in folder.iterdir()} - beside:
+            wrong = f"wrote {sorted(odd)} beside the run folder"
+            beside |= odd
         if wrong:
             failed.append(f"{number} {what}: {wrong}")
     if not count // 5 < refused < count:

@@ -66,3 +66,8 @@ def test_a_stream_is_read_by_each_process_itself(tmp_path):
 def test_what_transformers_refuses_is_one_line(training, tmp_path):
     with pytest.raises(BadInput, match=r"^training: [^\n]+$"):
         training_arguments(recipe(tmp_path, **training))
+
+
+def test_a_tracker_that_is_not_installed_is_told_at_once(tmp_path):
+    with pytest.raises(BadInput, match=r"^training.report_to: neptune, swanlab is not installed; install it, or leave"):
+        training_arguments(recipe(tmp_path, report_to=["neptune", "swanlab"]))
