@@ -143,7 +143,7 @@ def test_a_good_argument_is_accepted(key, value):
         ("max_steps", 1.5, "is 1.5 (float); expected int"),
         ("max_steps", "1" * 200, f"is '{'1' * 79} (str); expected int"),
         ("bf16", 1, "is 1 (int); expected bool"),
-        ("gradient_checkpointing", "auto", "is 'auto' (str); expected bool"),
+        ("full_determinism", "auto", "is 'auto' (str); expected bool"),
         ("bf16_full_eval", True, f"is not set here; use {OWNED['bf16_full_eval']}"),
         ("parallelism_config", "", f"is not set here; use {OWNED['parallelism_config']}"),
         ("optim_args", "/regex(/", "is '/regex(/'; expected pairs such as 'momentum=0.9,nesterov=true'"),
