@@ -22,6 +22,9 @@ ATTEMPTS, FIRST_WAIT, LONGEST_WAIT = 4, 0.5, 20.0
 SILENCE = float(os.environ.get("HFFT_HUB_TIMEOUT", "60"))  # seconds without a byte; the clients wait for ever
 
 
+_HEADS: dict[str, int] = {}  # path -> the status that was last answered; the clients may take 503 for "not there"
+
+
 class _Patient(httpx.BaseTransport):
     """Asks again where asking twice does no harm: a request to read, which was answered by `BUSY` or by nothing."""
 
@@ -46,6 +49,8 @@ class _Patient(httpx.BaseTransport):
                 if last:
                     raise
             else:
+                if request.method == "HEAD":
+                    _HEADS[request.url.path] = answer.status_code
                 if last or request.method == "HEAD" or answer.status_code not in BUSY:  # heads the clients ask again
                     answer.stream = _Body(answer.stream)
                     return answer
@@ -80,6 +85,11 @@ def client() -> httpx.Client:
     usual._transport = _Patient(usual._transport)
     usual._mounts = {pattern: inner and _Patient(inner) for pattern, inner in usual._mounts.items()}
     return usual
+
+
+def refused(name: str) -> int | None:
+    """The status by which a busy hub last refused to tell of a file of a repository; None if it told."""
+    return next((status for path, status in _HEADS.items() if f"/{name}/" in path and status in BUSY), None)
 
 
 def use() -> None:

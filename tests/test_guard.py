@@ -20,7 +20,7 @@ def test_pushes_meet_faults(tmp_path):
 
 
 def test_downloads_meet_faults(tmp_path):
-    assert faults(tmp_path, "fetch", every=17) == []
+    assert faults(tmp_path, "fetch", every=20) == []
 
 
 def test_uploaders_are_killed(tmp_path):

@@ -17,9 +17,9 @@ from hfft import head
 from hfft.access import commit_of, reading
 from hfft.backbone import own_head
 from hfft.backbone.edited import bare_class
-from hfft.errors import BadInput, ModelError, first_line, listing, nearest
+from hfft.errors import BadInput, HubError, ModelError, first_line, listing, nearest
 from hfft.tasks import Labels, Task
-from hfft.wire import arrived
+from hfft.wire import arrived, refused
 
 if TYPE_CHECKING:
     from hfft.recipe import Recipe
@@ -61,6 +61,8 @@ def _loading(name: str) -> Iterator[None]:
             raise ModelError(
                 f"{name} comes with code of its own, which hfft does not run; name another model"
             ) from error
+        if "model.safetensors" in said and (status := refused(name)):
+            raise HubError(f"model {name} could not be read: the hub answers {status}; try again later") from error
         if "model.safetensors" in said:
             raise ModelError(
                 f"{name} has no safetensors weights, and pickled ones can run code as they are read; save it once with "
