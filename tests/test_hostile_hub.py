@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors.torch import save_file
+from torch import zeros
 
 from tests.hub import Commit, Hub
 from tests.publish.test_push import cifar, vit
@@ -32,7 +34,10 @@ from hfft import cli
 for name, words in json.loads(sys.argv[1]).items():
     error, output = io.StringIO(), io.StringIO()
     with contextlib.redirect_stderr(error), contextlib.redirect_stdout(output):
-        status = cli.main(words)
+        try:
+            status = cli.main(words)
+        except Exception as raised:
+            status, _ = -1, print(f"{type(raised).__name__}: {raised}", file=sys.stderr)
     print(json.dumps([name, status, error.getvalue(), output.getvalue()]))
 """
 
@@ -74,6 +79,9 @@ def code_alone(folder: Path) -> None:
     change(folder, "config.json", model_type="evil")
 
 
+MAPPING = {"base_model_class": "system", "parent_library": "os"}
+
+
 def adapter(where: str):
     """An adapter beside the model that says it belongs to another one."""
 
@@ -103,6 +111,16 @@ MODELS = {
     "an adapter of a folder": (adapter("../../../../canary"), None),
     "an adapter of another repository": (adapter("other/repo"), None),
     "sizes without end": (endless, False),
+}
+# Where an adapter of the hub says that its model is, and what else its files say.
+ADAPTERS = {
+    "a model above": {"base_model_name_or_path": "../../../../canary"},
+    "a folder of the system": {"base_model_name_or_path": "/etc"},
+    "a model of another": {"base_model_name_or_path": "other/repo"},
+    "a model that is none": {"base_model_name_or_path": ["a", {"b": 1}]},
+    "a class of python": {"base_model_name_or_path": "google/vit", "auto_mapping": MAPPING},
+    "a type that is none": {"base_model_name_or_path": "google/vit", "peft_type": "../evil"},
+    "targets without end": {"base_model_name_or_path": "google/vit", "target_modules": "((((a*)*)*)*)*$b"},
 }
 # Lines of a data set's card, and whether its data can be used.
 CARD = "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: {}\n---\n"
@@ -148,6 +166,18 @@ def told(tmp_path_factory):
                 with_names(hub, "datasets", f"evil/data-{i}")
             words = ["backbone.name=google/vit", f"data.path=evil/data-{i}", f"training.output_dir=runs/data-{i}"]
             commands[f"data: {name}"] = ["train", "vit_cifar10", *words, *short]
+        for i, (name, entries) in enumerate(ADAPTERS.items()):
+            copy = folder / f"adapter-{i}"
+            copy.mkdir()
+            code_alone(copy)
+            usual = {"peft_type": "LORA", "r": 2, "target_modules": ["query"]}
+            change(copy, "adapter_config.json", **{**usual, **entries})
+            save_file({"base_model.model.vit.x.lora_A.weight": zeros(2, 32)}, copy / "adapter_model.safetensors")
+            hub.add("models", f"evil/adapter-{i}", copy)
+            words = ["backbone.name=google/vit", "data.path=uoft-cs/cifar10", f"training.output_dir=runs/adapter-{i}"]
+            words += ["layers=null", f"layers.adapter={{from: evil/adapter-{i}}}"]
+            commands[f"adapter: {name}"] = ["train", "vit_cifar10", *words, *short]
+            commands[f"predict: {name}"] = ["predict", f"evil/adapter-{i}", "--data", "uoft-cs/cifar10"]
         commands["predict: names that lead out"] = ["predict", "evil/model-0", "--data", "evil/data-0"]
         secret = {"WANDB_API_KEY": TOKEN, "HOME": str(folder / "home"), "PYTHONPATH": str(ROOT)}
         env = {**os.environ, **hub.env(folder / "home" / "hub", TOKEN), "OMP_NUM_THREADS": "1", **secret}
@@ -166,12 +196,13 @@ def told(tmp_path_factory):
 
 
 CASES = [f"model: {name}" for name in MODELS] + [f"data: {name}" for name in DATA]
+CASES += [f"{kind}: {name}" for name in ADAPTERS for kind in ("adapter", "predict")]
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_hostile_repository_is_used_as_far_as_it_is_good_or_refused_in_a_line(told, case):
     kind, _, name = case.partition(": ")
-    usable = {"model": MODELS, "data": DATA}[kind][name][1]
+    usable = {"model": MODELS, "data": DATA}[kind][name][1] if kind in ("model", "data") else False
     status, error, _ = told[1][case]
     assert status == 0 if usable else status in (1, 2) if usable is False else status in (0, 2), error
     assert len(error.splitlines()) == (1 if status else 0), error

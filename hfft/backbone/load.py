@@ -35,6 +35,8 @@ def source(name: str) -> str:
     Raises:
         ModelError: a path that leads to no folder.
     """
+    if any(len(part.encode()) > 255 for part in name.split("/")):  # no file system has such names, nor any hub
+        raise ModelError(f"backbone.name: {name!r:.80} … is too long to be a model's name or folder")
     shipped = Path(__file__).parent / "nano" / name.removeprefix("nano-")
     if name.startswith("nano-") and (shipped / "config.json").is_file():
         return str(shipped)

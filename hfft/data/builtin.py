@@ -34,6 +34,9 @@ LEFT_OUT |= {"distutils", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "tkin
 MIN_WORDS = 5  # a shorter docstring ("Return the name.") could be anyone's
 
 
+SPLITS = ("train", "test")  # of each of them, told before any is made
+
+
 def load(name: str) -> DatasetDict:
     """Make the built-in data set of that name."""
     if name not in BUILTIN:

@@ -75,6 +75,8 @@ def load_splits(recipe: Recipe) -> tuple[Splits, Labels]:
         BadInput, HubError: the data is not there or cannot be reached.
     """
     data, seed = recipe.data, recipe.training.get("seed", 42)
+    if data.path in builtin.BUILTIN:
+        splits.choose(list(builtin.SPLITS), data)
     raw, revision = _load_raw(data)
     train, validation, test = splits.choose(list(raw), data)
     wanted = {"validation": validation, "test": test}

@@ -88,9 +88,9 @@ def _read(where: str, root: Path) -> Published:
                 said = document.parse(recipe.read_text(encoding="utf-8"))[0]["backbone"]
                 base, revision = said["name"], said.get("revision")
                 break
-    if not base:
+    if not isinstance(base, str) or not base:
         raise BadInput(f"adapter {where} does not say which model it belongs to (base_model_name_or_path)")
-    return Published(root, kind, base, revision, classes, task)
+    return Published(root, kind, base, revision if isinstance(revision, str) else None, classes, task)
 
 
 @functools.cache

@@ -44,7 +44,11 @@ def load_adapted(where: str, revision: str | None = None) -> tuple[Any, Pretrain
     found = layers.published(where, revision)
     base, own = backbone.source(found.base), (found.folder / "config.json").is_file()
     safe: dict[str, Any] = {"revision": found.base_revision, "trust_remote_code": False}
-    config = AutoConfig.from_pretrained(found.folder) if own else AutoConfig.from_pretrained(base, **safe)
+    config = (
+        AutoConfig.from_pretrained(found.folder, trust_remote_code=False)
+        if own
+        else AutoConfig.from_pretrained(base, **safe)
+    )
     if not own and found.task:  # only the number of classes is known, from the head's tensors
         config.architectures = [f"For{found.task}"]
         config.num_labels = outputs(found) or config.num_labels
