@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
+import functools
 import json
 import time
 from collections.abc import Callable
@@ -142,9 +143,8 @@ def compare(hub: Hub, folder: RunFolder, repo: str, commit: str) -> None:
     """
     paths = [path.relative_to(folder.model).as_posix() for path in folder.model.rglob("*") if path.is_file()]
     for name in sorted(filter_repo_objects(paths, allow_patterns=PUSHED)):
-        there = retried(
-            lambda name=name: arrived("model", repo, lambda again: hub.hf_hub_download(repo, name, revision=commit))
-        )
+        fetch = functools.partial(hub.hf_hub_download, repo, name, revision=commit)
+        there = retried(functools.partial(arrived, "model", repo, lambda again, fetch=fetch: fetch()))
         if not filecmp.cmp(there, folder.model / name, shallow=False):
             raise HubError(
                 f"{name} of {repo}{at(commit)} is not what was pushed; push it again with `hfft publish {folder.path}`"

@@ -36,6 +36,11 @@ def test_loading_twice_gives_the_same_rows(name: str) -> None:
         assert again[split]._fingerprint == rows._fingerprint  # what maps over these rows is found again in the cache
 
 
+@pytest.mark.parametrize("name", builtin.BUILTIN)
+def test_every_set_has_the_splits_it_is_told_to_have(name: str) -> None:
+    assert tuple(made(name)) == builtin.SPLITS
+
+
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     with pytest.raises(DataError, match=r"docstrings-unlabelled; did you mean 'digits'\?"):
         builtin.load("digit")
