@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
-import functools
 import json
 import time
 from collections.abc import Callable
@@ -141,11 +140,13 @@ def compare(hub: Hub, folder: RunFolder, repo: str, commit: str) -> None:
     Raises:
         HubError: one differs.
     """
+
+    def fetched(name: str) -> str:
+        return retried(lambda: arrived("model", repo, lambda again: hub.hf_hub_download(repo, name, revision=commit)))
+
     paths = [path.relative_to(folder.model).as_posix() for path in folder.model.rglob("*") if path.is_file()]
     for name in sorted(filter_repo_objects(paths, allow_patterns=PUSHED)):
-        fetch = functools.partial(hub.hf_hub_download, repo, name, revision=commit)
-        there = retried(functools.partial(arrived, "model", repo, lambda again, fetch=fetch: fetch()))
-        if not filecmp.cmp(there, folder.model / name, shallow=False):
+        if not filecmp.cmp(fetched(name), folder.model / name, shallow=False):
             raise HubError(
                 f"{name} of {repo}{at(commit)} is not what was pushed; push it again with `hfft publish {folder.path}`"
             )
