@@ -109,6 +109,9 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
             found.append((("layers", "train"), f"is {recipe.layers.train!r}; beside an adapter only the head learns"))
         if recipe.layers.freeze:
             found.append((("layers", "freeze"), "beside an adapter all but the head is frozen; leave it out"))
+        if recipe.layers.norms == "live":
+            text = "is live; an adapter holds no statistics of norms, in checkpoints or as published: leave it out"
+            found.append((("layers", "norms"), text))
     if recipe.data.augment and recipe.the_task.modality != "image":
         found.append((("data", "augment"), f"is for images; task {recipe.task} reads {recipe.the_task.modality}"))
     views = getattr(recipe.layers.cache, "views", None)

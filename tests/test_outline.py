@@ -79,7 +79,21 @@ MISTAKES = [
     ("head.new=[bert.poolr]", "head.new: bert has no module 'bert.poolr'; did you mean 'bert.pooler'?"),
     ("data.max_length=25", "data.max_length: is 25; the model has 24 positions"),
     ("backbone.config={num_layers_hidden: 2}", "backbone.config.num_layers_hidden: bert has no such entry"),
-    ("layers.adapter={type: lora, target_modules: [q_proj]}", "layers.adapter: bert cannot take it"),
+    (
+        "layers.adapter={type: lora, target_modules: [query, valu]}",
+        "layers.adapter.target_modules: bert has no module 'valu'; did you mean 'value'?",
+    ),
+    ("layers.adapter={type: lora, target_modules: 'bert.*(query'}", "'bert.*(query' is no regular expression"),
+    ("layers.adapter={type: lora, target_modules: [classifier]}", "'classifier' is in the head, which is trained whole"),
+    ("layers.adapter={type: lora, modules_to_save: [poler]}", "has no module 'poler'; did you mean 'pooler'?"),
+    ("layers.adapter={type: lora, exclude_modules: [qery]}", "exclude_modules: bert has no module 'qery'"),
+    ("layers.adapter={type: lora, rank_pattern: {qery: 2}}", "rank_pattern: bert has no module 'qery'"),
+    ("layers.adapter={type: lora, target_parameters: [qery.weight]}", "bert has no parameter 'qery.weight'; did you"),
+    ("layers.adapter={type: lora, layers_to_transform: [1, 3]}", "there is no block 3; they are counted from 0 to 2"),
+    (
+        "layers.adapter={type: lora, layers_to_transform: 1, layers_pattern: block}",
+        "layers_pattern: 'block' names no list of blocks (such as: layer)",
+    ),
 ]
 
 
@@ -90,6 +104,13 @@ def test_a_mistake_about_the_model_is_one_line(bert, override, text):
         check_outline(recipe(bert, override))
     assert text in str(error.value)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_names_of_modules_that_are_there_pass(bert):
+    named = "target_modules: [query, value], exclude_modules: [dense], rank_pattern: {'layer.2.*query': 2}"
+    more = "modules_to_save: [bert.pooler], layers_to_transform: [2], layers_pattern: layer"
+    check_outline(recipe(bert, f"layers.adapter={{type: lora, {named}, {more}}}"))
+    check_outline(recipe(bert, "layers.adapter={type: lora, target_modules: all-linear, exclude_modules: '.*pooler.*'}"))
 
 
 def test_an_architecture_that_cannot_take_an_adapter_or_a_dropout_or_the_task_is_told(tmp_path):
@@ -134,7 +155,7 @@ def test_of_a_model_of_the_hub_only_the_config_is_fetched(tmp_path):
     )
     wrong = {
         "layers.train=last-30": "layers.train: last-30 of 2 blocks; name at most last-2",
-        "layers.adapter={type: lora, target_modules: [none]}": "layers.adapter: bert cannot take it",
+        "layers.adapter={type: lora, target_modules: [none]}": "layers.adapter.target_modules: bert has no module 'none'",
         "head.new=[poler]": "head.new: bert has no module 'poler'; did you mean 'pooler'?",
     }
     with Hub(tmp_path / "store") as hub:

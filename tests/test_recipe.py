@@ -344,6 +344,7 @@ MANY = "problem_type=multi_label_classification"
         (IMAGE, ["layers.adapter={r: 4}"], "layers.adapter.type", "expected a type of PEFT"),
         (IMAGE, ["layers.adapter={type: lora, r: 0}"], "layers.adapter.r", "at least 1"),
         (IMAGE, [LORA, "layers.freeze=norms"], "layers.freeze", "leave it out"),
+        (IMAGE, [LORA, "layers.norms=live"], "layers.norms", "an adapter holds no statistics of norms"),
         (IMAGE, [LORA, "layers.train=all"], "layers.train", "beside an adapter only the head learns"),
         (IMAGE, [LORA, "layers.train=last-2"], "layers.train", "beside an adapter only the head learns"),
         (

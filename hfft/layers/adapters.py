@@ -22,6 +22,7 @@ from hfft.adapter_arguments import PROMPTS, plain
 from hfft.errors import ModelError, first_line
 from hfft.layers.choose import norms
 from hfft.layers.depth import Depths
+from hfft.layers.named import check_named
 from hfft.modeling import INSERTED
 
 Shapes = Sequence[tuple[int, int]]  # (inputs, outputs) of each layer that an adapter goes to
@@ -38,6 +39,7 @@ def add_adapter(model: PreTrainedModel, adapter: dict[str, Any], depths: Depths,
 
     kind, given = plain(adapter)
     config_class = PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(kind.upper())]
+    check_named(model, given, head_names)
     with fitting(model):
         settled = {key: value for key, value in given.items() if value is not None and key != "target_modules"}
         arguments = {**_found(model, kind, given, depths, head_names), **settled}
@@ -167,7 +169,7 @@ def _found(
     if not paths and named is None and kind == "lora" and (matrices := adapter_parameters(model, depths)):
         return {"target_modules": [], "target_parameters": matrices}
     if not paths:
-        what = "its blocks hold no plain linear layer or convolution" if named is None else "no target modules match"
+        what = "its blocks hold no plain linear layer or convolution" if named is None else "nothing named can be adapted"
         raise ValueError(what)
     shapes = {path: shape for path in paths if (shape := _shape(modules[path]))}
     found: dict[str, Any] = {**_ALWAYS.get(kind, {}), "target_modules": paths}

@@ -12,6 +12,7 @@ from hfft.adapter_arguments import PROMPTS, REFUSED, UNMERGEABLE, adapter_proble
 from hfft.errors import ModelError
 from hfft.strategy.terms import orthogonality
 from hfft.train import ranks
+from hfft.train.device import lay_out
 from tests.examples import ALL, SINGLE, head_and_depths, tiny
 from tests.training import arguments as settings_in
 from tests.training import collate, examples, finetuner, labels_of
@@ -90,6 +91,18 @@ def test_a_type_starts_learns_merges_and_is_put_back_by_peft(name, kind, tmp_pat
     merged = layers.merged(model)
     assert {key for key, _ in merged.named_parameters()} == {key for key, _ in tiny(name).named_parameters()}
     torch.testing.assert_close(logits(merged, name), trained, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", CONVOLUTIONS)
+def test_convolutions_that_are_kept_channels_last_learn_and_merge_too(kind):
+    model, _ = adapted("resnet", adapter_of(kind))
+    start = logits(model, "resnet")
+    assert lay_out(model)
+    assert torch.allclose(logits(model, "resnet"), start, atol=1e-5)
+    learn(model, "resnet")
+    trained = logits(model, "resnet")
+    assert not torch.allclose(trained, start, atol=1e-4)
+    assert torch.allclose(logits(layers.merged(model), "resnet"), trained, atol=1e-5)
 
 
 def head_path(parameter):
