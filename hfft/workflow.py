@@ -113,6 +113,8 @@ def to_its_end(
     training.finish()
     run = training.run
     frozen = {"tensors": len(before), "moved": layers.moved(run.trainer.model, before)}
+    if live := len(layers.frozen_tensors(run.trainer.model)) - len(before):
+        frozen["live"] = live
     if run.trainer.follow is not None:
         frozen |= {"waited": run.trainer.follow.waited, "early": run.trainer.follow.early}
     wrong = what_went_wrong(recipe, run, head)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -94,14 +94,19 @@ def table(
 ) -> list[dict[str, Any]]:
     """One row per depth, input first: what it is, whether it learns, its rate and decay, tensors, parameters, share.
 
+    `lr` is the highest rate of a depth; `lr_lowest` stands beside it where patterns give others there. `modules` are the
+    outermost ones that lie whole at the depth, by the paths that `backbone.edit` and patterns take.
+
     Args:
         begins: when each depth begins to learn, for the column `begins`.
         relative: relative gradients before the first step, for the column `relative_gradient`.
     """
-    rate = {group["depth"]: group["lr"] for group in groups}
     decay: dict[int, float] = defaultdict(float)
+    rates: dict[int, list[float]] = defaultdict(list)
     for group in groups:
         decay[group["depth"]] = max(decay[group["depth"]], group["weight_decay"])
+        rates[group["depth"]].append(group["lr"])
+    modules = _modules(depths)
     rows: dict[int, dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if ".original_module." in name:  # the copy PEFT lays aside of a module that it trains whole
@@ -117,14 +122,47 @@ def table(
         {
             **rows[depth],
             "learns": rows[depth]["learning"] > 0,
-            "lr": rate.get(depth),
+            "lr": max(rates[depth], default=None),
+            **({"lr_lowest": min(rates[depth])} if len(set(rates[depth])) > 1 else {}),
             "weight_decay": decay.get(depth),
             "share": rows[depth]["parameters"] / total,
+            "modules": modules.get(depth, []),
             **({} if begins is None else {"begins": str(begins[depth]) if rows[depth]["learning"] else None}),
             **({} if relative is None else {"relative_gradient": relative.get(depth)}),
         }
         for depth in sorted(rows)
     ]
+
+
+def _modules(depths: Depths) -> dict[int, list[str]]:
+    """Depth -> the outermost modules all of whose parameters lie at it; a parameter where its module lies at several."""
+    within: dict[str, set[int]] = defaultdict(set)
+    paths = {name: [name[: m.start()] for m in re.finditer(r"\.|$", name)] for name in depths.tensors}
+    for name, depth in depths.tensors.items():
+        for path in paths[name]:
+            within[path].add(depth)
+    found: dict[int, dict[str, None]] = defaultdict(dict)
+    for name, depth in depths.tensors.items():
+        found[depth][next(path for path in paths[name] if within[path] == {depth})] = None
+    return {depth: list(modules) for depth, modules in found.items()}
+
+
+def rates(row: Mapping[str, Any], none: str = "-") -> str:
+    """The learning rate of a row of the table, or the lowest and the highest."""
+    if row["lr"] is None:
+        return none
+    return f"{row['lr_lowest']:.2e}–{row['lr']:.2e}" if "lr_lowest" in row else f"{row['lr']:.2e}"
+
+
+def part(share: float) -> str:
+    """A share that is neither none nor all."""
+    return "<0.1%" if share < 0.0005 else ">99.9%" if share >= 0.9995 else f"{share:.1%}"
+
+
+def places(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The modules of neighbouring rows in short, the first and last row's of several; empty where they are not known."""
+    ends = [listing(row.get("modules", []), 3) for row in (rows[0], rows[-1])]
+    return ends[0] if len(rows) == 1 else " … ".join(filter(None, ends))
 
 
 # Columns that a schedule of layers adds, with their titles.
@@ -139,14 +177,15 @@ def shown(value: str | float | None) -> str:
 def format_table(rows: list[dict[str, Any]]) -> str:
     """The table of layers as text, equal neighbours folded into one line."""
     asked = {key: title for key, title in EXTRA.items() if any(key in row for row in rows)}
+    wide = max(9, *(len(rates(row)) for row in rows))
     lines = [
         f"{'depth':>7}  {'layer':<14} {'learns':<7} {''.join(f'{title:>10} ' for title in asked.values())}"
-        f"{'lr':>9} {'decay':>7} {'tensors':>8} {'parameters':>12} {'share':>7}"
+        f"{'lr':>{wide}} {'decay':>7} {'tensors':>8} {'parameters':>12} {'share':>7}  modules"
     ]
     folded: list[list[dict[str, Any]]] = []
     for row in rows:
-        alike = ("learns", "lr", "weight_decay", "tensors", "parameters", "learning", *asked)
-        if folded and row["depth"] > 0 and all(folded[-1][-1][k] == row[k] for k in alike):
+        alike = ("learns", "lr", "lr_lowest", "weight_decay", "tensors", "parameters", "learning", *asked)
+        if folded and row["depth"] > 0 and all(folded[-1][-1].get(k) == row.get(k) for k in alike):
             folded[-1].append(row)
         else:
             folded.append([row])
@@ -155,13 +194,12 @@ def format_table(rows: list[dict[str, Any]]) -> str:
         span = str(first["depth"]) if first is last else f"{first['depth']}-{last['depth']}"
         name = first["layer"] if first is last else f"blocks {span}"
         count, learning = sum(r["parameters"] for r in group), sum(r["learning"] for r in group)
-        learns = "no" if not learning else "yes" if learning == count else f"{learning / count:.1%}"
+        learns = "no" if not learning else "yes" if learning == count else part(learning / count)
         extra = "".join(f"{shown(first[key]):>10} " for key in asked)
-        lr = f"{first['lr']:.2e}" if first["lr"] is not None else "-"
         decay = f"{first['weight_decay']:g}" if first["weight_decay"] is not None else "-"
         lines.append(
-            f"{span:>7}  {name:<14} {learns:<7} {extra}{lr:>9} {decay:>7} {sum(r['tensors'] for r in group):>8} "
-            f"{count:>12,} {sum(r['share'] for r in group):>7.1%}"
+            f"{span:>7}  {name:<14} {learns:<7} {extra}{rates(first):>{wide}} {decay:>7} "
+            f"{sum(r['tensors'] for r in group):>8} {count:>12,} {sum(r['share'] for r in group):>7.1%}  {places(group)}"
         )
     total, learning = sum(r["parameters"] for r in rows), sum(r["learning"] for r in rows)
     lines.append(f"{learning:,} of {total:,} parameters learn ({learning / total:.2%})")

@@ -11,6 +11,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from hfft.layers.groups import part, places, rates
 from hfft.publish.chart import Series, curve, number
 from hfft.tasks import SMALLER_IS_BETTER
 from hfft.train.folder import RunFolder, write
@@ -168,24 +169,24 @@ def layers_table(rows: Sequence[dict[str, Any]], frozen: dict[str, Any] | None =
 
     Args:
         frozen: `tensors`, how many were frozen, and `moved`, the names of those that are not what they were; with a
-            schedule `waited` and `early`, the same of those that were frozen until their turn.
+            schedule `waited` and `early`, the same of those that were frozen until their turn; `live`, how many statistics
+            of frozen norms went on living.
     """
     asked = {key: title for key, title in ASKED.items() if any(key in row for row in rows)}
     same = itemgetter("lr", "weight_decay", "tensors", "parameters", "learning", *asked)
-    groups = groupby(rows, key=lambda row: (row["layer"].startswith("block") or row["layer"], same(row)))
+    groups = groupby(rows, key=lambda row: (row["layer"].startswith("block") or row["layer"], rates(row), same(row)))
     lines = []
     for first, *others in (list(group) for _, group in groups):
         sums = [sum(r[key] for r in (first, *others)) for key in ("tensors", "parameters", "learning", "share")]
         tensors, count, learning, share = sums
         depth = f"{first['depth']}–{others[-1]['depth']}" if others else str(first["depth"])
-        learns = "no" if not learning else "yes" if learning == count else f"{learning / count:.1%}"
-        lr = "–" if first["lr"] is None else f"{first['lr']:.2e}"
+        learns = "no" if not learning else "yes" if learning == count else escape(part(learning / count))
         decay = "–" if first["weight_decay"] is None else f"{first['weight_decay']:g}"
         layer = f"blocks {depth}" if others else escape(first["layer"])
+        layer += f'<br><span class="dim">{escape(where)}</span>' if (where := places([first, *others])) else ""
         extra = [number(v) if isinstance(v := first[key], float) else escape(v or "–") for key in asked]
-        lines.append(
-            [depth, layer, learns, *extra, lr, decay, number(tensors), number(count), f"{bar(share)} {share:.2%}"]
-        )
+        sizes = [number(tensors), number(count), f"{bar(share)} {share:.2%}"]
+        lines.append([depth, layer, learns, *extra, rates(first, "–"), decay, *sizes])
     total, learning = (sum(row[key] for row in rows) for key in ("parameters", "learning"))
     head = [
         "depth",
@@ -203,6 +204,8 @@ def layers_table(rows: Sequence[dict[str, Any]], frozen: dict[str, Any] | None =
         note += f" Of {frozen['tensors']} frozen tensors {len(frozen['moved'])} MOVED: {escape(', '.join(frozen['moved'][:9]))}."
     elif frozen and frozen["tensors"]:
         note += f" All {number(frozen['tensors'])} frozen tensors are, bit for bit, what was loaded."
+    if frozen and frozen.get("live"):
+        note += f" {number(frozen['live'])} statistics of frozen norms went on living (layers.norms: live)."
     if frozen and frozen.get("early"):
         note += f" Of {frozen['waited']} that had to wait {len(frozen['early'])} MOVED: {escape(', '.join(frozen['early'][:9]))}."
     elif frozen and frozen.get("waited"):

@@ -135,12 +135,12 @@ def test_the_head_beside_an_adapter_is_counted_once():
 def test_the_table_as_text():
     model, depths, groups = groups_of("bert", "last-2", layer_decay=0.5, head_lr_scale=10)
     assert layers.format_table(layers.table(model, depths, groups)).splitlines() == [
-        "  depth  layer          learns         lr   decay  tensors   parameters   share",
-        "      0  embeddings     no              -       -        5        1,088   14.9%",
-        "      1  block 1        no              -       -       16        1,960   26.9%",
-        "      2  block 2        yes      2.50e-02    0.02       16        1,960   26.9%",
-        "      3  block 3        yes      5.00e-02    0.02       18        2,232   30.6%",
-        "      4  head           yes      1.00e+00    0.02        2           51    0.7%",
+        "  depth  layer          learns         lr   decay  tensors   parameters   share  modules",
+        "      0  embeddings     no              -       -        5        1,088   14.9%  bert.embeddings",
+        "      1  block 1        no              -       -       16        1,960   26.9%  bert.encoder.layer.0",
+        "      2  block 2        yes      2.50e-02    0.02       16        1,960   26.9%  bert.encoder.layer.1",
+        "      3  block 3        yes      5.00e-02    0.02       18        2,232   30.6%  bert.encoder.layer.2, bert.pooler",
+        "      4  head           yes      1.00e+00    0.02        2           51    0.7%  classifier",
         "4,243 of 7,291 parameters learn (58.20%)",
     ]
 
@@ -148,4 +148,34 @@ def test_the_table_as_text():
 def test_blocks_that_are_alike_share_a_line():
     model, depths, groups = groups_of("llama")
     text = layers.format_table(layers.table(model, depths, groups))
-    assert "    1-2  blocks 1-2     yes      1.00e-01    0.02       18        3,904   59.5%" in text.splitlines()
+    alike = "    1-2  blocks 1-2     yes      1.00e-01    0.02       18        3,904   59.5%  model.layers.0 … model.layers.1"
+    assert alike in text.splitlines()
+
+
+@every
+def test_the_modules_of_the_rows_hold_every_parameter_once(name):
+    model, depths, groups = groups_of(name)
+    held = [
+        (parameter, row["depth"])
+        for row in layers.table(model, depths, groups)
+        for path in row["modules"]
+        for parameter in depths.tensors
+        if f"{parameter}.".startswith(f"{path}.")
+    ]
+    assert dict(held) == depths.tensors and len(held) == len(depths.tensors)
+
+
+def test_the_table_tells_the_rates_that_patterns_give():
+    model, depths, groups = groups_of("bert", "last-1", lr_of={"/query/": 0.5})
+    rows = layers.table(model, depths, groups)
+    assert [(row.get("lr_lowest"), row["lr"]) for row in rows if row["learns"]] == [(0.1, 0.5), (None, 0.1)]
+    assert "1.00e-01–5.00e-01    0.02" in layers.format_table(rows)
+
+
+def test_what_learns_in_part_is_neither_none_nor_all():
+    model, depths, groups = groups_of("bert", "biases")
+    rows = layers.table(model, depths, groups)
+    rows[0] |= {"parameters": 10**7, "learning": 1}
+    rows[1] |= {"parameters": 10**7, "learning": 10**7 - 1}
+    told = layers.format_table(rows).splitlines()
+    assert "<0.1%" in told[1] and ">99.9%" in told[2]
