@@ -39,7 +39,7 @@ RANKS = (
     ),
     ("sections", "recipe"),
     PARTS,
-    ("backbone.edit", "backbone.replace", "backbone.reshape"),  # find blocks as the layers do
+    ("backbone.edit", "backbone.fewer", "backbone.replace", "backbone.reshape"),  # find blocks as the layers do
     ("train",),
     ("score",),
     ("publish",),

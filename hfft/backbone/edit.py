@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from transformers.activations import ACT2FN
 
 from hfft import modeling
-from hfft.backbone import reshape
+from hfft.backbone import fewer, reshape
 from hfft.backbone.edited import edited
 from hfft.backbone.replace import replaced
 from hfft.data import modes
@@ -57,6 +57,8 @@ def edit(
             raise ModelError(str(error).replace("backbone.edit: ", f"backbone.edit.{i}: ", 1)) from error.__cause__
         try:
             after = None if before is None else features(model, inputs(processor), strict=True)
+            if after is not None and "remove" in one:  # the head may read other features
+                features(model, inputs(processor), strict=True, whole=True)
         except Exception as error:
             raise ModelError(
                 f"backbone.edit.{i}: after {told(one)} {model.config.model_type} cannot be run: {first_line(error)}"
@@ -69,7 +71,7 @@ def edit(
 def _one(model: PreTrainedModel, one: dict[str, Any], processor: Any, inputs: Callable) -> tuple[PreTrainedModel, int]:
     if "remove" in one:
         which = one["remove"]
-        return reshape.remove(model, which), int(which.partition("-")[2]) if isinstance(which, str) else len(set(which))
+        return fewer.remove(model, which), int(which.partition("-")[2]) if isinstance(which, str) else len(set(which))
     if "image_size" in one:
         modes.resize(processor, one["image_size"])
         return reshape.image_size(model, one["image_size"]), 1
@@ -85,12 +87,15 @@ def _one(model: PreTrainedModel, one: dict[str, Any], processor: Any, inputs: Ca
     return insert(model, specs), len(specs)
 
 
-def features(model: PreTrainedModel, inputs: dict[str, Tensor], strict: bool = False) -> Tensor | None:
-    """The backbone's first output; None where the model cannot be run (on the meta device some cannot)."""
+def features(
+    model: PreTrainedModel, inputs: dict[str, Tensor], strict: bool = False, whole: bool = False
+) -> Tensor | None:
+    """The backbone's first output, or the `whole` model's; None where the model cannot be run (on the meta device some cannot)."""
     training = model.training
     try:
         with torch.no_grad():
-            output = model.eval().base_model(**_on_device(model, inputs))
+            model.eval()
+            output = (model if whole else model.base_model)(**_on_device(model, inputs))
         found = output.logits if "logits" in output else output[0]
         mask = inputs.get("attention_mask")
         padded = found.ndim == 3 and mask is not None and mask.shape == found.shape[:2]

@@ -1,4 +1,4 @@
-"""Edits that a config can express: fewer blocks, other images, more tokens. What results is the stock architecture."""
+"""Edits that a config can express: other images, more tokens. What results is the stock architecture."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
-from hfft import layers
 from hfft.errors import ModelError, listing
 
 _Adapt = Callable[[str, Tensor, Tensor], Tensor]  # of a name, what it holds and what it is to be shaped like
@@ -67,7 +66,7 @@ def rebuilt(
     if model.device.type != "meta":
         new.load_state_dict(state)
         for name, parameter in model.named_parameters():
-            if (to := rename(name)) is not None:
+            if (to := rename(name)) is not None and to in wanted:
                 new.get_parameter(to).requires_grad = parameter.requires_grad
     return new.train(model.training)
 
@@ -88,97 +87,6 @@ def changed(config: PretrainedConfig, changes: dict[tuple[int, str], Any]) -> Pr
         if (i, key) in changes:
             setattr(part, key, changes[i, key])
     return new
-
-
-# --- fewer blocks
-
-
-def remove(model: PreTrainedModel, which: str | list[int]) -> PreTrainedModel:
-    """The model without some of its blocks: the stock architecture of fewer layers, with the weights of those that stay.
-
-    The entries of the config are found by trial: the ones with which the architecture is built exactly so.
-
-    Raises:
-        ModelError: more blocks than there are to spare, or an architecture that cannot be built without them.
-    """
-    blocks = layers.block_paths(model)
-    count, key = len(blocks), f"backbone.edit: remove {which if isinstance(which, str) else listing(which)}"
-    if isinstance(which, str):
-        side, _, number = which.partition("-")
-        n = int(number)
-        gone = set(range(count - n, count)) if side == "last" else set(range(n))
-    else:
-        n, gone = max(which), {i - 1 for i in which}
-    if n > count or len(gone) >= count:
-        most = f"at most {count - 1}, one has to stay" if count > 1 else "none, it has no stack of blocks"
-        raise ModelError(f"{key} of {count} blocks; {model.config.model_type} can spare {most}")
-    renamed: dict[str, str | None] = {}
-    sizes: list[tuple[int, int]] = []
-    for container in dict.fromkeys(path.rpartition(".")[0] for block in blocks for path in block):
-        children = [f"{container}.{name}" for name, _ in model.get_submodule(container).named_children()]
-        out = {path for i in gone for path in blocks[i]}
-        stay = [path for path in children if path not in out]
-        renamed |= {path: None for path in children if path in out}
-        renamed |= {path: f"{container}.{i}" for i, path in enumerate(stay) if len(stay) < len(children)}
-        sizes.append((len(children), len(stay)))
-
-    def rename(name: str) -> str | None:
-        for path, to in renamed.items():
-            if name == path or name.startswith(f"{path}."):
-                return None if to is None else to + name[len(path) :]
-        return name
-
-    wanted = {to: p.shape for name, p in model.state_dict().items() if (to := rename(name)) is not None}
-    edits = getattr(model.config, "edits", None)
-    for config in _shorter(model.config, count, gone, sizes):
-        if edits:
-            moved = [(edit, "insert" if "insert" in edit else "replace") for edit in edits]
-            config.edits = [{**e, k: to} for e, k in moved if (to := rename(e[k])) is not None]
-        try:
-            config = _as_saved(config)
-            found = {name: p.shape for name, p in on_meta(model, config).state_dict().items()}
-        except Exception:  # a config that nothing can be built from was the wrong trial
-            continue
-        if found == wanted:
-            return rebuilt(model, config, rename)
-    raise ModelError(
-        f"{key}: no config of {model.config.model_type} describes the model without them (stages of "
-        f"{listing(size for size, _ in sizes)} blocks); its stages and blocks of another shape have to stay"
-    )
-
-
-def _as_saved(config: PretrainedConfig) -> PretrainedConfig:
-    """The config as it is once it was saved and loaded: what names the stages follows from their number."""
-    values = config.to_dict()
-    for key in ("stage_names", "out_features", "out_indices"):
-        values.pop(key, None)
-    return type(config).from_dict(values)
-
-
-def _shorter(
-    config: PretrainedConfig, count: int, gone: set[int], sizes: list[tuple[int, int]]
-) -> Iterator[PretrainedConfig]:
-    """Configs of fewer blocks, the likelier first."""
-    fewer = dict(size for size in sizes if size[0] != size[1]) | {count: count - len(gone)}
-    numbers, counts, lists = {}, {}, {}
-    for i, (_, key, value) in enumerate(entries(config)):
-        if type(value) is int and value in fewer:
-            numbers[i, key] = fewer[value]
-        elif isinstance(value, (list, tuple)) and value:
-            whole = all(type(v) is int for v in value)
-            if whole and (sum(value) == count or list(value) == [size for size, _ in sizes]):
-                ends = [sum(value[: j + 1]) for j in range(len(value))]
-                left = [sum(i not in gone for i in range(end - n, end)) for end, n in zip(ends, value, strict=True)]
-                counts[i, key] = type(value)(left)
-            elif len(value) == count:
-                lists[i, key] = type(value)(v for j, v in enumerate(value) if j not in gone)
-    likely = sorted(numbers, key=lambda at: not any(word in at[1] for word in ("layer", "depth", "block")))
-    all_named = {at: numbers[at] for at in likely if "layers" in at[1] or "blocks" in at[1]}
-    trials = [{at: numbers[at]} for at in likely] + [{at: counts[at]} for at in counts] + [all_named]
-    for trial in trials:
-        for beside in (lists, {}) if lists else ({},):
-            if trial:
-                yield changed(config, {**beside, **trial})
 
 
 # --- other images

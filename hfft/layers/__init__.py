@@ -2,7 +2,7 @@
 
 from hfft.layers.adapt import adapt, frozen_modules
 from hfft.layers.adapters import mend_convolutions, merged, virtual_tokens
-from hfft.layers.choose import learning
+from hfft.layers.choose import learning, norms
 from hfft.layers.depth import Depths, block_paths, depths
 from hfft.layers.groups import decays, format_table, param_groups, table
 from hfft.layers.proof import digest, frozen_digests, frozen_tensors, moved
@@ -33,6 +33,7 @@ __all__ = [
     "mend_convolutions",
     "merged",
     "moved",
+    "norms",
     "param_groups",
     "pinned_adapter",
     "published",
