@@ -24,11 +24,16 @@ Batch = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Kept:
-    """A tensor of one example that flows across the cut: `(B, *tail)`, or `(B, L, *tail)` along the tokens of a text."""
+    """A tensor of one example that flows across the cut: `(B, *tail)`, or `(B, L, *tail)` along the tokens of a text.
+
+    Attributes:
+        channels_last: the order of its numbers in memory, in which dropout draws for them.
+    """
 
     tail: tuple[int, ...]
     dtype: torch.dtype
     along_tokens: bool
+    channels_last: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,10 @@ class Cut:
         self, model: nn.Module, states: Sequence[Tensor], length: int | None, poison: float | None
     ) -> dict[str, Callable[..., Any]]:
         """The forwards of the stand-ins; place holders hold `poison`, where that is given."""
+        states = [
+            state.contiguous(memory_format=torch.channels_last) if kept.channels_last else state
+            for kept, state in zip(self.kept, states, strict=True)
+        ]
         size, device = len(states[0]), states[0].device
 
         def made(leaf: Any) -> Any:

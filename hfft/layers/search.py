@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -87,10 +88,11 @@ class _Search:
         }
         states = [live[key] for key in numbers]
         cut = self.narrowed(Cut(stands, None, tuple(kept), share, heavy), states, inside)
-        if not same(self.poisoned(cut, cut.record(self.model, self.few.batch)), self.expected):
+        states = cut.record(self.model, self.few.batch)
+        if not same(self.poisoned(cut, states), self.expected):
             raise NotCuttable("the part behind the cut reads more than what flows across it")
         self.each_on_its_own(cut)
-        return cut
+        return replace(cut, kept=tuple(map(_in_order, cut.kept, states)))
 
     def standing(self) -> list[Call]:
         """The outermost calls that end before one that learns begins, can be stood in for, and always answer alike."""
@@ -241,6 +243,12 @@ class _Search:
 
 def _axes(tensor: Tensor, shorter: Tensor) -> tuple[int | str, ...]:
     return ("B", *(a if a == b else "L" for a, b in zip(tensor.shape[1:], shorter.shape[1:], strict=True)))
+
+
+def _in_order(kept: Kept, state: Tensor) -> Kept:
+    """The same with the order in memory that a state has."""
+    last = state.ndim == 4 and not state.is_contiguous() and state.is_contiguous(memory_format=torch.channels_last)
+    return replace(kept, channels_last=last)
 
 
 def _kept(leaf: Leaf) -> Kept:

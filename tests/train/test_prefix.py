@@ -14,6 +14,7 @@ from hfft.data.inputs import ImageCollate
 from hfft.layers.cut import Cut
 from hfft.layers.trace import NotCuttable
 from hfft.train.kept import STATE, Split
+from hfft.train.device import lay_out
 from hfft.train.prefix import Keeping
 from tests.examples import ALL, MULTI, REGRESSION, SINGLE, head_and_depths, tiny
 from tests.train.test_resume import Stop, images
@@ -192,6 +193,18 @@ def test_adapters_in_the_last_block_train_the_same(tmp_path):
     kept = trained(tmp_path / "b", "bert", "head", adapter=adapter, kept=tmp_path / "cache")
     assert kept.kept["cut"].startswith("blocks 1-2 of 3 run once (cut before block 3, ")
     assert_same_training(whole, kept)
+
+
+def test_dropout_of_an_adapter_draws_the_same_where_maps_are_kept_channels_last(tmp_path):
+    adapter = {"type": "lora", "r": 2, "lora_dropout": 0.3, "target_modules": r".*stages\.2.*convolution"}
+    runs = []
+    for at, kept in (("a", None), ("b", tmp_path / "cache")):
+        run = trained(tmp_path / at, "resnet", "head", adapter=adapter, kept=kept, run=False)
+        assert lay_out(run.model)
+        run.train()
+        runs.append(run)
+    assert runs[1].kept["rows"] == 20
+    assert_same_training(*runs)
 
 
 class Unfreeze(TrainerCallback):
