@@ -84,7 +84,10 @@ MISTAKES = [
         "layers.adapter.target_modules: bert has no module 'valu'; did you mean 'value'?",
     ),
     ("layers.adapter={type: lora, target_modules: 'bert.*(query'}", "'bert.*(query' is no regular expression"),
-    ("layers.adapter={type: lora, target_modules: [classifier]}", "'classifier' is in the head, which is trained whole"),
+    (
+        "layers.adapter={type: lora, target_modules: [classifier]}",
+        "'classifier' is in the head, which is trained whole",
+    ),
     ("layers.adapter={type: lora, modules_to_save: [poler]}", "has no module 'poler'; did you mean 'pooler'?"),
     ("layers.adapter={type: lora, exclude_modules: [qery]}", "exclude_modules: bert has no module 'qery'"),
     ("layers.adapter={type: lora, rank_pattern: {qery: 2}}", "rank_pattern: bert has no module 'qery'"),
@@ -110,7 +113,9 @@ def test_names_of_modules_that_are_there_pass(bert):
     named = "target_modules: [query, value], exclude_modules: [dense], rank_pattern: {'layer.2.*query': 2}"
     more = "modules_to_save: [bert.pooler], layers_to_transform: [2], layers_pattern: layer"
     check_outline(recipe(bert, f"layers.adapter={{type: lora, {named}, {more}}}"))
-    check_outline(recipe(bert, "layers.adapter={type: lora, target_modules: all-linear, exclude_modules: '.*pooler.*'}"))
+    check_outline(
+        recipe(bert, "layers.adapter={type: lora, target_modules: all-linear, exclude_modules: '.*pooler.*'}")
+    )
 
 
 def test_an_architecture_that_cannot_take_an_adapter_or_a_dropout_or_the_task_is_told(tmp_path):

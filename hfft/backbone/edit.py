@@ -90,7 +90,7 @@ def _one(model: PreTrainedModel, one: dict[str, Any], processor: Any, inputs: Ca
 def features(
     model: PreTrainedModel, inputs: dict[str, Tensor], strict: bool = False, whole: bool = False
 ) -> Tensor | None:
-    """The backbone's first output, or the `whole` model's; None where the model cannot be run (on the meta device some cannot)."""
+    """The backbone's first output, or the `whole` model's; None where it cannot be run (on the meta device some cannot)."""
     training = model.training
     try:
         with torch.no_grad():

@@ -107,7 +107,10 @@ def _without_stages(
     What led to them from the last stage that stays is gone too; the head is narrower or wider, and so is a norm in front
     of it, which begins anew.
     """
-    in_head, scales = head.parameter_names(model), {f"{path}.{n}" for path, m in layers.norms(model) for n in m.state_dict()}
+    in_head, scales = (
+        head.parameter_names(model),
+        {f"{path}.{n}" for path, m in layers.norms(model) for n in m.state_dict()},
+    )
     of_stages = tuple(f"{path}." for path in tails)
     lost = wanted.keys() - found.keys()
     other = [name for name in found.keys() & wanted.keys() if found[name] != wanted[name]]

@@ -50,7 +50,9 @@ def replace(model: PreTrainedModel, head: Head, known: Mapping[str, Mapping[str,
     for label in shared:
         for name, dim in last.items():
             if known[label][name].shape != parameters[name].select(dim, 0).shape:
-                raise ModelError("head.keep_known: backbone.edit changed the width of the features; leave keep_known out")
+                raise ModelError(
+                    "head.keep_known: backbone.edit changed the width of the features; leave keep_known out"
+                )
             parameters[name].select(dim, classes.index(label)).copy_(known[label][name])
     return len(shared)
 

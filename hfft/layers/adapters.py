@@ -169,7 +169,9 @@ def _found(
     if not paths and named is None and kind == "lora" and (matrices := adapter_parameters(model, depths)):
         return {"target_modules": [], "target_parameters": matrices}
     if not paths:
-        what = "its blocks hold no plain linear layer or convolution" if named is None else "nothing named can be adapted"
+        what = (
+            "its blocks hold no plain linear layer or convolution" if named is None else "nothing named can be adapted"
+        )
         raise ValueError(what)
     shapes = {path: shape for path in paths if (shape := _shape(modules[path]))}
     found: dict[str, Any] = {**_ALWAYS.get(kind, {}), "target_modules": paths}

@@ -45,7 +45,9 @@ def check_named(model: PreTrainedModel, given: dict[str, Any], head_names: set[s
             if any(_matching(matches, key, entry, path) for path in among):
                 continue
             if what == "module" and any(matches(entry, path) for path in paths):
-                raise ModelError(f"layers.adapter.{key}: {entry!r} is in the head, which is trained whole; leave it out")
+                raise ModelError(
+                    f"layers.adapter.{key}: {entry!r} is in the head, which is trained whole; leave it out"
+                )
             near = nearest_path(entry, among)
             raise ModelError(f"layers.adapter.{key}: {kind} has no {what} {entry!r}{near} (such as: {some})")
 
@@ -77,7 +79,9 @@ def _check_numbers(given: dict[str, Any], paths: list[str]) -> None:
     if not found:
         names = dict.fromkeys(hit[1] for path in paths if (hit := re.match(r"(?:.*\.)?([^.]+)\.\d+\.", path)))
         pattern = given.get("layers_pattern")
-        raise ModelError(f"layers.adapter.layers_pattern: {pattern!r} names no list of blocks (such as: {listing(names)})")
+        raise ModelError(
+            f"layers.adapter.layers_pattern: {pattern!r} names no list of blocks (such as: {listing(names)})"
+        )
     for number in [wanted] if isinstance(wanted, int) else wanted:
         if number not in found:
             raise ModelError(

@@ -62,6 +62,10 @@ def published(where: str, revision: str | None = None) -> Published:
     """
     root = Path(where) / "model" if (Path(where) / "model" / CONFIG).is_file() else Path(where)
     if not root.is_dir():
+        if where.startswith((".", "/", "~")):
+            raise BadInput(
+                f"layers.adapter.from: there is no folder {where}; name a run folder, or a repository of the hub"
+            )
         return _read(where, _fetched(where, revision))
     for name in (CONFIG, WEIGHTS):
         if not (root / name).is_file():

@@ -25,7 +25,9 @@ def lay_out(model: nn.Module) -> bool:
         return False
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for module in model.modules():
-        if hasattr(module, "base_layer"):  # PEFT takes views of what it added, and of the layer's weights in types but LoRA
+        if hasattr(
+            module, "base_layer"
+        ):  # PEFT takes views of what it added, and of the layer's weights in types but LoRA
             for name, child in module.named_children():
                 if name != "base_layer" or not hasattr(module, "lora_A"):
                     child.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]

@@ -162,7 +162,8 @@ def test_the_modules_of_the_rows_hold_every_parameter_once(name):
         for parameter in depths.tensors
         if f"{parameter}.".startswith(f"{path}.")
     ]
-    assert dict(held) == depths.tensors and len(held) == len(depths.tensors)
+    assert dict(held) == depths.tensors
+    assert len(held) == len(depths.tensors)
 
 
 def test_the_table_tells_the_rates_that_patterns_give():
@@ -178,4 +179,5 @@ def test_what_learns_in_part_is_neither_none_nor_all():
     rows[0] |= {"parameters": 10**7, "learning": 1}
     rows[1] |= {"parameters": 10**7, "learning": 10**7 - 1}
     told = layers.format_table(rows).splitlines()
-    assert "<0.1%" in told[1] and ">99.9%" in told[2]
+    assert "<0.1%" in told[1]
+    assert ">99.9%" in told[2]

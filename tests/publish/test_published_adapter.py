@@ -169,6 +169,8 @@ def test_a_folder_without_an_adapter_or_with_pickles_is_refused(world, tmp_path)
     (tmp_path / "adapter_model.bin").write_bytes(b"x")
     with pytest.raises(BadInput, match=r"holds no adapter_model\.safetensors"):
         published(str(tmp_path))
+    with pytest.raises(BadInput, match=r"layers\.adapter\.from: there is no folder .*nowhere"):
+        published(str(tmp_path / "nowhere"))
 
 
 # --- learned tokens, and what cannot be an adapter

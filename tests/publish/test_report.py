@@ -206,7 +206,8 @@ def test_layers_tell_where_they_are_and_which_rates_they_have():
     rows = [{**row, "modules": [f"net.<{i}>"]} for i, row in enumerate(LAYERS)]
     rows[2] |= {"lr_lowest": 1e-5}
     html = report.layers_table(rows, {"tensors": 12, "moved": [], "live": 6})
-    assert "net.&lt;0&gt;" in html and "net.&lt;3&gt;" in html
+    assert "net.&lt;0&gt;" in html
+    assert "net.&lt;3&gt;" in html
     assert html.count("<tr>") == 7, "a block with other rates does not fold"
     assert "1.00e-05–1.00e-03" in html
     assert "6 statistics of frozen norms went on living" in html

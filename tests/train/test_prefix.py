@@ -13,8 +13,8 @@ from hfft.backbone import edit
 from hfft.data.inputs import ImageCollate
 from hfft.layers.cut import Cut
 from hfft.layers.trace import NotCuttable
-from hfft.train.kept import STATE, Split
 from hfft.train.device import lay_out
+from hfft.train.kept import STATE, Split
 from hfft.train.prefix import Keeping
 from tests.examples import ALL, MULTI, REGRESSION, SINGLE, head_and_depths, tiny
 from tests.train.test_resume import Stop, images
