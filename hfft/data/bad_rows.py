@@ -179,11 +179,14 @@ def _inspect(*values: list[Any], image: bool, names: list[str], version: int) ->
         except BadRow as bad:
             return str(bad), 0
 
+    rows = list(zip(*values, strict=True))
     if not image:
-        found = list(map(one, zip(*values, strict=True)))
-    else:  # decoding lets go of the interpreter
-        with ThreadPoolExecutor(cpu_count()) as threads:
-            found = list(threads.map(one, zip(*values, strict=True)))
+        found = list(map(one, rows))
+    else:  # decoding lets go of the interpreter; handing over rows one by one would take it back as often
+        share = -(-len(rows) // (cpu_count() or 1))
+        parts = [rows[i : i + share] for i in range(0, len(rows), share)]
+        with ThreadPoolExecutor(len(parts)) as threads:
+            found = [verdict for part in threads.map(lambda part: list(map(one, part)), parts) for verdict in part]
     return {"fault": [fault for fault, _ in found], "digest": [digest for _, digest in found]}
 
 

@@ -11,6 +11,7 @@ import datasets
 import numpy as np
 import torch
 from datasets import Dataset, IterableDataset
+from datasets.fingerprint import Hasher
 from PIL import Image
 from torch import nn
 from transformers import DataCollatorForLanguageModeling
@@ -26,6 +27,7 @@ from hfft.errors import DataError
 from hfft.recipe import Recipe
 from hfft.tasks import Labels
 
+VERSION = 1  # of what `tokenised` makes of a row: its cache knows the tokenizer, not the function
 MAX_TEXT = 512  # tokens, for a tokenizer that states no limit
 
 
@@ -58,9 +60,10 @@ def prepare(splits: Splits, recipe: Recipe, labels: Labels, processor: Any) -> P
     """
     ready: dict[str, Any] = {}
     if recipe.the_task.modality == "text":
+        known = Hasher.hash((VERSION, processor, splits.columns, recipe.the_task.labelled))  # once for all splits
         for name, rows in splits.items():
             where = splits.source.get(name, name)
-            ready[name] = tokenised(rows, where, splits.columns, processor, recipe, splits.sizes[name])
+            ready[name] = tokenised(rows, where, splits.columns, processor, recipe, splits.sizes[name], known)
             if not recipe.the_task.labelled:
                 ready[name] = with_draws(ready[name], recipe.training.get("seed", 42), name == "train")
     else:
@@ -135,9 +138,12 @@ def max_length(processor: Any, model: nn.Module, wanted: int | None) -> int:
 
 
 def tokenised(
-    rows: Rows, split: str, columns: Mapping[str, str], tokenizer: Any, recipe: Recipe, size: int | None = None
+    rows: Rows, split: str, columns: Mapping[str, str], tokenizer: Any, recipe: Recipe, size: int | None, known: str
 ) -> TextRows | Stream:
-    """The rows as token ids, truncated to the tokenizer's `model_max_length`; padding and its mask wait for the batch."""
+    """The rows as token ids, truncated to the tokenizer's `model_max_length`; padding and its mask wait for the batch.
+
+    By `known`, a digest of all that they depend on beside the rows, the cache of `datasets` finds them again.
+    """
     text, pair = columns["text"], columns.get("text_pair")
 
     def tokenise(batch: dict[str, list[Any]]) -> dict[str, Any]:
@@ -157,7 +163,8 @@ def tokenised(
     drop = [name for name in (text, pair, "row" if recipe.the_task.labelled else None) if name is not None]
     if isinstance(rows, IterableDataset):
         return Stream(rows.map(tokenise, batched=True, remove_columns=drop), size)
-    return TextRows(rows.map(tokenise_and_measure, batched=True, remove_columns=drop, desc=f"tokenise {split}"))
+    kept, told = Hasher.hash((rows._fingerprint, known)), f"tokenise {split}"
+    return TextRows(rows.map(tokenise_and_measure, batched=True, remove_columns=drop, new_fingerprint=kept, desc=told))
 
 
 def with_draws(rows: TextRows | Stream, seed: int, moves: bool) -> TextRows | Stream:

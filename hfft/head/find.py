@@ -36,8 +36,20 @@ def dropout_entry(config: PretrainedConfig) -> str:
 def output_parameters(model: PreTrainedModel) -> dict[str, int]:
     """Name -> dimension of the tensors whose shape depends on the number of outputs: the last layer of the head.
 
-    Two copies of the architecture on the meta device, which hold no data, differ in exactly these.
+    Two copies of the architecture on the meta device, which hold no data, differ in exactly these. Told again for the last
+    model without building them again: a start asks several times.
     """
+    asked = type(model), model.config.to_json_string(use_diff=False)
+    if asked not in _ANSWERED:
+        _ANSWERED.clear()
+        _ANSWERED[asked] = _differing(model)
+    return dict(_ANSWERED[asked])
+
+
+_ANSWERED: dict[tuple[type, str], dict[str, int]] = {}
+
+
+def _differing(model: PreTrainedModel) -> dict[str, int]:
     shapes = []
     for extra in (1, 2):
         config = copy.deepcopy(model.config)

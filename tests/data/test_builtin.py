@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections import Counter
 from functools import cache
 
 import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Image
+from sklearn.datasets import load_digits
 
 from hfft.data import builtin
 from hfft.errors import DataError
@@ -39,6 +41,15 @@ def test_loading_twice_gives_the_same_rows(name: str) -> None:
 @pytest.mark.parametrize("name", builtin.BUILTIN)
 def test_every_set_has_the_splits_it_is_told_to_have(name: str) -> None:
     assert tuple(made(name)) == builtin.SPLITS
+
+
+def test_digits_are_those_of_scikit_learn_wherever_it_keeps_them(monkeypatch) -> None:
+    theirs = load_digits()
+    for spec in (importlib.util.find_spec("sklearn"), None):
+        monkeypatch.setattr(builtin.importlib.util, "find_spec", lambda name, spec=spec: spec)
+        images, target = builtin.scikit_digits()
+        assert (images == theirs.images).all()
+        assert (target == theirs.target).all()
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
