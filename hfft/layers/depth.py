@@ -6,6 +6,7 @@ Embeddings and stem are 0, blocks 1 … N from the input on, the head N + 1. Dep
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 
 from torch import nn
@@ -77,7 +78,15 @@ def depths(model: PreTrainedModel, head_names: set[str] | None = None) -> Depths
     names = [name for name, _ in model.named_parameters()]
     order = {name: i for i, name in enumerate(names)}
     number = {block: i + 1 for i, block in enumerate(blocks)}
-    start = {block: min(order[n] for n in names if n.startswith(block)) for block in blocks}
+    # By path: to go through all blocks for each parameter would take the square of a deep model's time.
+    block_at = {path: number[block] for block in reversed(blocks) for path in block}
+    stage_at = {path: i for i in reversed(range(len(stages))) for path in stages[i][0]}
+    first: dict[str, int] = {}
+    for name in names:
+        for path in _around(name):
+            first.setdefault(path, order[name])
+    start = {block: min(first[path] for path in block if path in first) for block in blocks}
+    holding = {path for block in blocks for path in _around(block[0])}
     last = max(start.values(), default=len(names))
     tables = {
         f"{p}.{n}" for p, m in model.named_modules() if isinstance(m, nn.Embedding) for n, _ in m.named_parameters()
@@ -88,19 +97,19 @@ def depths(model: PreTrainedModel, head_names: set[str] | None = None) -> Depths
     def depth(name: str) -> int:
         if name in in_head:
             return len(blocks) + 1
-        for block in blocks:
-            if name.startswith(block):
-                return number[block]
-        for stage, inner in stages:
-            if name.startswith(stage):  # what joins two stages goes with the block it stands beside, the stem with none
-                if order[name] > start[inner[0]]:
-                    return number[inner[-1]]
-                return 0 if inner[0] == blocks[0] else number[inner[0]]
+        around = _around(name)
+        if inside := [block_at[path] for path in around if path in block_at]:
+            return min(inside)
+        if at := [stage_at[path] for path in around if path in stage_at]:
+            inner = stages[min(at)][1]  # what joins two stages goes with the block it stands beside, the stem with none
+            if order[name] > start[inner[0]]:
+                return number[inner[-1]]
+            return 0 if inner[0] == blocks[0] else number[inner[0]]
         if name in tables or any(at < order[name] and name.startswith(p) for at, p in late):
             return 0
         # Beside a stack: a stem in front of it is 0, a norm or pooler behind a block goes with that block.
         owner = name.rpartition(".")[0]
-        while owner and not any(block[0].startswith(f"{owner}.") for block in blocks):
+        while owner and f"{owner}." not in holding:
             owner = owner.rpartition(".")[0]
         prefix = owner and f"{owner}."
         stack = [block for block in blocks if block[0].startswith(prefix)]
@@ -124,15 +133,24 @@ def block_paths(model: PreTrainedModel) -> list[tuple[str, ...]]:
     return [tuple(path.removesuffix(".") for path in block) for _, inner in stages for block in inner]
 
 
+def _around(name: str) -> list[str]:
+    """The paths of all modules that hold a parameter, the outermost first, each with a dot behind it."""
+    parts = name.split(".")
+    return [".".join(parts[:i]) + "." for i in range(1, len(parts))]
+
+
 _Paths = tuple[str, ...]  # of modules, each with a dot behind it: what a stage or block consists of
 
 
 def _stages(model: nn.Module, in_head: set[str]) -> list[tuple[_Paths, list[_Paths]]]:
     """A stage and its blocks, in order; a flat encoder's blocks are their own stages."""
-    size = {n: p.numel() for n, p in model.named_parameters() if n not in in_head}
+    size: dict[str, int] = defaultdict(int)
+    for name, parameter in model.named_parameters():
+        for around in _around(name) if name not in in_head else ():
+            size[around] += parameter.numel()
 
     def weight(path: str) -> int:
-        return sum(count for name, count in size.items() if name.startswith(f"{path}."))
+        return size.get(f"{path}.", 0)
 
     lists: dict[str, list[str]] = {}  # path -> those of its members that hold parameters
     for path, module in model.named_modules():
