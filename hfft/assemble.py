@@ -88,7 +88,7 @@ def assemble(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str,
     prove(prepared)
     metrics = Metrics(labels, recipe.metrics)
     check_schedule(arguments, splits)
-    lay_out(model)
+    lay_out(model, recipe.backbone.memory_format)
     trainer = FineTuner(
         model,
         arguments,
@@ -224,20 +224,24 @@ def class_weights(recipe: Recipe, splits: data.Splits, labels: Labels) -> list[f
         raise DataError(f"strategy.class_weights: {error}") from None
 
 
+def uncached(recipe: Recipe) -> str | None:
+    """Why the recipe keeps nothing of what its frozen layers answer, whatever model and data are; None where it may."""
+    if recipe.layers.cache == "off":
+        return "layers.cache says so"
+    if not recipe.the_task.labelled:
+        return "tokens are masked anew in every epoch"
+    if recipe.layers.schedule is not None and recipe.layers.schedule.type == "surgical":
+        return "the surgical schedule asks all layers for gradients"
+    if reading := set(recipe.strategy.plain()) - {"l2_sp", "class_weights", "non_finite"}:  # may change the inputs
+        return f"strategy.{min(reading)} needs the inputs themselves"
+    return None
+
+
 def keeping(recipe: Recipe, arguments: TrainingArguments) -> Keeping | None:
-    """How the run keeps what its frozen layers answer; None where the recipe says not to, or the inputs are random."""
-    wanted, strategy = recipe.layers.cache, set(recipe.strategy.plain())
-    if wanted == "off" or not recipe.the_task.labelled:
+    """How the run keeps what its frozen layers answer; None where it does not."""
+    if uncached(recipe) is not None:
         return None
-    if (
-        recipe.layers.schedule is not None and recipe.layers.schedule.type == "surgical"
-    ):  # asks all layers for gradients
-        return None
-    if reading := strategy - {"l2_sp", "class_weights", "non_finite"}:  # what may change the inputs, or reads them
-        if recipe.train_layers != ["all"]:
-            say(arguments, f"cache: off, strategy.{min(reading)} needs the inputs themselves")
-        return None
-    chosen = Cache() if isinstance(wanted, str) else wanted
+    chosen = Cache() if isinstance(recipe.layers.cache, str) else recipe.layers.cache
     return Keeping(
         folder=Path(chosen.dir).expanduser() if chosen.dir else cache.root(),
         limit=cache.size_in_bytes(chosen.limit),

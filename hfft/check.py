@@ -11,7 +11,7 @@ import torch
 import transformers
 
 from hfft import document, publish
-from hfft.assemble import Run, assemble
+from hfft.assemble import Run, assemble, uncached
 from hfft.backbone import edited
 from hfft.console import quiet_libraries
 from hfft.errors import RunError, first_line
@@ -23,6 +23,7 @@ from hfft.strategy import logits_of
 from hfft.train import RunFolder, training_arguments
 from hfft.train.arguments import told
 from hfft.train.callbacks import EpochLine
+from hfft.train.cutting import foretold
 from hfft.workflow import describe, save_model
 
 
@@ -31,9 +32,11 @@ def show(recipe: Recipe) -> str:
     quiet_libraries()
     with tempfile.TemporaryDirectory() as folder:
         arguments = training_arguments(recipe, output_dir=folder, report_to="none")
-        text = describe(recipe, assemble(recipe, arguments))
-        open_ = document.dump({"training": told(recipe, arguments)})
-        return f"{text}\n\n# what the recipe leaves open, as it is on this machine\n{open_}"
+        run = assemble(recipe, arguments)
+        why = uncached(recipe)
+        kept = foretold(run.trainer, logits_of) if why is None else f"cache: off, {why}"
+        open_ = document.dump(told(recipe, run.trainer))
+        return f"{describe(recipe, run)}\n{kept}\n\n# what the recipe leaves open, as it is on this machine\n{open_}"
 
 
 def check(recipe: Recipe) -> Iterator[str]:

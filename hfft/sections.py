@@ -42,12 +42,14 @@ class Backbone(Section):
 
     Attributes:
         edit: what is removed, replaced and inserted, in order (`hfft.edits`).
+        memory_format: how the weights lie in memory, by torch's names; `auto` is channels-last for convolutional nets.
     """
 
     name: str = Field(min_length=1)
     revision: str | None = None
     init: Literal["pretrained", "random"] = "pretrained"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    memory_format: Literal["auto", "contiguous_format", "channels_last"] = "auto"
     edit: list[Annotated[dict[str, Any], AfterValidator(check_edit)]] = []
     config: dict[str, Any] = {}
     processor: dict[str, Any] = {}

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from transformers import TrainingArguments
 
 from hfft import layers, publish
-from hfft.assemble import Run
+from hfft.assemble import Run, uncached
 from hfft.backbone import edited
 from hfft.console import on_main, quiet_libraries, say
 from hfft.errors import RunError, first_line
@@ -103,6 +103,8 @@ def to_its_end(
         on_main(arguments, folder.write_recipe, given, run.commit, run.splits.revision, run.adapter_commit)
     on_main(arguments, folder.write_json, "layers.json", run.layers)
     say(arguments, describe(recipe, run))
+    if recipe.layers.cache != "off" and recipe.train_layers != ["all"] and (why := uncached(recipe)):
+        say(arguments, f"cache: off, {why}")
 
     started = time.perf_counter()
     if training.checkpoint is not None:

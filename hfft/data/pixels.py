@@ -96,12 +96,16 @@ class Pixels:
     def scaled(self, levels: Tensor) -> Tensor:
         """Levels (B, C, H, W) as the model's inputs."""
         if self.order != tuple(range(len(self.order))):
-            levels = levels[:, list(self.order)]
-        shape = (1, -1, 1, 1)
-        scale = torch.tensor(self.scale, device=levels.device).view(shape)
-        shift = torch.tensor(self.shift, device=levels.device).view(shape)
+            levels = torch.stack([levels[:, channel] for channel in self.order], 1)
         values = levels.to(torch.float32, memory_format=torch.contiguous_format)
-        return values.mul_(scale).add_(shift)
+        return values.mul_(_channels(self.scale, levels.device)).add_(_channels(self.shift, levels.device))
+
+
+@functools.lru_cache(maxsize=16)
+def _channels(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """A number for each channel, (1, C, 1, 1), brought to the device once: it waits for what comes from pageable memory."""
+    with torch.inference_mode(False):  # it serves training, too
+        return torch.tensor(values, device=device).view(1, -1, 1, 1)
 
 
 def resized(images: Tensor, size: tuple[int, int], mode: str) -> Tensor:

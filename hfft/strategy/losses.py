@@ -58,8 +58,10 @@ def per_example(
 
 
 def count(labels: Tensor, problem: str) -> Tensor:
-    """Number of targets in a batch of labels, what its summed loss is divided by; a scalar tensor."""
-    return labels.ne(-100).sum() if problem == "masked_language_modelling" else torch.tensor(len(labels))
+    """Number of targets in a batch of labels, what its summed loss is divided by; a scalar tensor where the labels are."""
+    if problem == "masked_language_modelling":
+        return labels.ne(-100).sum()
+    return torch.full((), len(labels), device=labels.device)  # filled there: to bring a number would make a GPU wait
 
 
 def balanced_weights(counts: list[int]) -> list[float]:

@@ -8,13 +8,13 @@ import warnings
 from typing import Any
 
 import torch
-from transformers import TrainingArguments
+from transformers import Trainer, TrainingArguments
 from transformers.integrations.integration_utils import get_available_reporting_integrations
 
 from hfft.errors import BadInput, first_line, listing
 from hfft.recipe import Recipe
 from hfft.train import world
-from hfft.train.device import cores
+from hfft.train.device import cores, layout
 
 # Where hfft's defaults differ from transformers': a run shows how it goes and can be continued.
 DEFAULTS: dict[str, Any] = {
@@ -34,6 +34,7 @@ TOLD = (
     "per_device_eval_batch_size",
     "train_sampling_strategy",
     "dataloader_num_workers",
+    "dataloader_prefetch_factor",
     "dataloader_pin_memory",
     "bf16",
     "tf32",
@@ -81,6 +82,8 @@ def training_arguments(recipe: Recipe, **changes: Any) -> TrainingArguments:
             given[name] = gpu and (name == "fp16" or torch.cuda.is_bf16_supported(including_emulation=False))
     if given.get("fp16") and "bf16" not in said:
         given["bf16"] = False
+    if given["dataloader_num_workers"]:
+        given.setdefault("dataloader_prefetch_factor", 2)
     if gpu:
         given["accelerator_config"] = {"non_blocking": True, **(given.get("accelerator_config") or {})}
     if recipe.data.streaming:
@@ -106,10 +109,15 @@ def training_arguments(recipe: Recipe, **changes: Any) -> TrainingArguments:
     return arguments
 
 
-def told(recipe: Recipe, arguments: TrainingArguments) -> dict[str, Any]:
-    """What is chosen for the recipe where it leaves the speed of training open."""
-    values = arguments.to_dict()
-    return {name: values[name] for name in TOLD if recipe.training.get(name, "auto") == "auto"}
+def told(recipe: Recipe, trainer: Trainer) -> dict[str, Any]:
+    """What is chosen for the recipe where it leaves the speed of training open, in the recipe's own words."""
+    values = trainer.args.to_dict()
+    chosen = {name: values[name] for name in TOLD if recipe.training.get(name, "auto") == "auto"}
+    if "non_blocking" not in (recipe.training.get("accelerator_config") or {}):
+        chosen["accelerator_config"] = {"non_blocking": trainer.args.accelerator_config.non_blocking}
+    open_ = recipe.backbone.memory_format == "auto"
+    laid_out = {"backbone": {"memory_format": layout(trainer.model)}} if open_ else {}
+    return {**laid_out, "training": chosen}
 
 
 def check_trackers(arguments: TrainingArguments) -> None:

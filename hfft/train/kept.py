@@ -16,7 +16,9 @@ from hfft.layers.cut import Cut
 from hfft.layers.store import Field, Store, size_of
 from hfft.layers.trace import NotCuttable
 
-ROWS = "kept_rows"  # in a batch: (B, 3) of int64: place in the store, number of the cut it was read for, of the split
+# In a batch, (B, 3) of int64: place in the store, number of the cut it was read for, of the split. No tensor, since the
+# host reads it in each step, and what has gone to a GPU must be waited for.
+ROWS = "kept_rows"
 STATE = "kept_state_"  # in a batch: what flows across the cut
 _LEAST = 16  # rows of a text batch that run together at least
 
@@ -95,7 +97,7 @@ class Split(torch.utils.data.Dataset):
             rows = self.full(places.numbers) if places.rows is None else places.rows
             batch, version = self._collate(rows), 0
         marks = np.stack([places.numbers, np.full_like(places.numbers, version)], 1)
-        return {**batch, ROWS: torch.from_numpy(np.insert(marks, 2, self.number, axis=1))}
+        return {**batch, ROWS: np.insert(marks, 2, self.number, axis=1)}
 
     def inputs(self, numbers: np.ndarray) -> dict[str, Any]:
         """The model's inputs of the rows at these places, as without a store, on the device."""

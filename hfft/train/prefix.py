@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import multiprocessing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +22,11 @@ from hfft.errors import RunError
 from hfft.layers import Depths
 from hfft.layers.cut import Cut, random_state_kept
 from hfft.layers.proof import digest
-from hfft.layers.search import Logits, find
-from hfft.layers.store import Field
+from hfft.layers.search import Logits
 from hfft.layers.trace import NotCuttable, same
+from hfft.train.cutting import ONCE, Found, impossible, search, told
 from hfft.train.kept import ROWS, STATE, Split, parted
 
-ONCE = "one epoch reads every row once"
 FORMAT = 2  # of what is kept: another number finds nothing of before
 
 
@@ -64,7 +62,7 @@ class Prefix:
         self._proven = False
         self._serving = contextlib.ExitStack()
         self._seen: dict[int, Split | None] = {}  # by the identity of the rows that a loader is made for
-        self.why_not = self._impossible()
+        self.why_not = impossible(trainer, keeping.views)
         if self.why_not not in (None, ONCE) and not all(p.requires_grad for p in trainer.model.parameters()):
             self._stop(self.why_not)
 
@@ -95,30 +93,6 @@ class Prefix:
             self._seen[id(rows)] = split
         return self._seen[id(rows)]
 
-    def _impossible(self) -> str | None:
-        """Why this training keeps nothing, whatever is frozen."""
-        args, rows = self.trainer.args, self.trainer.train_dataset
-        if isinstance(rows, torch.utils.data.IterableDataset) or not hasattr(rows, "__len__") or not len(rows):
-            return "the data are streamed"
-        if args.torch_compile:
-            return "the model is compiled"
-        if self.trainer.is_fsdp_enabled or self.trainer.is_deepspeed_enabled:
-            return "the model's weights are divided among the processes"
-        forked = multiprocessing.get_start_method() == "fork" and not args.dataloader_persistent_workers
-        if args.dataloader_num_workers > 0 and not forked:
-            return "loader processes that outlive an epoch, or are not forked, cannot follow it"
-        at_once = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-        epochs = args.max_steps * at_once / len(rows) if args.max_steps > 0 else args.num_train_epochs
-        if epochs <= 1:
-            return ONCE
-        step = getattr(rows, "step", None)
-        augmented = bool(getattr(getattr(step, "augmentation", None), "steps", None))
-        if augmented and not self.keeping.views:
-            return (
-                "augmented images differ in every epoch; layers.cache={views: 4} would show four views of each in turn"
-            )
-        return None
-
     # --- steps
 
     def ready(self, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -127,7 +101,7 @@ class Prefix:
         marks = inputs.get(ROWS)
         if marks is None:
             return inputs
-        model, marks = self.trainer.model, marks.cpu().numpy()
+        model = self.trainer.model
         split = next(s for s in self._seen.values() if s is not None and s.number == marks[0, 2])
         numbers, version = np.ascontiguousarray(marks[:, 0]), int(marks[0, 1])
         states = [inputs[f"{STATE}{i}"] for i in range(sum(name.startswith(STATE) for name in inputs))]
@@ -215,21 +189,16 @@ class Prefix:
         if all(learns):
             return
         try:
-            sample = {name: tensor for name, tensor in split.sample().items() if name != "labels"}
-            cut = find(self.trainer.model, sample, self.logits)
-            splits = [
-                s for s in map(self._split, (self.trainer.train_dataset, self.trainer.eval_dataset)) if s is not None
-            ]
-            layouts = [(s, s.layout(cut)) for s in splits]
-            needed = sum(s.size(fields) for s, fields in layouts)
-            self._open(cut, layouts, needed)
+            both = map(self._split, (self.trainer.train_dataset, self.trainer.eval_dataset))
+            splits = [split, *(s for s in both if s is not None and s is not split)]
+            self._open(search(self.trainer.model, splits, self.logits))
         except (NotCuttable, RunError) as error:
             self._stop(str(error))
 
-    def _open(self, cut: Cut, layouts: list[tuple[Split, list[Field]]], needed: int) -> None:
-        told = self.told(cut)
-        prefix = self._key(cut)
-        for split, fields in layouts:
+    def _open(self, found: Found) -> None:
+        cut = found.cut
+        words, prefix = told(cut, self.trainer.model, self.depths), self._key(cut)
+        for split, fields in found.layouts:
             try:
                 told_of = identity(split.rows)
             except TypeError as error:
@@ -241,36 +210,17 @@ class Prefix:
             refused = make_room(folder, split.size(fields), self.keeping.limit)
             if refused:
                 raise NotCuttable(refused)
-            split.open(folder, fields, self.version, f"{type(self.trainer.model).__name__}, {told}, {split.count} rows")
+            split.open(
+                folder, fields, self.version, f"{type(self.trainer.model).__name__}, {words}, {split.count} rows"
+            )
         self.cut = cut
-        self.report = {"cut": told, "share": round(cut.share, 4), "bytes": needed}
-        self.keeping.say(f"cache: {told}, {human(needed)} at most")
+        self.report = {"cut": words, "share": round(cut.share, 4), "bytes": found.needed}
+        self.keeping.say(f"cache: {words}, {human(found.needed)} at most")
 
     def _stop(self, why: str) -> None:
         self.cut = None
         self.report = {"cut": None, "why": why}
         self.keeping.say(f"cache: off, {why}")
-
-    def told(self, cut: Cut) -> str:
-        """The cut in words."""
-        inside = [
-            self.depths.of(name)
-            for name, _ in self.trainer.model.named_parameters()
-            if any(f".{name}".find(f".{path}.") >= 0 for path in cut.stands)
-        ]
-        deepest, blocks = max(inside, default=0), self.depths.blocks
-        if deepest >= blocks:
-            return f"everything in front of the head runs once ({cut.share:.0%} of the work)"
-        ran = (
-            f"blocks 1-{deepest} of {blocks}"
-            if deepest > 1
-            else f"block 1 of {blocks}"
-            if deepest
-            else "the embeddings"
-        )
-        return (
-            f"{ran} run{'s' if deepest == 1 else ''} once (cut before block {deepest + 1}, {cut.share:.0%} of the work)"
-        )
 
     def _key(self, cut: Cut) -> str:
         """A digest of everything but the rows that what is kept depends on."""

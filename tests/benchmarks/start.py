@@ -289,9 +289,7 @@ def main(arguments: list[str] | None = None) -> int:
                 runs = [r[side] for r in some]
                 wall, cpu = (statistics.median(r[key] for r in runs) for key in ("wall", "cpu"))
                 print(f"{case.name} {kind}, {side}: {wall:.2f} s, CPU {cpu:.2f} s: {told(runs)}", flush=True)
-            above = {
-                key: statistics.median(r["ours"][key] - r["floor"][key] for r in some) for key in ("wall", "cpu")
-            }
+            above = {key: statistics.median(r["ours"][key] - r["floor"][key] for r in some) for key in ("wall", "cpu")}
             beside = statistics.median(r["ours"]["cpu"] - r["plain"]["cpu"] for r in some)
             print(
                 f"{case.name} {kind}: {above['wall']:+.2f} s above the floor, CPU {above['cpu']:+.2f} s; "

@@ -5,7 +5,7 @@ import torch
 
 from hfft.train import batch, training_arguments
 from hfft.train.batch import fits, settle
-from hfft.train.device import cores, lay_out
+from hfft.train.device import cores, lay_out, layout
 from hfft.train.memory import split_batch
 from tests.examples import SINGLE, tiny
 from tests.train.test_by_length import rows_of, trainer_of
@@ -114,6 +114,15 @@ def test_other_models_stay_as_they_are(name):
     strides = [p.stride() for p in model.parameters()]
     assert not lay_out(model)
     assert [p.stride() for p in model.parameters()] == strides
+
+
+def test_a_recipe_says_otherwise():
+    assert not lay_out(net := tiny("resnet"), "contiguous_format")
+    assert layout(net) == "contiguous_format"
+    assert lay_out(net)
+    assert layout(net) == "channels_last"
+    assert lay_out(mixed := tiny("convnext"), "channels_last")
+    assert layout(mixed) == "channels_last"
 
 
 def test_cores_are_shared_by_the_processes_of_a_machine(monkeypatch):

@@ -48,6 +48,34 @@ def test_half_precision_where_there_is_hardware_for_it(name, tmp_path, monkeypat
     assert getattr(training_arguments(recipe(tmp_path, **{name: "auto"})), name) is False
 
 
+@pytest.mark.parametrize("task", ["text-classification", "image-classification"])
+def test_what_a_gpu_gets_by_default_and_that_a_recipe_stands_above_it(task, tmp_path, monkeypatch):
+    given: dict = {}
+
+    class Recorded(Exception):
+        pass
+
+    def record(**arguments):
+        given.update(arguments)
+        raise Recorded
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    monkeypatch.setattr("hfft.train.arguments.TrainingArguments", record)
+    monkeypatch.setattr("hfft.train.arguments.cores", lambda: 5)
+    on_gpu = {"bf16": True, "tf32": True, "dataloader_pin_memory": True, "accelerator_config": {"non_blocking": True}}
+    workers = {"dataloader_num_workers": 4, "dataloader_prefetch_factor": 2} if task.startswith("image") else {}
+    with pytest.raises(BadInput):
+        training_arguments(recipe(tmp_path, use_cpu=False).model_copy(update={"task": task}))
+    assert {**on_gpu, **workers}.items() <= given.items()
+    assert not {"optim", "torch_compile"} & set(given), "transformers' own: the fused AdamW, and no compiling"
+    said = {"bf16": False, "tf32": False, "dataloader_pin_memory": False, "dataloader_num_workers": 1}
+    said |= {"accelerator_config": {"non_blocking": False}, "dataloader_prefetch_factor": 7, "torch_compile": True}
+    with pytest.raises(BadInput):
+        training_arguments(recipe(tmp_path, use_cpu=False, **said).model_copy(update={"task": task}))
+    assert said.items() <= given.items()
+
+
 def test_a_stream_is_read_by_each_process_itself(tmp_path):
     assert training_arguments(recipe(tmp_path, streaming=True)).accelerator_config.dispatch_batches is False
     kept = recipe(tmp_path, streaming=True, accelerator_config={"even_batches": False})
