@@ -24,7 +24,10 @@ def test_it_is_what_the_training_then_says(name, train, tmp_path):
     modes = [(p.requires_grad) for p in trainer.model.parameters()], [m.training for m in trainer.model.modules()]
     line = foretold(trainer, logits_of)
     assert not (tmp_path / "cache").exists(), "nothing is written"
-    assert modes == ([p.requires_grad for p in trainer.model.parameters()], [m.training for m in trainer.model.modules()])
+    assert modes == (
+        [p.requires_grad for p in trainer.model.parameters()],
+        [m.training for m in trainer.model.modules()],
+    )
     assert all(torch.equal(before[n], t) for n, t in trainer.model.state_dict().items())
     trainer.train()
     assert trainer.said == [line]
