@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart install test torture lint coverage methods bench growth nano clean
+.PHONY: quickstart install test torture lint coverage methods bench growth start nano clean
 
 quickstart: .venv/.installed
 	$(BIN)/accelerate launch hfft/run.py --recipe digits
@@ -49,6 +49,11 @@ bench: .venv/.tested
 # Time and memory against rows, classes, tokens and blocks: tests/benchmarks/growth.md and its plot.
 growth: .venv/.tested
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.benchmarks.growth
+
+# From the command to the first training step, in parts, beside what the imports and the weights alone cost: two minutes.
+start: .venv/.tested
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.benchmarks.start \
+		$(if $(MODELS),--models $(MODELS)) $(if $(DATA),--data $(DATA))
 
 # Make the nano backbones that the package ships again, from nothing.
 nano: .venv/.installed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import importlib
 import json
@@ -13,7 +14,7 @@ import transformers
 import hfft.fit
 from hfft import workflow
 from tests import stand_ins
-from tests.benchmarks import gpu, growth, meter, prepare, run, table
+from tests.benchmarks import gpu, growth, meter, prepare, run, start, table
 from tests.benchmarks.cases import CASES, MINILM, Case
 from tests.benchmarks.plot import plot
 
@@ -208,3 +209,26 @@ def test_a_plot_holds_every_line():
     drawn = plot([("a <b>", [(1, 1), (10, 100)]), ("c", [(1, 0.1)])], "size", "seconds")
     assert "a &lt;b&gt;" in drawn
     assert drawn.count('stroke-width="2"') == 4
+
+
+# --- start
+
+
+def test_a_start_is_told_in_parts(tmp_path):
+    given = argparse.Namespace(models=None, data=None)
+    run = start.measure(start.CASES[0], "ours", given, tmp_path)
+    assert {"python", "imports", "model", "data", "rows", "first batch", "other"} <= set(run["parts"])
+    for i, total in enumerate((run["wall"], run["cpu"])):
+        assert sum(part[i] for part in run["parts"].values()) == pytest.approx(total)
+        assert 0 <= run["parts"]["other"][i] < 0.3 * total, "the parts are most of it"
+    assert 0 < run["parts"]["imports"][1] < run["cpu"]
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(5.9, 0), (6.1, 1)])
+def test_a_start_may_take_two_seconds_above_the_floor(seconds, status, monkeypatch, capsys):
+    took = {"floor": 4.0, "plain": 5.0, "ours": seconds}
+    monkeypatch.setattr(
+        start, "measure", lambda case, side, *_: {"wall": 9.0, "cpu": took[side], "parts": {"all": (9.0, took[side])}}
+    )
+    assert start.main(["--only", "digits", "--repeats", "1"]) == status
+    assert f"digits again: +0.00 s above the floor, CPU +{seconds - 4:.2f} s" in capsys.readouterr().out
