@@ -125,7 +125,7 @@ def _at_first(trainer: Any, waiting: set[int]) -> Iterator[None]:
         for name, parameter in model.named_parameters() if waiting else ():
             parameter.requires_grad_(parameter.requires_grad and trainer.depths.of(name) not in waiting)
         model.train()
-        trainer.hold_frozen(model)
+        trainer.modes.set(model, trainer.live_norms)
         yield
     finally:
         for parameter, learns in before:
