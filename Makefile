@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart install test torture lint coverage methods bench growth start nano clean
+.PHONY: quickstart install test torture lint coverage methods bench growth start scaling nano clean
 
 quickstart: .venv/.installed
 	$(BIN)/accelerate launch hfft/run.py --recipe digits
@@ -54,6 +54,10 @@ growth: .venv/.tested
 start: .venv/.tested
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.benchmarks.start \
 		$(if $(MODELS),--models $(MODELS)) $(if $(DATA),--data $(DATA))
+
+# One process against two on this machine, and 8 and 64 GPUs on paper: tests/benchmarks/scaling.md; four minutes on two idle cores.
+scaling: .venv/.tested
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.benchmarks.scaling
 
 # Make the nano backbones that the package ships again, from nothing.
 nano: .venv/.installed

@@ -14,7 +14,7 @@ import transformers
 import hfft.fit
 from hfft import workflow
 from tests import stand_ins
-from tests.benchmarks import gpu, growth, meter, prepare, run, start, table
+from tests.benchmarks import gpu, growth, meter, prepare, run, scaling, start, table
 from tests.benchmarks.cases import CASES, MINILM, Case
 from tests.benchmarks.plot import plot
 
@@ -232,3 +232,30 @@ def test_a_start_may_take_two_seconds_above_the_floor(seconds, status, monkeypat
     )
     assert start.main(["--only", "digits", "--repeats", "1"]) == status
     assert f"digits again: +0.00 s above the floor, CPU +{seconds - 4:.2f} s" in capsys.readouterr().out
+
+
+# --- scaling
+
+
+def test_a_ring_moves_each_byte_nearly_twice_whatever_its_size():
+    assert scaling.ring(100.0, 1, 10.0, 1.0) == 0.0
+    assert scaling.ring(100.0, 2, 10.0, 0.0) == pytest.approx(10.0)
+    assert scaling.ring(100.0, 10**6, 10.0, 0.0) == pytest.approx(20.0, rel=1e-3)
+
+
+def test_the_share_of_reduction_is_what_steps_that_reduce_take_more():
+    one = {"reduced": [1.0], "unreduced": [1.0], "learning": 4, "bytes": 0, "alone": 0.0}
+    two = {"reduced": [1.25, 2.25], "unreduced": [1.0, 2.0], "learning": 2**20, "bytes": 2**22, "alone": 0.2}
+    rounds = [{1: {"all": one}, 2: {"all": two}}]
+    row = scaling.measured(rounds, "all", 8)
+    assert row[2:5] == ["4.0", "8.0", f"{16 / 1.75:.1f}"]
+    assert row[6].startswith(f"{0.25 / 1.75:.1%}")
+    assert row[7] == "250 / 200"
+
+
+def test_less_is_reduced_the_less_learns():
+    rows = scaling.estimate(scaling.Paper())
+    sizes = [float(row[1]) for row in rows if row[2] == "8"]
+    assert sizes[0] == pytest.approx(4 * 85.8e6 / 2**20, rel=0.01)
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[2] < sizes[0] / 50
