@@ -263,6 +263,10 @@ def page(rounds: Sequence[dict[int, Round]], rows: int, paper: Paper) -> str:
         "what learns", "million parameters that learn", "MiB reduced a step", "rows/s, 1 process", "rows/s, 2 processes",
         "2 over 1", "share of a step that is reduction", "ms it adds / takes alone",
     ]  # fmt: skip
+    columns = [
+        "what learns", "MiB reduced", "GPUs", "GB/s", "ms a step of one", "ms of reduction", "share, open / hidden",
+        "efficiency, open / hidden",
+    ]  # fmt: skip
     lines = [
         "# Scaling",
         "",
@@ -271,28 +275,24 @@ def page(rounds: Sequence[dict[int, Round]], rows: int, paper: Paper) -> str:
         "",
         "## Measured: one process and two, one thread each",
         "",
-        f"A BERT of all-MiniLM-L6-v2's shape with random weights, {rows} rows of {TOKENS} tokens to each process and step, float32, "
-        f"the package's Trainer, Gloo on the loopback. {len(rounds)} rounds, one process and two in turn; medians, with the "
-        "lowest and highest round. Of two processes every other step leaves its gradients unreduced: what the others take "
-        "more is the reduction, the median over pairs of neighbouring steps. What is missing to 2 beside it is what two processes on one chip take from each other. "
-        "The bytes reduced are counted as they pass.",
+        f"A BERT of all-MiniLM-L6-v2's shape with random weights, {rows} rows of {TOKENS} tokens to each process and step, "
+        f"float32, the package's Trainer, Gloo on the loopback. {len(rounds)} rounds, one process and two in turn; medians, "
+        "with the lowest and highest round. Of two processes every other step leaves its gradients unreduced: what the "
+        "others take more is the reduction, the median over pairs of neighbouring steps. What is missing to 2 beside it is "
+        "what two processes on one chip take from each other. The bytes reduced are counted as they pass.",
         "",
         *table(head, [measured(rounds, choice, rows) for choice in CHOICES]),
         "",
         "## On paper: 8 and 64 GPUs",
         "",
-        "Not measured. ViT-B/16 at 224 pixels, "
-        f"{paper.rows} images to each GPU and step; a GPU computes at {paper.flops / 1e12:g} TFLOP/s; gradients are reduced in "
-        "float32 by a ring, 2 (N - 1) / N of their bytes over the slowest link and "
-        f"2 (N - 1) messages of {1e6 * paper.latency:g} µs for every 25 MiB: {paper.inside / 1e9:g} GB/s within a machine of eight, "
-        f"{' or '.join(f'{b / 1e9:g}' for b in paper.between)} GB/s between machines. Shares and efficiency are given twice: with no "
-        f"reduction hidden, and with what fits behind {paper.hidden:.0%} of the backward pass hidden, as DDP does it. Reading "
-        "data, stragglers and evaluation are not in it.",
+        f"Not measured. ViT-B/16 at 224 pixels, {paper.rows} images to each GPU and step; a GPU computes at "
+        f"{paper.flops / 1e12:g} TFLOP/s; gradients are reduced in float32 by a ring, 2 (N - 1) / N of their bytes over the "
+        f"slowest link and 2 (N - 1) messages of {1e6 * paper.latency:g} µs for every 25 MiB: {paper.inside / 1e9:g} GB/s within "
+        f"a machine of eight, {' or '.join(f'{b / 1e9:g}' for b in paper.between)} GB/s between machines. Shares and efficiency "
+        f"are given twice: with no reduction hidden, and with what fits behind {paper.hidden:.0%} of the backward pass "
+        "hidden, as DDP does it. Reading data, stragglers and evaluation are not in it.",
         "",
-        *table(
-            ["what learns", "MiB reduced", "GPUs", "GB/s", "ms a step of one", "ms of reduction", "share, open / hidden", "efficiency, open / hidden"],
-            estimate(paper),
-        ),
+        *table(columns, estimate(paper)),
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
