@@ -82,7 +82,7 @@ def reload_check(run: Run, recipe: Recipe, folder: Path, batch: dict[str, Any]) 
     model = run.trainer.accelerator.unwrap_model(run.trainer.model).eval()
     with torch.no_grad():
         before = logits_of(model(**inputs)).float().cpu()
-    save_model(run, recipe, folder)
+    save_model(run, run.trainer.whole_model(), recipe, folder)
     as_adapter = recipe.published_as == "adapter"
     try:
         if as_adapter and not stands_alone(model.peft_config["default"]):

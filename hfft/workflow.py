@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
+from torch import nn
 from transformers import TrainingArguments
 
 from hfft import layers, publish
@@ -114,16 +115,17 @@ def to_its_end(
     del run
     training.finish()
     run = training.run
-    frozen = {"tensors": len(before), "moved": layers.moved(run.trainer.model, before)}
+    model = run.trainer.whole_model()
+    frozen = {"tensors": len(before), "moved": on_main(arguments, layers.moved, model, before)}
     if live := len(layers.frozen_tensors(run.trainer.model)) - len(before):
         frozen["live"] = live
     if run.trainer.follow is not None:
         frozen |= {"waited": run.trainer.follow.waited, "early": run.trainer.follow.early}
-    wrong = what_went_wrong(recipe, run, head)
+    wrong = on_main(arguments, what_went_wrong, recipe, run, model, head)
     scores = score_splits(run.trainer, run.prepared, run.metrics)
     run.trainer.accelerator.wait_for_everyone()
 
-    on_main(arguments, save_model, run, recipe, folder.model)
+    on_main(arguments, save_model, run, model, recipe, folder.model)
     figures = {
         **collect(recipe, run, scores, time.perf_counter() - started),
         "frozen": frozen,
@@ -151,12 +153,11 @@ def published(arguments: TrainingArguments, folder: RunFolder, recipe: Recipe) -
         raise Stopped(stop.number, told) from None
 
 
-def save_model(run: Run, recipe: Recipe, folder: Path) -> None:
+def save_model(run: Run, model: Any, recipe: Recipe, folder: Path) -> None:
     """Write what gets published: weights, config and processor, loadable without hfft; whole or not at all."""
     aside = folder.with_name(f".{folder.name}")
     for old in (aside, folder):
         shutil.rmtree(old, ignore_errors=True)
-    model = run.trainer.accelerator.unwrap_model(run.trainer.model)
     if recipe.published_as == "adapter":
         at = recipe.model_copy(
             update={"backbone": recipe.backbone.model_copy(update={"revision": run.commit or recipe.backbone.revision})}
@@ -223,12 +224,12 @@ def stock_loads(run: Run) -> bool:
     return publish.stands_alone(run.trainer.accelerator.unwrap_model(run.trainer.model).peft_config["default"])
 
 
-def what_went_wrong(recipe: Recipe, run: Run, head: dict[str, Any]) -> list[str]:
+def what_went_wrong(recipe: Recipe, run: Run, model: nn.Module, head: dict[str, Any]) -> list[str]:
     """The faults of a training that came to its end, a line each; most have none."""
     state, trainer = run.trainer.state, run.trainer
     guess = None if recipe.strategy.class_weights else uniform_guess(run.labels)
     names = [term.name for term in trainer.terms]
-    return faults(state.log_history, guess, names, head, trainer.model, state.global_step)
+    return faults(state.log_history, guess, names, head, model, state.global_step)
 
 
 def from_scratch(recipe: Recipe, arguments: TrainingArguments, fresh: bool, force: bool) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from hfft.layers.adapters import mend_convolutions, merged, virtual_tokens
 from hfft.layers.choose import learning, norms
 from hfft.layers.depth import Depths, block_paths, depths
 from hfft.layers.groups import decays, format_table, param_groups, table
-from hfft.layers.proof import digest, frozen_digests, frozen_tensors, moved
+from hfft.layers.proof import digest, frozen_digests, frozen_tensors, moved, whole
 from hfft.layers.published import Published, check_base, published
 from hfft.layers.published import pinned as pinned_adapter
 from hfft.layers.schedule import Moment, begins, check_begins, largest, relative_gradients, shares
@@ -41,4 +41,5 @@ __all__ = [
     "shares",
     "table",
     "virtual_tokens",
+    "whole",
 ]

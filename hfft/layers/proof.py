@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import torch
 from torch import nn
@@ -40,5 +41,11 @@ def moved(model: nn.Module, before: dict[str, str]) -> list[str]:
 
 def digest(tensor: torch.Tensor) -> str:
     """SHA-256 of a tensor's bytes, whatever its dtype or device."""
-    flat = tensor.detach().to("cpu").contiguous().flatten()
+    flat = whole(tensor.detach()).to("cpu").contiguous().flatten()
     return hashlib.sha256(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"").hexdigest()
+
+
+def whole(value: Any) -> Any:
+    """A tensor of which FSDP left each process a part, whole, for which all processes must ask; anything else as it is."""
+    gather = getattr(value, "full_tensor", None)
+    return value if gather is None else gather()

@@ -20,6 +20,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl
 from transformers.trainer_utils import TrainOutput
 
 from hfft.errors import RunError
+from hfft.layers import whole
 from hfft.signals import Stopped
 from hfft.train import memory, seal
 from hfft.train.watch import Watch, check_weights
@@ -113,7 +114,7 @@ class Resumable(Trainer):
         return torch.nan_to_num(loss, 0.0, 0.0, 0.0) if self.watch.skips else loss
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
-        self._norm = super()._get_grad_norm(model, grad_norm)
+        self._norm = whole(super()._get_grad_norm(model, grad_norm))
         return self._norm
 
     def judge_step(self, model: nn.Module) -> None:

@@ -20,7 +20,7 @@ from hfft.sections import Schedule
 from hfft.strategy import Term
 from hfft.strategy.losses import count, logits_of
 from hfft.tasks import Labels
-from hfft.train import ranks
+from hfft.train import ranks, sharded
 from hfft.train.callbacks import QuietProgress, SetEpoch
 from hfft.train.follow import SCALE, FollowSchedule
 from hfft.train.last_block import LastBlock
@@ -77,6 +77,7 @@ class FineTuner(Resumable):
         self.last_block = last_block or LastBlock(wanted=False)
         self.prefix: Prefix | None = None  # while training
         self.kept: dict[str, Any] = {}  # what the last training tells of it
+        self._whole = sharded.prepared(self) if self.is_fsdp_enabled else None
         self.remove_callback(PrinterCallback)
         if self.callback_handler.pop_callback(ProgressCallback) is not None:
             self.add_callback(QuietProgress())
@@ -267,6 +268,11 @@ class FineTuner(Resumable):
             )
         model.load_state_dict(saved.state_dict())
         return True
+
+    def whole_model(self) -> nn.Module:
+        """The trained model without what training wrapped it in; on the first process alone where FSDP divides it."""
+        plain = self.accelerator.unwrap_model(self.model)
+        return plain if not self.is_fsdp_enabled else sharded.gathered(self, self._whole) or plain
 
     def progress(self) -> dict[str, Any]:
         """With the sums of the terms since the last log."""

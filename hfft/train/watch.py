@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from hfft import signals
 from hfft.errors import Diverged, listing
+from hfft.layers import whole
 
 
 class Watch:
@@ -100,7 +101,7 @@ def check_weights(model: nn.Module, step: int) -> None:
     """
     learning = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
     kept = {name: b for name, b in model.named_buffers() if b.is_floating_point()}
-    checks = [t.isfinite().all() for t in learning.values()] + [~t.isnan().any() for t in kept.values()]
+    checks = [whole(t.isfinite().all()) for t in learning.values()] + [~t.isnan().any() for t in kept.values()]
     if checks and not torch.stack([check.cpu() for check in checks] if _apart(checks) else checks).all():
         names = [name for name, fine in zip([*learning, *kept], checks, strict=True) if not fine]
         raise Diverged(

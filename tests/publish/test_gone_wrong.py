@@ -1,0 +1,62 @@
+"""Trainings that went wrong, as commands against a hub on loopback: told, kept, and not published."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.hub import Hub
+
+ROOT = Path(__file__).parents[2]
+TOKEN = "hf_canary_write_token"
+SHORT = (
+    *("score.from_scratch=false", "training.max_steps=24", "training.eval_strategy=no", "training.use_cpu=true"),
+    *("data.max_train_samples=64", "data.max_eval_samples=16", "training.lr_scheduler_type=constant"),
+)
+# What is done to the recipe -> exit status, and what is said.
+WRONG = {
+    "training.learning_rate=3.0": (1, "above that of a uniform guess"),
+    "training.learning_rate=0.0": (1, "the head never moved"),
+    "training.learning_rate=1e3": (3, "not finite"),
+}
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hub")
+    with Hub(folder / "store", tokens={TOKEN: "alice"}) as running:
+        running.home = folder / "home"
+        yield running
+
+
+def command(hub, folder, *words):
+    """A command of hfft in a process of its own, whose only hub is ours."""
+    env = {**os.environ, **hub.env(hub.home, TOKEN), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = [sys.executable, *map(str, words)]
+    return subprocess.run(done, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_went_wrong_is_told_kept_and_not_published(what, hub, tmp_path):
+    status, said = WRONG[what]
+    name = f"wrong-{list(WRONG).index(what)}"
+    words = ("--recipe", "digits", *SHORT, f"publish.hub_model_id={name}", "training.output_dir=run", what)
+    done = command(hub, tmp_path, ROOT / "hfft/run.py", *words)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, "one line"
+    assert "published:" not in done.stdout
+    asked = [request for request in hub.requests if name in str(request) or "repos/create" in str(request)]
+    assert asked == [], "no repository is made for it"
+    run = tmp_path / "run"
+    if status == 3:
+        assert not (run / "model").exists()
+        return
+    assert f"WRONG: {json.loads((run / 'metrics.json').read_text())['faults'][0]}" in done.stdout
+    assert (run / "model/model.safetensors").is_file()
+    again = command(hub, tmp_path, "-m", "hfft.cli", "publish", "run")
+    assert (again.returncode, said in again.stderr) == (1, True)
+    assert not [request for request in hub.requests if "repos/create" in str(request)]
