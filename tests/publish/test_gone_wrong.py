@@ -18,7 +18,7 @@ SHORT = (
 )
 # What is done to the recipe -> exit status, and what is said.
 WRONG = {
-    "training.learning_rate=3.0": (1, "above that of a uniform guess"),
+    "training.learning_rate=0.3": (1, "above that of a uniform guess"),
     "training.learning_rate=0.0": (1, "the head never moved"),
     "training.learning_rate=1e3": (3, "not finite"),
 }
