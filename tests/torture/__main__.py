@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.torture import hosts, hub
+from tests.torture import elsewhere, hosts, hub
 from tests.torture.fuzz import fuzz
 from tests.torture.kill import kill
 from tests.torture.stop import stop
@@ -29,6 +29,16 @@ GATES: dict[str, tuple[str, int, Callable[[Path], list[str]]]] = {
         "two processes stop at the same step, then equal to the bit",
         4,
         lambda f: stop_world(f / "w", WORLD),
+    ),
+    "stop-elsewhere": (
+        "signals while a run fetches, maps, evaluates, writes or pushes, alone and as two: no push, and it goes on",
+        len(elsewhere.CASES),
+        lambda f: elsewhere.elsewhere(f / "elsewhere", elsewhere.CASES),
+    ),
+    "stop-twice": (
+        "a second signal within a long step ends it at once, under each launcher",
+        len(elsewhere.TWICE),
+        lambda f: elsewhere.twice(f / "twice", elsewhere.TWICE),
     ),
     "push": (
         "pushes with a fault: one commit, or one line and finished later",
