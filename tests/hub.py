@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import struct
+import sys
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -111,6 +112,8 @@ class Hub:
         self._repos: dict[tuple[str, str], Repo] = {}
         self._lock, self._closing = threading.RLock(), threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
+        told = self._server.handle_error
+        self._server.handle_error = lambda *at: None if isinstance(sys.exception(), ConnectionError) else told(*at)
         self._server.socket.listen(128)  # with the default of 5, parallel downloads wait a second for a connection
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.torture.elsewhere import elsewhere
 from tests.torture.kill import kill
 from tests.torture.stop import stop
 
@@ -17,3 +18,7 @@ def test_killed_runs_end_where_they_would_have(folder):
 
 def test_stopped_runs_end_where_they_would_have(folder):
     assert stop(folder, 3) == []
+
+
+def test_a_run_that_is_stopped_while_it_pushes_is_pushed_later_and_once(folder):
+    assert elsewhere(folder / "elsewhere", [("python", "pushing")]) == []

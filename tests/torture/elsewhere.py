@@ -19,6 +19,7 @@ from tests.torture import runs
 
 TOKEN, MODEL, DATA = "hf_canary_write_token", "google-bert/bert-base-uncased", "CogComp/trec"
 LIMIT = 8.0  # seconds from the signal to the end of the launcher and of all it started
+SOON = 4.0  # from a second signal on, which ends the processes themselves at once
 HANG = 30.0  # seconds that the hub is silent
 RECIPE = f"""
 task: text-classification
@@ -130,13 +131,10 @@ def elsewhere(folder: Path, cases: list[tuple[str, str]]) -> list[str]:
             environment, run = hub.env(place / "home", TOKEN), place / "run"
             words = ("--recipe", str(recipe), f"publish.hub_model_id=trial-{i}")
             process = start(launcher, environment, run, *words)
-            until = time.monotonic() + 120
-            while (
-                not (asked(hub, method, path) if method else SEEN[phase](run))
-                and process.poll() is None
-                and time.monotonic() < until
-            ):
+            until, there = time.monotonic() + 120, False
+            while not there and process.poll() is None and time.monotonic() < until:
                 time.sleep(0.002)
+                there = asked(hub, method, path) if method else SEEN[phase](run)
             sent = time.monotonic()
             if process.poll() is None:
                 process.send_signal(number)
@@ -145,9 +143,9 @@ def elsewhere(folder: Path, cases: list[tuple[str, str]]) -> list[str]:
             pushed = asked(hub, "POST", "/commit/")
             lines = [line for line in said.splitlines() if line.startswith("stopped by ")]
             wanted = {128 + number} if launcher == "python" else set(range(1, 256)) | {-number}
-            if status not in wanted or took > LIMIT or pushed or len(lines) != 1:
+            if not there or status not in wanted or took > LIMIT or pushed or len(lines) != 1:
                 failed.append(
-                    f"{what}: status {status} after {took:.1f} s, pushed {pushed}, said {lines}: {said[-900:]}"
+                    f"{what}: reached {there}, status {status} after {took:.1f} s, pushed {pushed}, said {lines}: {said[-900:]}"
                 )
             hub.faults.clear()
             again = start(launcher, environment, run, *words)
@@ -195,7 +193,7 @@ def twice(folder: Path, launchers: list[str]) -> list[str]:
         for pid in left(run):
             os.kill(pid, signal.SIGTERM)
         status, took = ended(process, run, sent, LIMIT)
-        if status == 0 or took > 2.0 or any(run.glob("checkpoint-*")) or not waited:
+        if status == 0 or took > SOON or any(run.glob("checkpoint-*")) or not waited:
             failed.append(
                 f"{launcher}: status {status}, {took:.1f} s after the second, waited {waited}: {log(run)[-700:]}"
             )
