@@ -31,7 +31,7 @@ GATES: dict[str, tuple[str, int, Callable[[Path], list[str]]]] = {
         lambda f: stop_world(f / "w", WORLD),
     ),
     "stop-elsewhere": (
-        "signals while a run fetches, maps, evaluates, writes or pushes, alone and as two: no push, and it goes on",
+        "signals while a run fetches, maps, saves, writes or pushes, alone and as two: no push, and it goes on",
         len(elsewhere.CASES),
         lambda f: elsewhere.elsewhere(f / "elsewhere", elsewhere.CASES),
     ),

@@ -46,14 +46,14 @@ SILENT: dict[str, tuple[str, str]] = {  # what the hub does not answer in a phas
 }
 SEEN: dict[str, Callable[[Path], bool]] = {  # how it is seen that a run is in a phase
     "mapping": lambda run: any((run.parent / "home/datasets").rglob("cache-*")),
-    "evaluating": lambda run: "epoch" in log(run),
+    "after an evaluation": lambda run: "epoch" in log(run),
     "saving": lambda run: (run / ".saving").is_dir(),
     "writing the model": lambda run: (run / ".model").is_dir(),
 }
 CASES = [
     *(("python", phase) for phase in ("fetching the model", "fetching the data", "mapping", "pushing")),
-    *(("torchrun", phase) for phase in ("fetching the model", "evaluating", "saving", "writing the model")),
-    *(("accelerate", phase) for phase in ("fetching the data", "mapping", "evaluating", "pushing")),
+    *(("torchrun", phase) for phase in ("fetching the model", "after an evaluation", "saving", "writing the model")),
+    *(("accelerate", phase) for phase in ("fetching the data", "mapping", "after an evaluation", "pushing")),
 ]
 TWICE = list(LAUNCHERS)
 
