@@ -39,6 +39,7 @@ ROWS, TOKENS, WARM = 8, 64, 2
 LORA = {"type": "lora", "r": 8}
 CHOICES: dict[str, dict[str, Any]] = {"all": {}, "last-2": {}, "LoRA, r 8": {"adapter": LORA}}
 MIB = 2**20
+IDLE = 0.5  # a load up to here is that of no other work
 
 
 def adapted(model: Any, choice: str) -> tuple[nn.Module, Any]:
@@ -257,7 +258,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(head) + " |", "|---" * len(head) + "|", *("| " + " | ".join(row) + " |" for row in rows)]
 
 
-def page(rounds: Sequence[dict[int, Round]], rows: int, paper: Paper) -> str:
+def page(rounds: Sequence[dict[int, Round]], rows: int, paper: Paper, load: float) -> str:
     """Both tables, with what they were made on and what they assume."""
     head = [
         "what learns", "million parameters that learn", "MiB reduced a step", "rows/s, 1 process", "rows/s, 2 processes",
@@ -271,7 +272,8 @@ def page(rounds: Sequence[dict[int, Round]], rows: int, paper: Paper) -> str:
         "# Scaling",
         "",
         f"Written by `python -m tests.benchmarks.scaling`, {time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores of "
-        f"{processor()}, {versions()}.",
+        f"{processor()}, {versions()}. Load of the machine before the first round: {load:.1f}"
+        f"{'; others computed on it, measure again' if load > IDLE else ''}.",
         "",
         "## Measured: one process and two, one thread each",
         "",
@@ -310,11 +312,12 @@ def main(arguments: list[str] | None = None) -> int:
     given = top.parse_args(arguments)
     if given.inside:
         inside(given.inside, given.steps, given.rows)
+    load = os.getloadavg()[0]
     rounds: list[dict[int, Round]] = []
     for _ in range(given.rounds):
         rounds.append({processes: launch(processes, given.steps, given.rows) for processes in (1, 2)})
         print("; ".join(" | ".join(measured(rounds[-1:], choice, given.rows)) for choice in CHOICES), flush=True)
-    written = page(rounds, given.rows, Paper(flops=given.tflops * 1e12, rows=given.images))
+    written = page(rounds, given.rows, Paper(flops=given.tflops * 1e12, rows=given.images), load)
     (given.folder / "scaling.md").write_text(written, encoding="utf-8")
     return 0
 
