@@ -138,7 +138,7 @@ def prove(prepared: data.Prepared) -> None:
     Raises:
         BadInput: they cannot.
     """
-    if isinstance(prepared.train, torch.utils.data.IterableDataset):  # a stream is not opened for it
+    if isinstance(prepared.train, data.Stream):  # a stream is not opened for it
         return
     try:
         prepared.train[0]

@@ -10,13 +10,14 @@ from typing import Any
 
 _HOMES = {
     "Splits": "hfft.data.load",
+    "Stream": "hfft.data.stream",
     "load_splits": "hfft.data.load",
     "Prepared": "hfft.data.inputs",
     "prepare": "hfft.data.inputs",
     "fingerprints": "hfft.data.fingerprint",
 }
 
-__all__ = ["Prepared", "Splits", "fingerprints", "load_splits", "prepare"]
+__all__ = ["Prepared", "Splits", "Stream", "fingerprints", "load_splits", "prepare"]
 
 
 def __getattr__(name: str) -> Any:

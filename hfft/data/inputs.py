@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import datasets
 import numpy as np
 import torch
-from datasets import Dataset, IterableDataset
+from datasets import Dataset
 from datasets.fingerprint import Hasher
 from PIL import Image
 from torch import nn
 from transformers import DataCollatorForLanguageModeling
 
 from hfft.data import augment
-from hfft.data.columns import RowError, Rows, decoded
+from hfft.data.columns import RowError, decoded
 from hfft.data.load import Splits
 from hfft.data.masking import MaskStep
 from hfft.data.modes import in_mode, levels, processed
 from hfft.data.pixels import LARGE, Pixels, learn, pack
+from hfft.data.stream import Cell, Stream
 from hfft.data.texts import LENGTH, TextCollate, TextRows, target
 from hfft.errors import DataError
 from hfft.recipe import Recipe
@@ -59,49 +60,28 @@ def prepare(splits: Splits, recipe: Recipe, labels: Labels, processor: Any) -> P
         DataError: an image that cannot be decoded or a text that is missing, with split and row.
     """
     ready: dict[str, Any] = {}
+    seed = recipe.training.get("seed", 42)
+
+    def stream(name: str, step: ImageStep | TextStep) -> Stream:
+        buffer = recipe.data.shuffle_buffer if name == "train" else 0
+        return Stream(splits.stored[name], splits.sizes[name], step.of_cells, buffer, seed)
+
     if recipe.the_task.modality == "text":
         known = Hasher.hash((VERSION, processor, splits.columns, recipe.the_task.labelled))  # once for all splits
         for name, rows in splits.items():
-            where = splits.source.get(name, name)
-            ready[name] = tokenised(rows, where, splits.columns, processor, recipe, splits.sizes[name], known)
-            if not recipe.the_task.labelled:
-                ready[name] = with_draws(ready[name], recipe.training.get("seed", 42), name == "train")
+            draws = None if recipe.the_task.labelled else MaskStep(seed, name == "train")
+            step = TextStep(processor, splits.columns, splits.source.get(name, name), draws)
+            ready[name] = stream(name, step) if name in splits.stored else tokenised(rows, step, known)
     else:
-        column, seed, pixels = splits.columns["image"], recipe.training.get("seed", 42), learn(processor)
+        column, pixels = splits.columns["image"], learn(processor)
         for name, rows in splits.items():
             augmentation = augment.compose(recipe.data.augment) if name == "train" and recipe.data.augment else None
-            step = ImageStep(processor, column, splits.source.get(name, name), augmentation, seed, pixels)
-            stream = isinstance(rows, IterableDataset)
-            ready[name] = image_stream(rows, step, splits.sizes[name]) if stream else ImageRows(rows, step)
+            image_step = ImageStep(processor, column, splits.source.get(name, name), augmentation, seed, pixels)
+            ready[name] = stream(name, image_step) if name in splits.stored else ImageRows(rows, image_step)
         return Prepared(
             ready["train"], ready.get("validation"), ready.get("test"), ImageCollate(labels.problem), pixels
         )
     return Prepared(ready["train"], ready.get("validation"), ready.get("test"), text_collate(processor, labels, recipe))
-
-
-class Stream(torch.utils.data.IterableDataset):
-    """A stream that knows how many rows an epoch has, where its source states it, and which epoch it is.
-
-    Raises:
-        TypeError: by `len`, where the size is not known.
-    """
-
-    def __init__(self, rows: IterableDataset, size: int | None, step: ImageStep | MaskStep | None = None):
-        self.rows, self.size, self.step = rows, size, step
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return iter(self.rows)
-
-    def __len__(self) -> int:
-        if self.size is None:
-            raise TypeError("the stream does not state its size")
-        return self.size
-
-    def set_epoch(self, epoch: int) -> None:
-        """Shuffle and augment for this epoch."""
-        self.rows.set_epoch(epoch)
-        if self.step is not None:
-            self.step.epoch = epoch
 
 
 # --- text
@@ -137,42 +117,64 @@ def max_length(processor: Any, model: nn.Module, wanted: int | None) -> int:
     return wanted or (limit if limit < 100_000 else MAX_TEXT)
 
 
-def tokenised(
-    rows: Rows, split: str, columns: Mapping[str, str], tokenizer: Any, recipe: Recipe, size: int | None, known: str
-) -> TextRows | Stream:
-    """The rows as token ids, truncated to the tokenizer's `model_max_length`; padding and its mask wait for the batch.
+class TextStep:
+    """Texts -> token ids, truncated to the tokenizer's `model_max_length`; padding and its mask wait for the batch.
 
-    By `known`, a digest of all that they depend on beside the rows, the cache of `datasets` finds them again.
+    Args:
+        columns: role (`text`, `text_pair`) -> column.
+        draws: gives each row the draw it is masked by, where the task is to fill in what is hidden.
     """
-    text, pair = columns["text"], columns.get("text_pair")
 
-    def tokenise(batch: dict[str, list[Any]]) -> dict[str, Any]:
-        for column in filter(None, (text, pair)):
+    def __init__(self, tokenizer: Any, columns: Mapping[str, str], split: str, draws: MaskStep | None = None):
+        self.tokenizer, self.split, self.draws = tokenizer, split, draws
+        self.text, self.pair = columns["text"], columns.get("text_pair")
+
+    @property
+    def read(self) -> list[str]:
+        """Columns that the model's inputs stand in the place of."""
+        return [column for column in (self.text, self.pair) if column is not None]
+
+    def __call__(self, batch: Mapping[str, list[Any]]) -> dict[str, Any]:
+        """Columns of some rows -> columns of the model's inputs.
+
+        Raises:
+            DataError: a row without text.
+        """
+        for column in self.read:
             for row, value in zip(batch["row"], batch[column], strict=True):
                 if not isinstance(value, str) or not value.strip():
                     raise RowError(
-                        f"split {split}, row {row}: column {column!r} holds no text ({value!r}); mend or drop it"
+                        f"split {self.split}, row {row}: column {column!r} holds no text ({value!r}); mend or drop it"
                     )
-        seconds = batch[pair] if pair else None
-        return dict(tokenizer(batch[text], seconds, truncation=True, return_attention_mask=False))
+        seconds = batch[self.pair] if self.pair else None
+        return dict(self.tokenizer(batch[self.text], seconds, truncation=True, return_attention_mask=False))
 
-    def tokenise_and_measure(batch: dict[str, list[Any]]) -> dict[str, Any]:
-        tokens = tokenise(batch)
+    def of_cells(self, cells: list[Cell]) -> list[dict[str, Any]]:
+        """Rows of a stream -> inputs."""
+        tokens = self({column: [cell.row[column] for cell in cells] for column in (*self.read, "row")})
+        rows = [{name: values[i] for name, values in tokens.items()} for i in range(len(cells))]
+        for row, cell in zip(rows, cells, strict=True):
+            if self.draws is None:
+                row["labels"] = cell.row["labels"]
+            else:
+                row["draw"] = self.draws.draw(cell.place, cell.epoch)
+        return rows
+
+
+def tokenised(rows: Dataset, step: TextStep, known: str) -> TextRows:
+    """All rows as token ids, once.
+
+    By `known`, a digest of all that they depend on beside the rows, the cache of `datasets` finds them again.
+    """
+
+    def tokenise(batch: dict[str, list[Any]]) -> dict[str, Any]:
+        tokens = step(batch)
         return {**tokens, LENGTH: [len(ids) for ids in tokens["input_ids"]]}
 
-    drop = [name for name in (text, pair, "row" if recipe.the_task.labelled else None) if name is not None]
-    if isinstance(rows, IterableDataset):
-        return Stream(rows.map(tokenise, batched=True, remove_columns=drop), size)
-    kept, told = Hasher.hash((rows._fingerprint, known)), f"tokenise {split}"
-    return TextRows(rows.map(tokenise_and_measure, batched=True, remove_columns=drop, new_fingerprint=kept, desc=told))
-
-
-def with_draws(rows: TextRows | Stream, seed: int, moves: bool) -> TextRows | Stream:
-    """The rows with the draws they are masked by; where `moves`, others in every epoch."""
-    step = MaskStep(seed, moves)
-    if isinstance(rows, Stream):
-        return Stream(rows.rows.map(step, remove_columns=["row"]), rows.size, step)
-    return rows.masked_by(step)
+    drop = [*step.read, *(["row"] if step.draws is None else [])]
+    kept, told = Hasher.hash((rows._fingerprint, known)), f"tokenise {step.split}"
+    found = TextRows(rows.map(tokenise, batched=True, remove_columns=drop, new_fingerprint=kept, desc=told))
+    return found if step.draws is None else found.masked_by(step.draws)
 
 
 def text_collate(tokenizer: Any, labels: Labels, recipe: Recipe) -> TextCollate:
@@ -218,11 +220,11 @@ class ImageStep:
         """Let what is drawn from now on be of this epoch, in running workers too."""
         self._epoch.fill_(epoch)
 
-    def __call__(self, image: Image.Image, row: int) -> dict[str, Any]:
+    def __call__(self, image: Image.Image, row: int, drawn: tuple[int, int] | None = None) -> dict[str, Any]:
         image = in_mode(image, self.processor)
         if self.augmentation is not None:
             try:
-                image = self.augmentation(image, np.random.default_rng((self.seed, self.epoch, row)))
+                image = self.augmentation(image, np.random.default_rng((self.seed, *(drawn or (self.epoch, row)))))
             except ValueError as error:  # such as a crop larger than the image
                 raise RowError(f"split {self.split}, row {row}: {error}") from None
         if self.pixels is None:
@@ -232,6 +234,15 @@ class ImageStep:
             return {"pixel_values": values}
         fitted = self.pixels.fit(torch.from_numpy(values.copy()).permute(2, 0, 1)[None])[0]
         return {"pixel_values": fitted.permute(1, 2, 0).numpy(), "fitted": True}
+
+    def of_cells(self, cells: list[Cell]) -> list[dict[str, Any]]:
+        """Rows of a stream -> inputs; each draws for its pass and its place in it, since row numbers begin anew in shards."""
+        found = []
+        for cell in cells:
+            row, label = cell.row["row"], cell.row["labels"]
+            image = decoded(cell.row[self.column], self.column, self.split, row)
+            found.append({**self(image, row, (cell.epoch, cell.place)), "labels": label})
+        return found
 
 
 class ImageRows(torch.utils.data.Dataset):
@@ -264,15 +275,6 @@ class ImageRows(torch.utils.data.Dataset):
         other.step = copy.copy(self.step)
         other.step._epoch = torch.tensor(epoch)
         return other
-
-
-def image_stream(rows: IterableDataset, step: ImageStep, size: int | None) -> Stream:
-    """The same for a stream."""
-
-    def one(row: dict[str, Any]) -> dict[str, Any]:
-        return {**step(row[step.column], row["row"]), "labels": row["labels"]}
-
-    return Stream(rows.map(one, remove_columns=[step.column, "row"]), size, step)
 
 
 @dataclass(frozen=True)

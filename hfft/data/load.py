@@ -38,6 +38,7 @@ class Splits:
         source: split -> the split whose rows its column `row` counts, where that is another.
         left_out: split of the data -> how many of its rows were left out as bad.
         tallies: the same while a stream is read.
+        stored: split -> the rows of a stream as they are stored, images undecoded; those of train in shuffled shards.
         leaked: held-out split -> how many of its rows stand in train too.
     """
 
@@ -53,6 +54,7 @@ class Splits:
     left_out: dict[str, int] = field(default_factory=dict)
     tallies: Mapping[str, Tally] = field(default_factory=dict)
     leaked: dict[str, int] = field(default_factory=dict)
+    stored: Mapping[str, IterableDataset] = field(default_factory=dict)
 
     @property
     def skipped(self) -> dict[str, int]:
@@ -160,13 +162,19 @@ def _streams(
             rows, sizes[name] = rows.take(cap), min(cap, sizes[name] or cap)
         if name == "train":
             seed, mixed = recipe.training.get("seed", 42), min(10, rows.num_shards)
-            rows = rows.shuffle(seed, buffer_size=recipe.data.shuffle_buffer, max_buffer_input_shards=mixed)
+            rows = rows.shuffle(seed, buffer_size=1, max_buffer_input_shards=mixed)  # of shards; rows: `Stream.read`
         if recipe.data.on_bad_rows == "skip":
             rows = without_bad(rows, tallies[name], found)
-        streams[name] = _decode(rows, found["image"], name) if "image" in found else rows
+        streams[name] = rows
+    stored = dict(streams)
+    if "image" in found:
+        streams = {name: _decode(rows, found["image"], name) for name, rows in stored.items()}
     origin = {name: what for name, what in origin.items() if name in streams}
     held = streams.get("validation"), streams.get("test")
-    return Splits(streams["train"], *held, found, origin, sizes, revision, tuple(notes), tallies=tallies), meaning
+    told = tuple(notes)
+    return Splits(
+        streams["train"], *held, found, origin, sizes, revision, told, tallies=tallies, stored=stored
+    ), meaning
 
 
 def _decode(rows: IterableDataset, column: str, split: str) -> IterableDataset:

@@ -26,9 +26,10 @@ class MaskStep:
         """Draw for this epoch from now on, in running workers too."""
         self._epoch.fill_(epoch if self.moves else 0)
 
-    def draw(self, row: int) -> int:
-        """The draw of a row, by its number in the split."""
-        return int(np.random.default_rng((self.seed, self.epoch, row)).integers(2**63))
+    def draw(self, row: int, epoch: int | None = None) -> int:
+        """The draw of a row, by its number in the split; of the epoch that it is, or of another."""
+        epoch = self.epoch if epoch is None or not self.moves else epoch
+        return int(np.random.default_rng((self.seed, epoch, row)).integers(2**63))
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """A row with its draw in the place of its number."""

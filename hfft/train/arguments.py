@@ -86,9 +86,6 @@ def training_arguments(recipe: Recipe, **changes: Any) -> TrainingArguments:
         given.setdefault("dataloader_prefetch_factor", 2)
     if gpu:
         given["accelerator_config"] = {"non_blocking": True, **(given.get("accelerator_config") or {})}
-    if recipe.data.streaming:
-        # Rank 0 reading for all cannot cut batches of unequal length; each rank reads its own shards instead.
-        given["accelerator_config"] = {**(given.get("accelerator_config") or {}), "dispatch_batches": False}
     if world.size() > 1 and not torch.cuda.is_available():
         given.setdefault("use_cpu", True)  # without it transformers leaves each process in a world of its own
     world.join(bool(given.get("use_cpu")), given.get("ddp_timeout") or 1800)

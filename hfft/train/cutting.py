@@ -42,7 +42,7 @@ def impossible(trainer: Any, views: int) -> str | None:
         views: augmented views of each training row.
     """
     args, rows = trainer.args, trainer.train_dataset
-    if isinstance(rows, torch.utils.data.IterableDataset) or not hasattr(rows, "__len__") or not len(rows):
+    if isinstance(rows, Stream) or not len(rows):
         return "the data are streamed"
     if args.torch_compile:
         return "the model is compiled"

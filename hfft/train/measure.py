@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from transformers import Trainer, TrainerCallback
 
+from hfft.data.stream import Stream
+
 STEPS, SECONDS, MOST = 3, 1.0, 24  # measured at least, until so much time has passed, and never more
 
 
@@ -135,7 +137,7 @@ def measure(trainer: Trainer, rows: int | None = None) -> Measured:
 def epoch_batches(trainer: Trainer) -> list[list[int]] | None:
     """The row numbers of each batch of an epoch, as the trainer's own sampler makes them; None for a stream."""
     sampler = getattr(trainer.get_train_dataloader(), "batch_sampler", None)
-    if sampler is None or isinstance(trainer.train_dataset, torch.utils.data.IterableDataset):
+    if sampler is None or isinstance(trainer.train_dataset, Stream):
         return None
     return [list(batch) for batch in sampler]
 
@@ -178,7 +180,7 @@ def optimizer_bytes(optimizer: Any) -> int:
 def evaluation_seconds(trainer: Trainer) -> float | None:
     """Seconds for all validation rows, from a few batches drawn evenly from them."""
     held_out = trainer.eval_dataset
-    if held_out is None or isinstance(held_out, torch.utils.data.IterableDataset):
+    if held_out is None or isinstance(held_out, Stream):
         return None
     count = min(len(held_out), STEPS * trainer.args.eval_batch_size)
     chosen = np.linspace(0, len(held_out) - 1, count).round().astype(int).tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -11,8 +12,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.trainer_utils import has_length
 
 from hfft import layers, strategy
+from hfft.data.stream import Stream, StreamOrder
 from hfft.data.texts import ByLength, TextRows, longest_first
 from hfft.errors import RunError, listing
 from hfft.layers import Depths
@@ -82,6 +85,7 @@ class FineTuner(Resumable):
         if self.callback_handler.pop_callback(ProgressCallback) is not None:
             self.add_callback(QuietProgress())
         self.add_callback(SetEpoch(self))
+        self._order: StreamOrder | None = None  # of the stream that is trained on
         self.follow = None if schedule is None else FollowSchedule(self, depths, schedule)
         if self.follow is not None:  # before all others, so that they find what learns as it is in the step
             self.callback_handler.callbacks.insert(0, self.follow)
@@ -137,6 +141,9 @@ class FineTuner(Resumable):
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         """Texts of like length together, in an order that seed and epoch alone decide: transformers' own is not resumed."""
         args, rows = self.args, self.train_dataset if train_dataset is None else train_dataset
+        if isinstance(rows, Stream):
+            self._order = StreamOrder(rows, self._together(args.train_batch_size), training=True)
+            return self._order
         if args.train_sampling_strategy != "group_by_length" or not isinstance(rows, TextRows):
             return super()._get_train_sampler(train_dataset)
         batch = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
@@ -144,9 +151,16 @@ class FineTuner(Resumable):
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
         """Texts from the longest to the shortest; metrics know no order."""
+        if isinstance(eval_dataset, Stream):
+            return StreamOrder(eval_dataset, self._together(self.args.eval_batch_size))
         if isinstance(eval_dataset, TextRows):
             return longest_first(eval_dataset.lengths)
         return super()._get_eval_sampler(eval_dataset)
+
+    def _together(self, batch: int) -> int:
+        """To a multiple of how many rows the processes fill a stream up, so that each has as many batches."""
+        world = self.args.world_size
+        return batch * world if world > 1 and not self.args.dataloader_drop_last else 1
 
     # --- loss
 
@@ -211,6 +225,9 @@ class FineTuner(Resumable):
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """Logits alone, whatever else the model returns; for masked tokens (loss, count) of each example in their place."""
         self.leave_if_asked()
+        loader = self.accelerator.gradient_state.active_dataloader
+        if loader is not None and loader.end_of_dataloader and isinstance(loader.dataset, Stream):
+            loader.remainder = loader.dataset.count % loader.total_batch_size  # known only now; what is gathered ends there
         # Not inference_mode: what a model caches in it, such as BEiT its table of positions, cannot be trained with.
         with torch.no_grad(), self.compute_loss_context_manager(), self.last_block.reading(self, inputs):
             inputs = self._ready(self._prepare_inputs(inputs))
@@ -276,11 +293,23 @@ class FineTuner(Resumable):
 
     def progress(self) -> dict[str, Any]:
         """With the sums of the terms since the last log."""
-        return {**super().progress(), "terms": {name: sums.tolist() for name, sums in self._term_sums.items()}}
+        mark = None if self._order is None else self._order.mark(self._rows_of_epoch())
+        terms = {name: sums.tolist() for name, sums in self._term_sums.items()}
+        return {**super().progress(), "terms": terms, "stream": mark}
+
+    def _rows_of_epoch(self) -> int:
+        """Rows of the running epoch that were trained on, over all processes."""
+        args, steps, loader = self.args, self.state.global_step, self.callback_handler.train_dataloader
+        if has_length(loader):
+            steps %= max(math.ceil(len(loader) / args.gradient_accumulation_steps), 1)
+        return steps * args.gradient_accumulation_steps * args.train_batch_size * args.world_size
 
     def restore(self, progress: dict[str, Any]) -> None:
         """With the sums of the terms."""
         super().restore(progress)
+        mark = progress.get("stream")
+        if self._order is not None and mark is not None and mark["rows"] <= self._rows_of_epoch():
+            self._order.resume = mark
         for name, sums in progress["terms"].items():
             self._term_sums[name] = torch.tensor(sums, device=self.args.device)
 

@@ -9,7 +9,8 @@ from transformers import TrainerCallback, ViTImageProcessorPil
 
 from hfft import layers
 from hfft.data import augment
-from hfft.data.inputs import ImageCollate, ImageRows, ImageStep, image_stream
+from hfft.data.inputs import ImageCollate, ImageRows, ImageStep
+from hfft.data.stream import Stream
 from hfft.errors import RunError
 from hfft.strategy import Term, l2_sp
 from hfft.train import FineTuner, seal
@@ -38,7 +39,8 @@ def images(count=10, stream=False):
     processor = ViTImageProcessorPil(size={"height": SIDE, "width": SIDE})
     step = ImageStep(processor, "image", "train", augment.compose(["random_crop", "horizontal_flip"]), 42)
     if stream:
-        return image_stream(rows.to_iterable_dataset(num_shards=2).shuffle(42, buffer_size=4), step, count)
+        stored = rows.cast_column("image", datasets.Image(decode=False)).to_iterable_dataset(num_shards=2)
+        return Stream(stored.shuffle(42, buffer_size=1), count, step.of_cells, buffer=4)
     return ImageRows(rows, step)
 
 
@@ -61,7 +63,6 @@ def trainer_of(folder, name, train="all", adapter=None, callbacks=(), seed=0, st
             num_train_epochs=3,
             **{
                 "save_strategy": "steps",
-                **({"accelerator_config": {"dispatch_batches": False}} if stream else {}),
                 **settings,
             },
         ),

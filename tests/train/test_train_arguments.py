@@ -11,12 +11,12 @@ from hfft.train import training_arguments
 from hfft.train.arguments import DEFAULTS, FIXED
 
 
-def recipe(folder, streaming=False, **training) -> Recipe:
+def recipe(folder, **training) -> Recipe:
     return Recipe(
         name="r",
         task="text-classification",
         backbone=Backbone(name="some/model"),
-        data=Data(path="some/data", streaming=streaming),
+        data=Data(path="some/data"),
         training={"output_dir": str(folder), "use_cpu": True, **training},
     )
 
@@ -74,13 +74,6 @@ def test_what_a_gpu_gets_by_default_and_that_a_recipe_stands_above_it(task, tmp_
     with pytest.raises(BadInput):
         training_arguments(recipe(tmp_path, use_cpu=False, **said).model_copy(update={"task": task}))
     assert said.items() <= given.items()
-
-
-def test_a_stream_is_read_by_each_process_itself(tmp_path):
-    assert training_arguments(recipe(tmp_path, streaming=True)).accelerator_config.dispatch_batches is False
-    kept = recipe(tmp_path, streaming=True, accelerator_config={"even_batches": False})
-    assert training_arguments(kept).accelerator_config.even_batches is False
-    assert training_arguments(recipe(tmp_path)).accelerator_config.dispatch_batches is None
 
 
 @pytest.mark.parametrize(
