@@ -76,7 +76,9 @@ class Stream:
         """Shuffle and augment for this epoch."""
         self.epoch = epoch
 
-    def read(self, epoch: int, place: int = 0, state: Any = None, note: Callable[..., None] | None = None) -> Iterator[Cell]:
+    def read(
+        self, epoch: int, place: int = 0, state: Any = None, note: Callable[..., None] | None = None
+    ) -> Iterator[Cell]:
         """The rows of one pass, shuffled block by block: an order that seed and epoch decide, which can be taken up again.
 
         Args:

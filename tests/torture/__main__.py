@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.torture import elsewhere, hosts, hub
+from tests.torture import elsewhere, hosts, hub, resume
 from tests.torture.fuzz import fuzz
 from tests.torture.kill import kill
 from tests.torture.stop import stop
@@ -40,6 +40,7 @@ GATES: dict[str, tuple[str, int, Callable[[Path], list[str]]]] = {
         len(elsewhere.TWICE),
         lambda f: elsewhere.twice(f / "twice", elsewhere.TWICE),
     ),
+    "resume": ("resumed, equal to the bit with no stop and no workers", len(resume.CASES), resume.resume),
     "push": (
         "pushes with a fault: one commit, or one line and finished later",
         hub.COUNTS["push"],

@@ -101,7 +101,7 @@ def one_run(folder: Path) -> list[str]:
 
 
 def stream(folder: Path) -> list[str]:
-    """Every row of a stream is drawn once per epoch, by one process of the two."""
+    """Every row of a stream counts once per epoch, in one process of the two, whether it states its size or not."""
     with two_hosts(folder) as (a, b, _):
         write_rows(a, b)
         for host in (a, b):
@@ -111,18 +111,18 @@ def stream(folder: Path) -> list[str]:
                 " classes: ['0', '1', '2']}\n"
                 "training: {max_steps: 4, per_device_train_batch_size: 4, output_dir: run}\n"
             )
-        script = Path(__file__).with_name("seen.py")
-        started = [host.launch(script=(script, "recipe.yaml", host.disk)) for host in (a, b)]
-        said = finish(*started)
-        if any(process.returncode for process in started):
-            return ["failed: " + " | ".join(text[-800:] for text in said)]
-        ranks = [json.loads((host.disk / f"seen-{host.rank}.json").read_text()) for host in (a, b)]
-        failed = []
-        for epoch in (0, 1):
-            counts = Counter(tuple(row) for rank in ranks for row in rank[epoch])
-            wrong = COUNT - len(counts) + sum(n - 1 for n in counts.values())
-            if wrong:
-                failed.append(f"epoch {epoch}: {len(counts)} of {COUNT} rows, {sum(counts.values())} drawn")
+        script, failed = Path(__file__).with_name("seen.py"), []
+        for kind, more in (("of unknown size", ()), ("that states its size", (f"data.max_train_samples={COUNT}",))):
+            started = [host.launch(script=(script, "recipe.yaml", host.disk, COUNT, *more)) for host in (a, b)]
+            said = finish(*started)
+            if any(process.returncode for process in started):
+                return ["failed: " + " | ".join(text[-800:] for text in said)]
+            ranks = [json.loads((host.disk / f"seen-{host.rank}.json").read_text()) for host in (a, b)]
+            drawn = [tuple(row) for batches in zip(*ranks, strict=True) for batch in batches for row in batch]
+            for epoch in (0, 1):
+                counts = Counter(drawn[epoch * COUNT : (epoch + 1) * COUNT])
+                if len(counts) != COUNT:
+                    failed.append(f"{kind}, epoch {epoch}: {len(counts)} of {COUNT} rows")
         return failed
 
 

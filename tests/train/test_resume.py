@@ -30,21 +30,35 @@ class Stop(TrainerCallback):
             raise KeyboardInterrupt
 
 
-def images(count=10, stream=False):
+def images(count=10, stream=False, augmented=True, sized=True):
     """Rows of images that are augmented, as the workflow prepares them."""
     rng = np.random.default_rng(0)
     pictures = [Image.fromarray(rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)) for _ in range(count)]
     columns = {"image": pictures, "labels": [i % 3 for i in range(count)], "row": list(range(count))}
     rows = datasets.Dataset.from_dict(columns).cast_column("image", datasets.Image())
     processor = ViTImageProcessorPil(size={"height": SIDE, "width": SIDE})
-    step = ImageStep(processor, "image", "train", augment.compose(["random_crop", "horizontal_flip"]), 42)
+    steps = augment.compose(["random_crop", "horizontal_flip"]) if augmented else None
+    step = ImageStep(processor, "image", "train", steps, 42)
     if stream:
         stored = rows.cast_column("image", datasets.Image(decode=False)).to_iterable_dataset(num_shards=2)
-        return Stream(stored.shuffle(42, buffer_size=1), count, step.of_cells, buffer=4)
+        return Stream(stored.shuffle(42, buffer_size=1), count if sized else None, step.of_cells, buffer=4)
     return ImageRows(rows, step)
 
 
-def trainer_of(folder, name, train="all", adapter=None, callbacks=(), seed=0, stream=False, skips=0, **settings):
+def trainer_of(
+    folder,
+    name,
+    train="all",
+    adapter=None,
+    callbacks=(),
+    seed=0,
+    stream=False,
+    skips=0,
+    augmented=True,
+    schedule=None,
+    keeping=None,
+    **settings,
+):
     """A run with everything that has a state: dropout, augmentation, AdamW, a schedule, a term."""
     torch.manual_seed(100 + seed)  # another process has drawn other numbers by then
     model = tiny(name, dropout=0.1, seed=0)
@@ -67,13 +81,17 @@ def trainer_of(folder, name, train="all", adapter=None, callbacks=(), seed=0, st
             },
         ),
         ImageCollate(SINGLE) if image else collate,
-        images(stream=stream) if image else examples("text", SINGLE, 10),
+        images(stream=stream, augmented=augmented, sized="max_steps" not in settings)
+        if image
+        else examples("text", SINGLE, 10),
         images(4) if image else None,
         labels=labels_of(SINGLE),
         depths=depths,
         terms=[Term("l2_sp", 0.1, lambda model, inputs, outputs: l2_sp(model, start))],
         callbacks=[*callbacks],
         skips=skips,
+        schedule=schedule,
+        keeping=keeping,
     )
 
 
