@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 
 from hfft.cache import human
+from hfft.data.stream import Stream
 from hfft.layers import Depths
 from hfft.layers.cut import Cut
 from hfft.layers.search import Logits, find

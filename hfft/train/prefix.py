@@ -18,7 +18,6 @@ from transformers import Trainer
 
 from hfft.cache import human, make_room
 from hfft.data.identity import identity
-from hfft.data.stream import Stream
 from hfft.errors import RunError
 from hfft.layers import Depths
 from hfft.layers.cut import Cut, random_state_kept

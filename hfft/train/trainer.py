@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -12,11 +11,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
-from transformers.trainer_utils import has_length
 
 from hfft import layers, strategy
-from hfft.data.stream import Stream, StreamOrder
-from hfft.data.texts import ByLength, TextRows, longest_first
 from hfft.errors import RunError, listing
 from hfft.layers import Depths
 from hfft.sections import Schedule
@@ -25,16 +21,14 @@ from hfft.strategy.losses import count, logits_of
 from hfft.tasks import Labels
 from hfft.train import ranks, sharded
 from hfft.train.callbacks import QuietProgress, SetEpoch
+from hfft.train.dealing import OWN, Dealing
 from hfft.train.follow import SCALE, FollowSchedule
 from hfft.train.last_block import LastBlock
 from hfft.train.modes import Modes
 from hfft.train.prefix import Keeping, Prefix
-from hfft.train.resumable import Resumable
-
-_OWN = "own_rows"  # in a batch: how many rows, from the first, count
 
 
-class FineTuner(Resumable):
+class FineTuner(Dealing):
     """A Trainer whose gradients are the same for every split of a batch into micro-batches, accumulation and processes.
 
     The loss is the sum over examples, divided once by the examples of the whole global batch; transformers 5.23 scales
@@ -85,7 +79,6 @@ class FineTuner(Resumable):
         if self.callback_handler.pop_callback(ProgressCallback) is not None:
             self.add_callback(QuietProgress())
         self.add_callback(SetEpoch(self))
-        self._order: StreamOrder | None = None  # of the stream that is trained on
         self.follow = None if schedule is None else FollowSchedule(self, depths, schedule)
         if self.follow is not None:  # before all others, so that they find what learns as it is in the step
             self.callback_handler.callbacks.insert(0, self.follow)
@@ -138,30 +131,6 @@ class FineTuner(Resumable):
         inputs = super()._prepare_inputs(inputs)
         return inputs if self.on_device is None else self.on_device(inputs)
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        """Texts of like length together, in an order that seed and epoch alone decide: transformers' own is not resumed."""
-        args, rows = self.args, self.train_dataset if train_dataset is None else train_dataset
-        if isinstance(rows, Stream):
-            self._order = StreamOrder(rows, self._together(args.train_batch_size), training=True)
-            return self._order
-        if args.train_sampling_strategy != "group_by_length" or not isinstance(rows, TextRows):
-            return super()._get_train_sampler(train_dataset)
-        batch = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-        return ByLength(rows, batch, args.seed if args.data_seed is None else args.data_seed)
-
-    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
-        """Texts from the longest to the shortest; metrics know no order."""
-        if isinstance(eval_dataset, Stream):
-            return StreamOrder(eval_dataset, self._together(self.args.eval_batch_size))
-        if isinstance(eval_dataset, TextRows):
-            return longest_first(eval_dataset.lengths)
-        return super()._get_eval_sampler(eval_dataset)
-
-    def _together(self, batch: int) -> int:
-        """To a multiple of how many rows the processes fill a stream up, so that each has as many batches."""
-        world = self.args.world_size
-        return batch * world if world > 1 and not self.args.dataloader_drop_last else 1
-
     # --- loss
 
     def compute_loss(
@@ -175,8 +144,8 @@ class FineTuner(Resumable):
         if model.training:
             self.modes.set(model, self.live_norms)
         inputs = self._ready(inputs)
-        labels, own = inputs["labels"], inputs.get(_OWN)
-        outputs = model(**{name: value for name, value in inputs.items() if name not in ("labels", _OWN)})
+        labels, own = inputs["labels"], inputs.get(OWN)
+        outputs = model(**{name: value for name, value in inputs.items() if name not in ("labels", OWN)})
         learning = model.training
         sums, counts = strategy.per_example(
             logits_of(outputs),
@@ -206,28 +175,16 @@ class FineTuner(Resumable):
         if not batch_samples or "labels" not in batch_samples[0]:
             return None
         self._leave_out_repeats(batch_samples)
-        targets = [count(batch["labels"][: batch.get(_OWN)], self.labels.problem) for batch in batch_samples]
+        targets = [count(batch["labels"][: batch.get(OWN)], self.labels.problem) for batch in batch_samples]
         return self.accelerator.gather(torch.stack(targets).sum().reshape(1).to(device)).sum().clamp(min=1)
 
-    def _leave_out_repeats(self, batches: list[Any]) -> None:
-        """Say how many rows of an epoch's last batch are its own.
-
-        Accelerate fills it up with the epoch's first rows, so that all processes have as many; one process has none.
-        """
-        loader, size = self.accelerator.gradient_state, len(batches[-1]["labels"])
-        filled = self.args.train_sampling_strategy != "batch_rebalance" and loader.end_of_dataloader
-        if self.args.world_size > 1 and filled and loader.remainder > 0:
-            own = loader.remainder - self.args.process_index * size
-            batches[-1] = {**batches[-1], _OWN: min(max(own, 0), size)}
 
     def prediction_step(
         self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """Logits alone, whatever else the model returns; for masked tokens (loss, count) of each example in their place."""
         self.leave_if_asked()
-        loader = self.accelerator.gradient_state.active_dataloader
-        if loader is not None and loader.end_of_dataloader and isinstance(loader.dataset, Stream):
-            loader.remainder = loader.dataset.count % loader.total_batch_size  # known only now; what is gathered ends there
+        self._end_with_the_rows()
         # Not inference_mode: what a model caches in it, such as BEiT its table of positions, cannot be trained with.
         with torch.no_grad(), self.compute_loss_context_manager(), self.last_block.reading(self, inputs):
             inputs = self._ready(self._prepare_inputs(inputs))
@@ -293,23 +250,11 @@ class FineTuner(Resumable):
 
     def progress(self) -> dict[str, Any]:
         """With the sums of the terms since the last log."""
-        mark = None if self._order is None else self._order.mark(self._rows_of_epoch())
-        terms = {name: sums.tolist() for name, sums in self._term_sums.items()}
-        return {**super().progress(), "terms": terms, "stream": mark}
-
-    def _rows_of_epoch(self) -> int:
-        """Rows of the running epoch that were trained on, over all processes."""
-        args, steps, loader = self.args, self.state.global_step, self.callback_handler.train_dataloader
-        if has_length(loader):
-            steps %= max(math.ceil(len(loader) / args.gradient_accumulation_steps), 1)
-        return steps * args.gradient_accumulation_steps * args.train_batch_size * args.world_size
+        return {**super().progress(), "terms": {name: sums.tolist() for name, sums in self._term_sums.items()}}
 
     def restore(self, progress: dict[str, Any]) -> None:
         """With the sums of the terms."""
         super().restore(progress)
-        mark = progress.get("stream")
-        if self._order is not None and mark is not None and mark["rows"] <= self._rows_of_epoch():
-            self._order.resume = mark
         for name, sums in progress["terms"].items():
             self._term_sums[name] = torch.tensor(sums, device=self.args.device)
 

@@ -71,7 +71,8 @@ def matrix() -> list[Case]:
     return [*(Case(*cell) for cell in cells), *(Case(*cell) for cell in cached)]
 
 
-CASES = matrix()
+# Workers take twice the time and change nothing else: a third of their cells, in which every two other values meet.
+CASES = [case for i, case in enumerate(matrix()) if case.workers == 0 or i % 3 == 0]
 
 
 def resume(folder: Path, cases: Iterable[Case] = CASES) -> list[str]:

@@ -47,27 +47,32 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-def run(name: str, folder: Path, batch: int) -> dict[str, Any]:
-    """Plain SGD in float64 over batches of eight, and what the held-out stream is then scored."""
-    given = dict(CASES[name])
-    batch //= given.get("gradient_accumulation_steps", 1)
-    gradients, labels = training.Gradients(), training.labels_of(examples.SINGLE)
-    settings = {"per_device_train_batch_size": batch, "per_device_eval_batch_size": batch, "batch_eval_metrics": True}
-    rows = stream(COUNT, None if "max_steps" in given else COUNT, buffer=5)
+def trainer_of(folder: Path, rows: Stream, held_out: Stream | None = None, **settings: Any) -> FineTuner:
+    """Plain SGD in float64."""
+    callbacks, labels = settings.pop("callbacks", []), training.labels_of(examples.SINGLE)
     model = examples.tiny("bert").double()
-    trainer = FineTuner(
+    return FineTuner(
         model,
-        training.arguments(folder, **settings, **given),
+        training.arguments(folder, batch_eval_metrics=True, **settings),
         training.collate,
         rows,
-        stream(HELD_OUT, None, 0, seed=1),
+        held_out,
         compute_metrics=Metrics(labels, ["accuracy"]),
-        callbacks=[gradients],
+        callbacks=callbacks,
         labels=labels,
         depths=examples.head_and_depths(model)[1],
     )
+
+
+def run(name: str, folder: Path, batch: int) -> dict[str, Any]:
+    """A training over batches of eight, and what the held-out stream is then scored."""
+    given, gradients = dict(CASES[name]), training.Gradients()
+    batch //= given.get("gradient_accumulation_steps", 1)
+    rows = stream(COUNT, None if "max_steps" in given else COUNT, buffer=5)
+    given |= {"per_device_train_batch_size": batch, "per_device_eval_batch_size": batch}
+    trainer = trainer_of(folder, rows, stream(HELD_OUT, None, 0, seed=1), callbacks=[gradients], **given)
     trainer.train()
-    weights = {key: p.detach() for key, p in model.named_parameters()}
+    weights = {key: p.detach() for key, p in trainer.model.named_parameters()}
     made = rows.make.made
     return {"gradients": gradients.steps, "weights": weights, "made": made, "scores": trainer.evaluate()}
 

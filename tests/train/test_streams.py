@@ -51,3 +51,22 @@ def test_each_process_makes_the_rows_of_its_own_batches_alone(name, two_processe
     # of 22 rows in eights, two are filled up; the loader is a batch ahead where it has no end
     assert filled == (0 if name == "of unknown size" else 2 * 2)
     assert all(len(rows) < len(both) * 0.6 for rows in made)
+
+
+@pytest.mark.parametrize("settings", [{"num_train_epochs": 2}, {"max_steps": 50}])
+def test_a_resumed_run_neither_makes_nor_reads_what_was_seen(settings, tmp_path):
+    def trainer(resume=None):
+        rows = stream_cases.stream(100, 100 if "num_train_epochs" in settings else None, buffer=5)
+        read = []
+        rows.rows = rows.rows.map(lambda row: read.append(row["i"]) or row)
+        given = {"per_device_train_batch_size": 4, "save_strategy": "steps", "save_steps": 43, **settings}
+        made = stream_cases.trainer_of(tmp_path, rows, **given)
+        made.train(resume)
+        return made.model.state_dict(), len(read), len(rows.make.made)
+
+    whole, read, made = trainer()
+    assert read >= made >= 200
+    again, read, made = trainer(str(tmp_path / "checkpoint-43"))
+    assert all(torch.equal(whole[key], again[key]) for key in whole)
+    assert 28 <= made <= 32, "seven batches, and the one that the loader is ahead"
+    assert 28 <= read <= 45, "and the block"

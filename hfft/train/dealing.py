@@ -1,0 +1,89 @@
+"""A Trainer that deals rows out so that each counts once per epoch, whatever the number of processes and their workers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from transformers.trainer_utils import has_length
+
+from hfft.data.stream import Stream, StreamOrder
+from hfft.data.texts import ByLength, TextRows, longest_first
+from hfft.train.resumable import Resumable
+
+OWN = "own_rows"  # in a batch: how many rows, from the first, count
+
+
+class Dealing(Resumable):
+    """Trainer whose orders of rows are functions of seed and epoch, can be taken up again, and end with the rows.
+
+    Processes need as many batches each, so the last ones are filled up; what fills them up is left out of every sum.
+    """
+
+    _order: StreamOrder | None = None  # of the stream that is trained on
+
+    # --- orders
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        """Texts of like length together, in an order that seed and epoch alone decide: transformers' own is not resumed."""
+        args, rows = self.args, self.train_dataset if train_dataset is None else train_dataset
+        if isinstance(rows, Stream):
+            self._order = StreamOrder(rows, self._together(args.train_batch_size), training=True)
+            return self._order
+        if args.train_sampling_strategy != "group_by_length" or not isinstance(rows, TextRows):
+            return super()._get_train_sampler(train_dataset)
+        batch = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+        return ByLength(rows, batch, args.seed if args.data_seed is None else args.data_seed)
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        """Texts from the longest to the shortest; metrics know no order."""
+        if isinstance(eval_dataset, Stream):
+            return StreamOrder(eval_dataset, self._together(self.args.eval_batch_size))
+        if isinstance(eval_dataset, TextRows):
+            return longest_first(eval_dataset.lengths)
+        return super()._get_eval_sampler(eval_dataset)
+
+    def _together(self, batch: int) -> int:
+        """To a multiple of how many rows the processes fill a stream up, so that each has as many batches."""
+        world = self.args.world_size
+        return batch * world if world > 1 and not self.args.dataloader_drop_last else 1
+
+    # --- ends
+
+    def _leave_out_repeats(self, batches: list[Any]) -> None:
+        """Say how many rows of an epoch's last batch are its own.
+
+        Accelerate fills it up with the epoch's first rows, `StreamOrder` with its own, so that all processes have as many.
+        """
+        loader, size = self.accelerator.gradient_state, len(batches[-1]["labels"])
+        dealt = self.args.train_sampling_strategy != "batch_rebalance" or self._order is not None
+        if self.args.world_size > 1 and dealt and loader.end_of_dataloader and loader.remainder > 0:
+            own = loader.remainder - self.args.process_index * size
+            batches[-1] = {**batches[-1], OWN: min(max(own, 0), size)}
+
+    def _end_with_the_rows(self) -> None:
+        """At the last batch that is scored of a stream: let what is gathered end with its rows, counted only now."""
+        loader = self.accelerator.gradient_state.active_dataloader
+        if loader is not None and loader.end_of_dataloader and isinstance(loader.dataset, Stream):
+            loader.remainder = loader.dataset.count % loader.total_batch_size
+
+    # --- checkpoints
+
+    def progress(self) -> dict[str, Any]:
+        """With the place in the stream."""
+        mark = None if self._order is None else self._order.mark(self._rows_of_epoch())
+        return {**super().progress(), "stream": mark}
+
+    def restore(self, progress: dict[str, Any]) -> None:
+        """With the place in the stream, from which it is read on; without one it is read again."""
+        super().restore(progress)
+        mark = progress.get("stream")
+        if self._order is not None and mark is not None and mark["rows"] <= self._rows_of_epoch():
+            self._order.resume = mark
+
+    def _rows_of_epoch(self) -> int:
+        """Rows of the running epoch that were trained on, over all processes."""
+        args, steps, loader = self.args, self.state.global_step, self.callback_handler.train_dataloader
+        if has_length(loader):
+            steps %= max(math.ceil(len(loader) / args.gradient_accumulation_steps), 1)
+        return steps * args.gradient_accumulation_steps * args.train_batch_size * args.world_size
