@@ -178,7 +178,6 @@ class FineTuner(Dealing):
         targets = [count(batch["labels"][: batch.get(OWN)], self.labels.problem) for batch in batch_samples]
         return self.accelerator.gather(torch.stack(targets).sum().reshape(1).to(device)).sum().clamp(min=1)
 
-
     def prediction_step(
         self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
