@@ -33,10 +33,11 @@ def show(recipe: Recipe) -> str:
     with tempfile.TemporaryDirectory() as folder:
         arguments = training_arguments(recipe, output_dir=folder, report_to="none")
         run = assemble(recipe, arguments)
+        last = run.trainer.last_block.foretold(run.trainer)
         why = uncached(recipe)
         kept = foretold(run.trainer, logits_of) if why is None else f"cache: off, {why}"
         open_ = document.dump(told(recipe, run.trainer))
-        return f"{describe(recipe, run)}\n{kept}\n\n# what the recipe leaves open, as it is on this machine\n{open_}"
+        return f"{describe(recipe, run)}\n{last}\n{kept}\n\n# what the recipe leaves open, as it is on this machine\n{open_}"
 
 
 def check(recipe: Recipe) -> Iterator[str]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import gc
-from itertools import islice
-from typing import Any
 
 import torch
 
-from hfft.data.texts import TextRows, longest_first
+from hfft.train.dealing import some_rows
 from hfft.train.memory import out_of_memory, split_batch
 from hfft.train.trainer import FineTuner
 
@@ -39,7 +37,7 @@ def fits(trainer: FineTuner, micro: int) -> bool:
     not there yet, is stood in for.
     """
     model, device = trainer.model, trainer.args.device
-    batch = trainer.data_collator(_rows(trainer.train_dataset, micro))
+    batch = trainer.data_collator(some_rows(trainer.train_dataset, micro))
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         try:
@@ -64,12 +62,3 @@ def fits(trainer: FineTuner, micro: int) -> bool:
             gc.collect()
             if device.type == "cuda":
                 torch.cuda.empty_cache()
-
-
-def _rows(rows: Any, count: int) -> Any:
-    """So many rows, as a DataLoader fetches them; the longest texts."""
-    if not hasattr(rows, "__getitem__"):
-        return list(islice(rows, count))
-    chosen = longest_first(rows.lengths)[:count] if isinstance(rows, TextRows) else list(range(min(count, len(rows))))
-    chosen = (chosen * count)[:count]
-    return rows.__getitems__(chosen) if hasattr(rows, "__getitems__") else [rows[i] for i in chosen]

@@ -106,7 +106,8 @@ def foretold(trainer: Any, logits: Logits) -> str:
             for i, (rows, count) in enumerate(zip(held, views, strict=True))
         ]
         try:
-            found = search(model, splits, logits)
+            with trainer.last_block.place(model):
+                found = search(model, splits, logits)
         except NotCuttable as error:
             return f"cache: off, {error}"
         if found.needed > keeping.limit:

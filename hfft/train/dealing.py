@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 from typing import Any
 
 from transformers.trainer_utils import has_length
@@ -87,3 +88,12 @@ class Dealing(Resumable):
         if has_length(loader):
             steps %= max(math.ceil(len(loader) / args.gradient_accumulation_steps), 1)
         return steps * args.gradient_accumulation_steps * args.train_batch_size * args.world_size
+
+
+def some_rows(rows: Any, count: int) -> Any:
+    """So many rows, as a DataLoader fetches them; the longest texts."""
+    if not hasattr(rows, "__getitem__"):
+        return list(islice(rows, count))
+    chosen = longest_first(rows.lengths)[:count] if isinstance(rows, TextRows) else list(range(min(count, len(rows))))
+    chosen = (chosen * count)[:count]
+    return rows.__getitems__(chosen) if hasattr(rows, "__getitems__") else [rows[i] for i in chosen]

@@ -6,11 +6,12 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import Trainer
 
 from hfft.layers.last_block import FirstToken, first_token
 from hfft.strategy.losses import logits_of
+from hfft.train.dealing import OWN, some_rows
 from hfft.train.kept import ROWS, STATE
 
 
@@ -32,20 +33,33 @@ class LastBlock:
         Args:
             inputs: a batch as the collator makes it.
         """
-        if self.wanted and self.found is None:
-            self.wanted = self._find(trainer, inputs)
-        return contextlib.nullcontext() if self.found is None else self.found.reading(trainer.model)
+        if self.wanted and self.found is None and f"{STATE}0" not in inputs:  # of rows kept before, a later batch tells
+            self._look(trainer, inputs)
+            if self.found is not None:
+                self.say(self.told())
+        return self.place(trainer.model)
 
-    def _find(self, trainer: Trainer, inputs: Mapping[str, Any]) -> bool:
+    def place(self, model: nn.Module) -> contextlib.AbstractContextManager[None]:
+        """The same, where it has been looked for."""
+        return contextlib.nullcontext() if self.found is None else self.found.reading(model)
+
+    def foretold(self, trainer: Trainer) -> str:
+        """What a training would tell of it; looked for on a few rows, as it will be on the first batch."""
+        if self.wanted:
+            self._look(trainer, trainer.data_collator(some_rows(trainer.train_dataset, 4)))
+        return self.told()
+
+    def told(self) -> str:
+        """What of the last block is computed, in words."""
+        if self.found is None:
+            return "last block: computed whole"
+        return f"last block: queries, attention and MLP of {self.found.block} for the first token alone, which the head reads"
+
+    def _look(self, trainer: Trainer, inputs: Mapping[str, Any]) -> None:
         args = trainer.args
-        if args.torch_compile or trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled or f"{STATE}0" in inputs:
-            return f"{STATE}0" in inputs  # rows kept by an earlier run: the next batch that is whole will tell
-        prepared = trainer._prepare_inputs(dict(inputs))
-        other = {"labels", "own_rows", ROWS}
-        batch = {n: t for n, t in prepared.items() if isinstance(t, Tensor) and n not in other}
-        self.found = first_token(trainer.model, batch, logits_of)
-        if self.found is not None:
-            self.say(
-                f"last block: queries, attention and MLP of {self.found.block} for the first token alone, which the head reads"
-            )
-        return self.found is not None
+        if not (args.torch_compile or trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+            prepared = trainer._prepare_inputs(dict(inputs))
+            other = {"labels", OWN, ROWS}
+            batch = {n: t for n, t in prepared.items() if isinstance(t, Tensor) and n not in other}
+            self.found = first_token(trainer.model, batch, logits_of)
+        self.wanted = self.found is not None

@@ -1,10 +1,13 @@
-"""What must hold of a model whose frozen part is not run again: the check returns None, or in one line what does not."""
+"""What must hold of a model that does not compute everything: a check returns None, or in one line what does not."""
 
 from __future__ import annotations
+
+import contextlib
 
 import torch
 
 from hfft import layers, strategy
+from hfft.layers.last_block import first_token
 from hfft.layers.search import find
 from hfft.layers.still import hold
 from hfft.layers.trace import NotCuttable
@@ -48,3 +51,28 @@ def cache(case: Case) -> str | None:
         if off > 1e-5 * max(size, 1e-3):
             return f"{train}: the gradients differ by {off / size:.1e} of their size"
     return None
+
+
+def last_block(case: Case) -> str | None:
+    """Where one token of the last block is computed, logits and gradients are those of the whole block."""
+    model, inputs = case.fresh(), dict(case.tiny.inputs)
+    found = first_token(model, inputs, logits_of)
+    if found is None:
+        return f"{WITHOUT}more than the first token is read of the last block, or that cannot be told"
+    answers = []
+    for context in (contextlib.nullcontext(), found.reading(model)):
+        model.eval().zero_grad()
+        with context:
+            logits = logits_of(model(**inputs))
+            strategy.per_example(logits, case.tiny.labels, "single_label_classification")[0].mean().backward()
+        answers.append(
+            (logits.detach(), {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None})
+        )
+    (logits, expected), (other, grads) = answers
+    if (logits - other).abs().max() > 1e-5 * max(logits.abs().max().item(), 1e-3):
+        return f"the logits differ by {(logits - other).abs().max():.1e}"
+    if expected.keys() != grads.keys():
+        return "other parameters get a gradient"
+    size = max(g.abs().max().item() for g in expected.values())
+    off = max((expected[name] - grads[name]).abs().max().item() for name in expected)
+    return f"the gradients differ by {off / size:.1e} of their size" if off > 1e-5 * max(size, 1e-3) else None

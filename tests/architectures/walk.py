@@ -36,6 +36,7 @@ COLUMNS: dict[str, Callable[[Case], str | None]] = {
     "reload": learning.reload,
     "pipeline": serving.pipeline,
     "cache": kept.cache,
+    "last block": kept.last_block,
 }
 
 
@@ -86,8 +87,8 @@ def table(results: dict[tuple[str, str], dict[str, str | None]]) -> str:
         "# Architectures",
         "",
         f"Written by `make coverage` with transformers {transformers.__version__}: {len(results)} model types in tiny "
-        f"random instances, {whole} of them without a miss. A dash is no miss: the cache of frozen layers does not apply there, "
-        "and the run tells why and goes on without.",
+        f"random instances, {whole} of them without a miss. A dash is no miss: what spares computing (cache, last block) "
+        "does not apply there, and the run goes on without.",
         "",
         "| | " + " | ".join(COLUMNS) + " |",
         "|---|" + "---|" * len(COLUMNS),
