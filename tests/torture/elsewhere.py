@@ -181,7 +181,8 @@ def twice(folder: Path, launchers: list[str]) -> list[str]:
             run,
             "--recipe",
             str(recipe),
-            "training.gradient_accumulation_steps=1000",
+            "training.per_device_train_batch_size=1",
+            "training.gradient_accumulation_steps=2000",
             "training.num_train_epochs=30",
         )
         while "parameters learn" not in log(run) and process.poll() is None:
