@@ -78,7 +78,7 @@ def load_splits(recipe: Recipe) -> tuple[Splits, Labels]:
     """
     data, seed = recipe.data, recipe.training.get("seed", 42)
     if data.path in builtin.BUILTIN:
-        splits.choose(list(builtin.SPLITS), data)
+        splits.choose(builtin.split_names(data.path), data)
     raw, revision = _load_raw(data)
     train, validation, test = splits.choose(list(raw), data)
     wanted = {"validation": validation, "test": test}
