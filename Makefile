@@ -35,10 +35,10 @@ coverage: .venv/.tested
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.architectures.walk
 
 # Measure the ways to choose layers on real models and write hfft/layers/figures.md: about 25 minutes on two idle cores.
-# Offline: make methods MODELS=folder DATA=folder, which hold models and data sets by their hub names.
+# Offline: make methods MODELS=folder DATA=folder, which hold models and data sets by their hub names. AT_ONCE=2 runs two at a time.
 methods: .venv/.tested
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.benchmarks.methods \
-		$(if $(MODELS),--models $(MODELS)) $(if $(DATA),--data $(DATA))
+		$(if $(MODELS),--models $(MODELS)) $(if $(DATA),--data $(DATA)) $(if $(AT_ONCE),--at-once $(AT_ONCE))
 
 # Time our recipes against the example scripts and a tuned Trainer and write tests/benchmarks/table.md: about 40
 # minutes on two idle cores. Offline as `make methods`.

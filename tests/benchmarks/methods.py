@@ -18,6 +18,7 @@ import platform
 import statistics
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -185,8 +186,8 @@ def recipe(task: Task, method: str, seed: int, folder: Path, models: Path | None
     return values
 
 
-def measure(values: dict[str, Any], task: Task) -> dict[str, Any]:
-    """Run a recipe in a process of its own, and what it came to."""
+def measure(values: dict[str, Any], task: Task, threads: int) -> dict[str, Any]:
+    """Run a recipe in a process of its own, of so many threads, and what it came to."""
     folder = Path(values["training"]["output_dir"])
     folder.parent.mkdir(parents=True, exist_ok=True)
     file = folder.with_suffix(".yaml")
@@ -194,7 +195,8 @@ def measure(values: dict[str, Any], task: Task) -> dict[str, Any]:
     log = folder.with_suffix(".log")
     with log.open("w") as out:
         command = [sys.executable, "-m", "hfft.run", "--recipe", str(file), "--fresh"]
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+        own = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=own)
         _, status, usage = os.wait4(process.pid, 0)  # the peak memory of this child, not of all there were
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -218,14 +220,20 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
 
 
-def machine() -> str:
-    """The processor, in words."""
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def machine(at_once: int = 1) -> str:
+    """The processor, in words, and how many runs share it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         name = platform.processor() or platform.machine()
-    return f"{name}, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"
+    shared = f", {at_once} runs at once" if at_once > 1 else ""
+    return f"{name}, {cores()} cores{shared}"
 
 
 def settings_of(values: dict[str, Any]) -> dict[str, Any]:
@@ -308,23 +316,32 @@ def main() -> None:
     arguments.add_argument("--seeds", type=int, default=3, help="how many seeds, from 1 on")
     arguments.add_argument("--models", type=Path, default=os.environ.get("HFFT_MODELS"), help="folder of models")
     arguments.add_argument("--data", type=Path, default=os.environ.get("HFFT_DATA"), help="folder of data sets")
+    arguments.add_argument("--at-once", type=int, default=1, help="runs at a time, which share the cores")
     arguments.add_argument("--out", type=Path, default=TABLE, help="the page to write")
     given = arguments.parse_args()
     kept = RUNS / "results.jsonl"
     RUNS.mkdir(parents=True, exist_ok=True)
     results = [json.loads(line) for line in kept.read_text().splitlines()] if kept.is_file() else []
+    missing = []
     for key, method, seed in itertools.product(given.only, given.methods, range(1, given.seeds + 1)):
         values = recipe(TASKS[key], method, seed, RUNS / f"{key}-{method}-{seed}", given.models, given.data)
         this = {"task": key, "method": method, "seed": seed}
-        under = {"settings": settings_of(values), "versions": versions(), "machine": machine()}
-        before = [result for result in results if all(result[k] == v for k, v in this.items())]
-        if any(all(result[k] == v for k, v in under.items()) for result in before):
-            continue
-        found = {**this, **under, **measure(values, TASKS[key])}
-        results = [*(result for result in results if result not in before), found]
-        kept.write_text("".join(json.dumps(result) + "\n" for result in results))
-        figures = f"{found['seconds']:.1f} s ({found['cpu']:.0f} s of CPU)  {found['memory'] / 2**20:,.0f} MiB"
-        print(f"{key:8} {method:8} seed {seed}  accuracy {found['accuracy']:.3f}  {figures}", flush=True)
+        under = {"settings": settings_of(values), "versions": versions(), "machine": machine(given.at_once)}
+        if not any(all(result[k] == v for k, v in {**this, **under}.items()) for result in results):
+            missing.append((values, this, under))
+    with ThreadPoolExecutor(given.at_once) as pool:
+        measured = {
+            pool.submit(measure, values, TASKS[this["task"]], max(cores() // given.at_once, 1)): (this, under)
+            for values, this, under in missing
+        }
+        for done in as_completed(measured):
+            this, under = measured[done]
+            found = {**this, **under, **done.result()}
+            results = [r for r in results if any(r[k] != v for k, v in this.items())] + [found]
+            kept.write_text("".join(json.dumps(result) + "\n" for result in results))
+            figures = f"{found['seconds']:.1f} s ({found['cpu']:.0f} s of CPU)  {found['memory'] / 2**20:,.0f} MiB"
+            name = f"{this['task']:8} {this['method']:8} seed {this['seed']}"
+            print(f"{name}  accuracy {found['accuracy']:.3f}  {figures}", flush=True)
     given.out.write_text(page(results), encoding="utf-8")
     print(f"written: {given.out}")
 

@@ -59,7 +59,7 @@ def test_what_is_measured_is_not_measured_again(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     asked = []
 
-    def measure(values, task):
+    def measure(values, task, threads):
         asked.append(values["training"]["seed"])
         return {"accuracy": 0.5, "n": 500, "train_n": 640, "share": 1.0, "seconds": 1.0, "cpu": 2.0, "memory": 2**30}
 
