@@ -16,7 +16,7 @@ from transformers import DataCollatorForLanguageModeling
 from hfft.data.masking import MaskStep, masked
 
 LENGTH = "length"  # column of each row's number of tokens, written as the text is tokenised
-CHUNK = 16  # global batches among which rows of like length are gathered; more save little padding and mix less
+CHUNK = 32  # global batches among which rows of like length are gathered; transformers takes 50
 
 Ragged = dict[str, tuple[np.ndarray, np.ndarray]]  # column -> its values end to end, and how many are each row's
 
@@ -132,7 +132,7 @@ def target(values: np.ndarray, problem: str) -> torch.Tensor:
 def by_length(lengths: np.ndarray, batch: int, seed: int, epoch: int) -> np.ndarray:
     """An order of all rows whose every `batch` are of like length: a function of seed and epoch, else random.
 
-    Rows are permuted, sorted by length within chunks of up to 16 batches (a quarter of the rows at most), and the
+    Rows are permuted, sorted by length within chunks of up to 32 batches (a quarter of the rows at most), and the
     batches permuted. The longest batch comes first, so that one too large for the memory shows in the first step; the
     rows that fill no batch come last.
 
