@@ -39,6 +39,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--work", type=Path, default=ROOT / "runs" / "bench", help="where results are kept")
     top.add_argument("--table", type=Path, default=TABLE, help="the page to write")
     top.add_argument("--fresh", action="store_true", help="measure anew what is already measured at this commit")
+    top.add_argument(
+        "--any-commit", action="store_true", help="take what was measured at other commits; the table names them"
+    )
     return top
 
 
@@ -140,15 +143,16 @@ def main(arguments: list[str] | None = None) -> int:
     given.work.mkdir(parents=True, exist_ok=True)
     kept, at = given.work / "results.jsonl", commit()
     lines = kept.read_text(encoding="utf-8").splitlines() if kept.is_file() and not given.fresh else []
-    known = {(r["case"], r["side"], r["role"], r["repeat"], r["rows"], r["commit"]): r for r in map(json.loads, lines)}
+    results = [json.loads(line) for line in lines]
+    names = ("case", "side", "role", "repeat", "rows")
+    known = {(*(r[n] for n in names), at): r for r in results if given.any_commit or r["commit"] == at}
     found: dict[str, list[dict[str, Any]]] = {}
     chosen = [case for case in CASES if not given.only or case.name in given.only]
     for case in chosen:
         for side, role, repeat, rows in plan(case, given):
             key = case.name, side, role, repeat, rows, at
             if key not in known:
-                names = ("case", "side", "role", "repeat", "rows", "commit")
-                figures = {**dict(zip(names, key, strict=True)), "date": time.strftime("%Y-%m-%d")}
+                figures = {**dict(zip((*names, "commit"), key, strict=True)), "date": time.strftime("%Y-%m-%d")}
                 figures |= measure(case, side, repeat, rows, given)
                 with kept.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(figures) + "\n")
