@@ -15,6 +15,7 @@ SAMPLE = {
         "siglip": "no base model",
         "swiftformer": "stages that end in a block of another kind, and are joined",
         "swinv2": "windows",
+        "vit": "a class token that alone is read",
     },
     "text": {
         "albert": "one block for all",
@@ -40,6 +41,7 @@ KNOWN = {
     "reformer": {"cache"},  # its reversible layers hand on two streams
     "xlm": {"cache"},  # random behind its embeddings wherever a block learns
 }
+READ_ONE = {"vit"}  # of the others the head reads more than the first token of the last block
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -47,7 +49,7 @@ KNOWN = {
 def test_everything_holds(modality, name):
     assert (modality, name) in ROWS
     missed = {column: reason for column, reason in walk(modality, name).items() if reason is not None}
-    assert missed.keys() == KNOWN.get(name, set()), missed
+    assert missed.keys() == KNOWN.get(name, set()) | (set() if name in READ_ONE else {"last block"}), missed
 
 
 @pytest.mark.parametrize("kind", ROWS[::20], ids="/".join)
