@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from tests import stand_ins
 from tests.hub import Fault, Hub
-from tests.torture import runs
+from tests.torture import runs, world
 
 TOKEN, MODEL, DATA = "hf_canary_write_token", "google-bert/bert-base-uncased", "CogComp/trec"
 LIMIT = 8.0  # seconds from the signal to the end of the launcher and of all it started
@@ -71,24 +70,11 @@ def log(run: Path) -> str:
 
 def start(launcher: str, environment: dict[str, str], run: Path, *words: str) -> subprocess.Popen[bytes]:
     """Start a run under a launcher; it leads a session of its own."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = str(listener.getsockname()[1])
+    port, environment = world.port(), {**world.environment(), **environment}
     flag = {"torchrun": ["--master-port", port], "accelerate": ["--main_process_port", port]}.get(launcher, [])
-    clean = {
-        k: v for k, v in os.environ.items() if not re.match(r"ACCELERATE|MASTER_|RANK|WORLD_SIZE|LOCAL_|TORCHEL", k)
-    }
-    ours = {
-        "PYTHONPATH": str(runs.ROOT),
-        "GLOO_SOCKET_IFNAME": "lo",
-        "OMP_NUM_THREADS": "1",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
     command = [sys.executable, *LAUNCHERS[launcher], *flag, "hfft/run.py", *words, f"training.output_dir={run}"]
     with run.with_suffix(".log").open("ab") as out:
-        return subprocess.Popen(
-            command, env={**clean, **ours, **environment}, cwd=runs.ROOT, stdout=out, stderr=out, start_new_session=True
-        )
+        return subprocess.Popen(command, env=environment, cwd=runs.ROOT, stdout=out, stderr=out, start_new_session=True)
 
 
 def left(run: Path) -> list[int]:

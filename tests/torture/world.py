@@ -20,11 +20,15 @@ LAUNCHERS = {
 }
 
 
-def launch(recipe: Path, run: Path, launcher: str = "torchrun") -> subprocess.Popen[bytes]:
-    """Start two processes on the loopback."""
+def port() -> str:
+    """A port of the loopback that nobody listens at."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+        return str(listener.getsockname()[1])
+
+
+def environment() -> dict[str, str]:
+    """Of a launch on the loopback, without what another launch left in ours."""
     clean = {
         k: v for k, v in os.environ.items() if not re.match(r"ACCELERATE|MASTER_|RANK|WORLD_SIZE|LOCAL_|TORCHEL", k)
     }
@@ -34,11 +38,16 @@ def launch(recipe: Path, run: Path, launcher: str = "torchrun") -> subprocess.Po
         "OMP_NUM_THREADS": "1",
         "CUDA_VISIBLE_DEVICES": "",
     }
+    return {**clean, **ours}
+
+
+def launch(recipe: Path, run: Path, launcher: str = "torchrun") -> subprocess.Popen[bytes]:
+    """Start two processes on the loopback."""
     flag = "--master-port" if launcher == "torchrun" else "--main_process_port"
-    words = [*LAUNCHERS[launcher], flag, str(port), "hfft/run.py", "--recipe", str(recipe), *TWO]
+    words = [*LAUNCHERS[launcher], flag, port(), "hfft/run.py", "--recipe", str(recipe), *TWO]
     command = [sys.executable, *words, f"training.output_dir={run}"]
     with run.with_suffix(".log").open("ab") as out:
-        return subprocess.Popen(command, env={**clean, **ours}, cwd=runs.ROOT, stdout=out, stderr=out)
+        return subprocess.Popen(command, env=environment(), cwd=runs.ROOT, stdout=out, stderr=out)
 
 
 def children(pid: int) -> list[int]:
