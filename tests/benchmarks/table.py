@@ -65,12 +65,12 @@ def failures(case: Case, runs: Runs) -> list[str]:
 
 
 def memory(case: Case, runs: Runs) -> tuple[float, float]:
-    """MiB held early and late in a stream, or in an evaluation of ten times the rows; else (0, 0).
-
-    Not the peaks of few rows and of many: among more rows there is a longer text, and the largest batch is larger.
-    """
-    long = runs if case.what == "stream" else of(runs, "ours", "more")
-    return (long[0]["early_mib"], long[0]["late_mib"]) if long else (0.0, 0.0)
+    """MiB with few rows and with many: peaks of evaluation over ten times the rows, a stream early and late; else (0, 0)."""
+    if case.what == "stream":
+        return runs[0]["early_mib"], runs[0]["late_mib"]
+    if more := of(runs, "ours", "more"):
+        return median(run["peak_mib"] for run in of(runs, "ours")), more[0]["peak_mib"]
+    return 0.0, 0.0
 
 
 def _ratio(values: Sequence[float], floor: float | None) -> str:
@@ -145,12 +145,11 @@ def page(cases: Sequence[Case], found: dict[str, Runs], cores: int) -> str:
         early, late = memory(case, found[case.name])
         if late:
             rows = max(run["rows"] for run in found[case.name])
-            held = f"{early:.0f} and {late:.0f} MiB in the second and the last fifth of {rows:,} rows"
-            peaks = ""
+            when = "in the second and the last fifth of" if case.what == "stream" else "at a tenth of and at"
+            held = ""
             if more := of(found[case.name], "ours", "more"):
-                few = median(run["peak_mib"] for run in of(found[case.name], "ours"))
-                peaks = f"; peaks of {few:.0f} MiB at a tenth of them and {more[0]['peak_mib']:.0f} at all"
-            lines.append(f"- {case.title}: {held}{peaks}.")
+                held = f"; {more[0]['early_mib']:.0f} and {more[0]['late_mib']:.0f} held in the second and the last fifth of them"
+            lines.append(f"- {case.title}: {early:.0f} and {late:.0f} MiB {when} {rows:,} rows{held}.")
         for side in ("tuned", "stock"):
             if case.what == "train" and of(found[case.name], side):
                 difference, noise = apart(found[case.name], side)

@@ -81,7 +81,7 @@ def test_a_case_is_measured_on_all_sides_and_an_interrupted_benchmark_goes_on(fo
 def test_evaluation_and_stream_say_whether_memory_is_flat(folders, tmp_path, started):
     status, page = bench(folders, tmp_path, "--only", "evaluation", "--rows", "32")
     assert started == ["prepare", "ours", "rivals", "rivals", "prepare", "ours"], "the last with ten times the rows"
-    assert "MiB in the second and the last fifth of 320 rows; peaks of " in page
+    assert "MiB at a tenth of and at 320 rows; " in page
     started.clear()
     status, page = bench(folders, tmp_path, "--only", "stream", "--rows", "2560")
     assert started == ["prepare", "ours"]
@@ -167,9 +167,9 @@ def test_memory_that_grows_with_the_rows_fails_the_case():
     import dataclasses
 
     case = dataclasses.replace(CASE, what="evaluate")
-    runs = [outcome("ours", 1), outcome("ours", 10, rows=1000, role="more", early_mib=100.0, late_mib=104.0)]
+    runs = [outcome("ours", 1), outcome("ours", 10, rows=1000, role="more", peak_mib=104.0)]
     assert table.failures(case, runs) == []
-    assert "memory grows" in table.failures(case, [runs[0], {**runs[1], "late_mib": 120.0}])[0]
+    assert "memory grows" in table.failures(case, [runs[0], {**runs[1], "peak_mib": 120.0}])[0]
 
 
 def test_the_cases_are_those_of_the_floors():
