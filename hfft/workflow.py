@@ -26,6 +26,7 @@ from hfft.recipe import Recipe
 from hfft.score import score_splits
 from hfft.signals import Stopped
 from hfft.train import RunFolder, seal, training_arguments, world
+from hfft.train.device import freed_memory_kept
 from hfft.train.folder import State
 from hfft.train.lock import alone
 from hfft.train.verdict import faults, head_weights, uniform_guess
@@ -72,6 +73,7 @@ def finetune(recipe: Recipe, fresh: bool = False, force: bool = False) -> Result
             world.begin(arguments, folder, state, fresh, held)
         if state == "finished":
             return again(recipe, arguments, folder)
+        held.enter_context(freed_memory_kept(arguments.device))
         return to_its_end(recipe, arguments, folder, state, fresh, force)
 
 

@@ -65,6 +65,7 @@ class Cut:
         entry: where inputs behind the cut are kept, since they are less than the outputs in front of it.
         kept: what flows across.
         share: part of the model's multiplications that stands in front of it, 0 to 1.
+        left: multiplications behind it for each example of the probe, of a forward pass.
         placeholders: inputs that only the part in front of the cut reads -> their shape without the batch.
     """
 
@@ -72,6 +73,7 @@ class Cut:
     entry: Entry | None
     kept: tuple[Kept, ...]
     share: float
+    left: float
     placeholders: dict[str, tuple[tuple[int, ...], torch.dtype]]
 
     @property

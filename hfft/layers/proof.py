@@ -42,7 +42,7 @@ def moved(model: nn.Module, before: dict[str, str]) -> list[str]:
 def digest(tensor: torch.Tensor) -> str:
     """SHA-256 of a tensor's bytes, whatever its dtype or device."""
     flat = whole(tensor.detach()).to("cpu").contiguous().flatten()
-    return hashlib.sha256(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"").hexdigest()
+    return hashlib.sha256(flat.view(torch.uint8).numpy() if flat.numel() else b"").hexdigest()
 
 
 def whole(value: Any) -> Any:

@@ -65,7 +65,8 @@ class _Search:
             raise NotCuttable("nothing that is frozen runs before what learns")
         inside = {number for call in standing for number in call.inside}
         work = [call.work for call in self.plain]
-        share = sum(work[number] for number in inside) / max(sum(work), 1.0)
+        in_front = sum(work[number] for number in inside)
+        share, left = in_front / max(sum(work), 1.0), (sum(work) - in_front) / self.few.size
         if share < LEAST:
             raise NotCuttable(f"what runs before anything that learns is {share:.1%} of the work")
         live = self.live(standing)
@@ -87,11 +88,11 @@ class _Search:
             if t.is_floating_point() and t.ndim > 2 and t.shape[1:] == self.fewer.batch[name].shape[1:]
         }
         states = [live[key] for key in numbers]
-        cut = self.narrowed(Cut(stands, None, tuple(kept), share, heavy), states, inside)
+        cut = self.narrowed(Cut(stands, None, tuple(kept), share, left, heavy), states, inside)
         states = cut.record(self.model, self.few.batch)
         if not same(self.poisoned(cut, states), self.expected):
             raise NotCuttable("the part behind the cut reads more than what flows across it")
-        self.each_on_its_own(cut)
+        self.each_on_its_own(cut, states)
         return replace(cut, kept=tuple(map(_in_order, cut.kept, states)))
 
     def standing(self) -> list[Call]:
@@ -188,7 +189,7 @@ class _Search:
                 tainted = trace(self.model, self.few.batch, 0)[0]
             for entry, read in self.entries(cut, states, tainted, inside):
                 kept = tuple(Kept(tuple(t.shape[1:]), t.dtype, along_tokens=False) for t in read)
-                tried = Cut(cut.stands, entry, kept, cut.share, cut.placeholders)
+                tried = replace(cut, entry=entry, kept=kept)
                 with contextlib.suppress(*_ODD):
                     if same(self.poisoned(tried, read), self.expected):
                         return tried
@@ -230,9 +231,8 @@ class _Search:
         with torch.no_grad(), swapped(self.model, cut.answers(self.model, states, self.few.length, float("nan"))):
             return self.logits(self.model(**batch))
 
-    def each_on_its_own(self, cut: Cut) -> None:
+    def each_on_its_own(self, cut: Cut, together: Sequence[Tensor]) -> None:
         """Make sure that what is kept of an example does not depend on its padding or on the examples beside it."""
-        together = cut.record(self.model, self.few.batch)
         for row in (0, 1):
             alone, own = self.few.alone(row)
             for kept, a, b in zip(cut.kept, cut.record(self.model, alone.batch), together, strict=True):

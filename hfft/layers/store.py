@@ -15,7 +15,6 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -41,6 +40,11 @@ class Field:
     def torch_dtype(self) -> torch.dtype:
         """The dtype."""
         return getattr(torch, self.dtype)
+
+    @property
+    def numpy_dtype(self) -> np.dtype:
+        """The dtype that NumPy has for it."""
+        return torch.empty(0, dtype=_PLAIN.get(self.torch_dtype, self.torch_dtype)).numpy().dtype
 
     @property
     def bytes(self) -> int:
@@ -133,12 +137,12 @@ class Store:
         if shard not in self._maps:
             offsets, size = self._offsets(shard)
             _reserve(self._path(shard), size)
-            whole = np.memmap(self._path(shard), np.uint8, "r+")
+            whole = np.asarray(np.memmap(self._path(shard), np.uint8, "r+"))  # as a plain array it is indexed sooner
             first, end = self.edges[shard], self.edges[shard + 1]
             found = {}
             for field, offset in zip(self.fields, offsets, strict=True):
                 count = int(self.start[end] - self.start[first]) if field.ragged else end - first
-                values = whole[offset : offset + count * field.bytes].view(_numpy(field.torch_dtype))
+                values = whole[offset : offset + count * field.bytes].view(field.numpy_dtype)
                 found[field.name] = values.reshape(count, *field.tail)
             self._maps[shard] = found
         return self._maps[shard]
@@ -179,22 +183,24 @@ class Store:
 
     def read(self, rows: np.ndarray) -> dict[str, Tensor]:
         """Field -> values of rows that are there, as `write` takes them."""
-        shards = self.shard_of[rows]
+        shards, counts = self.shard_of[rows], self.lengths[rows]
+        ends = np.cumsum(counts)
+        within = np.arange(ends[-1]) - np.repeat(ends - counts, counts)
+        parts = []
+        for shard in np.unique(shards).tolist():
+            first, mine = self.edges[shard], shards == shard
+            where = np.repeat(mine, counts)
+            steps = np.repeat(self.start[rows[mine]] - self.start[first], counts[mine]) + within[where]
+            parts.append((self._map(shard), mine, rows[mine] - first, where, steps))
         found: dict[str, Tensor] = {}
-        counts = self.lengths[rows]
-        begin = np.concatenate([[0], np.cumsum(counts)])
-        within = np.arange(begin[-1]) - np.repeat(begin[:-1], counts)
         for field in self.fields:
-            total = int(begin[-1]) if field.ragged else len(rows)
-            out = np.empty((total, *field.tail), _numpy(field.torch_dtype))
-            for shard in np.unique(shards).tolist():
-                values, first, mine = self._map(shard)[field.name], self.edges[shard], shards == shard
-                if field.ragged:
-                    steps = np.repeat(self.start[rows] - self.start[first], counts) + within
-                    where = np.repeat(mine, counts)
-                    out[where] = values[steps[where]]
-                else:
-                    out[mine] = values[rows[mine] - first]
+            if len(parts) == 1:
+                values, _, places, _, steps = parts[0]
+                out = values[field.name][steps if field.ragged else places]
+            else:
+                out = np.empty((len(within) if field.ragged else len(rows), *field.tail), field.numpy_dtype)
+                for values, mine, places, where, steps in parts:
+                    out[where if field.ragged else mine] = values[field.name][steps if field.ragged else places]
             tensor = torch.from_numpy(out)
             found[field.name] = tensor.view(field.torch_dtype) if field.torch_dtype in _PLAIN else tensor
         return found
@@ -218,10 +224,6 @@ class Store:
         """Let others remove it."""
         self._maps.clear()
         self._lock.close()
-
-
-def _numpy(dtype: torch.dtype) -> Any:
-    return torch.empty(0, dtype=_PLAIN.get(dtype, dtype)).numpy().dtype
 
 
 def _plain(tensor: Tensor) -> np.ndarray:

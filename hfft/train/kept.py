@@ -180,14 +180,12 @@ class Split(torch.utils.data.Dataset):
         counts = torch.from_numpy(self.tokens[numbers])
         longest = int(counts.max())
         own = torch.arange(longest)[None] < counts[:, None]
-        own = own.flip(1) if self.left else own
+        places = (own.flip(1) if self.left else own).flatten().nonzero().flatten()
         for field in self.store.fields:
             if field.ragged:
-                padded = torch.full(
-                    (len(numbers), longest, *field.tail), self.pads.get(field.name, 0), dtype=field.torch_dtype
-                )
-                padded[own] = values[field.name]
-                values[field.name] = padded
+                padded = torch.full((own.numel(), *field.tail), self.pads.get(field.name, 0), dtype=field.torch_dtype)
+                padded[places] = values[field.name]
+                values[field.name] = padded.view(*own.shape, *field.tail)
         return values
 
     def keep(self, numbers: np.ndarray, batch: Mapping[str, Tensor], states: list[Tensor]) -> None:

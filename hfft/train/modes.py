@@ -1,16 +1,22 @@
-"""Which modules are in `train()` in a step, and which in `eval()`: found when what learns changes, then set at once."""
+"""What a step asks of the model's tree, answered from lists: walking the tree takes longer than a head's step."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
 
 from hfft import layers
 
+_LOMO = "lomo_optim"
+
 
 class Modes:
-    """Holds what is frozen still in each training step; walking the tree anew each time takes longer than a head's step."""
+    """Which modules are in `train()` in a step and which in `eval()`: found when what learns changes, then set at once."""
 
     def __init__(self) -> None:
         self._parameters: list[nn.Parameter] = []
@@ -35,3 +41,33 @@ class Modes:
             self._modes = [(vars(module), module.training) for module in model.modules()]
         for own, training in self._modes:
             own["training"] = training
+
+
+@contextlib.contextmanager
+def asked_once(model: nn.Module) -> Iterator[None]:
+    """Inside, what transformers' and Accelerate's loop asks for in each step, though it stays the same, is at hand.
+
+    That is the model's modules (`train()`) and parameters, and whether LOMO is installed, which Accelerate looks for on the disk
+    twice a step. Modules and parameters must stay the same inside; which of them learn may change.
+    """
+    modules, parameters = [vars(module) for module in model.modules()], list(model.parameters())
+    walking = type(model).parameters
+
+    def train(mode: bool = True) -> nn.Module:
+        for own in modules:
+            own["training"] = mode
+        return model
+
+    def listed(recurse: bool = True) -> Iterator[nn.Parameter]:
+        return iter(parameters) if recurse else walking(model, recurse)
+
+    absent = _LOMO not in sys.modules and importlib.util.find_spec(_LOMO) is None
+    if absent:
+        sys.modules[_LOMO] = None  # type: ignore[assignment]  # which is how Python marks what cannot be imported
+    vars(model).update(train=train, parameters=listed)
+    try:
+        yield
+    finally:
+        del vars(model)["train"], vars(model)["parameters"]
+        if absent:
+            del sys.modules[_LOMO]

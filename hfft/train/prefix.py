@@ -25,9 +25,11 @@ from hfft.layers.proof import digest
 from hfft.layers.search import Logits
 from hfft.layers.trace import NotCuttable, same
 from hfft.train.cutting import ONCE, Found, impossible, search, told
+from hfft.train.device import one_thread
 from hfft.train.kept import ROWS, STATE, Split, parted
 
 FORMAT = 2  # of what is kept: another number finds nothing of before
+FEW = 1e7  # multiplications of a batch behind the cut: below, waking a second thread takes longer than they do
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,11 @@ class Prefix:
         except NotCuttable as error:
             self._stop(str(error))
             return inputs if not version else {**inputs, **split.inputs(numbers)}
-        filled = self.cut.fill_in(inputs, len(numbers), self.trainer.args.device)
+        device = self.trainer.args.device
+        filled = self.cut.fill_in(inputs, len(numbers), device)
         self._serving.enter_context(self.cut.handing(model, states, _tensors(filled)))
+        if self.cut.left * len(numbers) < FEW:
+            self._serving.enter_context(one_thread(device))
         return filled
 
     def release(self) -> None:

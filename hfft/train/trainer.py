@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +25,7 @@ from hfft.train.callbacks import QuietProgress, SetEpoch
 from hfft.train.dealing import OWN, Dealing
 from hfft.train.follow import SCALE, FollowSchedule
 from hfft.train.last_block import LastBlock
-from hfft.train.modes import Modes
+from hfft.train.modes import Modes, asked_once
 from hfft.train.prefix import Keeping, Prefix
 
 
@@ -89,14 +90,15 @@ class FineTuner(Dealing):
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """transformers' training; what is frozen runs once per row, where it can."""
-        if self.keeping is None:
-            return super().train(*args, **kwargs)
-        self.prefix = Prefix(self, self.keeping, self.depths, logits_of)
-        try:
-            return super().train(*args, **kwargs)
-        finally:
-            self.prefix.close()
-            self.kept, self.prefix = self.prefix.report, None
+        with contextlib.nullcontext() if self.is_fsdp_enabled else asked_once(self.model):
+            if self.keeping is None:
+                return super().train(*args, **kwargs)
+            self.prefix = Prefix(self, self.keeping, self.depths, logits_of)
+            try:
+                return super().train(*args, **kwargs)
+            finally:
+                self.prefix.close()
+                self.kept, self.prefix = self.prefix.report, None
 
     def _get_dataloader(self, dataset: Any, *args: Any, sampler_fn: Any = None, **kwargs: Any) -> Any:
         if self.prefix is None:
