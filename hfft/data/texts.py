@@ -17,6 +17,7 @@ from hfft.data.masking import MaskStep, masked
 
 LENGTH = "length"  # column of each row's number of tokens, written as the text is tokenised
 CHUNK = 32  # global batches among which rows of like length are gathered; transformers takes 50
+TOGETHER = 4  # of these, what is frozen runs together the rows of so many
 
 Ragged = dict[str, tuple[np.ndarray, np.ndarray]]  # column -> its values end to end, and how many are each row's
 
@@ -141,11 +142,7 @@ def by_length(lengths: np.ndarray, batch: int, seed: int, epoch: int) -> np.ndar
         batch: rows of a step, over all micro-batches and processes: the order is the same for every split of it.
     """
     rng = np.random.default_rng((seed, epoch))
-    order = rng.permutation(len(lengths))
-    full = len(order) // batch * batch
-    order, rest = order[:full], order[full:]
-    chunks = np.arange(full) // (batch * max(min(full // batch // 4, CHUNK), 1))
-    batches = order[np.lexsort((-lengths[order], chunks))].reshape(-1, batch)
+    batches, rest = _sorted_batches(lengths, batch, rng)
     batches = batches[rng.permutation(len(batches))]
     if len(batches):
         longest = int(lengths[batches].max(1).argmax())
@@ -153,17 +150,43 @@ def by_length(lengths: np.ndarray, batch: int, seed: int, epoch: int) -> np.ndar
     return np.concatenate([batches.ravel(), rest[np.argsort(-lengths[rest], kind="stable")]])
 
 
+def _sorted_batches(lengths: np.ndarray, batch: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """(batches, batch) of rows, neighbours of like length, and the rows that fill none."""
+    order = rng.permutation(len(lengths))
+    full = len(order) // batch * batch
+    order, rest = order[:full], order[full:]
+    chunks = np.arange(full) // (batch * max(min(full // batch // 4, CHUNK), 1))
+    return order[np.lexsort((-lengths[order], chunks))].reshape(-1, batch), rest
+
+
 class ByLength(Sampler[int]):
     """The order in which rows are trained on: `by_length`, of the epoch that the rows are at."""
 
     def __init__(self, rows: TextRows, batch: int, seed: int):
         self.rows, self.batch, self.seed = rows, batch, seed
+        self._beside: tuple[int, np.ndarray, np.ndarray] | None = None  # epoch, its batches sorted, batch of each row
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __iter__(self) -> Iterator[int]:
         return iter(by_length(self.rows.lengths, self.batch, self.seed, self.rows.epoch).tolist())
+
+    def beside(self, row: int, tokens: int) -> np.ndarray:
+        """The rows of the epoch's batch that a row is in and of a few of like length: what can well run together.
+
+        A function of seed and epoch; empty where they have more than `tokens`, padding included, or the row is in no full batch.
+        """
+        lengths, epoch = self.rows.lengths, self.rows.epoch
+        if self._beside is None or self._beside[0] != epoch:
+            batches, _ = _sorted_batches(lengths, self.batch, np.random.default_rng((self.seed, epoch)))
+            batch_of = np.full(len(lengths), -1)
+            batch_of[batches] = np.arange(len(batches))[:, None]
+            self._beside = epoch, batches, batch_of
+        _, batches, batch_of = self._beside
+        first = batch_of[row] // TOGETHER * TOGETHER
+        rows = batches[first : first + TOGETHER].ravel() if batch_of[row] >= 0 else batches[:0].ravel()
+        return rows if len(rows) * lengths[rows].max(initial=0) <= tokens else rows[:0]
 
 
 def longest_first(lengths: np.ndarray) -> list[int]:

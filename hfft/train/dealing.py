@@ -6,6 +6,7 @@ import math
 from itertools import islice
 from typing import Any
 
+import numpy as np
 from transformers.trainer_utils import has_length
 
 from hfft.data.stream import Stream, StreamOrder
@@ -13,6 +14,7 @@ from hfft.data.texts import ByLength, TextRows, longest_first
 from hfft.train.resumable import Resumable
 
 OWN = "own_rows"  # in a batch: how many rows, from the first, count
+TOKENS = 4096  # that run forward together, at most: with more no faster, and memory should not show it
 
 
 class Dealing(Resumable):
@@ -22,6 +24,7 @@ class Dealing(Resumable):
     """
 
     _order: StreamOrder | None = None  # of the stream that is trained on
+    _by_length: ByLength | None = None  # of the texts that are
 
     # --- orders
 
@@ -34,7 +37,18 @@ class Dealing(Resumable):
         if args.train_sampling_strategy != "group_by_length" or not isinstance(rows, TextRows):
             return super()._get_train_sampler(train_dataset)
         batch = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-        return ByLength(rows, batch, args.seed if args.data_seed is None else args.data_seed)
+        self._by_length = ByLength(rows, batch, args.seed if args.data_seed is None else args.data_seed)
+        return self._by_length
+
+    def beside(self, rows: np.ndarray) -> np.ndarray:
+        """Rows of this epoch that can well run forward together with these, these among them: a function of seed and epoch.
+
+        Of several processes each runs its own, and which these are Accelerate says batch by batch.
+        """
+        if self._by_length is None or self.args.world_size > 1:
+            return rows
+        found = self._by_length.beside(int(rows[0]), TOKENS)
+        return found if np.isin(rows, found).all() else rows
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
         """Texts from the longest to the shortest; metrics know no order."""

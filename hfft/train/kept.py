@@ -21,6 +21,7 @@ from hfft.layers.trace import NotCuttable
 ROWS = "kept_rows"
 STATE = "kept_state_"  # in a batch: what flows across the cut
 _LEAST = 16  # rows of a text batch that run together at least
+_PADDED = 1.1  # tokens computed per real one, up to which more rows run together
 
 
 @dataclass(frozen=True)
@@ -212,8 +213,14 @@ def parted(batch: Mapping[str, Tensor]) -> list[tuple[Tensor, dict[str, Tensor]]
     size = len(next(iter(batch.values())))
     if mask is None or size < 2 * _LEAST:
         return [(torch.arange(size), dict(batch))]
+    lengths, order = mask.sum(1).cpu().sort(stable=True)
+    edges = [0]
+    for end in range(_LEAST, size - _LEAST + 1, _LEAST):  # as few as leave little padding
+        begin, following = edges[-1], end + _LEAST if end + 2 * _LEAST <= size else size
+        if (following - begin) * int(lengths[following - 1]) > _PADDED * int(lengths[begin:following].sum()):
+            edges.append(end)
     parts = []
-    for rows in mask.sum(1).argsort(stable=True).cpu().tensor_split(size // _LEAST):
+    for rows in order.tensor_split(edges[1:]):
         used = mask[rows].any(0).nonzero().flatten()
         span = slice(int(used.min()), int(used.max()) + 1)
         part = {n: t[rows] for n, t in batch.items()}

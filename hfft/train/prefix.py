@@ -151,11 +151,12 @@ class Prefix:
         assert self.cut is not None
         assert split.store is not None
         if not split.store.has(numbers).all():
-            given = {name: value for name, value in _tensors(inputs).items() if name != "labels"}
-            for places, part in parted(given):
-                own = {n: t[places.to(t.device)] for n, t in _tensors(inputs).items()}
-                kept = {**own, **part}
-                split.keep(numbers[places.numpy()], kept, self.cut.record(self.trainer.model, part))
+            training = split.rows is self.trainer.train_dataset and not split.views
+            rows = self.trainer.beside(numbers) if training else numbers
+            whole = _tensors(inputs if rows is numbers else split.inputs(rows))
+            for places, part in parted({name: tensor for name, tensor in whole.items() if name != "labels"}):
+                own = {n: t[places.to(t.device)] for n, t in whole.items()}
+                split.keep(rows[places.numpy()], {**own, **part}, self.cut.record(self.trainer.model, part))
         batch = split.batch(numbers)
         return [batch[f"{STATE}{i}"].to(self.trainer.args.device) for i in range(len(self.cut.kept))]
 
