@@ -20,8 +20,9 @@ T = TypeVar("T")
 BUSY = (429, 500, 502, 503, 504)
 ATTEMPTS, FIRST_WAIT, LONGEST_WAIT = 4, 0.5, 20.0
 SILENCE = float(os.environ.get("HFFT_HUB_TIMEOUT", "60"))  # seconds without a byte; the clients wait for ever
+AGAIN = 60.0  # seconds in which a host that could not be reached is tried once per request
 
-
+_AWAY: dict[str, float] = {}  # host -> when it could not be reached, last
 _HEADS: dict[str, int] = {}  # path -> the status that was last answered; the clients may take 503 for "not there"
 
 
@@ -37,18 +38,22 @@ class _Patient(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """The first usable answer, or the last."""
-        reading = request.method in ("GET", "HEAD")
-        for attempt in range(ATTEMPTS):
-            last = attempt == ATTEMPTS - 1 or not reading
+        away = time.monotonic() - _AWAY.get(request.url.host, -AGAIN) < AGAIN  # the clients, too, ask several times
+        attempts = ATTEMPTS if request.method in ("GET", "HEAD") and not away else 1
+        for attempt in range(attempts):
+            last = attempt == attempts - 1
             wait = FIRST_WAIT * 2**attempt
             try:
                 answer = self._inner.handle_request(request)
             except httpx.TimeoutException:
                 raise
-            except httpx.TransportError:
+            except httpx.TransportError as error:
                 if last:
+                    if isinstance(error, httpx.ConnectError) and (away or attempts > 1):
+                        _AWAY[request.url.host] = time.monotonic()
                     raise
             else:
+                _AWAY.pop(request.url.host, None)
                 if request.method == "HEAD":
                     _HEADS[request.url.path] = answer.status_code
                 if last or request.method == "HEAD" or answer.status_code not in BUSY:  # heads the clients ask again

@@ -73,7 +73,6 @@ def finetune(recipe: Recipe, fresh: bool = False, force: bool = False) -> Result
             world.begin(arguments, folder, state, fresh, held)
         if state == "finished":
             return again(recipe, arguments, folder)
-        held.enter_context(freed_memory_kept(arguments.device))
         return to_its_end(recipe, arguments, folder, state, fresh, force)
 
 
@@ -115,7 +114,8 @@ def to_its_end(
     before = layers.frozen_digests(run.trainer.model, run.trainer.live_norms)
     head = head_weights(run.trainer.model, run.trainer.depths)
     del run
-    training.finish()
+    with freed_memory_kept(arguments.device):
+        training.finish()
     run = training.run
     model = run.trainer.whole_model()
     frozen = {"tensors": len(before), "moved": on_main(arguments, layers.moved, model, before)}
@@ -124,7 +124,8 @@ def to_its_end(
     if run.trainer.follow is not None:
         frozen |= {"waited": run.trainer.follow.waited, "early": run.trainer.follow.early}
     wrong = on_main(arguments, what_went_wrong, recipe, run, model, head)
-    scores = score_splits(run.trainer, run.prepared, run.metrics)
+    with freed_memory_kept(arguments.device):
+        scores = score_splits(run.trainer, run.prepared, run.metrics)
     run.trainer.accelerator.wait_for_everyone()
 
     on_main(arguments, save_model, run, model, recipe, folder.model)

@@ -150,12 +150,16 @@ def by_length(lengths: np.ndarray, batch: int, seed: int, epoch: int) -> np.ndar
     return np.concatenate([batches.ravel(), rest[np.argsort(-lengths[rest], kind="stable")]])
 
 
+def _chunk(batches: int) -> int:
+    return max(min(batches // 4, CHUNK), 1)
+
+
 def _sorted_batches(lengths: np.ndarray, batch: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """(batches, batch) of rows, neighbours of like length, and the rows that fill none."""
     order = rng.permutation(len(lengths))
     full = len(order) // batch * batch
     order, rest = order[:full], order[full:]
-    chunks = np.arange(full) // (batch * max(min(full // batch // 4, CHUNK), 1))
+    chunks = np.arange(full) // (batch * _chunk(full // batch))
     return order[np.lexsort((-lengths[order], chunks))].reshape(-1, batch), rest
 
 
@@ -184,8 +188,10 @@ class ByLength(Sampler[int]):
             batch_of[batches] = np.arange(len(batches))[:, None]
             self._beside = epoch, batches, batch_of
         _, batches, batch_of = self._beside
-        first = batch_of[row] // TOGETHER * TOGETHER
-        rows = batches[first : first + TOGETHER].ravel() if batch_of[row] >= 0 else batches[:0].ravel()
+        chunk = _chunk(len(batches))
+        first = (begin := batch_of[row] // chunk * chunk) + (batch_of[row] - begin) // TOGETHER * TOGETHER
+        end = min(first + TOGETHER, begin + chunk) if batch_of[row] >= 0 else first
+        rows = batches[first:end].ravel()
         return rows if len(rows) * lengths[rows].max(initial=0) <= tokens else rows[:0]
 
 

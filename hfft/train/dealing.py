@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 from transformers.trainer_utils import has_length
 
 from hfft.data.stream import Stream, StreamOrder
@@ -102,6 +103,20 @@ class Dealing(Resumable):
         if has_length(loader):
             steps %= max(math.ceil(len(loader) / args.gradient_accumulation_steps), 1)
         return steps * args.gradient_accumulation_steps * args.train_batch_size * args.world_size
+
+
+def in_parts(inputs: dict[str, Any]) -> list[dict[str, Any]]:
+    """A batch of texts in parts of no more than `TOKENS`, so that the memory of scoring does not depend on the longest."""
+    tokens = inputs.get("input_ids")
+    if tokens is None or tokens.numel() <= TOKENS:
+        return [inputs]
+    rows = max(TOKENS // tokens.shape[1], 1)
+
+    def part(begin: int) -> dict[str, Any]:
+        whole = {n: v for n, v in inputs.items() if not isinstance(v, Tensor) or len(v) != len(tokens)}
+        return {**whole, **{n: v[begin : begin + rows] for n, v in inputs.items() if n not in whole}}
+
+    return [part(begin) for begin in range(0, len(tokens), rows)]
 
 
 def some_rows(rows: Any, count: int) -> Any:

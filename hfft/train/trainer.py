@@ -22,8 +22,9 @@ from hfft.strategy.losses import count, logits_of
 from hfft.tasks import Labels
 from hfft.train import ranks, sharded
 from hfft.train.callbacks import QuietProgress, SetEpoch
-from hfft.train.dealing import OWN, Dealing
+from hfft.train.dealing import OWN, Dealing, in_parts
 from hfft.train.follow import SCALE, FollowSchedule
+from hfft.train.kept import ROWS
 from hfft.train.last_block import LastBlock
 from hfft.train.modes import Modes, asked_once
 from hfft.train.prefix import Keeping, Prefix
@@ -188,16 +189,26 @@ class FineTuner(Dealing):
         self._end_with_the_rows()
         # Not inference_mode: what a model caches in it, such as BEiT its table of positions, cannot be trained with.
         with torch.no_grad(), self.compute_loss_context_manager(), self.last_block.reading(self, inputs):
+            kept = ROWS in inputs
             inputs = self._ready(self._prepare_inputs(inputs))
-            outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
+            found = [self._scored(model, part) for part in ([inputs] if kept else in_parts(inputs))]
             self._release()
-            logits, labels = logits_of(outputs).float(), inputs.get("labels")
-            if labels is None:
-                return None, logits, None
-            sums, counts = strategy.per_example(logits, labels, self.labels.problem)
+        columns = [torch.cat(parts) for parts in zip(*found, strict=True)]
+        if len(columns) == 1:
+            return None, columns[0], None
+        logits, labels, sums, counts = columns
+        return sums.sum() / counts.sum().clamp(min=1), logits, labels
+
+    def _scored(self, model: nn.Module, inputs: dict[str, Any]) -> tuple[Tensor, ...]:
+        """Logits and labels as metrics take them, and loss and count of each example; without labels logits alone."""
+        outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
+        logits, labels = logits_of(outputs).float(), inputs.get("labels")
+        if labels is None:
+            return (logits,)
+        sums, counts = strategy.per_example(logits, labels, self.labels.problem)
         if self.labels.problem == "masked_language_modelling":
             logits, labels = torch.stack([sums, counts], 1), torch.zeros(len(sums), device=sums.device)
-        return sums.sum() / counts.sum().clamp(min=1), logits, labels
+        return logits, labels, sums, counts
 
     # --- optimiser
 

@@ -104,6 +104,33 @@ def test_the_sampler_follows_the_epoch_of_the_rows():
     assert list(sampler) == by_length(rows.lengths, 8, 42, 1).tolist()
 
 
+def test_what_runs_together_is_whole_batches_of_the_epoch_of_like_length():
+    lengths = lengths_of(1000)
+    rows = rows_of(lengths)
+    sampler, members = ByLength(rows, 8, 42), []
+    for epoch in (0, 1):
+        rows.set_epoch(epoch)
+        order = np.array(list(sampler))
+        batches = order[:1000].reshape(-1, 8)
+        beside = [sampler.beside(int(batch[0]), 10**6) for batch in batches]
+        assert all(np.isin(batch, found).all() for batch, found in zip(batches, beside, strict=True))
+        groups = {tuple(sorted(found)) for found in beside}
+        assert sorted(row for group in groups for row in group) == list(range(1000)), "each row runs once"
+        assert {len(group) for group in groups} == {8 * 4, 8 * 3, 8}  # chunks of 31 batches
+        assert max(np.ptp(lengths[list(group)]) for group in groups if len(group) > 8) < np.ptp(lengths) / 3
+        members.append(groups)
+    assert not members[0] & members[1]
+
+
+def test_what_would_be_too_many_tokens_or_no_full_batch_runs_as_it_is():
+    rows = rows_of([5] * 32 + [60] * 32 + [7] * 3)
+    sampler = ByLength(rows, 4, 42)
+    long, short = next(iter(sampler)), next(i for i in sampler if i < 32)
+    assert len(sampler.beside(short, 16 * 60)) == 16
+    assert len(sampler.beside(long, 16 * 60 - 1)) == 0
+    assert [len(sampler.beside(i, 10**6)) for i in list(sampler)[64:]] == [0, 0, 0]
+
+
 def test_what_is_scored_goes_from_the_longest_to_the_shortest():
     lengths = np.array([3, 9, 3, 12])
     assert longest_first(lengths) == [3, 1, 0, 2]

@@ -17,6 +17,7 @@ from hfft.data import augment
 from hfft.data.inputs import ImageCollate, ImageRows, ImageStep
 from hfft.data.pixels import learn
 from hfft.data.texts import ByLength, TextCollate, TextRows
+from hfft.layers.cut import Cut
 from hfft.score import Metrics
 from hfft.train import FineTuner
 from hfft.train.device import lay_out
@@ -122,6 +123,31 @@ def test_what_is_scored_is_the_same_in_any_order_and_batch(batch, tmp_path):
             metrics.update(model(**inputs).logits, target)
     for name, value in metrics.compute().items():
         assert found[f"eval_{name}"] == pytest.approx(value, abs=1e-6), name
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_batch_of_many_tokens_is_scored_in_parts_as_it_is_whole(labelled, tmp_path, monkeypatch):
+    rows = rows_of(50)
+    trainer = trainer_of(tmp_path, rows, per_device_eval_batch_size=50)
+    if not labelled:
+        collate = trainer.data_collator
+        trainer.data_collator = lambda batch: {n: t for n, t in collate(batch).items() if n != "labels"}
+    sizes = []
+    trainer.model.register_forward_pre_hook(
+        lambda module, args, inputs: sizes.append(tuple(inputs["input_ids"].shape)), with_kwargs=True
+    )
+    trainer.last_block.wanted = False
+    loader = trainer.get_eval_dataloader(rows)
+    whole, *_ = [trainer.prediction_step(trainer.model.eval(), batch, False) for batch in loader]
+    monkeypatch.setattr("hfft.train.dealing.TOKENS", 100)
+    parts, *_ = [trainer.prediction_step(trainer.model, batch, False) for batch in loader]
+    assert sizes[0][0] == 50
+    assert len(sizes) > 4
+    assert all(rows * tokens <= 100 for rows, tokens in sizes[1:])
+    for one, other in zip(whole, parts, strict=True):
+        assert (one is None) == (other is None) == (not labelled and one is not whole[1])
+        if one is not None:
+            torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-6)
 
 
 def test_memory_is_flat_in_the_number_of_texts_scored(tmp_path):
@@ -238,6 +264,20 @@ def test_views_of_images_are_fitted_on_the_device_and_kept(tmp_path):
         assert trainer.kept["rows"] == trainer.kept["of"] == 20
         found.append(losses(trainer))
     assert found[0] == found[1]
+
+
+def test_what_is_frozen_runs_once_and_the_rows_of_several_batches_together(tmp_path, monkeypatch):
+    passes, record = [], Cut.record
+    monkeypatch.setattr(
+        "hfft.train.prefix.Cut.record",
+        lambda cut, model, inputs: passes.append(len(inputs["input_ids"])) or record(cut, model, inputs),
+    )
+    kept = kept_trainer(tmp_path / "run", tmp_path / "cache", rows_of(66), train="head")
+    kept.train()
+    ran = passes[3:]  # three are the search's
+    assert sum(ran) == 66 + len(kept.eval_dataset or ())
+    assert ran.count(16) >= 2, "four batches of four"
+    assert kept.kept["rows"] == 66
 
 
 @pytest.mark.parametrize("stop", [6, 8])
