@@ -17,6 +17,7 @@ from hfft.train import training_arguments
 from hfft.train.arguments import DEFAULTS
 from hfft.train.breakdown import breakdown
 from hfft.train.callbacks import EpochLine
+from hfft.train.device import freed_memory_kept
 from hfft.train.measure import Measured, measure
 
 QUIET: dict[str, Any] = {
@@ -76,7 +77,8 @@ def measured(recipe: Recipe) -> tuple[Run, Measured]:
         arguments = training_arguments(without_cache(recipe), output_dir=folder, **QUIET)
         run = assemble(without_cache(recipe), arguments)
         run.trainer.remove_callback(EpochLine)
-        return run, measure(run.trainer, run.splits.sizes["train"])
+        with freed_memory_kept(arguments.device):
+            return run, measure(run.trainer, run.splits.sizes["train"])
 
 
 def profile(recipe: Recipe) -> Iterator[str]:

@@ -189,9 +189,9 @@ class FineTuner(Dealing):
         self._end_with_the_rows()
         # Not inference_mode: what a model caches in it, such as BEiT its table of positions, cannot be trained with.
         with torch.no_grad(), self.compute_loss_context_manager(), self.last_block.reading(self, inputs):
-            kept = ROWS in inputs
+            whole = ROWS in inputs or self.is_fsdp_enabled or self.is_deepspeed_enabled  # who meet in each forward pass
             inputs = self._ready(self._prepare_inputs(inputs))
-            found = [self._scored(model, part) for part in ([inputs] if kept else in_parts(inputs))]
+            found = [self._scored(model, part) for part in ([inputs] if whole else in_parts(inputs))]
             self._release()
         columns = [torch.cat(parts) for parts in zip(*found, strict=True)]
         if len(columns) == 1:
