@@ -19,7 +19,7 @@ install: .venv/.installed
 	touch $@
 
 test: .venv/.tested
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # The long matrices: kills, signals, faults. One line per gate with its count; three quarters of an hour on two cores.
 torture: .venv/.tested
