@@ -280,9 +280,9 @@ def test_what_is_frozen_runs_once_and_the_rows_of_several_batches_together(tmp_p
     assert kept.kept["rows"] == 66
 
 
-@pytest.mark.parametrize("stop", [6, 8])
-def test_a_resumed_run_reads_the_cache_in_the_same_order(stop, tmp_path):
-    settings = {"save_strategy": "steps", "save_steps": stop}
+@pytest.mark.parametrize(("count", "stop"), [(22, 6), (22, 8), (66, 1), (66, 5), (66, 18)])
+def test_a_resumed_run_reads_the_cache_in_the_same_order(count, stop, tmp_path):
+    settings = {"rows": rows_of(count), "save_strategy": "steps", "save_steps": stop}
     whole = kept_trainer(tmp_path / "whole", tmp_path / "one", **settings)
     whole.train()
     with pytest.raises(KeyboardInterrupt):
