@@ -165,6 +165,13 @@ class Layers(Section):
         _check_layers(as_list(value))
         return value
 
+    @field_validator("train")
+    @classmethod
+    def _some(cls, value: str | list[str] | None) -> str | list[str] | None:
+        if value == []:
+            raise ValueError("names no layers; write head for the head alone, or leave it out for all")
+        return value
+
     @field_validator("schedule", mode="before")
     @classmethod
     def _named(cls, value: Any) -> Any:

@@ -394,6 +394,7 @@ MANY = "problem_type=multi_label_classification"
             "for 9 of max_steps 9",
         ),
         (IMAGE, [LP_FT, "layers.train=head"], "layers.schedule", "nothing is left to begin later"),
+        (IMAGE, ["layers.train=[]"], "layers.train", "names no layers; write head for the head alone"),
         (IMAGE, [LORA, "layers.schedule=gradual"], "layers.schedule", "use head-then-all"),
         (IMAGE, [LORA, "layers.schedule=surgical"], "layers.schedule", "use head-then-all"),
         (
