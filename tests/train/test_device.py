@@ -28,7 +28,7 @@ def faults(steps=5):
 
 outside = faults()
 with freed_memory_kept(torch.device("cpu")):
-    torch.ones(12 * 2**20)
+    faults(20)  # glibc's small caches fill first, and keep a few blocks apart from each other
     inside = faults()
 print(outside, inside, faults())
 """
@@ -47,8 +47,8 @@ def faults():
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator")
 def test_a_large_tensor_is_made_from_what_was_let_go_of_and_given_back_at_the_end():
     before, inside, after = faults()
-    assert inside < before / 5
-    assert after > before / 2
+    assert inside < before / 50
+    assert after > 0.9 * before / 5  # once at least
 
 
 def test_whoever_chose_the_allocators_settings_keeps_them(monkeypatch):
