@@ -12,6 +12,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from transformers import Trainer, TrainerCallback
 
+from hfft.train.measure import read_by_itself
+
 WARM = 3  # steps before the one that is looked at
 TOP = 12
 KINDS = {
@@ -56,7 +58,8 @@ def breakdown(trainer: Trainer) -> Iterator[str]:
     waiting. Profiling itself slows a step of many small operators.
     """
     step = OneStep()
-    trainer.args.max_steps, trainer.args.dataloader_num_workers = WARM + 1, 0
+    trainer.args.max_steps = WARM + 1
+    read_by_itself(trainer.args)
     trainer.add_callback(step)
     trainer.train()
     trainer.remove_callback(step)

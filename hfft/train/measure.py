@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from hfft.data.stream import Stream
 
@@ -98,7 +98,7 @@ def measure(trainer: Trainer, rows: int | None = None) -> Measured:
     else:
         steps = None if rows is None else math.ceil(rows / (args.train_batch_size * accumulated))
     args.max_steps = MOST + 1
-    args.dataloader_num_workers = 0
+    read_by_itself(args)
     clock = Clock(trainer)
     trainer.add_callback(clock)
     if torch.cuda.is_available():
@@ -188,6 +188,11 @@ def evaluation_seconds(trainer: Trainer) -> float | None:
     started = time.perf_counter()
     trainer.evaluate(few)
     return (time.perf_counter() - started) * len(held_out) / count
+
+
+def read_by_itself(arguments: TrainingArguments) -> None:
+    """Let the training process read its rows itself, so that their reading is seen."""
+    arguments.dataloader_num_workers, arguments.dataloader_prefetch_factor = 0, None
 
 
 def synchronise() -> None:
