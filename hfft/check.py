@@ -81,7 +81,8 @@ def reload_check(run: Run, recipe: Recipe, folder: Path, batch: dict[str, Any]) 
     """
     inputs = {key: value for key, value in run.trainer._prepare_inputs(batch).items() if key != "labels"}
     model = run.trainer.accelerator.unwrap_model(run.trainer.model).eval()
-    with torch.no_grad():
+    precision = run.trainer.accelerator.autocast  # that of the run for both: the prepared model computes in no other
+    with torch.no_grad(), precision():
         before = logits_of(model(**inputs)).float().cpu()
     save_model(run, run.trainer.whole_model(), recipe, folder)
     as_adapter = recipe.published_as == "adapter"
@@ -92,7 +93,7 @@ def reload_check(run: Run, recipe: Recipe, folder: Path, batch: dict[str, Any]) 
             again = edited.load(str(folder), config, recipe.the_task.auto_class, dtype=model.dtype)
         else:
             again = getattr(transformers, recipe.the_task.auto_class).from_pretrained(folder, dtype=model.dtype)
-        with torch.no_grad():
+        with torch.no_grad(), precision():
             after = logits_of(again.eval().to(run.trainer.args.device)(**inputs)).float().cpu()
         worst = (before - after).abs().max().item()
         why = f"logits differ by {worst:.3g}"

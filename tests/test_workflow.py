@@ -278,7 +278,9 @@ def test_the_deep_check_passes_a_good_recipe_and_leaves_nothing(tmp_path, bert, 
     out = capsys.readouterr().out
     assert "save and reload: the same outputs" in out
     assert "test: good" in out
+    assert cli.main(["check", str(path), "--deep", "training.bf16=true", "training.use_cpu=true"]) == 0
     assert not (tmp_path / "runs").exists()
+    capsys.readouterr()
     assert cli.main(["show", str(path)]) == 0
     out = capsys.readouterr().out
     assert "parameters learn" in out
