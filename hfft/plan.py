@@ -48,10 +48,9 @@ def plan(recipe: Recipe) -> Iterator[str]:
     )
     yield HEAD
     yield line("as the recipe says", found)
-    blocks = run.trainer.depths.blocks
-    total = seconds(recipe, found)
+    blocks, total = run.trainer.depths.blocks, seconds(recipe, found)
     del run
-    for name, other in choices(recipe, blocks):
+    for name, other in choices(recipe, blocks, args.bf16):
         try:
             yield line(name, measured(other)[1])
         except (BadInput, torch.OutOfMemoryError) as error:
@@ -102,8 +101,8 @@ def changed(recipe: Recipe, **sections: dict[str, Any]) -> Recipe:
     return Recipe.model_validate({**recipe.resolved(), **sections})
 
 
-def choices(recipe: Recipe, blocks: int) -> Iterator[tuple[str, Recipe]]:
-    """The alternatives that are worth a look: fewer blocks, the head alone, LoRA, bfloat16."""
+def choices(recipe: Recipe, blocks: int, bf16: bool) -> Iterator[tuple[str, Recipe]]:
+    """The alternatives that are worth a look: fewer blocks, the head alone, LoRA, bfloat16 where it is not on, else without."""
     layers: list[dict[str, Any]] = [{"train": "all"}]
     if blocks > 1:
         layers.append({"train": f"last-{min(4, blocks // 2)}"})
@@ -115,9 +114,8 @@ def choices(recipe: Recipe, blocks: int) -> Iterator[tuple[str, Recipe]]:
     for choice in layers:
         name = f"layers.train={choice['train']}" if "train" in choice else "layers.adapter={type: lora, r: 8}"
         yield name, changed(recipe, layers=choice)
-    if recipe.training.get("bf16") in (None, False) or not torch.cuda.is_available():
-        on = {"bf16": True, "use_cpu": not torch.cuda.is_available()}
-        yield "training.bf16=true", changed(recipe, training={**recipe.resolved()["training"], **on})
+    other = {"bf16": not bf16, "fp16": False, "use_cpu": not torch.cuda.is_available()}
+    yield f"training.bf16={str(not bf16).lower()}", changed(recipe, training={**recipe.resolved()["training"], **other})
 
 
 def seconds(recipe: Recipe, found: Measured) -> float | None:
