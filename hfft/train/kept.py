@@ -193,9 +193,10 @@ class Split(torch.utils.data.Dataset):
         """Write rows of a batch with their states."""
         assert self.store is not None
         values = {**batch, **{f"{STATE}{i}": state for i, state in enumerate(states)}}
+        values = {field.name: values[field.name].detach().cpu() for field in self.store.fields}
         own = None
         if self.tokens is not None:
-            own = batch["attention_mask"].bool()
+            own = batch["attention_mask"].cpu().bool()
             if own.sum(1).tolist() != self.tokens[numbers].tolist():
                 raise NotCuttable("a batch masks tokens of its rows")
         self.store.write(
@@ -213,7 +214,8 @@ def parted(batch: Mapping[str, Tensor]) -> list[tuple[Tensor, dict[str, Tensor]]
     size = len(next(iter(batch.values())))
     if mask is None or size < 2 * _LEAST:
         return [(torch.arange(size), dict(batch))]
-    lengths, order = mask.sum(1).cpu().sort(stable=True)
+    mask, device = mask.cpu(), mask.device  # a GPU answers once, not each question below
+    lengths, order = mask.sum(1).sort(stable=True)
     edges = [0]
     for end in range(_LEAST, size - _LEAST + 1, _LEAST):  # as few as leave little padding
         begin, following = edges[-1], end + _LEAST if end + 2 * _LEAST <= size else size
@@ -223,7 +225,8 @@ def parted(batch: Mapping[str, Tensor]) -> list[tuple[Tensor, dict[str, Tensor]]
     for rows in order.tensor_split(edges[1:]):
         used = mask[rows].any(0).nonzero().flatten()
         span = slice(int(used.min()), int(used.max()) + 1)
-        part = {n: t[rows] for n, t in batch.items()}
+        places = rows.to(device, non_blocking=True)
+        part = {n: t[places.to(t.device)] for n, t in batch.items()}
         wide = mask.shape[1]
         parts.append((rows, {n: t[:, span] if t.ndim > 1 and t.shape[1] == wide else t for n, t in part.items()}))
     return parts

@@ -154,11 +154,12 @@ class Prefix:
             training = split.rows is self.trainer.train_dataset and not split.views
             rows = self.trainer.beside(numbers) if training else numbers
             whole = _tensors(inputs if rows is numbers else split.inputs(rows))
-            for places, part in parted({name: tensor for name, tensor in whole.items() if name != "labels"}):
-                own = {n: t[places.to(t.device)] for n, t in whole.items()}
-                split.keep(rows[places.numpy()], {**own, **part}, self.cut.record(self.trainer.model, part))
-        batch = split.batch(numbers)
-        return [batch[f"{STATE}{i}"].to(self.trainer.args.device) for i in range(len(self.cut.kept))]
+            labels = whole.pop("labels")  # as wide as the texts by chance, they are not to be cut like them
+            for places, part in parted(whole):
+                own = {**part, "labels": labels[places.to(labels.device, non_blocking=True)]}
+                split.keep(rows[places.numpy()], own, self.cut.record(self.trainer.model, part))
+        batch, device = split.batch(numbers), self.trainer.args.device
+        return [batch[f"{STATE}{i}"].to(device, non_blocking=True) for i in range(len(self.cut.kept))]
 
     def _prove(self, inputs: dict[str, Any], states: list[Tensor]) -> None:
         """Compute the first batch both ways.
