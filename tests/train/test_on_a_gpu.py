@@ -17,7 +17,12 @@ from hfft import cli
 from tests.pretended_gpu import build
 
 ROOT = Path(__file__).parents[2]
-SHORT = ("training.num_train_epochs=2", "score.from_scratch=false", "training.logging_steps=1000")
+SHORT = (
+    "training.num_train_epochs=2",
+    "score.from_scratch=false",
+    "training.logging_steps=1000",
+    "data.max_eval_samples=32",
+)
 EXACT = ("training.bf16=false", "data.max_train_samples=128", "training.optim=sgd", "training.learning_rate=0.1")
 STILL = ("backbone.config={hidden_dropout_prob: 0.0, attention_probs_dropout_prob: 0.0}",)  # a GPU draws otherwise
 # name -> (recipe, overrides): those with EXACT end as on a CPU.
@@ -27,7 +32,7 @@ TRAINED = {
     "texts, kept": ("docstrings", ("layers.train=last-1", "training.gradient_accumulation_steps=2", *EXACT, *STILL)),
     "texts, LoRA": ("docstrings", ("layers.adapter.type=lora", "layers.adapter.r=4", *EXACT, *STILL)),
     "texts, bf16": ("docstrings", ("strategy.class_weights=balanced", "data.max_train_samples=128")),
-    "images, fp16": ("digits", ("training.fp16=true", "data.max_train_samples=128")),
+    "texts, fp16": ("docstrings", ("training.fp16=true", "data.max_train_samples=128")),
     "a schedule": ("docstrings", ("layers.schedule.type=head-then-all", *EXACT, *STILL)),
 }
 OTHER = {
