@@ -93,7 +93,8 @@ def show_recipe(given: argparse.Namespace) -> int:
     recipe = load_recipe(given.recipe, *given.overrides)
     print(document.dump(recipe.resolved()), end="")
     if not given.recipe_only:
-        from hfft.check import show
+        with run.importing():
+            from hfft.check import show
 
         print(f"\n{show(recipe)}")
     return 0
@@ -103,7 +104,8 @@ def check_recipe(given: argparse.Namespace) -> int:
     """The grammar; with --deep everything that a run will do, once."""
     recipe = load_recipe(given.recipe, *given.overrides)
     if given.deep:
-        from hfft import check
+        with run.importing():
+            from hfft import check
 
         for line in check.check(recipe):
             print(line, flush=True)
@@ -114,7 +116,8 @@ def check_recipe(given: argparse.Namespace) -> int:
 def plan(given: argparse.Namespace) -> int:
     """Memory and time of a recipe, from a few measured steps."""
     recipe = load_recipe(given.recipe, *given.overrides)
-    from hfft import plan
+    with run.importing():
+        from hfft import plan
 
     for line in itertools.chain(plan.plan(recipe), plan.profile(recipe) if given.profile else ()):
         print(line, flush=True)
@@ -128,7 +131,8 @@ def train(given: argparse.Namespace) -> int:
 
 def score(given: argparse.Namespace) -> int:
     """The figures of a model on its recipe's held-out splits."""
-    from hfft import serve
+    with run.importing():
+        from hfft import serve
 
     for line in serve.score(given.source, given.overrides):
         print(line, flush=True)
@@ -156,7 +160,8 @@ def predict(given: argparse.Namespace) -> int:
         raise BadInput("give either files or texts, or --data; hfft predict --help shows how")
     if given.output and Path(given.output).suffix not in (".csv", ".jsonl"):
         raise BadInput(f"--output {given.output}: expected a file name ending in .csv or .jsonl")
-    from hfft import serve
+    with run.importing():
+        from hfft import serve
 
     rows = serve.predict(given.source, given.inputs, given.data, given.split, given.column, given.batch_size)
     if given.output is None:
@@ -182,7 +187,8 @@ def write_table(rows: Iterable[dict[str, Any]], file: Any, suffix: str) -> None:
 
 def publish(given: argparse.Namespace) -> int:
     """Push the model of a finished run."""
-    from hfft import serve
+    with run.importing():
+        from hfft import serve
 
     print(f"published: {serve.publish_run(given.source, given.overrides, given.force)}")
     return 0

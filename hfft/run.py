@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import contextlib
 import errno
+import gc
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -60,8 +63,9 @@ def train(recipe: str, overrides: list[str], fresh: bool = False, force: bool = 
     with signals.handled():
         well = False
         try:
-            from hfft.train.world import together
-            from hfft.workflow import finetune
+            with importing():
+                from hfft.train.world import together
+                from hfft.workflow import finetune
 
             with together():
                 finetune(checked, fresh=fresh, force=force)
@@ -69,6 +73,20 @@ def train(recipe: str, overrides: list[str], fresh: bool = False, force: bool = 
         finally:
             leave_world(well)
     return 0
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Inside, Python does not look for garbage: imports make little, and the search takes a fifth of their time."""
+    searching, loaded = gc.isenabled(), len(sys.modules)
+    gc.disable()
+    try:
+        yield
+    finally:
+        if len(sys.modules) > loaded:
+            gc.freeze()  # else all of it would be searched now
+        if searching:
+            gc.enable()
 
 
 def leave_world(well: bool = True) -> None:

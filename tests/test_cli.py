@@ -127,3 +127,22 @@ def test_the_wheel_carries_recipes_backbones_and_types(tmp_path):
     assert not [name for name in names if name.startswith(("tests/", "runs/"))]
     size = sum(info.file_size for info in zipfile.ZipFile(done.stdout.strip()).infolist() if "/nano/" in info.filename)
     assert size < 2_000_000 * 2
+
+
+def test_imports_are_not_searched_for_garbage_and_what_follows_is():
+    script = (
+        "import gc; from hfft import run\n"
+        "with run.importing():\n"
+        "    assert not gc.isenabled()\n"
+        "    import torch\n"
+        "assert gc.isenabled() and gc.get_freeze_count() > 100_000 > len(gc.get_objects())\n"
+        "gc.unfreeze()\n"
+        "with run.importing():\n"
+        "    import torch\n"
+        "assert gc.get_freeze_count() == 0, 'nothing was loaded'\n"
+        "gc.disable()\n"
+        "with run.importing():\n"
+        "    pass\n"
+        "assert not gc.isenabled(), 'as it was'\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
