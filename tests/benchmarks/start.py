@@ -166,9 +166,10 @@ def ours(spec: dict[str, Any], clock: Clock) -> None:
     """The recipe, imported and run in the order of `hfft train`."""
     with clock.part("recipe"):
         from hfft.recipe import load_recipe
+        from hfft.run import importing
 
         recipe = load_recipe(spec["recipe"])
-    with clock.part("imports"):
+    with clock.part("imports"), importing():  # as `hfft train` does
         from hfft import assemble, backbone, data, fit, layers, workflow
         from hfft.train import FineTuner, RunFolder
         from hfft.train.world import together
