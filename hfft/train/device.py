@@ -25,7 +25,7 @@ def freed_memory_kept(device: torch.device) -> Iterator[None]:
     """Inside, memory that is freed on a CPU stays with the process until the end, for the next step to use.
 
     Large blocks go back to the system else, and whoever asks for them again gets them page by page, zeroed: of MiniLM, whose
-    gradients of the embeddings are 47 MB, a full fine-tune takes 0.88 of the time so. Only glibc is told; at the end it
+    gradients of the embeddings are 47 MB, a full fine-tune takes 0.9 of the time so. Only glibc is told; at the end it
     gives back what it can.
     """
     libc = ctypes.CDLL(None) if os.name == "posix" else None
