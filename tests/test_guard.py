@@ -24,7 +24,7 @@ def test_downloads_meet_faults(tmp_path):
 
 
 def test_uploaders_are_killed(tmp_path):
-    assert faults(tmp_path, "push-killed", every=9, start=1) == []
+    assert faults(tmp_path, "push-killed", every=6, start=1) == []
 
 
 PLAIN = st.recursive(

@@ -115,6 +115,11 @@ def test_the_command_names_every_choice_and_where_the_time_goes(tmp_path, capsys
     assert list(tmp_path.iterdir()) == [], "a plan leaves nothing behind"
 
 
+@pytest.mark.parametrize(("on", "other"), [(True, "training.bf16=false"), (False, "training.bf16=true")])
+def test_the_precision_that_is_not_on_is_offered(trec, on, other):
+    assert [name for name, _ in plan.choices(trec, 2, on) if "bf16" in name] == [other]
+
+
 def test_a_choice_that_cannot_be_is_told_in_its_line(trec, monkeypatch):
     monkeypatch.setattr(plan, "choices", lambda *_: [("none", plan.changed(trec, layers={"train": "/no such/"}))])
     (told,) = [line for line in plan.plan(trec) if line.startswith("none")]

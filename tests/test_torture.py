@@ -13,7 +13,7 @@ def folder(tmp_path_factory):
 
 
 def test_killed_runs_end_where_they_would_have(folder):
-    assert kill(folder, 2) == []
+    assert kill(folder, 3) == []
 
 
 def test_stopped_runs_end_where_they_would_have(folder):

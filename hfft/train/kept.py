@@ -193,14 +193,13 @@ class Split(torch.utils.data.Dataset):
         """Write rows of a batch with their states."""
         assert self.store is not None
         values = {**batch, **{f"{STATE}{i}": state for i, state in enumerate(states)}}
-        values = {field.name: values[field.name].detach().cpu() for field in self.store.fields}
         own = None
         if self.tokens is not None:
             own = batch["attention_mask"].cpu().bool()
             if own.sum(1).tolist() != self.tokens[numbers].tolist():
                 raise NotCuttable("a batch masks tokens of its rows")
         self.store.write(
-            numbers, {f.name: values[f.name][own] if f.ragged else values[f.name] for f in self.store.fields}
+            numbers, {f.name: values[f.name].cpu()[own] if f.ragged else values[f.name] for f in self.store.fields}
         )
 
 
@@ -226,7 +225,7 @@ def parted(batch: Mapping[str, Tensor]) -> list[tuple[Tensor, dict[str, Tensor]]
         used = mask[rows].any(0).nonzero().flatten()
         span = slice(int(used.min()), int(used.max()) + 1)
         places = rows.to(device, non_blocking=True)
-        part = {n: t[places.to(t.device)] for n, t in batch.items()}
+        part = {n: t[places] for n, t in batch.items()}
         wide = mask.shape[1]
         parts.append((rows, {n: t[:, span] if t.ndim > 1 and t.shape[1] == wide else t for n, t in part.items()}))
     return parts

@@ -11,46 +11,53 @@ import itertools
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.pretended_gpu import pretend
 
-gpu = pretend(Path(sys.argv[1]))
-import torch  # noqa: E402
 
-from hfft.cli import main  # noqa: E402
-from hfft.train.trainer import FineTuner  # noqa: E402
+def watch(waits: Any) -> list[int]:
+    """Count what training waits for; the steps that are watched, as they come."""
+    from hfft.train.trainer import FineTuner
 
-steps = 0
-step, after = FineTuner.training_step, FineTuner._maybe_log_save_evaluate
+    watched, step, after = list[int](), FineTuner.training_step, FineTuner._maybe_log_save_evaluate
 
+    def training_step(trainer: FineTuner, *args: Any, **kwargs: Any) -> Any:
+        waits.step += 1
+        if trainer.state.global_step >= trainer.state.max_steps / trainer.state.num_train_epochs + 2:
+            waits.counting = True
+            watched.append(trainer.state.global_step)
+        return step(trainer, *args, **kwargs)
 
-def watched(trainer: FineTuner, *args: object, **kwargs: object) -> torch.Tensor:
-    """A step; what follows is watched until the epoch ends or the step is told of."""
-    global steps
-    torch.cuda.Event.now += 1
-    epoch = trainer.state.max_steps / trainer.state.num_train_epochs
-    if trainer.state.global_step >= epoch + 2:
-        gpu.waits.counting, steps = True, steps + 1
-    return step(trainer, *args, **kwargs)
+    def told(trainer: FineTuner, *args: Any, **kwargs: Any) -> None:
+        busy = trainer.control.should_log or trainer.control.should_evaluate or trainer.control.should_save
+        if busy or trainer.state.global_step >= trainer.state.max_steps:
+            waits.counting = False
+        after(trainer, *args, **kwargs)
 
-
-def told(trainer: FineTuner, *args: object, **kwargs: object) -> None:
-    """What is logged, scored and saved."""
-    busy = trainer.control.should_log or trainer.control.should_evaluate or trainer.control.should_save
-    last = trainer.state.global_step >= trainer.state.max_steps
-    gpu.waits.counting = gpu.waits.counting and not (busy or last)
-    after(trainer, *args, **kwargs)
+    FineTuner.training_step, FineTuner._maybe_log_save_evaluate = training_step, told
+    return watched
 
 
-FineTuner.training_step, FineTuner._maybe_log_save_evaluate = watched, told
-results = []
-for is_command, words in itertools.groupby(sys.argv[3:], lambda word: word != "--"):
-    if is_command:
-        steps = 0
-        gpu.waits.counting, gpu.waits.found = False, type(gpu.waits.found)()
-        try:
-            code = main(list(words))
-        except SystemExit as left:
-            code = left.code
-        results.append({"code": code, "steps": steps, "waits": dict(gpu.waits.found)})
-Path(sys.argv[2]).write_text(json.dumps(results))
+def main(library: str, result: str, *words: str) -> None:
+    """Run the commands one after the other."""
+    waits = pretend(Path(library)).waits
+    watched = watch(waits)
+    from hfft import cli
+
+    results = []
+    for is_command, command in itertools.groupby(words, lambda word: word != "--"):
+        if is_command:
+            waits.counting = False
+            waits.found.clear()
+            watched.clear()
+            try:
+                code = cli.main(list(command))
+            except SystemExit as left:
+                code = left.code
+            results.append({"code": code, "steps": len(watched), "waits": dict(waits.found)})
+    Path(result).write_text(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -10,17 +10,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from tests.pretended_gpu import Waits, stand_ins
+from tests.pretended_gpu.cuda import GPU, Waits, stand_ins
 
-GPU = torch.device("cuda:0")
 CROSSING = {"aten::copy_", "aten::_to_copy"}
 READING = {"aten::_local_scalar_dense", "aten::equal", "aten::is_nonzero"}  # answer in the host's memory
-COUNTING = {
-    "aten::nonzero",
-    "aten::masked_select",
-    "aten::_unique2",
-    "aten::unique_dim",
-}  # sizes that the host must know
+SIZING = {"aten::nonzero", "aten::masked_select", "aten::_unique2", "aten::unique_dim"}  # as large as values say
 INDEXING = {"aten::index", "aten::index_put_", "aten::index_put", "aten::_index_put_impl_"}
 waits = Waits()
 
@@ -126,16 +120,13 @@ def _judge(name: str, args: Any, kwargs: Any, on_gpu: list[OnGPU], on_host: list
         if not (name in INDEXING and isinstance(args[0], OnGPU)):
             raise RuntimeError(f"Expected all tensors to be on the same device, but {name} got cuda:0 and cpu")
         waits.note("index from the host's memory")
-    if on_gpu and (
-        name in READING | COUNTING or (name == "aten::index" and any(i.dtype == torch.bool for i in indices))
-    ):
+    if on_gpu and (name in READING | SIZING or (name == "aten::index" and any(i.dtype == torch.bool for i in indices))):
         waits.note(name.removeprefix("aten::"))
 
 
 def begin() -> None:
     """Let torch have the device."""
-    standing = stand_ins(waits, GPU, torch)
-    for name, stand_in in standing.items():
+    for name, stand_in in stand_ins(waits).items():
         setattr(torch.cuda, name, stand_in)
         if hasattr(torch.cuda.random, name):
             setattr(torch.cuda.random, name, stand_in)

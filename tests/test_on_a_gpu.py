@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from hfft import cli
 from tests.pretended_gpu import build
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 SHORT = (
     "training.num_train_epochs=2",
     "score.from_scratch=false",
@@ -49,14 +49,20 @@ def train(name: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory):
-    """Folder of the runs, and name -> exit status, watched steps and waits."""
+def library(tmp_path_factory):
+    """What torch's core is told of the device."""
     if shutil.which("g++") is None:
         pytest.skip("needs a C++ compiler")
+    return build(tmp_path_factory.mktemp("library"))
+
+
+@pytest.fixture(scope="module")
+def ran(library, tmp_path_factory):
+    """Folder of the runs, and name -> exit status, watched steps and waits."""
     folder = tmp_path_factory.mktemp("gpu")
     commands = [train(name) for name in TRAINED] + [list(words) for words in OTHER.values()]
     words = [word for command in commands for word in ("--", *command)][1:]
-    library, result = build(folder), folder / "result.json"
+    result = folder / "result.json"
     process = subprocess.run(
         [sys.executable, "-m", "tests.pretended_gpu", str(library), str(result), *words],
         cwd=folder,
@@ -102,6 +108,10 @@ gpu = pretend(Path(sys.argv[1]))
 import torch
 gpu.waits.counting = True
 here, there = torch.ones(3), torch.ones(3, device="cuda")
+now, before = torch.cuda.Event(), torch.cuda.Event()
+before.record()
+gpu.waits.step += 1
+now.record()
 for act in (
     lambda: there + here,
     lambda: there.numpy(),
@@ -110,6 +120,8 @@ for act in (
     lambda: here.to("cuda"),
     lambda: there.cpu(),
     lambda: here.pin_memory().to("cuda", non_blocking=True) * 2 + there,
+    now.synchronize,
+    before.synchronize,
 ):
     gpu.waits.found.clear()
     try:
@@ -121,12 +133,9 @@ for act in (
 """
 
 
-def test_what_a_gpu_refuses_and_waits_for_is_seen(tmp_path):
-    if shutil.which("g++") is None:
-        pytest.skip("needs a C++ compiler")
-    done = subprocess.run(
-        [sys.executable, "-c", SEEN, str(build(tmp_path))], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+def test_what_a_gpu_refuses_and_waits_for_is_seen(library):
+    words = [sys.executable, "-c", SEEN, str(library)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
         "[] Expected all tensors",
         "[] can't convert cuda:0",
@@ -134,5 +143,7 @@ def test_what_a_gpu_refuses_and_waits_for_is_seen(tmp_path):
         "['index'] ",
         "['copy between host and GPU'] ",
         "['copy between host and GPU'] ",
+        "[] ",
+        "['event of the running step'] ",
         "[] ",
     ]
