@@ -9,27 +9,28 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from hfft.lazy import names
+
 if TYPE_CHECKING:
-    from hfft.recipe import Recipe, load_recipe
-    from hfft.score.predict import load_predictor, load_predictors
-    from hfft.workflow import Result, finetune
+    from hfft.pipeline.finetune import Result, finetune
+    from hfft.predict.predictor import load_predictor, load_predictors
+    from hfft.recipe.find import load_recipe
+    from hfft.recipe.recipe import Recipe
 
-_HOMES = {
-    "Recipe": "hfft.recipe",
-    "load_recipe": "hfft.recipe",
-    "Result": "hfft.workflow",
-    "finetune": "hfft.workflow",
-    "load_predictor": "hfft.score.predict",
-    "load_predictors": "hfft.score.predict",
-}
-
-__all__ = ["Recipe", "Result", "__version__", "finetune", "load_predictor", "load_predictors", "load_recipe"]
 __version__ = "0.1.0"
+_named, __all__ = names(
+    __name__,
+    {
+        "Recipe": "hfft.recipe.recipe",
+        "Result": "hfft.pipeline.finetune",
+        "finetune": "hfft.pipeline.finetune",
+        "load_predictor": "hfft.predict.predictor",
+        "load_predictors": "hfft.predict.predictor",
+        "load_recipe": "hfft.recipe.find",
+    },
+)
+__all__ += ["__version__"]
 
 
 def __getattr__(name: str) -> Any:  # torch loads with the first fine-tune, not with the first import
-    if name not in _HOMES:
-        if name in ("errors", "recipe"):
-            return importlib.import_module(f"hfft.{name}")
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return importlib.import_module(f"hfft.{name}") if name in ("errors", "recipe") else _named(name)

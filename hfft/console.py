@@ -12,8 +12,8 @@ import transformers
 from accelerate.utils import broadcast_object_list
 from transformers import TrainingArguments
 
-from hfft import wire
 from hfft.errors import HfftError
+from hfft.hub import client
 
 
 def say(arguments: TrainingArguments, text: str) -> None:
@@ -40,7 +40,7 @@ def on_main(arguments: TrainingArguments, action: Any, *args: Any) -> Any:
 
 def quiet_libraries() -> None:
     """Keep other libraries' chatter out of a run's output, unless their own variables ask for it, and their line open."""
-    wire.use()
+    client.use()
     datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # local files are told of too: offline seconds are waited for it
     if "TRANSFORMERS_VERBOSITY" not in os.environ:
         transformers.logging.set_verbosity_error()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Iterable
+
+from hfft.wording import printable, shortened
 
 
 class HfftError(Exception):
@@ -51,44 +51,3 @@ class Diverged(RunError):
 
 class HubError(HfftError):
     """The hub could not be reached, or refused; local work is kept."""
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the known word nearest to `word`, or an empty string."""
-    known = [str(k) for k in known]
-    lowered = {k.lower(): k for k in known}
-    found = difflib.get_close_matches(str(word).lower(), lowered, n=1, cutoff=0.6)
-    return f"; did you mean '{lowered[found[0]]}'?" if found else ""
-
-
-def nearest_path(pattern: str, paths: Iterable[str]) -> str:
-    """`nearest` for a piece of a dotted path: among the stretches of the paths that have as many parts as the pattern."""
-    words = [word for word in re.split(r"\W+", pattern) if word]
-    parts = [path.split(".") for path in paths]
-    size = len(words)
-    return nearest(
-        ".".join(words), sorted({".".join(p[i : i + size]) for p in parts for i in range(len(p) - size + 1)})
-    )
-
-
-def listing(names: Iterable[object], limit: int = 12) -> str:
-    """`a, b, c` with the rest counted once there are more than `limit`."""
-    shown = [str(n) for n in names]
-    more = f", … ({len(shown) - limit} more)" if len(shown) > limit else ""
-    return ", ".join(shown[:limit]) + more
-
-
-def shortened(text: str, limit: int = 800) -> str:
-    """`text`, its middle left out where it is longer: a recipe may hold words of any length."""
-    return text if len(text) <= limit else f"{text[: limit // 2]} … {text[-limit // 2 :]}"
-
-
-def printable(text: str) -> str:
-    """`text` on one line of a terminal: line ends and control characters, as a file may hold them, are written out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def first_line(error: BaseException, limit: int = 300) -> str:
-    """The first line of an exception's message, or its class name: messages of other libraries run to pages."""
-    text = str(error).strip()
-    return (text.splitlines()[0][:limit] if text else "") or type(error).__name__

@@ -15,8 +15,8 @@ import transformers
 from hfft import backbone, run
 from hfft.data import builtin
 from hfft.errors import BadInput
+from hfft.pipeline.finetune import finetune
 from hfft.recipe import load_recipe
-from hfft.workflow import finetune
 
 KINDS = ("vit", "bert")
 VOCABULARY, LONGEST = 2000, 128

@@ -19,10 +19,11 @@ if __name__ == "__main__":
 
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # its warnings are for authors of training loops
 
-from hfft import signals
-from hfft.errors import BadInput, Diverged, HfftError, shortened
+from hfft.errors import BadInput, Diverged, HfftError
 from hfft.recipe import load_recipe
-from hfft.signals import Stopped
+from hfft.runs import signals
+from hfft.runs.signals import Stopped
+from hfft.wording import shortened
 
 
 def parser() -> argparse.ArgumentParser:
@@ -64,8 +65,8 @@ def train(recipe: str, overrides: list[str], fresh: bool = False, force: bool = 
         well = False
         try:
             with importing():
-                from hfft.train.world import together
-                from hfft.workflow import finetune
+                from hfft.pipeline.finetune import finetune
+                from hfft.train.distributed import together
 
             with together():
                 finetune(checked, fresh=fresh, force=force)

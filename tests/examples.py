@@ -10,7 +10,7 @@ import transformers
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from hfft import head, layers
-from hfft.tasks import TASKS
+from hfft.tasks.table import TASKS
 from tests.architectures.overrides import CONFIGS
 
 VOCABULARY = 40  # token 0 pads

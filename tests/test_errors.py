@@ -3,7 +3,8 @@
 import pytest
 
 from hfft import errors
-from hfft.errors import BadInput, HfftError, RecipeError, first_line, listing, nearest, printable
+from hfft.errors import BadInput, HfftError, RecipeError
+from hfft.wording import first_line, listing, nearest, printable
 
 
 @pytest.mark.parametrize("name", ["BadInput", "RecipeError", "DataError", "ModelError"])

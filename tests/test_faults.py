@@ -14,9 +14,10 @@ import torch
 from hfft import cli, finetune
 from hfft.data import fingerprints, load_splits
 from hfft.errors import BadInput, Diverged, RunError
-from hfft.recipe import Recipe, build
-from hfft.train import lock, seal
-from hfft.train.resumable import Resumable
+from hfft.recipe import Recipe
+from hfft.recipe.build import build
+from hfft.runs import checkpoint, lock
+from hfft.train.resume import Resumable
 from hfft.train.trainer import FineTuner
 from tests.torture.runs import RECIPE, compare
 
@@ -98,9 +99,9 @@ def test_what_changes_no_weight_may_change_between_stops(tmp_path, whole, kill):
 def test_other_versions_rows_or_processes_are_refused_unless_forced(tmp_path, whole, kill, change, said, capsys):
     run = tmp_path / "run"
     interrupted(run, kill, 3)
-    facts = seal.facts(run / "checkpoint-2")
+    facts = checkpoint.facts(run / "checkpoint-2")
     change(facts)
-    seal.seal(run / "checkpoint-2", facts)
+    checkpoint.seal(run / "checkpoint-2", facts)
     with pytest.raises(BadInput, match=rf"of a run with other conditions \({said}.*--force to continue all the same"):
         finetune(recipe(run))
     if "torch" not in said:  # once is enough
@@ -170,8 +171,8 @@ def test_a_full_disk_is_one_line_and_the_checkpoint_before_is_kept(tmp_path, who
         (line,) = err.splitlines()
         kept = disk / "run" / "checkpoint-4"
         assert line.startswith(f"the checkpoint of step 6 could not be written: the disk is full; {kept} is kept.")
-        assert seal.newest(disk / "run") == seal.Newest(kept, ())
-        assert not (disk / "run" / seal.ASIDE).exists()
+        assert checkpoint.newest(disk / "run") == checkpoint.Newest(kept, ())
+        assert not (disk / "run" / checkpoint.ASIDE).exists()
         subprocess.run(["mount", "-o", "remount,size=99m", disk], check=True)
         assert cli.main(words) == 0
         assert compare(whole, disk / "run") == []
@@ -194,7 +195,7 @@ def test_a_disk_that_turns_read_only_is_one_line(tmp_path, monkeypatch, capsys):
         assert cli.main(["train", str(written(tmp_path, disk / "run"))]) == 1
         (line,) = capsys.readouterr().err.splitlines()
         assert "step 6 could not be written: Read-only file system; " in line
-        assert seal.newest(disk / "run").path == disk / "run" / "checkpoint-4"
+        assert checkpoint.newest(disk / "run").path == disk / "run" / "checkpoint-4"
         assert cli.main(["train", str(written(tmp_path, disk / "run"))]) == 2
         assert "cannot be written (Read-only file system)" in capsys.readouterr().err
     finally:
@@ -218,10 +219,10 @@ def test_a_run_folder_that_is_gone_is_one_line(tmp_path, monkeypatch, capsys):
 
 def written(folder: Path, run: Path) -> Path:
     """The recipe as a file."""
-    from hfft import document
+    from hfft.recipe import yaml_lines
 
     path = folder / "test.yaml"
-    path.write_text(document.dump(recipe(run).resolved()))
+    path.write_text(yaml_lines.dump(recipe(run).resolved()))
     return path
 
 
@@ -281,7 +282,7 @@ def test_a_loss_that_is_not_finite_is_one_line_and_status_3(tmp_path, monkeypatc
     assert cli.main(["train", path]) == 3
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("step 5 is not finite (loss nan, gradient norm nan, ")
-    assert seal.newest(tmp_path / "run").path == tmp_path / "run" / "checkpoint-4"
+    assert checkpoint.newest(tmp_path / "run").path == tmp_path / "run" / "checkpoint-4"
     with pytest.raises(Diverged):
         finetune(recipe(tmp_path / "run"))
     assert finetune(recipe(tmp_path / "other", "strategy.non_finite.skip=4")).metrics["train"]["skipped_steps"] == 1

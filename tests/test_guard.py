@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hfft.errors import RecipeError
-from hfft.recipe import build
+from hfft.recipe.build import build
 from tests.torture.fuzz import fuzz
 from tests.torture.hub import faults
 

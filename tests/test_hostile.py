@@ -219,7 +219,7 @@ def watch(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo", "socket.bind", "subprocess.Popen", "os.system"):
         raise SystemExit(f"{event} {arguments}")
 sys.addaudithook(watch)
-import hfft, hfft.cli, hfft.workflow, hfft.check, hfft.serve
+import hfft, hfft.cli, hfft.pipeline.finetune, hfft.pipeline.deep_check, hfft.predict.predictor
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=Path(__file__).parents[1])
     assert (done.returncode, done.stderr) == (0, "")

@@ -13,7 +13,7 @@ import pytest
 from safetensors.torch import save_file
 from torch import zeros
 
-from tests.hub import Commit, Hub
+from tests.hub_server import Commit, Hub
 from tests.publish.test_push import cifar, vit
 
 ROOT = Path(__file__).parents[1]

@@ -9,7 +9,7 @@ import pytest
 from hfft import finetune
 from hfft.errors import BadInput, ModelError
 from hfft.recipe import load_recipe
-from hfft.train import RunFolder
+from hfft.runs import RunFolder
 from tests import stand_ins
 
 

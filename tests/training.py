@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainingArguments
 
-from hfft.tasks import Labels
+from hfft.tasks.labels import Labels
 from hfft.train import FineTuner
 from tests.examples import MULTI, REGRESSION, SIDE, SINGLE, VOCABULARY, head_and_depths
 

@@ -1,6 +1,24 @@
 """Part 1, the pretrained model: which weights, loaded how, from where."""
 
-from hfft.backbone.load import load_config, load_model, load_processor, load_published_config, pinned, source
-from hfft.backbone.outline import outline
+from __future__ import annotations
 
-__all__ = ["load_config", "load_model", "load_processor", "load_published_config", "outline", "pinned", "source"]
+from typing import TYPE_CHECKING
+
+from hfft.lazy import names
+
+if TYPE_CHECKING:
+    from hfft.backbone.load import load_config, load_model, load_processor, load_published_config, pinned, source
+    from hfft.backbone.meta_model import build_meta_model
+
+__getattr__, __all__ = names(
+    __name__,
+    {
+        "load_config": "hfft.backbone.load",
+        "load_model": "hfft.backbone.load",
+        "load_processor": "hfft.backbone.load",
+        "load_published_config": "hfft.backbone.load",
+        "pinned": "hfft.backbone.load",
+        "source": "hfft.backbone.load",
+        "build_meta_model": "hfft.backbone.meta_model",
+    },
+)

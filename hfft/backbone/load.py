@@ -14,16 +14,18 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, PretrainedConfig, PreTrainedModel
 
 from hfft import head
-from hfft.access import commit_of, reading
 from hfft.backbone import own_head
-from hfft.backbone.edited import bare_class
-from hfft.errors import BadInput, HubError, ModelError, first_line, listing, nearest
-from hfft.tasks import Labels, Task
-from hfft.wire import arrived, refused
+from hfft.backbone.published_code import bare_class
+from hfft.errors import BadInput, HubError, ModelError
+from hfft.hub.client import arrived, refused
+from hfft.hub.errors import commit_of, reading
+from hfft.tasks.labels import Labels
+from hfft.tasks.table import Task
+from hfft.wording import first_line, listing, nearest
 
 if TYPE_CHECKING:
+    from hfft.backbone.spec import Backbone
     from hfft.recipe import Recipe
-    from hfft.sections import Backbone
 
 # Remote code stays off, and weights come as safetensors or not at all: a pickle can run code when it is read.
 _SAFE = {"trust_remote_code": False}

@@ -10,10 +10,11 @@ import transformers
 from transformers import PretrainedConfig, PreTrainedModel
 
 from hfft import head
-from hfft.backbone.edited import bare_class, with_head
-from hfft.data.modes import blank
-from hfft.errors import ModelError, first_line
+from hfft.backbone.published_code import bare_class, with_head
+from hfft.data.image_processor import blank
+from hfft.errors import ModelError
 from hfft.modeling import OwnHead
+from hfft.wording import first_line
 
 if TYPE_CHECKING:
     from hfft.recipe import Recipe

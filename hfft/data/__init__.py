@@ -1,26 +1,25 @@
-"""Part 5, the data pipeline: from a raw split to model inputs, through maps, augmentation and streaming.
-
-Its names load on first use: the grammar of a recipe reads `augment` in here, and must not wait for `datasets` and torch.
-"""
+"""Part 5, the data pipeline: from a raw split to model inputs, through maps, augmentation and streaming."""
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-_HOMES = {
-    "Splits": "hfft.data.load",
-    "Stream": "hfft.data.stream",
-    "load_splits": "hfft.data.load",
-    "Prepared": "hfft.data.inputs",
-    "prepare": "hfft.data.inputs",
-    "fingerprints": "hfft.data.fingerprint",
-}
+from hfft.lazy import names
 
-__all__ = ["Prepared", "Splits", "Stream", "fingerprints", "load_splits", "prepare"]
+if TYPE_CHECKING:
+    from hfft.data.fingerprint import fingerprints
+    from hfft.data.inputs import Prepared, prepare
+    from hfft.data.load import Splits, load_splits
+    from hfft.data.stream import Stream
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__, __all__ = names(
+    __name__,
+    {
+        "fingerprints": "hfft.data.fingerprint",
+        "Prepared": "hfft.data.inputs",
+        "prepare": "hfft.data.inputs",
+        "Splits": "hfft.data.load",
+        "load_splits": "hfft.data.load",
+        "Stream": "hfft.data.stream",
+    },
+)

@@ -15,7 +15,8 @@ import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
 from scipy.spatial import ConvexHull
 
-from hfft.errors import DataError, listing, nearest
+from hfft.errors import DataError
+from hfft.wording import listing, nearest
 
 SEED = 0  # one seed for every draw and split below: a built-in data set is the same on every load
 

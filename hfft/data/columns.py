@@ -10,9 +10,10 @@ import datasets
 from datasets import Dataset, Features, IterableDataset
 from PIL import Image
 
-from hfft.errors import DataError, listing, nearest
+from hfft.data.spec import Data
+from hfft.errors import DataError
 from hfft.recipe import Recipe
-from hfft.sections import Data
+from hfft.wording import listing, nearest
 
 Rows: TypeAlias = Dataset | IterableDataset
 OURS = ("labels", "row")  # columns that hfft adds

@@ -16,17 +16,17 @@ from PIL import Image
 from torch import nn
 from transformers import DataCollatorForLanguageModeling
 
-from hfft.data import augment
+from hfft.data.augment import grammar
+from hfft.data.batch_transform import LARGE, Pixels, learn, pack
 from hfft.data.columns import RowError, decoded
+from hfft.data.image_processor import in_mode, levels, processed
 from hfft.data.load import Splits
 from hfft.data.masking import MaskStep
-from hfft.data.modes import in_mode, levels, processed
-from hfft.data.pixels import LARGE, Pixels, learn, pack
 from hfft.data.stream import Cell, Stream
 from hfft.data.texts import LENGTH, TextCollate, TextRows, target
 from hfft.errors import DataError
 from hfft.recipe import Recipe
-from hfft.tasks import Labels
+from hfft.tasks.labels import Labels
 
 VERSION = 1  # of what `tokenised` makes of a row: its cache knows the tokenizer, not the function
 MAX_TEXT = 512  # tokens, for a tokenizer that states no limit
@@ -75,7 +75,7 @@ def prepare(splits: Splits, recipe: Recipe, labels: Labels, processor: Any) -> P
     else:
         column, pixels = splits.columns["image"], learn(processor)
         for name, rows in splits.items():
-            augmentation = augment.compose(recipe.data.augment) if name == "train" and recipe.data.augment else None
+            augmentation = grammar.compose(recipe.data.augment) if name == "train" and recipe.data.augment else None
             image_step = ImageStep(processor, column, splits.source.get(name, name), augmentation, seed, pixels)
             ready[name] = stream(name, image_step) if name in splits.stored else ImageRows(rows, image_step)
         return Prepared(

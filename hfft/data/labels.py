@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow as pa
 from datasets import Dataset, IterableDataset
 
-from hfft.data.bad_rows import BadRow, Faults, Tally
+from hfft.data.audit import BadRow, Faults, Tally
 from hfft.data.splits import column as read_column
-from hfft.errors import DataError, listing, nearest
+from hfft.errors import DataError
 from hfft.recipe import Recipe
-from hfft.tasks import Labels
+from hfft.tasks.labels import Labels
+from hfft.wording import listing, nearest
 
 SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
 NO_LABEL = "no label in column '{}' (None, NaN, -1 and '' count as none)"

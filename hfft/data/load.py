@@ -11,16 +11,17 @@ from typing import Any
 import datasets
 from datasets import DatasetDict, IterableDataset, IterableDatasetDict, SplitDict, SplitInfo
 
-from hfft.access import commit_of, reading
 from hfft.data import builtin, columns, labels, splits
-from hfft.data.bad_rows import Faults, Tally, check, twin_notes, without_bad
+from hfft.data.audit import Faults, Tally, check, twin_notes, without_bad
 from hfft.data.columns import Rows
-from hfft.data.room import bounded
-from hfft.errors import DataError, listing, nearest
+from hfft.data.memory_limit import bounded
+from hfft.data.spec import Data
+from hfft.errors import DataError
+from hfft.hub.client import arrived
+from hfft.hub.errors import commit_of, reading
 from hfft.recipe import Recipe
-from hfft.sections import Data
-from hfft.tasks import Labels
-from hfft.wire import arrived
+from hfft.tasks.labels import Labels
+from hfft.wording import listing, nearest
 
 _FORMATS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet", ".txt": "text"}
 

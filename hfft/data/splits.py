@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
-from hfft.errors import DataError, listing, nearest
-from hfft.sections import Data
-from hfft.tasks import Labels
+from hfft.data.spec import Data
+from hfft.errors import DataError
+from hfft.tasks.labels import Labels
+from hfft.wording import listing, nearest
 
 DEFAULT_VALIDATION = 0.1
 _VALIDATION = ("validation", "valid", "val", "dev")

@@ -1,45 +1,54 @@
 """Part 3, the unfrozen layers: which parameters learn, how fast, through which adapter."""
 
-from hfft.layers.adapt import adapt, frozen_modules
-from hfft.layers.adapters import mend_convolutions, merged, virtual_tokens
-from hfft.layers.choose import learning, norms
-from hfft.layers.depth import Depths, block_paths, depths
-from hfft.layers.groups import decays, format_table, param_groups, table
-from hfft.layers.proof import digest, frozen_digests, frozen_tensors, moved, whole
-from hfft.layers.published import Published, check_base, published
-from hfft.layers.published import pinned as pinned_adapter
-from hfft.layers.schedule import Moment, begins, check_begins, largest, relative_gradients, shares
-from hfft.layers.still import hold
+from __future__ import annotations
 
-__all__ = [
-    "Depths",
-    "Moment",
-    "Published",
-    "adapt",
-    "begins",
-    "block_paths",
-    "check_base",
-    "check_begins",
-    "decays",
-    "depths",
-    "digest",
-    "format_table",
-    "frozen_digests",
-    "frozen_modules",
-    "frozen_tensors",
-    "hold",
-    "largest",
-    "learning",
-    "mend_convolutions",
-    "merged",
-    "moved",
-    "norms",
-    "param_groups",
-    "pinned_adapter",
-    "published",
-    "relative_gradients",
-    "shares",
-    "table",
-    "virtual_tokens",
-    "whole",
-]
+from typing import TYPE_CHECKING
+
+from hfft.lazy import names
+
+if TYPE_CHECKING:
+    from hfft.layers.adapters.add import mend_convolutions, merged, virtual_tokens
+    from hfft.layers.adapters.published import Published, check_base, pinned_adapter, published
+    from hfft.layers.depth import Depths, block_paths, depths
+    from hfft.layers.freeze import adapt, frozen_modules, hold
+    from hfft.layers.frozen_check import digest, frozen_digests, frozen_tensors, moved, whole
+    from hfft.layers.parameter_groups import decays, format_table, param_groups, table
+    from hfft.layers.schedules.moments import Moment, begins, check_begins
+    from hfft.layers.schedules.surgical import largest, relative_gradients, shares
+    from hfft.layers.select import learning, norms
+
+__getattr__, __all__ = names(
+    __name__,
+    {
+        "mend_convolutions": "hfft.layers.adapters.add",
+        "merged": "hfft.layers.adapters.add",
+        "virtual_tokens": "hfft.layers.adapters.add",
+        "Published": "hfft.layers.adapters.published",
+        "check_base": "hfft.layers.adapters.published",
+        "pinned_adapter": "hfft.layers.adapters.published",
+        "published": "hfft.layers.adapters.published",
+        "Depths": "hfft.layers.depth",
+        "block_paths": "hfft.layers.depth",
+        "depths": "hfft.layers.depth",
+        "adapt": "hfft.layers.freeze",
+        "frozen_modules": "hfft.layers.freeze",
+        "hold": "hfft.layers.freeze",
+        "digest": "hfft.layers.frozen_check",
+        "frozen_digests": "hfft.layers.frozen_check",
+        "frozen_tensors": "hfft.layers.frozen_check",
+        "moved": "hfft.layers.frozen_check",
+        "whole": "hfft.layers.frozen_check",
+        "decays": "hfft.layers.parameter_groups",
+        "format_table": "hfft.layers.parameter_groups",
+        "param_groups": "hfft.layers.parameter_groups",
+        "table": "hfft.layers.parameter_groups",
+        "Moment": "hfft.layers.schedules.moments",
+        "begins": "hfft.layers.schedules.moments",
+        "check_begins": "hfft.layers.schedules.moments",
+        "largest": "hfft.layers.schedules.surgical",
+        "relative_gradients": "hfft.layers.schedules.surgical",
+        "shares": "hfft.layers.schedules.surgical",
+        "learning": "hfft.layers.select",
+        "norms": "hfft.layers.select",
+    },
+)

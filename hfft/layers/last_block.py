@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from hfft.layers.cut import Batch, random_state_kept, swapped
-from hfft.layers.trace import Call, Probe, same, trace
+from hfft.frozen_cache.split_point import Batch, random_state_kept, swapped
+from hfft.frozen_cache.trace import Call, Probe, same, trace
 
 _NAME = "hfft_first_token"  # of the attention that takes keys and values from beside its call
 _WRAPPED = "sdpa"  # the implementation that it calls, the only one it stands in for

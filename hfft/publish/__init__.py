@@ -1,8 +1,25 @@
 """Publish: the model card, the report, the hub."""
 
-from hfft.publish.adapter import save_adapter, stands_alone
-from hfft.publish.card import write_card
-from hfft.publish.hub import check_permission, publish
-from hfft.publish.report import write_report
+from __future__ import annotations
 
-__all__ = ["check_permission", "publish", "save_adapter", "stands_alone", "write_card", "write_report"]
+from typing import TYPE_CHECKING
+
+from hfft.lazy import names
+
+if TYPE_CHECKING:
+    from hfft.publish.adapter import save_adapter, stands_alone
+    from hfft.publish.card import write_card
+    from hfft.publish.push import check_permission, publish
+    from hfft.publish.report import write_report
+
+__getattr__, __all__ = names(
+    __name__,
+    {
+        "save_adapter": "hfft.publish.adapter",
+        "stands_alone": "hfft.publish.adapter",
+        "write_card": "hfft.publish.card",
+        "check_permission": "hfft.publish.push",
+        "publish": "hfft.publish.push",
+        "write_report": "hfft.publish.report",
+    },
+)

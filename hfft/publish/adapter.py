@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from hfft import backbone, head
-from hfft.adapter_arguments import stock_loads
+from hfft.layers.adapters.arguments import stock_loads
 from hfft.publish.card import public
 from hfft.recipe import Recipe
-from hfft.tasks import Labels
+from hfft.tasks.labels import Labels
 
 CONFIG = "adapter_config.json"
 

@@ -11,9 +11,8 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from hfft import document
-from hfft.recipe import Recipe
-from hfft.train.folder import RunFolder, write
+from hfft.recipe import Recipe, yaml_lines
+from hfft.runs.folder import RunFolder, write
 
 BEGIN, END = "<!-- hfft: generated from here -->", "<!-- hfft: to here; text outside is kept -->"
 _REPO = re.compile(r"^[\w][\w.-]*(/[\w][\w.-]*)?$")
@@ -24,9 +23,9 @@ _TITLES = {"ece": "expected calibration error", "rmse": "root mean squared error
 def write_card(folder: RunFolder, recipe: Recipe, figures: dict[str, Any]) -> None:
     """Write README.md, recipe.yaml and metrics.json into the model folder: what a reader of the model needs."""
     write(folder.model / "README.md", card(recipe, figures))
-    values = public(document.parse(folder.recipe.read_text(encoding="utf-8"))[0])
+    values = public(yaml_lines.parse(folder.recipe.read_text(encoding="utf-8"))[0])
     values["training"].pop("output_dir", None)
-    write(folder.model / "recipe.yaml", document.dump(values))
+    write(folder.model / "recipe.yaml", yaml_lines.dump(values))
     write(folder.model / "metrics.json", folder.json_text(public(figures)))
 
 
@@ -71,14 +70,14 @@ def card(recipe: Recipe, figures: dict[str, Any], repo: str | None = None, kept:
         else:
             before = f"{written.rstrip()}\n\n" if written.strip() else ""
         head = {**_metadata_of(kept), **head}
-    return f"---\n{document.dump(head)}---\n{before}{text}{after.rstrip()}\n"
+    return f"---\n{yaml_lines.dump(head)}---\n{before}{text}{after.rstrip()}\n"
 
 
 def _metadata_of(text: str) -> dict[str, Any]:
     found = re.match(r"\A---\s*\n(.*?)\n---\s*\n", text, re.S)
     try:
-        values = document.parse(found.group(1))[0] if found else {}
-    except document.DocumentError:  # what cannot be read cannot be kept
+        values = yaml_lines.parse(found.group(1))[0] if found else {}
+    except yaml_lines.DocumentError:  # what cannot be read cannot be kept
         return {}
     return values if isinstance(values, dict) else {}
 

@@ -11,10 +11,10 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from hfft.layers.groups import part, places, rates
+from hfft.layers.parameter_groups import part, places, rates
 from hfft.publish.chart import Series, curve, number
-from hfft.tasks import SMALLER_IS_BETTER
-from hfft.train.folder import RunFolder, write
+from hfft.runs.folder import RunFolder, write
+from hfft.tasks.table import SMALLER_IS_BETTER
 
 FEW_CLASSES = 12  # up to here a confusion matrix has names on both axes, and classes keep their order
 WORST_CLASSES = 20

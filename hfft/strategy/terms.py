@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hfft.errors import BadInput
 
 if TYPE_CHECKING:
-    from hfft.sections import Strategy
+    from hfft.strategy.spec import Strategy
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,19 @@
-"""Train: one Trainer subclass, the arguments it runs with, and the folder a run lives in."""
+"""Train: one Trainer subclass, and the arguments it runs with."""
 
-from hfft.train.arguments import training_arguments
-from hfft.train.folder import RunFolder
-from hfft.train.trainer import FineTuner
+from __future__ import annotations
 
-__all__ = ["FineTuner", "RunFolder", "training_arguments"]
+from typing import TYPE_CHECKING
+
+from hfft.lazy import names
+
+if TYPE_CHECKING:
+    from hfft.train.arguments import training_arguments
+    from hfft.train.trainer import FineTuner
+
+__getattr__, __all__ = names(
+    __name__,
+    {
+        "training_arguments": "hfft.train.arguments",
+        "FineTuner": "hfft.train.trainer",
+    },
+)

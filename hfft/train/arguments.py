@@ -11,10 +11,11 @@ import torch
 from transformers import Trainer, TrainingArguments
 from transformers.integrations.integration_utils import get_available_reporting_integrations
 
-from hfft.errors import BadInput, first_line, listing
+from hfft.errors import BadInput
 from hfft.recipe import Recipe
-from hfft.train import world
+from hfft.train import distributed
 from hfft.train.device import cores, layout
+from hfft.wording import first_line, listing
 
 # Where hfft's defaults differ from transformers': a run shows how it goes and can be continued.
 DEFAULTS: dict[str, Any] = {
@@ -86,9 +87,9 @@ def training_arguments(recipe: Recipe, **changes: Any) -> TrainingArguments:
         given.setdefault("dataloader_prefetch_factor", 2)
     if gpu:
         given["accelerator_config"] = {"non_blocking": True, **(given.get("accelerator_config") or {})}
-    if world.size() > 1 and not torch.cuda.is_available():
+    if distributed.size() > 1 and not torch.cuda.is_available():
         given.setdefault("use_cpu", True)  # without it transformers leaves each process in a world of its own
-    world.join(bool(given.get("use_cpu")), given.get("ddp_timeout") or 1800)
+    distributed.join(bool(given.get("use_cpu")), given.get("ddp_timeout") or 1800)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -106,7 +107,7 @@ def training_arguments(recipe: Recipe, **changes: Any) -> TrainingArguments:
     return arguments
 
 
-def told(recipe: Recipe, trainer: Trainer) -> dict[str, Any]:
+def describe_open(recipe: Recipe, trainer: Trainer) -> dict[str, Any]:
     """What is chosen for the recipe where it leaves the speed of training open, in the recipe's own words."""
     values = trainer.args.to_dict()
     chosen = {name: values[name] for name in TOLD if recipe.training.get(name, "auto") == "auto"}

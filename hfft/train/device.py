@@ -43,18 +43,6 @@ def freed_memory_kept(device: torch.device) -> Iterator[None]:
         libc.malloc_trim(0)
 
 
-@contextlib.contextmanager
-def one_thread(device: torch.device) -> Iterator[None]:
-    """Inside, a CPU computes on one thread: waking others takes longer than what little there is to do."""
-    threads = torch.get_num_threads()
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def lay_out(model: nn.Module, memory_format: str = "auto") -> bool:
     """Keep the weights of a convolutional net channels-last, which its kernels want; whether they are so now.
 

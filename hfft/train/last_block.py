@@ -9,10 +9,10 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import Trainer
 
+from hfft.frozen_cache.cached_dataset import ROWS, STATE
 from hfft.layers.last_block import FirstToken, first_token
 from hfft.strategy.losses import logits_of
-from hfft.train.dealing import OWN, some_rows
-from hfft.train.kept import ROWS, STATE
+from hfft.train.batches import OWN, some_rows
 
 
 class LastBlock:

@@ -9,7 +9,8 @@ import torch
 from accelerate.utils.memory import should_reduce_batch_size
 from transformers import TrainingArguments
 
-from hfft.errors import RunError, first_line
+from hfft.errors import RunError
+from hfft.wording import first_line
 
 
 class TooLarge(RunError):

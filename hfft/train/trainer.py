@@ -14,20 +14,22 @@ from transformers import PreTrainedModel
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from hfft import layers, strategy
-from hfft.errors import RunError, listing
+from hfft.errors import RunError
+from hfft.frozen_cache.cached_dataset import ROWS
+from hfft.frozen_cache.frozen_cache import FrozenCache, FrozenCacheSettings
 from hfft.layers import Depths
-from hfft.sections import Schedule
+from hfft.layers.adapters import rank_allocation
+from hfft.layers.spec import Schedule
 from hfft.strategy import Term
 from hfft.strategy.losses import count, logits_of
-from hfft.tasks import Labels
-from hfft.train import ranks, sharded
+from hfft.tasks.labels import Labels
+from hfft.train import fsdp
+from hfft.train.batches import OWN, Dealing, in_parts
 from hfft.train.callbacks import QuietProgress, SetEpoch
-from hfft.train.dealing import OWN, Dealing, in_parts
-from hfft.train.follow import SCALE, FollowSchedule
-from hfft.train.kept import ROWS
 from hfft.train.last_block import LastBlock
-from hfft.train.modes import Modes, asked_once
-from hfft.train.prefix import Keeping, Prefix
+from hfft.train.module_modes import Modes, asked_once
+from hfft.train.unfreezing import SCALE, UnfreezingCallback
+from hfft.wording import listing
 
 
 class FineTuner(Dealing):
@@ -62,7 +64,7 @@ class FineTuner(Dealing):
         class_weights: Sequence[float] | None = None,
         live_norms: bool = False,
         schedule: Schedule | None = None,
-        keeping: Keeping | None = None,
+        keeping: FrozenCacheSettings | None = None,
         on_device: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
         last_block: LastBlock | None = None,
         **kwargs: Any,
@@ -74,18 +76,18 @@ class FineTuner(Dealing):
         self.live_norms, self.on_device, self.keeping = live_norms, on_device, keeping
         self.modes = Modes()
         self.last_block = last_block or LastBlock(wanted=False)
-        self.prefix: Prefix | None = None  # while training
+        self.prefix: FrozenCache | None = None  # while training
         self.kept: dict[str, Any] = {}  # what the last training tells of it
-        self._whole = sharded.prepared(self) if self.is_fsdp_enabled else None
+        self._whole = fsdp.prepared(self) if self.is_fsdp_enabled else None
         self.remove_callback(PrinterCallback)
         if self.callback_handler.pop_callback(ProgressCallback) is not None:
             self.add_callback(QuietProgress())
         self.add_callback(SetEpoch(self))
-        self.follow = None if schedule is None else FollowSchedule(self, depths, schedule)
+        self.follow = None if schedule is None else UnfreezingCallback(self, depths, schedule)
         if self.follow is not None:  # before all others, so that they find what learns as it is in the step
             self.callback_handler.callbacks.insert(0, self.follow)
-        if ranks.allocator(self.model) is not None:
-            self.add_callback(ranks.AllocateRanks())
+        if rank_allocation.allocator(self.model) is not None:
+            self.add_callback(rank_allocation.AllocateRanks())
 
     # --- what is frozen runs once
 
@@ -94,7 +96,7 @@ class FineTuner(Dealing):
         with contextlib.nullcontext() if self.is_fsdp_enabled else asked_once(self.model):
             if self.keeping is None:
                 return super().train(*args, **kwargs)
-            self.prefix = Prefix(self, self.keeping, self.depths, logits_of)
+            self.prefix = FrozenCache(self, self.keeping, self.depths, logits_of)
             try:
                 return super().train(*args, **kwargs)
             finally:
@@ -242,7 +244,7 @@ class FineTuner(Dealing):
         """Load a checkpoint as a pretrained model is loaded; False where it holds shards of its own kind."""
         model = self.model
         if hasattr(model, "peft_config") and folder and not self.is_fsdp_enabled and not self.is_deepspeed_enabled:
-            return ranks.load_state(model, folder)
+            return rank_allocation.load_state(model, folder)
         if not isinstance(model, PreTrainedModel) or self.is_fsdp_enabled or self.is_deepspeed_enabled:
             return False
         saved, found = type(model).from_pretrained(
@@ -258,7 +260,7 @@ class FineTuner(Dealing):
     def whole_model(self) -> nn.Module:
         """The trained model without what training wrapped it in; on the first process alone where FSDP divides it."""
         plain = self.accelerator.unwrap_model(self.model)
-        return plain if not self.is_fsdp_enabled else sharded.gathered(self, self._whole) or plain
+        return plain if not self.is_fsdp_enabled else fsdp.gathered(self, self._whole) or plain
 
     def progress(self) -> dict[str, Any]:
         """With the sums of the terms since the last log."""
@@ -277,7 +279,7 @@ class FineTuner(Dealing):
             super()._save(output_dir, state_dict)
         model = self.accelerator.unwrap_model(self.model)
         if hasattr(model, "peft_config") and output_dir and not self.is_fsdp_enabled and not self.is_deepspeed_enabled:
-            ranks.save_state(model, output_dir)
+            rank_allocation.save_state(model, output_dir)
 
     # --- what is told
 

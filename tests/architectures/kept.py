@@ -7,10 +7,10 @@ import contextlib
 import torch
 
 from hfft import layers, strategy
+from hfft.frozen_cache.find import find
+from hfft.frozen_cache.trace import NotCuttable
+from hfft.layers.freeze import hold
 from hfft.layers.last_block import first_token
-from hfft.layers.search import find
-from hfft.layers.still import hold
-from hfft.layers.trace import NotCuttable
 from hfft.strategy.losses import logits_of
 from tests.architectures.case import WITHOUT, Case, seed
 

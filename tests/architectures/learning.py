@@ -13,7 +13,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from hfft import layers
-from hfft.tasks import TASKS
+from hfft.tasks.table import TASKS
 from tests.architectures.case import Case, logits, loss, moved, some
 
 LORA = {"type": "lora", "r": 2, "lora_alpha": 8}

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from transformers import PretrainedConfig
 
-from hfft.head.renew import reinitialise
+from hfft.head.replace_head import reinitialise
 from tests.architectures.case import Case, logits, moved, some
 from tests.architectures.tiny import LABELS, model_class, tiny_config
 

@@ -10,10 +10,13 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from hfft import backbone
+from hfft.backbone.spec import Backbone
+from hfft.data.spec import Data
 from hfft.errors import BadInput, ModelError
+from hfft.head.spec import Head
 from hfft.recipe import Recipe
-from hfft.sections import Backbone, Data, Head
-from hfft.tasks import TASKS, Labels
+from hfft.tasks.labels import Labels
+from hfft.tasks.table import TASKS
 from tests.examples import ALL, MULTI, REGRESSION, SINGLE, tiny, tiny_config
 
 LABELS = Labels.of(SINGLE, ["red", "green"])

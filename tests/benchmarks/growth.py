@@ -23,12 +23,12 @@ import transformers
 
 from hfft import head, layers
 from hfft.data import load_splits, prepare
+from hfft.evaluate import Metrics
+from hfft.head.spec import Head
+from hfft.plan import measure
 from hfft.publish.report import page as report
 from hfft.recipe import Recipe
-from hfft.score import Metrics
-from hfft.sections import Head
-from hfft.tasks import Labels
-from hfft.train import measure
+from hfft.tasks.labels import Labels
 from tests import stand_ins, training
 from tests.benchmarks.plot import plot
 from tests.benchmarks.table import versions

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import hfft
-from hfft import document
+from hfft.recipe import yaml_lines
 
 RUNS = Path("runs/methods")
 TABLE = Path(hfft.__file__).parent / "layers" / "figures.md"
@@ -191,7 +191,7 @@ def measure(values: dict[str, Any], task: Task, threads: int) -> dict[str, Any]:
     folder = Path(values["training"]["output_dir"])
     folder.parent.mkdir(parents=True, exist_ok=True)
     file = folder.with_suffix(".yaml")
-    file.write_text(document.dump(values), encoding="utf-8")
+    file.write_text(yaml_lines.dump(values), encoding="utf-8")
     log = folder.with_suffix(".log")
     with log.open("w") as out:
         command = [sys.executable, "-m", "hfft.run", "--recipe", str(file), "--fresh"]

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hfft import document, finetune, load_recipe
+from hfft import finetune, load_recipe
+from hfft.recipe import yaml_lines
 from tests.benchmarks import meter, pace
 
 
@@ -63,13 +64,13 @@ def timed(module: Any, name: str, seconds: dict[str, float]) -> None:
 
 def main(spec: dict[str, Any]) -> None:
     """Fine-tune by recipe and write how long its training and its scoring took."""
-    import hfft.fit
-    from hfft import workflow
+    import hfft.pipeline.fit
+    from hfft.pipeline import finetune as workflow
 
     path = Path(spec["output"] + ".yaml")
-    path.write_text(document.dump(recipe(spec)), encoding="utf-8")
+    path.write_text(yaml_lines.dump(recipe(spec)), encoding="utf-8")
     seconds: dict[str, float] = {}
-    timed(hfft.fit, "fit", seconds)  # trainer.train, and nothing else
+    timed(hfft.pipeline.fit, "fit", seconds)  # trainer.train, and nothing else
     timed(workflow, "score_splits", seconds)
     kept = pace.watch(spec.get("warm", 0))
     with meter.Sampler() as memory:

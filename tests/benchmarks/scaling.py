@@ -28,7 +28,7 @@ from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_
 from transformers import TrainerCallback
 
 from hfft import layers
-from hfft.train import world
+from hfft.train import distributed
 from tests import training
 from tests.benchmarks import gpu
 from tests.benchmarks.table import processor, versions
@@ -106,7 +106,7 @@ def inside(folder: Path, steps: int, rows: int) -> None:
     """Train each choice in this process, one of those that a launch started; the first one writes what it saw."""
     torch.set_num_threads(1)
     transformers.utils.logging.set_verbosity_error()
-    world.join(True, 300)
+    distributed.join(True, 300)
     draw = torch.Generator().manual_seed(0)
     examples = [{"input_ids": torch.randint(5, 30000, (TOKENS,), generator=draw), "labels": i % 6} for i in range(512)]
     found = {}

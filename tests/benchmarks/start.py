@@ -170,27 +170,29 @@ def ours(spec: dict[str, Any], clock: Clock) -> None:
 
         recipe = load_recipe(spec["recipe"])
     with clock.part("imports"), importing():  # as `hfft train` does
-        from hfft import assemble, backbone, data, fit, layers, workflow
-        from hfft.train import FineTuner, RunFolder
-        from hfft.train.world import together
+        from hfft import backbone, data, layers
+        from hfft.pipeline import build, finetune, fit
+        from hfft.runs import RunFolder
+        from hfft.train import FineTuner
+        from hfft.train.distributed import together
     for holder, name, part in (
-        (workflow, "training_arguments", "arguments"),
-        (assemble, "check_outline", "outline"),
+        (finetune, "training_arguments", "arguments"),
+        (build, "check_outline", "outline"),
         (backbone, "load_processor", "processor"),
         (data, "load_splits", "data"),
         (backbone, "load_model", "model"),
-        (assemble.head, "replace", "head and layers"),
+        (build.head, "replace", "head and layers"),
         (layers, "depths", "head and layers"),
         (layers, "adapt", "head and layers"),
         (data, "prepare", "rows"),
-        (assemble, "prove", "rows"),
-        (assemble, "FineTuner", "trainer"),
-        (assemble, "planned", "head and layers"),
+        (build, "prove", "rows"),
+        (build, "FineTuner", "trainer"),
+        (build, "planned", "head and layers"),
         (fit, "began_with", "fingerprints"),
         (layers, "frozen_digests", "digests"),
         (RunFolder, "write_recipe", "run folder"),
         (RunFolder, "write_json", "run folder"),
-        (workflow.Training, "finish", "first batch"),
+        (finetune.Training, "finish", "first batch"),
     ):
         clock.watch(holder, name, part)
 
@@ -209,7 +211,7 @@ def ours(spec: dict[str, Any], clock: Clock) -> None:
 
     FineTuner.train, FineTuner.training_step = noted, stop  # type: ignore[method-assign]
     with together():
-        workflow.finetune(recipe)
+        finetune.finetune(recipe)
 
 
 def recipe_of(case: Case, spec: dict[str, Any]) -> dict[str, Any]:

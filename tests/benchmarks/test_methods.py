@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from hfft import document
-from hfft.recipe import build
+from hfft.recipe import yaml_lines
+from hfft.recipe.build import build
 from tests.benchmarks import methods
 
 
@@ -14,7 +14,7 @@ from tests.benchmarks import methods
 @pytest.mark.parametrize("task", methods.TASKS)
 def test_every_run_is_a_recipe(task, method, tmp_path):
     values = methods.recipe(methods.TASKS[task], method, 7, tmp_path, None, None)
-    made = build(document.dump(values), "x.yaml", "x")
+    made = build(yaml_lines.dump(values), "x.yaml", "x")
     assert made.training["seed"] == 7
     assert made.training["learning_rate"] == methods.TASKS[task].rates[method]
     if method == "LP-FT":

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from hfft.data import augment
+from hfft.data.augment import grammar
 
 # Every op as a recipe names it, with arguments that make it act.
 CALLS = {
@@ -29,7 +29,7 @@ CALLS = {
     "trivial_augment": {},
 }
 SHAPES = [(1, 1), (8, 8), (1, 9), (13, 7), (31, 33)]
-ops = pytest.mark.parametrize("name", augment.OPS)
+ops = pytest.mark.parametrize("name", grammar.OPS)
 modes = pytest.mark.parametrize("mode", ["RGB", "L"])
 
 
@@ -50,7 +50,7 @@ def seeded(*seed):
 
 
 def run(name, image, *seed, **arguments):
-    return augment.OPS[name](image, seeded(*seed), **arguments)
+    return grammar.OPS[name](image, seeded(*seed), **arguments)
 
 
 def key(image):
@@ -71,7 +71,7 @@ def assert_counts(counts, probabilities):
 
 
 def test_calls_cover_every_op():
-    assert set(CALLS) == set(augment.OPS)
+    assert set(CALLS) == set(grammar.OPS)
 
 
 @modes
@@ -419,7 +419,7 @@ def test_rand_augment_applies_num_ops_in_turn():
     image = noise()
     assert key(run("rand_augment", image, 0, num_ops=0)) == key(image)
     twice = seeded(4)
-    once = augment.rand_augment(augment.rand_augment(image, twice, num_ops=1), twice, num_ops=1)
+    once = grammar.rand_augment(grammar.rand_augment(image, twice, num_ops=1), twice, num_ops=1)
     assert key(run("rand_augment", image, 4, num_ops=2)) == key(once)
 
 
@@ -427,32 +427,32 @@ SPEC = ["random_crop", "horizontal_flip", {"rand_augment": {"num_ops": 2, "magni
 
 
 def test_parse_keeps_order_and_given_arguments():
-    assert augment.parse(SPEC) == [
+    assert grammar.parse(SPEC) == [
         ("random_crop", {}),
         ("horizontal_flip", {}),
         ("rand_augment", {"num_ops": 2, "magnitude": 9}),
     ]
-    assert augment.parse([{"random_erasing": {"scale": [0.1, 0.2], "value": [1, 2, 3]}}, {"vertical_flip": None}]) == [
+    assert grammar.parse([{"random_erasing": {"scale": [0.1, 0.2], "value": [1, 2, 3]}}, {"vertical_flip": None}]) == [
         ("random_erasing", {"scale": (0.1, 0.2), "value": (1, 2, 3)}),
         ("vertical_flip", {}),
     ]
-    assert augment.parse([]) == []
+    assert grammar.parse([]) == []
 
 
 @ops
 def test_every_default_satisfies_its_own_annotation(name):
-    parameters = list(inspect.signature(augment.OPS[name]).parameters.values())[2:]
+    parameters = list(inspect.signature(grammar.OPS[name]).parameters.values())[2:]
     given = {p.name: p.default for p in parameters if p.default is not p.empty} | CALLS[name]
     as_yaml = {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
-    assert augment.parse([{name: as_yaml}]) == [(name, given)]
+    assert grammar.parse([{name: as_yaml}]) == [(name, given)]
 
 
 @pytest.mark.parametrize("bad", [1.5, -0.1, math.nan, math.inf, "0.5", True, None, [0.5], 10**400])
-@pytest.mark.parametrize("name", [n for n, op in augment.OPS.items() if "p" in inspect.signature(op).parameters])
+@pytest.mark.parametrize("name", [n for n, op in grammar.OPS.items() if "p" in inspect.signature(op).parameters])
 def test_a_probability_is_a_number_in_the_unit_interval(name, bad):
     with pytest.raises(ValueError, match=exactly(f"{name}: p = {bad!r}; must be a number in [0, 1]")):
-        augment.parse([{name: {"p": bad}}])
-    assert augment.parse([{name: {"p": edge}} for edge in (0, 1)])
+        grammar.parse([{name: {"p": bad}}])
+    assert grammar.parse([{name: {"p": edge}} for edge in (0, 1)])
 
 
 @pytest.mark.parametrize(
@@ -460,10 +460,10 @@ def test_a_probability_is_a_number_in_the_unit_interval(name, bad):
     [
         (
             "horizontal_flp",
-            f"unknown augmentation 'horizontal_flp'; did you mean 'horizontal_flip'? known: {', '.join(augment.OPS)}",
+            f"unknown augmentation 'horizontal_flp'; did you mean 'horizontal_flip'? known: {', '.join(grammar.OPS)}",
         ),
-        ("xyz", f"unknown augmentation 'xyz'; known: {', '.join(augment.OPS)}"),
-        ({7: None}, f"unknown augmentation 7; known: {', '.join(augment.OPS)}"),
+        ("xyz", f"unknown augmentation 'xyz'; known: {', '.join(grammar.OPS)}"),
+        ({7: None}, f"unknown augmentation 7; known: {', '.join(grammar.OPS)}"),
         (
             {"random_crop": {"pading": 4}},
             "random_crop: unknown argument 'pading'; did you mean 'padding'? known: size, padding, fill, padding_mode",
@@ -516,7 +516,7 @@ def test_a_probability_is_a_number_in_the_unit_interval(name, bad):
 )
 def test_parse_errors(item, message):
     with pytest.raises(ValueError, match=exactly(message)):
-        augment.parse(["horizontal_flip", item])
+        grammar.parse(["horizontal_flip", item])
 
 
 @pytest.mark.parametrize(
@@ -533,25 +533,25 @@ def test_parse_errors(item, message):
 )
 def test_malformed_items_name_the_form(item):
     with pytest.raises(ValueError, match=r"^augment item .*must be a name or \{name: .*indented under the name$"):
-        augment.parse([item])
+        grammar.parse([item])
 
 
 @pytest.mark.parametrize("spec", [None, "random_crop", {"random_crop": {}}, 3])
 def test_a_spec_is_a_list(spec):
     with pytest.raises(ValueError, match=r"^augment = .*; must be a list such as \[random_crop, horizontal_flip\]$"):
-        augment.compose(spec)
+        grammar.compose(spec)
 
 
 def test_compose_runs_the_ops_in_order_on_one_generator():
     image, rng = noise(), seeded(1, 2, 3)
-    expected = augment.rand_augment(augment.horizontal_flip(augment.random_crop(image, rng), rng), rng)
-    assert key(augment.compose(SPEC)(image, seeded(1, 2, 3))) == key(expected)
-    assert augment.compose([])(image, rng) is image
+    expected = grammar.rand_augment(grammar.horizontal_flip(grammar.random_crop(image, rng), rng), rng)
+    assert key(grammar.compose(SPEC)(image, seeded(1, 2, 3))) == key(expected)
+    assert grammar.compose([])(image, rng) is image
 
 
 def test_compose_survives_pickling():
     spec = [{name: arguments} for name, arguments in CALLS.items()]
-    ops = augment.compose(spec)
+    ops = grammar.compose(spec)
     copy = pickle.loads(pickle.dumps(ops))
     assert copy == ops
     assert key(copy(noise(), seeded(9))) == key(ops(noise(), seeded(9)))
@@ -560,7 +560,7 @@ def test_compose_survives_pickling():
 @pytest.mark.parametrize("mode", ["P", "RGBA", "1", "CMYK"])
 def test_compose_refuses_other_modes(mode):
     with pytest.raises(ValueError, match=f"^image mode '{mode}' cannot be augmented; convert it to 'RGB' or 'L' first"):
-        augment.compose([])(Image.new(mode, (2, 2)), seeded(0))
+        grammar.compose([])(Image.new(mode, (2, 2)), seeded(0))
 
 
 def test_import_needs_no_torch():

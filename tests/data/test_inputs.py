@@ -22,7 +22,7 @@ from hfft.data import load_splits, prepare
 from hfft.data.inputs import max_length
 from hfft.data.stream import Stream, StreamOrder
 from hfft.errors import DataError
-from hfft.recipe import build
+from hfft.recipe.build import build
 
 SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
 WORDS = [f"w{i}" for i in range(40)]

@@ -10,10 +10,10 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 
 from hfft.data import labels, load_splits
-from hfft.data.bad_rows import Faults, Tally
+from hfft.data.audit import Faults, Tally
 from hfft.errors import DataError
-from hfft.recipe import build
-from hfft.tasks import Labels
+from hfft.recipe.build import build
+from hfft.tasks.labels import Labels
 
 SINGLE, MULTI, REGRESSION = labels.SINGLE, labels.MULTI, labels.REGRESSION
 COLUMNS = {"text": "text", "label": "label"}

@@ -15,7 +15,7 @@ from PIL import Image as Picture
 from hfft.data import load_splits
 from hfft.data.load import load_column
 from hfft.errors import BadInput, DataError
-from hfft.recipe import build
+from hfft.recipe.build import build
 
 TEXTS = {
     "train": [{"text": f"sentence {i}", "label": "abc"[i % 3], "extra": i} for i in range(30)],

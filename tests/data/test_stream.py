@@ -11,7 +11,7 @@ from hfft.data import load_splits, prepare
 from hfft.data.inputs import Prepared
 from hfft.data.stream import Stream, StreamOrder
 from hfft.errors import DataError
-from hfft.recipe import build
+from hfft.recipe.build import build
 from tests.data.test_inputs import words
 
 COUNT = 45

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from hfft import backbone, head
+from hfft.backbone.spec import Backbone
+from hfft.data.spec import Data
 from hfft.errors import ModelError
-from hfft.head.renew import rows
+from hfft.head.replace_head import rows
+from hfft.head.spec import Head
 from hfft.recipe import Recipe
-from hfft.sections import Backbone, Data, Head
-from hfft.tasks import Labels
+from hfft.tasks.labels import Labels
 from tests.examples import ALL, REGRESSION, SINGLE, tiny
 from tests.training import collate, examples
 

@@ -5,12 +5,14 @@ import torch
 import transformers
 
 from hfft import backbone, head, layers
-from hfft.backbone import edited
+from hfft.backbone import published_code
+from hfft.backbone.spec import Backbone
+from hfft.data.spec import Data
 from hfft.errors import ModelError
+from hfft.head.spec import Head
 from hfft.modeling import OwnHead, pool
 from hfft.recipe import Recipe
-from hfft.sections import Backbone, Data, Head
-from hfft.tasks import Labels
+from hfft.tasks.labels import Labels
 from tests import stand_ins
 from tests.examples import ALL, MULTI, REGRESSION, SINGLE, tiny, tiny_config
 from tests.training import arguments, collate, examples, finetuner, labels_of
@@ -74,11 +76,11 @@ def test_an_own_head_stands_on_the_pretrained_backbone_and_alone_learns(name, ki
 def test_saved_and_loaded_it_answers_as_before(name, pooling, kind, saved, tmp_path):
     given = {} if kind == "attention-pool" else {"pooling": pooling}
     model = loaded(name, saved / name, kind=kind, dropout=0.1, **given).eval()
-    edited.save(
+    published_code.save(
         model, tmp_path, f"AutoModelFor{'Image' if ALL[name].modality == 'image' else 'Sequence'}Classification"
     )
-    config = edited.stock_config(str(tmp_path))
-    again = edited.load(str(tmp_path), config, edited.task_class(config)).eval()
+    config = published_code.stock_config(str(tmp_path))
+    again = published_code.load(str(tmp_path), config, published_code.task_class(config)).eval()
     with torch.no_grad():
         assert torch.equal(again(**batch(name)).logits, model(**batch(name)).logits)
 

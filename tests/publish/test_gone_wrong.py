@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub import Hub
+from tests.hub_server import Hub
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "hf_canary_write_token"

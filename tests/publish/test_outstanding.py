@@ -6,7 +6,7 @@ import pytest
 
 from hfft import cli
 from hfft.errors import HubError
-from hfft.train import RunFolder
+from hfft.runs import RunFolder
 from tests.torture import runs
 
 URL = "http://hub/me/model/tree/0123"

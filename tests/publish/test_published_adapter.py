@@ -14,12 +14,15 @@ import torch
 import transformers
 
 import hfft
-from hfft import check, serve
+from hfft.commands.predict import predict
+from hfft.commands.publish import publish_run
+from hfft.commands.score import score
 from hfft.errors import BadInput, ModelError, RunError
-from hfft.layers import published
-from hfft.recipe import build
+from hfft.layers.adapters import published
+from hfft.pipeline import deep_check
+from hfft.recipe.build import build
 from tests import stand_ins
-from tests.hub import Hub
+from tests.hub_server import Hub
 
 SST2 = "{text: sentence, label: label}"
 TREC = "{text: text, label: coarse_label}"
@@ -112,10 +115,10 @@ def test_several_adapters_are_switched_on_one_backbone_in_memory(world):
 
 
 def test_score_and_predict_read_the_adapter(world):
-    said = list(serve.score(str(world.six.folder), []))
+    said = list(score(str(world.six.folder), []))
     expected = world.six.metrics["test"]["accuracy"]
     assert any(line.startswith("test") and f"accuracy {expected:.4f}" in line for line in said)
-    [row] = serve.predict(str(world.two.folder), ["a film was good"], None, "test", None, 1)
+    [row] = predict(str(world.two.folder), ["a film was good"], None, "test", None, 1)
     assert row["label"] in ("negative", "positive")
 
 
@@ -126,7 +129,7 @@ def test_what_peft_alone_puts_back_says_so_and_is_read_all_the_same(world):
     assert not list(world.rest.model.glob("model*.safetensors"))
     predictor = hfft.load_predictor(str(world.rest.folder))
     assert tuple(predictor.model.config.id2label.values()) == tuple(KINDS)
-    [line] = [line for line in serve.score(str(world.rest.folder), []) if line.startswith("test")]
+    [line] = [line for line in score(str(world.rest.folder), []) if line.startswith("test")]
     assert f"accuracy {world.rest.metrics['test']['accuracy']:.4f}" in line
 
 
@@ -179,14 +182,14 @@ def test_a_folder_without_an_adapter_or_with_pickles_is_refused(world, tmp_path)
 def test_learned_tokens_leave_as_an_adapter_that_peft_loads(world):
     recipe = world.recipe("tokens", "stanfordnlp/sst2", "{type: prompt_tuning, num_virtual_tokens: 4}", "publish=null")
     assert recipe.published_as == "adapter"
-    lines = list(check.check(recipe))
+    lines = list(deep_check.check(recipe))
     assert lines[-1] == "save and reload: the same outputs"
 
 
 @pytest.mark.parametrize("adapter", ["{type: dora, r: 2}", "{type: tinylora}", "{type: lokr}", "{type: osf}"])
 def test_an_adapter_that_is_saved_answers_as_it_was_trained(world, adapter):
     recipe = world.recipe("whole", "stanfordnlp/sst2", adapter)
-    assert list(check.check(recipe))[-1] == "save and reload: the same outputs"
+    assert list(deep_check.check(recipe))[-1] == "save and reload: the same outputs"
 
 
 def test_an_architecture_that_transformers_cannot_put_it_back_onto_is_told(tmp_path):
@@ -204,8 +207,10 @@ training: {{per_device_train_batch_size: 8, learning_rate: 1e-2, use_cpu: true, 
 publish: {{as: adapter}}
 """
     with pytest.raises(RunError, match=r"publish\.as: .* mobilenet_v2 .*; use publish\.as=merged"):
-        list(check.check(build(text, "x", "x")))
-    assert list(check.check(build(text, "x", "x", ("publish.as=merged",))))[-1] == "save and reload: the same outputs"
+        list(deep_check.check(build(text, "x", "x")))
+    assert (
+        list(deep_check.check(build(text, "x", "x", ("publish.as=merged",))))[-1] == "save and reload: the same outputs"
+    )
 
 
 @pytest.mark.parametrize(
@@ -231,7 +236,7 @@ def test_a_way_to_publish_that_cannot_be_is_refused(layers, publish, said):
 
 def test_a_finished_run_is_published_in_the_form_it_was_saved_in(world):
     with pytest.raises(BadInput, match=r"publish\.as: the run saved its model as adapter; train it again"):
-        serve.publish_run(str(world.two.folder), ["publish.hub_model_id=me/x", "publish.as=merged"])
+        publish_run(str(world.two.folder), ["publish.hub_model_id=me/x", "publish.as=merged"])
 
 
 # --- the hub

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.hub import Fault, Hub
+from tests.hub_server import Fault, Hub
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "hf_canary_write_token"

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from hfft.publish import chart, report
-from hfft.train.folder import RunFolder
+from hfft.runs.folder import RunFolder
 
 HOSTILE = "</td></pre><script>alert('1')</script>\"&amp; naïve 犬 עברית"
 VOID = {"meta", "br"}

@@ -5,9 +5,9 @@ import torch
 
 from hfft import strategy
 from hfft.errors import BadInput
-from hfft.layers import adapt
-from hfft.sections import L2SP, Strategy
+from hfft.layers import freeze
 from hfft.strategy import l2_sp
+from hfft.strategy.spec import L2SP, Strategy
 from tests.examples import SINGLE, head_and_depths, tiny
 from tests.training import arguments, examples, finetuner, labels_of
 
@@ -52,7 +52,7 @@ def test_l2_sp_begins_at_zero_and_keeps_its_start():
 def test_l2_sp_pulls_only_at_what_learns():
     model = tiny("bert")
     head_names, depths = head_and_depths(model)
-    adapt(model, "last-1", None, depths, head_names)
+    freeze(model, "last-1", None, depths, head_names)
     (term,) = built(1.0, model)
     with torch.no_grad():
         model.bert.embeddings.word_embeddings.weight.add_(1)
@@ -67,7 +67,7 @@ def test_no_weight_is_no_term():
 def test_l2_sp_beside_an_adapter_is_refused_since_no_pretrained_weight_moves():
     model = tiny("bert")
     head_names, depths = head_and_depths(model)
-    wrapped = adapt(model, "head", {"type": "lora"}, depths, head_names)
+    wrapped = freeze(model, "head", {"type": "lora"}, depths, head_names)
     with pytest.raises(BadInput, match=r"strategy\.l2_sp: .*leave it out"):
         strategy.build(Strategy(l2_sp=L2SP(weight=1.0)), wrapped, head_names)
     assert strategy.build(Strategy(l2_sp=L2SP(weight=0.0)), wrapped, head_names) == []

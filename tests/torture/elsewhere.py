@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests import stand_ins
-from tests.hub import Fault, Hub
+from tests.hub_server import Fault, Hub
 from tests.torture import runs, world
 
 TOKEN, MODEL, DATA = "hf_canary_write_token", "google-bert/bert-base-uncased", "CogComp/trec"

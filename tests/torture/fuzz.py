@@ -16,9 +16,9 @@ from unittest import mock
 
 import transformers
 
-from hfft import cli, document, load_recipe
+from hfft import cli, load_recipe
 from hfft.data import builtin
-from hfft.recipe import shipped
+from hfft.recipe import shipped, yaml_lines
 from tests import stand_ins
 
 LIMIT = 3.0  # seconds of computing until a refusal
@@ -36,7 +36,7 @@ def bases(folder: Path) -> list[dict[str, Any]]:
     found = []
     for name in shipped():
         recipe = load_recipe(name)
-        values = document.parse(shipped()[name].read_text(encoding="utf-8"))[0]
+        values = yaml_lines.parse(shipped()[name].read_text(encoding="utf-8"))[0]
         if not recipe.backbone.name.startswith("nano-"):
             place = folder / "models" / recipe.backbone.name
             values["backbone"]["name"] = str(place if place.exists() else stand_ins.model(recipe.backbone.name, place))
@@ -92,7 +92,7 @@ def mutant(draw: random.Random, base: dict[str, Any]) -> tuple[str, bytes]:
         inside[key] = draw.choice([{str(key): inside[key]}, [inside[key]]])
     elif kind == "key":
         owner = draw.choice(["backbone", "head", "layers", "data", "strategy", "score"])
-        known = document.parse(document.dump(load_recipe("digits").resolved()))[0][owner]
+        known = yaml_lines.parse(yaml_lines.dump(load_recipe("digits").resolved()))[0][owner]
         path = (owner, draw.choice([*known, "adapter", "classes", "test", "columns", "dropout", "lr"]))
         values[owner] = {**(values.get(owner) or {}), path[1]: draw.choice(ODD)}
     elif kind == "argument":
@@ -101,7 +101,7 @@ def mutant(draw: random.Random, base: dict[str, Any]) -> tuple[str, bytes]:
         values["training"][path[1]] = draw.choice(ODD)
     elif kind != "text":
         inside[key] = draw.choice(ODD)
-    text = document.dump(values)
+    text = yaml_lines.dump(values)
     if kind != "text":
         return f"{base['name']}: {kind} {'.'.join(map(str, path))} = {_shown(values, path)}", text.encode(
             "utf-8", "replace"

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.hub import Fault, Hub
+from tests.hub_server import Fault, Hub
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "hf_canary_write_token"
@@ -110,7 +110,7 @@ def push(hub: Hub, folder: Path, every: int, start: int) -> Iterator[str]:
     """Publish one run to a new repository for each fault; a line for each that did not end well."""
     from safetensors.torch import load_file, save_file
 
-    from hfft.publish.hub import PUSHED
+    from hfft.publish.push import PUSHED
 
     run = str(folder / "run")
     status, said, _ = command(
@@ -151,7 +151,7 @@ def fetch(hub: Hub, folder: Path, every: int, start: int) -> Iterator[str]:
     import datasets
     from huggingface_hub import HfFileSystem, constants
 
-    from hfft import wire
+    from hfft.hub import client
 
     for case, fault in cases(DOWNLOAD, every, start):
         for cache in (constants.HF_HUB_CACHE, datasets.config.HF_DATASETS_CACHE, Path(constants.HF_HOME) / "hfft"):
@@ -171,8 +171,8 @@ def fetch(hub: Hub, folder: Path, every: int, start: int) -> Iterator[str]:
             wrong = wrong or f"cannot be done later: {said}"
         shutil.rmtree(Path(constants.HF_HOME) / "hfft", ignore_errors=True)
         damaged = [
-            *wire.remove_damaged("model", "google/vit-base-patch16-224-in21k"),
-            *wire.remove_damaged("dataset", "uoft-cs/cifar10"),
+            *client.remove_damaged("model", "google/vit-base-patch16-224-in21k"),
+            *client.remove_damaged("dataset", "uoft-cs/cifar10"),
         ]
         if damaged:
             wrong = wrong or f"damaged files in the cache: {damaged}"
@@ -243,7 +243,7 @@ def killed(hub: Hub, folder: Path, every: int, start: int) -> Iterator[str]:
 
 def pushed_files(run: Path) -> dict[str, str]:
     """What of a run's model is pushed: name -> digest."""
-    from hfft.publish.hub import PUSHED
+    from hfft.publish.push import PUSHED
 
     found = (run / "model").iterdir() if (run / "model").is_dir() else ()
     return {path.name: digest(path.read_bytes()) for path in found if any(path.match(each) for each in PUSHED)}

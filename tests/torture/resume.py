@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hfft.sections import Schedule
+from hfft.frozen_cache.frozen_cache import FrozenCacheSettings
+from hfft.layers.spec import Schedule
 from hfft.train import FineTuner
-from hfft.train.prefix import Keeping
 from tests.torture.runs import equal
 from tests.train.test_resume import LORA, outcome, resumed, trainer_of
 
@@ -59,7 +59,7 @@ class Case:
         if self.rows == "stream without a size":
             found["max_steps"] = 9 // self.accumulation + self.accumulation - 1
         if self.cached:
-            found["keeping"] = Keeping(cache, 10**9)
+            found["keeping"] = FrozenCacheSettings(cache, 10**9)
         return {**found, "augmented": self.augmented, "logging_steps": 5, "save_total_limit": 3}
 
 

@@ -42,7 +42,7 @@ class Child:
     """A started run: a fork of a process that has the libraries loaded, or, where `real`, a command of its own."""
 
     _context = multiprocessing.get_context("forkserver")
-    _context.set_forkserver_preload(["hfft.workflow", "tests.torture.runs"])
+    _context.set_forkserver_preload(["hfft.pipeline.finetune", "tests.torture.runs"])
 
     def __init__(self, arguments: Sequence[object], log: Path, real: bool = False):
         self.log, self.real = log, real

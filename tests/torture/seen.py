@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from hfft.assemble import assemble
+from hfft.pipeline.build import assemble
 from hfft.recipe import load_recipe
 from hfft.train import training_arguments
 

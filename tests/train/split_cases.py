@@ -14,8 +14,8 @@ import torch
 from transformers import AutoModelForMaskedLM
 
 from hfft import layers
-from hfft.backbone import edit
-from hfft.sections import Schedule
+from hfft.backbone.edit import edit
+from hfft.layers.spec import Schedule
 from hfft.strategy import Term, l2_sp
 from tests import examples, training
 

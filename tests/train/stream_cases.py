@@ -13,7 +13,7 @@ import datasets
 import torch
 
 from hfft.data.stream import Cell, Stream
-from hfft.score.metrics import Metrics
+from hfft.evaluate.metrics import Metrics
 from hfft.train import FineTuner
 from tests import examples, training
 

@@ -13,18 +13,18 @@ from torch.utils.data import DataLoader
 from transformers import TrainerCallback, ViTImageProcessorPil
 
 from hfft import layers
-from hfft.data import augment
+from hfft.data.augment import grammar
+from hfft.data.batch_transform import learn
 from hfft.data.inputs import ImageCollate, ImageRows, ImageStep
-from hfft.data.pixels import learn
 from hfft.data.texts import ByLength, TextCollate, TextRows
-from hfft.layers.cut import Cut
-from hfft.score import Metrics
+from hfft.evaluate import Metrics
+from hfft.frozen_cache.frozen_cache import FrozenCacheSettings
+from hfft.frozen_cache.split_point import Cut
 from hfft.train import FineTuner
 from hfft.train.device import lay_out
-from hfft.train.prefix import Keeping
 from tests import stand_ins
 from tests.examples import SIDE, SINGLE, head_and_depths, tiny
-from tests.train.test_prefix import losses
+from tests.frozen_cache.test_frozen_cache import losses
 from tests.training import arguments, labels_of
 
 
@@ -139,7 +139,7 @@ def test_a_batch_of_many_tokens_is_scored_in_parts_as_it_is_whole(labelled, tmp_
     trainer.last_block.wanted = False
     loader = trainer.get_eval_dataloader(rows)
     whole, *_ = [trainer.prediction_step(trainer.model.eval(), batch, False) for batch in loader]
-    monkeypatch.setattr("hfft.train.dealing.TOKENS", 100)
+    monkeypatch.setattr("hfft.train.batches.TOKENS", 100)
     parts, *_ = [trainer.prediction_step(trainer.model, batch, False) for batch in loader]
     assert sizes[0][0] == 50
     assert len(sizes) > 4
@@ -218,7 +218,7 @@ def kept_trainer(folder, kept, rows=None, seed=0, callbacks=(), train="last-1", 
         depths=depths,
         callbacks=[*callbacks],
         on_device=rows.step.pixels if image else None,
-        keeping=Keeping(kept, 10**9, say=said.append) if kept else None,
+        keeping=FrozenCacheSettings(kept, 10**9, say=said.append) if kept else None,
     )
     trainer.said = said
     return trainer
@@ -255,11 +255,11 @@ def test_the_losses_are_those_without_the_cache(name, train, accumulation, tmp_p
 def test_views_of_images_are_fitted_on_the_device_and_kept(tmp_path):
     said, found = [], []
     for folder in ("a", "b"):
-        rows = pictures(10, augmentation=augment.compose(["random_crop", "horizontal_flip"]))
+        rows = pictures(10, augmentation=grammar.compose(["random_crop", "horizontal_flip"]))
         trainer = kept_trainer(tmp_path / folder, None, rows, name="vit", num_train_epochs=4)
         trainer.train_dataset = rows
         trainer.on_device = rows.step.pixels
-        trainer.keeping = Keeping(tmp_path / "cache", 10**9, 2, said.append)
+        trainer.keeping = FrozenCacheSettings(tmp_path / "cache", 10**9, 2, said.append)
         trainer.train()
         assert trainer.kept["rows"] == trainer.kept["of"] == 20
         found.append(losses(trainer))
@@ -269,7 +269,7 @@ def test_views_of_images_are_fitted_on_the_device_and_kept(tmp_path):
 def test_what_is_frozen_runs_once_and_the_rows_of_several_batches_together(tmp_path, monkeypatch):
     passes, record = [], Cut.record
     monkeypatch.setattr(
-        "hfft.train.prefix.Cut.record",
+        "hfft.frozen_cache.frozen_cache.Cut.record",
         lambda cut, model, inputs: passes.append(len(inputs["input_ids"])) or record(cut, model, inputs),
     )
     kept = kept_trainer(tmp_path / "run", tmp_path / "cache", rows_of(66), train="head")

@@ -8,10 +8,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from hfft.layers.cut import Cut
+from hfft.frozen_cache.split_point import Cut
+from hfft.frozen_cache.threads import one_thread
 from hfft.train import device
-from hfft.train.device import freed_memory_kept, one_thread
-from tests.train.test_prefix import trained
+from hfft.train.device import freed_memory_kept
+from tests.frozen_cache.test_frozen_cache import trained
 
 CPU = torch.device("cpu")
 
@@ -91,7 +92,7 @@ def test_one_thread_is_for_what_is_inside(two_threads):
 def test_little_behind_the_cut_is_computed_by_one_thread_and_what_is_in_front_by_all(
     few, expected, two_threads, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("hfft.train.prefix.FEW", few)
+    monkeypatch.setattr("hfft.frozen_cache.frozen_cache.FEW", few)
     recording, record = [], Cut.record
     monkeypatch.setattr(Cut, "record", lambda *args: recording.append(torch.get_num_threads()) or record(*args))
     trainer = trained(tmp_path / "run", "bert", "head", kept=tmp_path / "cache", run=False)

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from hfft import layers
+from hfft.frozen_cache.frozen_cache import FrozenCacheSettings
 from hfft.train.last_block import LastBlock
-from hfft.train.prefix import Keeping
 from tests.examples import ALL, SINGLE, head_and_depths, tiny
 from tests.training import arguments, examples, finetuner, labels_of
 
@@ -24,7 +24,7 @@ def trained(folder, name, train, wanted, kept=None, **settings):
         arguments(folder, **{"num_train_epochs": 3, "eval_strategy": "epoch", **settings}),
         depths=depths,
         eval_dataset=examples(ALL[name].modality, SINGLE, 10, seed=3),
-        keeping=Keeping(kept, 10**9) if kept else None,
+        keeping=FrozenCacheSettings(kept, 10**9) if kept else None,
         last_block=LastBlock(wanted, said.append),
     )
     trainer.train()

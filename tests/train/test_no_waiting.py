@@ -9,9 +9,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import ViTImageProcessorPil
 
 from hfft import layers, strategy
-from hfft.data.pixels import learn, pack
-from hfft.sections import Strategy
-from hfft.train.prefix import Keeping
+from hfft.data.batch_transform import learn, pack
+from hfft.frozen_cache.frozen_cache import FrozenCacheSettings
+from hfft.strategy.spec import Strategy
 from tests.examples import SINGLE, head_and_depths, tiny
 from tests.training import arguments, examples, finetuner, labels_of
 
@@ -60,7 +60,7 @@ def test_a_training_step_waits_for_nothing(name, cached, tmp_path, monkeypatch):
         depths=depths,
         terms=terms,
         class_weights=[1.0, 2.0, 1.0],
-        keeping=Keeping(tmp_path / "cache", 10**9) if cached else None,
+        keeping=FrozenCacheSettings(tmp_path / "cache", 10**9) if cached else None,
     )
     monkeypatch.setattr(trainer.watch, "step", lambda *_: False)  # which is read one step late, see test_watch
     steps, one = [], trainer.compute_loss

@@ -15,9 +15,9 @@ from accelerate.utils.launch import prepare_multi_gpu_env
 
 from hfft import layers
 from hfft.errors import BadInput
-from hfft.train.sharded import name_units
+from hfft.train.fsdp import name_units
 from tests.examples import ALL, head_and_depths, tiny
-from tests.train import sharded
+from tests.train import fsdp
 
 FOLDER = Path(__file__).parents[2] / "recipes/launch"
 PRESETS = sorted(path.name for path in FOLDER.glob("*.yaml"))
@@ -75,7 +75,7 @@ def test_fsdp_is_what_the_preset_says(monkeypatch):
     assert "FULL_STATE_DICT" in str(plugin.state_dict_type)
     assert not plugin.cpu_ram_efficient_loading
     assert plugin.transformer_cls_names_to_wrap is None, "the blocks are found from the model"
-    trial = {key: value for key, value in sharded.preset().items() if environment[key] != value}
+    trial = {key: value for key, value in fsdp.preset().items() if environment[key] != value}
     assert trial == {}, "the trial on CPUs is of another preset"
 
 

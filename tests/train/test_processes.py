@@ -17,9 +17,10 @@ from tests.train import split_cases
 ROOT = Path(__file__).parents[2]
 REFUSED = """
 import sys
+from hfft.backbone.spec import Backbone
+from hfft.data.spec import Data
 from hfft.errors import BadInput
 from hfft.recipe import Recipe
-from hfft.sections import Backbone, Data
 from hfft.train import training_arguments
 
 recipe = Recipe(
@@ -148,7 +149,7 @@ def kept_in_two(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kept")
     port = ("--master-addr", "127.0.0.1", "--master-port", free_port())
     process = launch(
-        "torch.distributed.run", "--nproc-per-node", 2, *port, ROOT / "tests/train/kept_processes.py", folder
+        "torch.distributed.run", "--nproc-per-node", 2, *port, ROOT / "tests/frozen_cache/kept_processes.py", folder
     )
     said = stderr_of(process)
     assert process.returncode == 0, said[-3000:]

@@ -8,12 +8,13 @@ from PIL import Image
 from transformers import TrainerCallback, ViTImageProcessorPil
 
 from hfft import layers
-from hfft.data import augment
+from hfft.data.augment import grammar
 from hfft.data.inputs import ImageCollate, ImageRows, ImageStep
 from hfft.data.stream import Stream
 from hfft.errors import RunError
+from hfft.runs import checkpoint as seal
 from hfft.strategy import Term, l2_sp
-from hfft.train import FineTuner, seal
+from hfft.train import FineTuner
 from tests.examples import ALL, SIDE, SINGLE, head_and_depths, tiny
 from tests.torture.runs import equal
 from tests.training import arguments, collate, examples, finetuner, labels_of
@@ -37,7 +38,7 @@ def images(count=10, stream=False, augmented=True, sized=True):
     columns = {"image": pictures, "labels": [i % 3 for i in range(count)], "row": list(range(count))}
     rows = datasets.Dataset.from_dict(columns).cast_column("image", datasets.Image())
     processor = ViTImageProcessorPil(size={"height": SIDE, "width": SIDE})
-    steps = augment.compose(["random_crop", "horizontal_flip"]) if augmented else None
+    steps = grammar.compose(["random_crop", "horizontal_flip"]) if augmented else None
     step = ImageStep(processor, "image", "train", steps, 42)
     if stream:
         stored = rows.cast_column("image", datasets.Image(decode=False)).to_iterable_dataset(num_shards=2)

@@ -4,9 +4,10 @@ import pytest
 import torch
 from transformers import TrainingArguments
 
+from hfft.backbone.spec import Backbone
+from hfft.data.spec import Data
 from hfft.errors import BadInput
 from hfft.recipe import Recipe
-from hfft.sections import Backbone, Data
 from hfft.train import training_arguments
 from hfft.train.arguments import DEFAULTS, FIXED
 

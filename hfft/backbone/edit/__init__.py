@@ -1,0 +1,1 @@
+"""Change the structure of a pretrained model: remove, replace, insert, reshape."""

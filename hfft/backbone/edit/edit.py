@@ -1,0 +1,118 @@
+"""Change the structure of a pretrained model by module path: remove, replace, insert; and tell how far its outputs moved.
+
+Where the config can express an edit, the stock architecture of that config results. The others stand in `config.edits`,
+every place and width written out, and the model is of the class that applies them when it is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from hfft.backbone.edit import remove_blocks, reshape
+from hfft.backbone.edit.insert import insert, insertions, on_device
+from hfft.backbone.edit.places import matching
+from hfft.backbone.edit.replace import replaced
+from hfft.backbone.edit.spec import describe
+from hfft.data import image_processor
+from hfft.errors import ModelError
+from hfft.wording import first_line
+
+Inputs = Callable[[Any], dict[str, Tensor]]  # of a processor: the batch it makes
+
+
+def edit(
+    model: PreTrainedModel, edits: list[dict[str, Any]], processor: Any, inputs: Inputs
+) -> tuple[PreTrainedModel, list[dict[str, Any]]]:
+    """The model with the edits done in order, and for each how far the outputs moved.
+
+    Args:
+        model: with its weights, or on the meta device, where only shapes are checked.
+        processor: tokenizer or image processor; its size, channels or vocabulary follow.
+        inputs: gives the batch on which outputs are compared, by the processor as it then is.
+
+    Returns:
+        One row per edit: `edit`, `places` (modules changed), and `moved`, the relative change of the backbone's outputs
+        (None where they cannot be compared).
+
+    Raises:
+        ModelError: a path or pattern that is not there, or an edit that does not fit.
+    """
+    if not edits:
+        return model, []
+    meta, rows = model.device.type == "meta", []
+    before = features(model, inputs(processor))
+    for i, one in enumerate(edits):
+        try:
+            model, places = _one(model, one, processor, lambda: inputs(processor))
+        except ModelError as error:
+            raise ModelError(str(error).replace("backbone.edit: ", f"backbone.edit.{i}: ", 1)) from error.__cause__
+        try:
+            after = None if before is None else features(model, inputs(processor), strict=True)
+            if after is not None and "remove" in one:  # the head may read other features
+                features(model, inputs(processor), strict=True, whole=True)
+        except Exception as error:
+            raise ModelError(
+                f"backbone.edit.{i}: after {describe(one)} {model.config.model_type} cannot be run: {first_line(error)}"
+            ) from error
+        rows.append({"edit": describe(one), "places": places, "moved": None if meta else _distance(before, after)})
+        before = after
+    return model, rows
+
+
+def _one(model: PreTrainedModel, one: dict[str, Any], processor: Any, inputs: Callable) -> tuple[PreTrainedModel, int]:
+    if "remove" in one:
+        which = one["remove"]
+        return remove_blocks.remove_blocks(model, which), int(which.partition("-")[2]) if isinstance(
+            which, str
+        ) else len(set(which))
+    if "image_size" in one:
+        image_processor.resize(processor, one["image_size"])
+        return reshape.image_size(model, one["image_size"]), 1
+    if "channels" in one:
+        image_processor.rechannel(processor, one["channels"])
+        return reshape.channels(model, one["channels"]), 1
+    if "tokens" in one:
+        return reshape.tokens(model, processor, one["tokens"]), len(one["tokens"])
+    if "replace" in one:
+        paths = [""] if one["replace"] == "all" else matching(model, one["replace"])
+        return replaced(model, one["replace"], paths, one["with"])
+    specs = insertions(model, one["insert"], one["module"], inputs)
+    return insert(model, specs), len(specs)
+
+
+def features(
+    model: PreTrainedModel, inputs: dict[str, Tensor], strict: bool = False, whole: bool = False
+) -> Tensor | None:
+    """The backbone's first output, or the `whole` model's; None where it cannot be run (on the meta device some cannot)."""
+    training = model.training
+    try:
+        with torch.no_grad():
+            model.eval()
+            output = (model if whole else model.base_model)(**on_device(model, inputs))
+        found = output.logits if "logits" in output else output[0]
+        mask = inputs.get("attention_mask")
+        padded = found.ndim == 3 and mask is not None and mask.shape == found.shape[:2]
+        return found * mask[..., None].to(found.device, found.dtype) if padded and mask is not None else found
+    except Exception:
+        if strict:
+            raise
+        return None
+    finally:
+        model.train(training)
+
+
+def _distance(before: Tensor | None, after: Tensor | None) -> float | None:
+    """Relative distance of outputs; of their means over positions where the positions are others."""
+    if before is None or after is None:
+        return None
+    if before.shape != after.shape:
+        before, after = (x.mean(1) if x.ndim == 3 else x.flatten(2).mean(2) for x in (before, after))
+    if before.shape != after.shape:
+        return None
+    before, after = before.double(), after.double()
+    return float((after - before).norm() / before.norm().clamp(min=1e-30))

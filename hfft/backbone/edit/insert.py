@@ -1,0 +1,132 @@
+"""Insert modules behind others, as wide as what they stand behind."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.activations import ACT2FN
+
+from hfft import modeling
+from hfft.backbone.edit.places import matching
+from hfft.backbone.published_code import edited
+from hfft.errors import ModelError
+from hfft.layers import block_paths
+from hfft.wording import first_line, nearest
+
+
+def insertions(model: PreTrainedModel, place: str, module: dict[str, Any], inputs: Callable) -> list[dict[str, Any]]:
+    """An `insert` edit for each module that the place names, its width found by running the model once.
+
+    Raises:
+        ModelError: a module that is not run, or returns nothing that the inserted one could work on.
+    """
+    paths = matching(model, place)
+    shapes = output_shapes(model, paths, inputs())
+    found = []
+    for path in paths:
+        target = model.get_submodule(path)
+        if type(target).forward in (nn.Module.forward, nn.ModuleList.forward):
+            raise ModelError(f"backbone.edit: {path} holds modules and is not run itself; name one inside it")
+        if shapes is None:  # on the meta device, for a model that cannot be run there
+            continue
+        if not shapes[path]:
+            raise ModelError(
+                f"backbone.edit: {path} is not run by itself, or returns no tensor; name the module it is in"
+            )
+        if len({(len(shape), shape[_width(target, shape)[0]]) for shape in shapes[path]}) > 1:
+            raise ModelError(f"backbone.edit: {path} is run several times with outputs of other widths; name another")
+        found += _specs(model, path, target, shapes[path][0], module)
+    return found
+
+
+def _specs(
+    model: PreTrainedModel, path: str, target: nn.Module, shape: tuple[int, ...], module: dict[str, Any]
+) -> list[dict[str, Any]]:
+    dim, first = _width(target, shape)
+    kind, given, features = module["type"], {k: v for k, v in module.items() if k != "type"}, shape[dim]
+    if kind == "dropout":
+        return [{"insert": path, "module": {"type": kind, "p": given.get("p", 0.1)}}]
+    arguments: dict[str, Any] = {"type": kind, "features": features}
+    if kind == "prompt":
+        if len(shape) != 3:
+            raise ModelError(f"backbone.edit: prompt goes behind tokens (B, N, C); {path} returns {_told(shape)}")
+        arguments["tokens"] = given.get("tokens", 10)
+        renewing = block_paths(model)[:-1] if given.get("deep") else []
+        again = [{"insert": block[0], "module": {**arguments, "renew": True}} for block in renewing]
+        return [{"insert": path, "module": arguments}, *again]
+    arguments["first"] = first
+    if kind in ("bottleneck", "squeeze_excite"):
+        arguments["size"] = given.get("size") or max(4, features // given.get("reduction", 16))
+    if kind == "bottleneck":
+        name = arguments["activation"] = given.get("activation", "gelu")
+        if name not in ACT2FN:
+            raise ModelError(f"backbone.edit: transformers has no activation {name!r}{nearest(name, ACT2FN)}")
+    if kind == "conv":
+        if len(shape) not in (3, 4):
+            raise ModelError(f"backbone.edit: conv goes behind positions; {path} returns {_told(shape)}")
+        arguments |= {"kernel_size": given.get("kernel_size", 3), "dims": len(shape) - 2}
+    return [{"insert": path, "module": arguments}]
+
+
+def _told(shape: tuple[int, ...]) -> str:
+    return f"({', '.join(map(str, shape))})"
+
+
+def _width(module: nn.Module, shape: tuple[int, ...]) -> tuple[int, bool]:
+    """Dimension of the features in a module's output, and whether they come before the positions."""
+    channels_last = isinstance(module, (nn.Linear, nn.LayerNorm)) and "channels_first" not in vars(module).values()
+    if len(shape) != 4 or channels_last or (shape[1] == shape[2] != shape[3]):
+        return len(shape) - 1, False
+    return 1, True
+
+
+def output_shapes(
+    model: PreTrainedModel, paths: list[str], inputs: dict[str, Tensor]
+) -> dict[str, list[tuple[int, ...]]] | None:
+    """Path -> the shape of its first tensor each time it is run; None where the model cannot be run."""
+    shapes: dict[str, list[tuple[int, ...]]] = {path: [] for path in paths}
+
+    def note(path: str) -> Callable:
+        def seen(x: Tensor) -> Tensor:
+            shapes[path].append(tuple(x.shape))
+            return x
+
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            with contextlib.suppress(StopIteration, TypeError):  # nothing, or nothing with a tensor in it
+                modeling.on_first_tensor(output, seen)
+
+        return hook
+
+    hooks = [model.get_submodule(path).register_forward_hook(note(path)) for path in paths]
+    training = model.training
+    try:
+        with torch.no_grad():
+            model.eval()(**on_device(model, inputs))
+    except Exception as error:
+        if model.device.type == "meta":
+            return None
+        raise ModelError(f"backbone.edit: {model.config.model_type} cannot be run: {first_line(error)}") from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+        model.train(training)
+    return shapes
+
+
+def insert(model: PreTrainedModel, specs: list[dict[str, Any]]) -> PreTrainedModel:
+    """Apply edits whose places and widths are written out, and note them in the config."""
+    modeling.apply(model, specs)
+    model.config.edits = [*(getattr(model.config, "edits", None) or []), *specs]
+    model.__class__ = edited(model.__class__)  # the same tensors; what is built anew from its config has the edits
+    return model
+
+
+def on_device(model: PreTrainedModel, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The batch where the model is; without data no mask can be looked into, and none is given."""
+    meta, main = model.device.type == "meta", ("input_ids", "pixel_values")
+    return {key: value.to(model.device) for key, value in inputs.items() if not meta or key in main}

@@ -1,0 +1,28 @@
+"""What a recipe says of part 1, the pretrained model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from hfft.backbone.edit.spec import check_edit
+from hfft.spec import Spec
+
+
+class Backbone(Spec):
+    """Part 1: the pretrained model. `config` and `processor` override entries of its own config and processor.
+
+    Attributes:
+        edit: what is removed, replaced and inserted, in order (`hfft.backbone.edit.spec`).
+        memory_format: how the weights lie in memory, by torch's names; `auto` is channels-last for convolutional nets.
+    """
+
+    name: str = Field(min_length=1)
+    revision: str | None = None
+    init: Literal["pretrained", "random"] = "pretrained"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    memory_format: Literal["auto", "contiguous_format", "channels_last"] = "auto"
+    edit: list[Annotated[dict[str, Any], AfterValidator(check_edit)]] = []
+    config: dict[str, Any] = {}
+    processor: dict[str, Any] = {}

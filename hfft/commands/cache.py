@@ -1,0 +1,24 @@
+"""`hfft cache`: what is kept of frozen layers."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import datetime
+from pathlib import Path
+
+from hfft.frozen_cache import folder
+
+
+def run(given: argparse.Namespace) -> int:
+    """What is kept of frozen layers, the last used first; or remove what no run uses."""
+    where = Path(given.dir) if given.dir else folder.root()
+    held = folder.entries(where)
+    for entry in held if given.what == "list" else ():
+        when = datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
+        print(f"{when}  {folder.human(entry.bytes):>8}  {'in use  ' if entry.in_use else ''}{entry.note}")
+    if given.what == "clear":
+        removed = [entry for entry in held if folder.remove(entry)]
+        print(f"removed {len(removed)} of {len(held)}: {folder.human(sum(entry.bytes for entry in removed))}")
+    else:
+        print(f"{where}: {folder.human(sum(entry.bytes for entry in held))}")
+    return 0

@@ -1,0 +1,16 @@
+"""`hfft list`: the recipes that come with hfft."""
+
+from __future__ import annotations
+
+import argparse
+
+from hfft.recipe.find import shipped
+
+
+def run(given: argparse.Namespace) -> int:
+    """Each shipped recipe with the first line of its header."""
+    width = max(map(len, shipped()))
+    for name, path in shipped().items():
+        first = path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+        print(f"{name:<{width}}  {first}")
+    return 0

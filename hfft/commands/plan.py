@@ -1,0 +1,20 @@
+"""`hfft plan`: what a recipe will need of memory and time on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+
+from hfft.recipe.find import load_recipe
+from hfft.run import importing
+
+
+def run(given: argparse.Namespace) -> int:
+    """Memory and time of a recipe, from a few measured steps."""
+    recipe = load_recipe(given.recipe, *given.overrides)
+    with importing():
+        from hfft.plan import plan
+
+    for line in itertools.chain(plan.plan(recipe), plan.profile(recipe) if given.profile else ()):
+        print(line, flush=True)
+    return 0

@@ -1,0 +1,60 @@
+"""`hfft predict`: answers for files, folders or texts, or for a whole data set."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from hfft.errors import BadInput
+from hfft.run import importing
+
+
+def run(given: argparse.Namespace) -> int:
+    """A table of ids, labels and probabilities."""
+    if bool(given.inputs) == bool(given.data):
+        raise BadInput("give either files or texts, or --data; hfft predict --help shows how")
+    if given.output and Path(given.output).suffix not in (".csv", ".jsonl"):
+        raise BadInput(f"--output {given.output}: expected a file name ending in .csv or .jsonl")
+    rows = predict(given.source, given.inputs, given.data, given.split, given.column, given.batch_size)
+    if given.output is None:
+        write_table(rows, sys.stdout, ".csv")
+    else:
+        with open(given.output, "w", encoding="utf-8", newline="") as file:
+            write_table(rows, file, Path(given.output).suffix)
+    return 0
+
+
+def predict(
+    source: str, inputs: list[str], data: str | None, split: str, column: str | None, batch_size: int
+) -> Iterator[dict[str, Any]]:
+    """Rows of `id`, `label`, `probability` for files, texts, or a split of a data set (ids are its row numbers)."""
+    with importing():
+        from hfft.console import quiet_libraries
+        from hfft.data.load import load_column
+        from hfft.predict.predictor import load_predictor, read_inputs
+
+    quiet_libraries()
+    predictor = load_predictor(source)
+    if data is None:
+        yield from predictor.table(read_inputs(inputs, predictor.modality), batch_size)
+        return
+    values = load_column(data, split, column, predictor.modality)
+    yield from predictor.table(((str(i), value) for i, value in enumerate(values)), batch_size)
+
+
+def write_table(rows: Iterable[dict[str, Any]], file: Any, suffix: str) -> None:
+    """Write rows as CSV or as JSON lines, one by one."""
+    writer = None
+    for row in rows:
+        if suffix == ".jsonl":
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            continue
+        if writer is None:
+            writer = csv.DictWriter(file, list(row))
+            writer.writeheader()
+        writer.writerow(row)

@@ -1,0 +1,99 @@
+"""`hfft score`: a finished run or a published model, scored on its recipe's held-out data."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hfft.errors import BadInput, DataError
+from hfft.lazy import torch
+from hfft.recipe.find import load_recipe
+from hfft.recipe.recipe import Recipe
+from hfft.run import importing
+from hfft.tasks.labels import Labels
+from hfft.wording import listing
+
+BATCH = 64
+
+
+def run(given: argparse.Namespace) -> int:
+    """The figures of a model on its recipe's held-out splits."""
+    for line in score(given.source, given.overrides):
+        print(line, flush=True)
+    return 0
+
+
+def recipe_of(source: str, overrides: list[str]) -> Recipe:
+    """The recipe a run was made with, or the one published beside a model.
+
+    Raises:
+        BadInput: there is none.
+    """
+    folder = Path(source)
+    if folder.is_dir():
+        if not (folder / "recipe.yaml").is_file():
+            raise BadInput(f"{source} holds no recipe.yaml; name a run folder, or a model that hfft published")
+        return load_recipe(folder / "recipe.yaml", *overrides)
+    from huggingface_hub import hf_hub_download
+
+    from hfft.hub.client import arrived
+    from hfft.hub.errors import reading
+
+    with reading(f"the recipe of {source}"):
+        path = arrived("model", source, lambda again: hf_hub_download(source, "recipe.yaml"))
+    return load_recipe(path, *overrides)
+
+
+def score(source: str, overrides: list[str]) -> Iterator[str]:
+    """One line per held-out split of the model's recipe, scored anew in this process.
+
+    Raises:
+        BadInput, DataError: no such model, or data whose classes are not the model's.
+    """
+    with importing():
+        from hfft.console import quiet_libraries
+        from hfft.data.load import load_splits
+        from hfft.evaluate.metrics import Metrics
+        from hfft.predict.predictor import WINDOW, load_predictor
+
+    quiet_libraries()
+    recipe = recipe_of(source, overrides)
+    predictor = load_predictor(source)
+    splits, labels = load_splits(recipe)
+    names = tuple(predictor.model.config.id2label.values()) if labels.names else ()
+    unknown = [name for name in labels.names if name not in names]
+    if unknown:
+        raise DataError(
+            f"the data has classes that {source} does not know: {listing(unknown)}; it knows {listing(names)}"
+        )
+    order = torch.tensor([names.index(name) for name in labels.names]) if names else None
+    known = Labels.of(labels.problem, names) if names else labels
+    for name, rows in splits.items():
+        if name == "train":
+            continue
+        metrics = Metrics(known, recipe.metrics)
+        inputs = raw_inputs(rows, splits.columns)
+        at_once = BATCH * (WINDOW if predictor.modality == "text" else 1)
+        while batch := [pair for _, pair in zip(range(at_once), inputs, strict=False)]:
+            target = torch.tensor([label for _, label in batch])
+            if order is not None and known.problem == "single_label_classification":
+                target = order[target]
+            elif order is not None:
+                target = torch.zeros(len(batch), len(names)).index_copy_(1, order, target.float())
+            metrics.update(predictor.logits([x for x, _ in batch], BATCH), target)
+        figures = metrics.compute()
+        shown = " ".join(f"{key} {value:.4f}" for key, value in figures.items() if key != "n")
+        yield f"{name} {shown}  (n={figures['n']}, {splits.origin[name]})"
+
+
+def raw_inputs(rows: Any, columns: dict[str, str]) -> Iterator[tuple[Any, Any]]:
+    """(input, encoded label) of each row, the input as a user would pass it."""
+    for row in rows:
+        if "image" in columns:
+            yield row[columns["image"]], row["labels"]
+        elif "text_pair" in columns:
+            yield (row[columns["text"]], row[columns["text_pair"]]), row["labels"]
+        else:
+            yield row[columns["text"]], row["labels"]

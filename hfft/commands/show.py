@@ -1,0 +1,21 @@
+"""`hfft show`: a recipe with all its defaults, and the table of its layers."""
+
+from __future__ import annotations
+
+import argparse
+
+from hfft.recipe import yaml_lines
+from hfft.recipe.find import load_recipe
+from hfft.run import importing
+
+
+def run(given: argparse.Namespace) -> int:
+    """The resolved recipe, then the table of layers."""
+    recipe = load_recipe(given.recipe, *given.overrides)
+    print(yaml_lines.dump(recipe.resolved()), end="")
+    if not given.recipe_only:
+        with importing():
+            from hfft.pipeline.deep_check import show
+
+        print(f"\n{show(recipe)}")
+    return 0

@@ -1,0 +1,63 @@
+"""What a recipe says of part 5, the data."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, field_validator
+
+from hfft.data.augment import grammar
+from hfft.spec import Spec
+
+
+def _augmentation(value: Any) -> Any:
+    grammar.parse([value])
+    return value
+
+
+class Columns(Spec):
+    """Which column of the data plays which part; what is left out has the task's usual name. No `id` may stand twice."""
+
+    image: str | None = None
+    text: str | None = None
+    text_pair: str | None = None
+    label: str | None = None
+    id: str | None = None
+
+
+class Data(Spec):
+    """Part 5: the data. `path`, `name`, `data_files`, `data_dir` and `revision` are those of `datasets.load_dataset`.
+
+    Attributes:
+        validation: a split's name, or the share of the training rows that is set aside (stratified, seeded).
+        classes: keep only these classes, in this order.
+        on_bad_rows: refuse data with rows that cannot be used, or leave these out, count and report them.
+        max_bad_rows: the share of a split's rows that may be left out so.
+    """
+
+    path: str = Field(min_length=1)
+    name: str | None = None
+    data_files: str | list[str] | dict[str, str | list[str]] | None = None
+    data_dir: str | None = None
+    revision: str | None = None
+    columns: Columns = Columns()
+    train: str = "train"
+    validation: str | float | None = None
+    test: str | float | None = None
+    classes: list[str] | None = Field(default=None, min_length=2)
+    max_train_samples: int | None = Field(default=None, ge=1)
+    max_eval_samples: int | None = Field(default=None, ge=1)
+    on_bad_rows: Literal["error", "skip"] = "error"
+    max_bad_rows: float = Field(default=0.01, gt=0, le=1)
+    streaming: bool = False
+    shuffle_buffer: int = Field(default=1000, ge=1)
+    max_length: int | None = Field(default=None, ge=2)
+    mlm_probability: float = Field(default=0.15, gt=0, lt=1)
+    augment: list[Annotated[str | dict[str, dict[str, Any] | None], AfterValidator(_augmentation)]] = []
+
+    @field_validator("validation", "test")
+    @classmethod
+    def _share(cls, value: str | float | None) -> str | float | None:
+        if isinstance(value, float) and not 0 < value < 1:
+            raise ValueError(f"is {value}; expected a split's name or a share between 0 and 1")
+        return value

@@ -1,0 +1,231 @@
+"""What is kept of a split: each row's inputs, labels and states at the cut, and batches that are made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hfft.data.identity import token_counts
+from hfft.frozen_cache.split_point import Cut
+from hfft.frozen_cache.store import Field, Store, size_of
+from hfft.frozen_cache.trace import NotCuttable
+
+# In a batch, (B, 3) of int64: place in the store, number of the cut it was read for, of the split. No tensor, since the
+# host reads it in each step, and what has gone to a GPU must be waited for.
+ROWS = "kept_rows"
+STATE = "kept_state_"  # in a batch: what flows across the cut
+_LEAST = 16  # rows of a text batch that run together at least
+_PADDED = 1.1  # tokens computed per real one, up to which more rows run together
+
+
+@dataclass(frozen=True)
+class Places:
+    """Rows of a batch by their places in the store, with their inputs where these are not kept yet."""
+
+    numbers: np.ndarray
+    rows: Any | None
+
+
+class CachedDataset(torch.utils.data.Dataset):
+    """A split whose rows come from the store where they are there.
+
+    Args:
+        rows, collate: as without a store.
+        prepare: makes the model's inputs of a batch, on the device.
+        number: tells the splits of a run apart.
+        views: how many augmented views of each row there are; 0 where nothing is random.
+        seed: of the order in which the views of a row are shown.
+    """
+
+    def __init__(
+        self,
+        rows: Any,
+        collate: Callable[[Any], dict[str, Any]],
+        prepare: Callable[[dict[str, Any]], dict[str, Any]],
+        number: int,
+        views: int,
+        seed: int,
+    ):
+        self.rows, self._collate, self._prepare = rows, collate, prepare
+        self.number, self.views, self.seed = number, views, seed
+        self.count = len(rows) * max(views, 1)
+        tokens = token_counts(rows)
+        self.tokens = None if tokens is None else np.tile(tokens, max(views, 1))
+        self.store: Store | None = None
+        self.version = 0
+        self.pads: dict[str, float] = {}
+        self.left = False
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, row: int) -> Places:
+        return self.__getitems__([row])
+
+    def __getitems__(self, rows: list[int]) -> Places:
+        numbers = np.asarray(rows, np.int64)
+        if self.views:
+            numbers = numbers + len(self.rows) * self.view_of(numbers)
+        if self.store is not None and self.store.has(numbers).all():
+            return Places(numbers, None)
+        return Places(numbers, self.full(numbers))
+
+    def view_of(self, rows: np.ndarray) -> np.ndarray:
+        """Which view of each row this epoch shows: all of them in turn, beginning with one drawn by (seed, row)."""
+        begin = np.random.default_rng(self.seed).integers(self.views, size=len(self.rows))
+        return (begin[rows] + self.rows.step.epoch) % self.views
+
+    def full(self, numbers: np.ndarray) -> Any:
+        """The rows at these places, fetched as a loader does without a store."""
+        if not self.views:
+            indices = numbers.tolist()
+            whole = hasattr(self.rows, "__getitems__")
+            return self.rows.__getitems__(indices) if whole else [self.rows[i] for i in indices]
+        views, rows = np.divmod(numbers, len(self.rows))
+        return [self.rows.in_epoch(int(view))[int(row)] for view, row in zip(views, rows, strict=True)]
+
+    def collate(self, places: Any) -> dict[str, Any]:
+        """A batch: what is kept of its rows, or their inputs."""
+        if places.rows is None and self.store is not None and self.store.has(places.numbers).all():
+            batch, version = self.batch(places.numbers), self.version
+        else:
+            rows = self.full(places.numbers) if places.rows is None else places.rows
+            batch, version = self._collate(rows), 0
+        marks = np.stack([places.numbers, np.full_like(places.numbers, version)], 1)
+        return {**batch, ROWS: np.insert(marks, 2, self.number, axis=1)}
+
+    def inputs(self, numbers: np.ndarray) -> dict[str, Any]:
+        """The model's inputs of the rows at these places, as without a store, on the device."""
+        return self._prepare(self._collate(self.full(numbers)))
+
+    # --- with a cut
+
+    def sample(self) -> dict[str, Any]:
+        """A batch of a few rows, the shortest and the longest among them, so that it is padded."""
+        order = (
+            np.arange(len(self.rows))
+            if self.tokens is None
+            else np.argsort(self.tokens[: len(self.rows)], kind="stable")
+        )
+        places = np.unique(np.linspace(0, len(order) - 1, min(4, len(order))).astype(int))
+        return self.inputs(order[places])
+
+    def layout(self, cut: Cut) -> list[Field]:
+        """What the store holds of each row; also finds out how the collator pads.
+
+        Raises:
+            NotCuttable: the batches are of a kind that cannot be made from single rows.
+        """
+        sample = {name: tensor.cpu() for name, tensor in self.sample().items()}
+        mask = sample.get("attention_mask")
+        length = None if mask is None or self.tokens is None else mask.shape[1]
+        if self.tokens is not None and (mask is None or not self._padded_plainly(mask)):
+            raise NotCuttable("the batches do not say by an attention_mask which tokens are padding")
+        self.left = mask is not None and not bool(mask[:, 0].all())
+        fields = []
+        for name, tensor in sample.items():
+            if name in cut.placeholders:
+                continue
+            ragged = length is not None and tensor.ndim > 1 and tensor.shape[1] == length
+            if ragged and mask is not None:
+                padding = tensor[mask == 0]
+                self.pads[name] = padding.flatten()[0].item() if padding.numel() else 0
+                if padding.numel() and bool((padding != self.pads[name]).any()):
+                    raise NotCuttable(f"the padding of {name} is not the same everywhere")
+            tail = tuple(tensor.shape[2 if ragged else 1 :])
+            fields.append(Field(name, str(tensor.dtype).removeprefix("torch."), tail, ragged))
+        for i, kept in enumerate(cut.kept):
+            fields.append(Field(f"{STATE}{i}", str(kept.dtype).removeprefix("torch."), kept.tail, kept.along_tokens))
+            if kept.along_tokens and length is None:
+                raise NotCuttable("the batches have no attention_mask")
+        return fields
+
+    def _padded_plainly(self, mask: Tensor) -> bool:
+        """Whether rows stand at one edge of the batch, each with as many tokens as it has."""
+        assert self.tokens is not None
+        order = np.sort(self.tokens[: len(self.rows)])
+        places = np.unique(np.linspace(0, len(order) - 1, min(4, len(order))).astype(int))
+        counts = mask.sum(1)
+        edge = torch.arange(mask.shape[1])[None] < counts[:, None]
+        fits = torch.equal(mask.bool(), edge) or torch.equal(mask.bool(), edge.flip(1))
+        return fits and counts.tolist() == order[places].tolist()
+
+    def size(self, fields: list[Field]) -> int:
+        """Bytes that all rows take."""
+        return size_of(fields, self.count, self.tokens)
+
+    def open(self, folder: Path, fields: list[Field], version: int, note: str) -> None:
+        """Keep rows in this folder from now on."""
+        self.close()
+        self.store, self.version = Store(folder, fields, self.count, self.tokens), version
+        (folder / "note.txt").write_text(note)
+
+    def close(self) -> None:
+        """Keep no rows any more."""
+        if self.store is not None:
+            self.store.close()
+        self.store = None
+
+    def batch(self, numbers: np.ndarray) -> dict[str, Tensor]:
+        """The batch of rows that are kept, with their states."""
+        assert self.store is not None
+        values = self.store.read(numbers)
+        if self.tokens is None:
+            return values
+        counts = torch.from_numpy(self.tokens[numbers])
+        longest = int(counts.max())
+        own = torch.arange(longest)[None] < counts[:, None]
+        places = (own.flip(1) if self.left else own).flatten().nonzero().flatten()
+        for field in self.store.fields:
+            if field.ragged:
+                padded = torch.full((own.numel(), *field.tail), self.pads.get(field.name, 0), dtype=field.torch_dtype)
+                padded[places] = values[field.name]
+                values[field.name] = padded.view(*own.shape, *field.tail)
+        return values
+
+    def keep(self, numbers: np.ndarray, batch: Mapping[str, Tensor], states: list[Tensor]) -> None:
+        """Write rows of a batch with their states."""
+        assert self.store is not None
+        values = {**batch, **{f"{STATE}{i}": state for i, state in enumerate(states)}}
+        own = None
+        if self.tokens is not None:
+            own = batch["attention_mask"].cpu().bool()
+            if own.sum(1).tolist() != self.tokens[numbers].tolist():
+                raise NotCuttable("a batch masks tokens of its rows")
+        self.store.write(
+            numbers, {f.name: values[f.name].cpu()[own] if f.ragged else values[f.name] for f in self.store.fields}
+        )
+
+
+def parted(batch: Mapping[str, Tensor]) -> list[tuple[Tensor, dict[str, Tensor]]]:
+    """A batch of texts as a few batches of rows of similar length, each cut to its longest, with the rows' places.
+
+    For the one pass in front of the cut: padded to the longest of all, half of the work of a batch in random order is
+    padding. A function of the batch alone; in which order rows are trained on is the sampler's (`hfft.data.texts`).
+    """
+    mask = batch.get("attention_mask")
+    size = len(next(iter(batch.values())))
+    if mask is None or size < 2 * _LEAST:
+        return [(torch.arange(size), dict(batch))]
+    mask, device = mask.cpu(), mask.device  # a GPU answers once, not each question below
+    lengths, order = mask.sum(1).sort(stable=True)
+    edges = [0]
+    for end in range(_LEAST, size - _LEAST + 1, _LEAST):  # as few as leave little padding
+        begin, following = edges[-1], end + _LEAST if end + 2 * _LEAST <= size else size
+        if (following - begin) * int(lengths[following - 1]) > _PADDED * int(lengths[begin:following].sum()):
+            edges.append(end)
+    parts = []
+    for rows in order.tensor_split(edges[1:]):
+        used = mask[rows].any(0).nonzero().flatten()
+        span = slice(int(used.min()), int(used.max()) + 1)
+        places = rows.to(device, non_blocking=True)
+        part = {n: t[places] for n, t in batch.items()}
+        wide = mask.shape[1]
+        parts.append((rows, {n: t[:, span] if t.ndim > 1 and t.shape[1] == wide else t for n, t in part.items()}))
+    return parts

@@ -1,0 +1,135 @@
+"""Whether the frozen part of a training can be kept, and where it is cut: found for a run, and told by `hfft show`."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from hfft.data.stream import Stream
+from hfft.frozen_cache.cached_dataset import CachedDataset
+from hfft.frozen_cache.find import Logits, find
+from hfft.frozen_cache.folder import human
+from hfft.frozen_cache.split_point import Cut
+from hfft.frozen_cache.store import Field
+from hfft.frozen_cache.trace import NotCuttable
+from hfft.layers import Depths
+
+ONCE = "one epoch reads every row once"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A cut, and what is kept of each split.
+
+    Attributes:
+        needed: bytes that all rows take.
+    """
+
+    cut: Cut
+    layouts: list[tuple[CachedDataset, list[Field]]]
+    needed: int
+
+
+def impossible(trainer: Any, views: int) -> str | None:
+    """Why a training keeps nothing, whatever is frozen; None where it may.
+
+    Args:
+        views: augmented views of each training row.
+    """
+    args, rows = trainer.args, trainer.train_dataset
+    if isinstance(rows, Stream) or not len(rows):
+        return "the data are streamed"
+    if args.torch_compile:
+        return "the model is compiled"
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        return "the model's weights are divided among the processes"
+    forked = multiprocessing.get_start_method() == "fork" and not args.dataloader_persistent_workers
+    if args.dataloader_num_workers > 0 and not forked:
+        return "loader processes that outlive an epoch, or are not forked, cannot follow it"
+    at_once = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    epochs = args.max_steps * at_once / len(rows) if args.max_steps > 0 else args.num_train_epochs
+    if epochs <= 1:
+        return ONCE
+    step = getattr(rows, "step", None)
+    if getattr(getattr(step, "augmentation", None), "steps", None) and not views:
+        return "augmented images differ in every epoch; layers.cache={views: 4} would show four views of each in turn"
+    return None
+
+
+def search(model: nn.Module, splits: Sequence[CachedDataset], logits: Logits) -> Found:
+    """The cut of a model as it stands, on rows of the first split.
+
+    Raises:
+        NotCuttable: there is none.
+    """
+    sample = {name: tensor for name, tensor in splits[0].sample().items() if name != "labels"}
+    cut = find(model, sample, logits)
+    layouts = [(split, split.layout(cut)) for split in splits]
+    return Found(cut, layouts, sum(split.size(fields) for split, fields in layouts))
+
+
+def describe(cut: Cut, model: nn.Module, depths: Depths) -> str:
+    """A cut in words."""
+    inside = [
+        depths.of(name)
+        for name, _ in model.named_parameters()
+        if any(f".{name}".find(f".{path}.") >= 0 for path in cut.stands)
+    ]
+    deepest, blocks = max(inside, default=0), depths.blocks
+    if deepest >= blocks:
+        return f"everything in front of the head runs once ({cut.share:.0%} of the work)"
+    ran = f"blocks 1-{deepest} of {blocks}" if deepest > 1 else f"block 1 of {blocks}" if deepest else "the embeddings"
+    return f"{ran} run{'s' if deepest == 1 else ''} once (cut before block {deepest + 1}, {cut.share:.0%} of the work)"
+
+
+def describe_ahead(trainer: Any, logits: Logits) -> str:
+    """What a training would tell of its cache before the first step; nothing is written, and the model is as before.
+
+    Found on a few rows. What a run tries beyond that, its first batch both ways and the room on the disk, it may still refuse.
+    """
+    keeping, follow, model = trainer.keeping, trainer.follow, trainer.model
+    waiting = {depth for depth, start in follow.begins.items() if not start.reached(0, 0)} if follow else set()
+    with _at_first(trainer, waiting):
+        if all(p.requires_grad for p in model.parameters()):
+            return "cache: off, everything learns"
+        if (why := impossible(trainer, keeping.views)) is not None:
+            return f"cache: off, {why}"
+        held = [rows for rows in (trainer.train_dataset, trainer.eval_dataset) if rows is not None]
+        views = [keeping.views if rows is trainer.train_dataset else 0 for rows in held]
+        splits = [
+            CachedDataset(rows, trainer.data_collator, trainer._prepare_inputs, i, count, trainer.args.seed)
+            for i, (rows, count) in enumerate(zip(held, views, strict=True))
+        ]
+        try:
+            with trainer.last_block.place(model):
+                found = search(model, splits, logits)
+        except NotCuttable as error:
+            return f"cache: off, {error}"
+        if found.needed > keeping.limit:
+            return f"cache: off, it needs {human(found.needed)}, its limit is {human(keeping.limit)}"
+        moves = "; the cut follows the schedule" if waiting else ""
+        return f"cache: {describe(found.cut, model, trainer.depths)}, {human(found.needed)} at most{moves}"
+
+
+@contextlib.contextmanager
+def _at_first(trainer: Any, waiting: set[int]) -> Iterator[None]:
+    """The model as the first step will find it: what waits is frozen, and what is frozen stands in `eval()`."""
+    model = trainer.model
+    before = [(p, p.requires_grad) for p in model.parameters()]
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        for name, parameter in model.named_parameters() if waiting else ():
+            parameter.requires_grad_(parameter.requires_grad and trainer.depths.of(name) not in waiting)
+        model.train()
+        trainer.modes.set(model, trainer.live_norms)
+        yield
+    finally:
+        for parameter, learns in before:
+            parameter.requires_grad_(learns)
+        for module, training in modes:
+            module.training = training

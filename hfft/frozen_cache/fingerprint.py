@@ -1,0 +1,40 @@
+"""What the answers of a frozen prefix depend on beside the rows, as a digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import torch
+import transformers
+from transformers import PreTrainedModel, TrainingArguments
+
+from hfft.frozen_cache.split_point import Cut
+from hfft.layers.frozen_check import digest
+
+FORMAT = 2  # of what is kept: another number finds nothing of before
+
+
+def fingerprint(cut: Cut, model: PreTrainedModel, args: TrainingArguments) -> str:
+    """A digest of everything but the rows that what is kept depends on."""
+    tensors: dict[str, str] = {}
+    for path in cut.stands:
+        stand = model.get_submodule(path)
+        learnt = {n for n, p in stand.named_parameters() if p.requires_grad}  # inserted behind it, it is not read
+        named = [(n, t) for n, t in (*stand.named_parameters(), *stand.named_buffers()) if n not in learnt]
+        tensors |= {f"{path}.{name}": digest(tensor) for name, tensor in named}
+    config = {
+        name: value
+        for name, value in model.config.to_dict().items()
+        if name not in ("_name_or_path", "id2label", "label2id", "problem_type", "transformers_version")
+    }
+    what = {
+        "format": FORMAT,
+        "versions": [torch.__version__, transformers.__version__],
+        "device": args.device.type,
+        "precision": [args.bf16, args.fp16],
+        "config": config,
+        "cut": [sorted(cut.stands), repr(cut.entry), repr(cut.kept)],
+        "tensors": tensors,
+    }
+    return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()

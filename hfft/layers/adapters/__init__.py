@@ -1,0 +1,1 @@
+"""Adapters of PEFT: their arguments, added to a model, continued, merged."""

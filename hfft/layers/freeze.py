@@ -1,0 +1,117 @@
+"""Choose what learns: freeze by depth, or add a PEFT adapter; and what is frozen stands still while the rest trains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from hfft.layers.adapters.add import add_adapter
+from hfft.layers.adapters.published import continue_adapter, published
+from hfft.layers.depth import Depths
+from hfft.layers.select import learning
+from hfft.modeling import INSERTED
+
+
+def adapt(
+    model: PreTrainedModel,
+    train: str | Sequence[str],
+    adapter: dict[str, Any] | None,
+    depths: Depths,
+    head_names: set[str],
+    freeze: Sequence[str] = (),
+) -> nn.Module:
+    """Freeze the model as `train` and `freeze` say, or wrap it in an adapter.
+
+    Args:
+        train, freeze: entries of `hfft.layers.select.learning`, one or several.
+        adapter: a PEFT type and PEFT's own arguments, targets not named being found from structure; or `from`, a folder
+            or repository of a published adapter, and its `revision`.
+
+    Raises:
+        ModelError: a choice that does not fit the model, or an adapter that does not fit the architecture.
+    """
+    let_gradients_in(model)
+    if adapter is not None:
+        if "from" in adapter:
+            return continue_adapter(model, published(adapter["from"], adapter.get("revision")), head_names)
+        return add_adapter(model, adapter, depths, head_names)
+    chosen = learning(model, depths, [train] if isinstance(train, str) else train, freeze)
+    for name, parameter in model.named_parameters():
+        if name not in chosen:  # what the architecture itself keeps fixed, such as sinusoids, stays so
+            parameter.requires_grad = False
+    return model
+
+
+def _before_inserted(module: nn.Module) -> list[nn.Parameter]:
+    """A module's parameters without those of what was inserted behind it."""
+    new = {id(p) for p in getattr(module, INSERTED, nn.Module()).parameters()}
+    return [p for p in module.parameters() if id(p) not in new]
+
+
+def frozen_modules(model: nn.Module) -> list[nn.Module]:
+    """The outermost modules none of whose own parameters learn, and the dropouts that stand between such ones.
+
+    With them the statistics that belong to no parameter (I-BERT's ranges), unless everything around them learns.
+    Held (`hfft.layers.hold`) after each `model.train()`, their dropout and batch statistics stand still as well.
+    """
+    found: list[nn.Module] = []
+    between: list[nn.Module] | None = []  # modules without parameters since the last frozen one; None once one learned
+
+    def visit(module: nn.Module, around: bool) -> None:
+        nonlocal between
+        parameters = list(module.parameters())
+        if not parameters and not around and module.state_dict():
+            found.append(module)
+        elif not parameters:
+            between = None if between is None else [*between, module]
+        elif not any(p.requires_grad for p in parameters):
+            found.extend([*(between or []), module])
+            between = None if between is None else []
+        elif not any(p.requires_grad for p in _before_inserted(module)):  # who holds it lets what was inserted train
+            found.extend([*(between or []), module])
+            between = None
+        else:
+            if any(p.requires_grad for p in module.parameters(recurse=False)):
+                between = None
+            whole = all(p.requires_grad for p in parameters)
+            for child in module.children():
+                visit(child, whole)
+
+    visit(model, True)
+    return found
+
+
+_NOTHING = nn.Module()
+
+
+def hold(modules: Iterable[nn.Module]) -> None:
+    """Put modules in `eval()`; to be done anew after each `model.train()`.
+
+    A layer that computes its own gradients (`reversible`) refuses to outside of training: it keeps the flag, for itself
+    alone, while all that is inside it stands still.
+    """
+    for module in modules:
+        module.eval()
+        for inner in module.modules():
+            if reversible(inner):
+                inner.training = True
+        if any(p.requires_grad for p in getattr(module, INSERTED, _NOTHING).parameters()):
+            module.get_submodule(INSERTED).train()  # what was inserted behind it learns
+
+
+def let_gradients_in(model: PreTrainedModel) -> None:
+    """Make the embeddings' output ask for a gradient where layers compute their own.
+
+    Such layers are one function of their input: with everything in front of them frozen, autograd would pass them by,
+    and what learns inside would get no gradient, without an error.
+    """
+    if any(reversible(module) for module in model.modules()):
+        model.enable_input_require_grads()
+
+
+def reversible(module: nn.Module) -> bool:
+    """Whether a layer computes its own gradients, from its outputs alone (Reformer, arXiv:2001.04451)."""
+    return callable(getattr(module, "backward_pass", None))

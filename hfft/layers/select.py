@@ -1,0 +1,67 @@
+"""Name the layers that learn: by depth, by kind, or by a pattern over parameter names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from torch import nn
+
+from hfft.errors import ModelError
+from hfft.layers.depth import Depths
+from hfft.modeling import INSERTED
+from hfft.wording import listing, nearest_path
+
+
+def learning(model: nn.Module, depths: Depths, train: Sequence[str], freeze: Sequence[str] = ()) -> set[str]:
+    """Names of the parameters that learn: what `train` names, the head and what was inserted, without what `freeze` names.
+
+    Args:
+        train, freeze: any of `all`, `head`, `embeddings`, `last-N`, `first-N`, `norms`, `biases`, `/regex/`.
+
+    Raises:
+        ModelError: more blocks than there are, a pattern that matches nothing, or nothing is left to learn.
+    """
+    chosen = set().union(*(_select(model, depths, entry, "train") for entry in (*train, "head")))
+    chosen |= {name for name, _ in model.named_parameters() if INSERTED in name.split(".")}  # new, as the head is
+    chosen -= set().union(*(_select(model, depths, entry, "freeze") for entry in freeze))
+    if not chosen:
+        raise ModelError(f"layers.freeze: {listing(freeze)} leaves nothing to learn; freeze less")
+    return chosen
+
+
+def _select(model: nn.Module, depths: Depths, entry: str, key: str) -> set[str]:
+    names = [name for name, _ in model.named_parameters()]
+    kind, _, number = entry.partition("-")
+    if kind in ("first", "last") and number:
+        count = int(number)
+        if count > depths.blocks:
+            most = f"at most {kind}-{depths.blocks}, or all" if depths.blocks else "all or head"
+            raise ModelError(f"layers.{key}: {entry} of {depths.blocks} blocks; name {most}")
+        inside = range(1, count + 1) if kind == "first" else range(depths.head - count, depths.head)
+        return {name for name in names if depths.of(name) in inside}
+    if entry == "all":
+        return set(names)
+    if entry in ("head", "embeddings"):
+        return {name for name in names if depths.of(name) == (depths.head if entry == "head" else 0)}
+    if entry == "biases":
+        return {name for name in names if name.rpartition(".")[2] == "bias" or name.endswith("_bias")}
+    if entry == "norms":
+        return {f"{path}.{name}" for path, module in norms(model) for name, _ in module.named_parameters(recurse=False)}
+    found = {name for name in names if re.search(entry.strip("/"), name)}
+    if not found:
+        raise ModelError(
+            f"layers.{key}: {entry} matches no parameter{nearest_path(entry, names)} (such as: {listing(names, 4)})"
+        )
+    return found
+
+
+def norms(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The normalisation layers: leaves called a norm whose parameters are all scales and shifts, one per feature."""
+    return [
+        (path, module)
+        for path, module in model.named_modules()
+        if "norm" in type(module).__name__.lower()
+        and all(name == INSERTED for name, _ in module.named_children())
+        and all(parameter.ndim <= 1 for parameter in module.parameters(recurse=False))
+    ]

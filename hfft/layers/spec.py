@@ -1,0 +1,111 @@
+"""What a recipe says of part 3, the layers that learn."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from hfft.frozen_cache.spec import FrozenCacheSpec
+from hfft.spec import Spec, as_list, check_pattern
+from hfft.wording import nearest
+
+_LAYERS = re.compile(r"all|head|embeddings|norms|biases|(first|last)-[1-9][0-9]*|/.+/")
+
+
+def _check_layers(entries: list[str]) -> None:
+    for entry in entries:
+        if not _LAYERS.fullmatch(entry):
+            known = "all, head, embeddings, norms, biases, last-N or first-N such as last-4, or /regex/"
+            raise ValueError(f"is {entry!r}; expected {known}{nearest(entry, known.split(', '))}")
+        check_pattern(entry)
+
+
+# Which keys each type of `layers.schedule` takes.
+SCHEDULES = {
+    "head-then-all": ("head_epochs", "head_steps", "head_learning_rate"),
+    "gradual": ("every", "every_steps", "blocks"),
+    "surgical": ("blocks", "batches"),
+}
+
+
+class Schedule(Spec):
+    """What learns when. Each key but `type` belongs to some types only, see `SCHEDULES`.
+
+    Attributes:
+        type: `head-then-all` is LP-FT (Kumar et al., arXiv:2202.10054): the head alone, then what `layers.train` names;
+            `gradual` (ULMFiT, arXiv:1801.06146): the head, then block by block from the top, the embeddings last;
+            `surgical` (Auto-RGN, arXiv:2210.11466): each block in proportion to its relative gradient.
+        head_epochs, head_steps: how long the head learns alone, in epochs (or a part of one) or steps; default 1 epoch.
+        head_learning_rate: the peak of the head's rate meanwhile; default: as without a schedule.
+        every, every_steps: how long until the next blocks begin, in epochs or steps; default 1 epoch.
+        blocks: of `gradual`, how many begin at a time (default 1); of `surgical`, how many learn, those with the largest
+            relative gradients before the first step, at the full rate (default: all, each at a share of its rate).
+        batches: on how many training batches the relative gradients are measured (default 5).
+    """
+
+    type: Literal["head-then-all", "gradual", "surgical"]
+    head_epochs: float | None = Field(default=None, gt=0)
+    head_steps: int | None = Field(default=None, ge=1)
+    head_learning_rate: float | None = Field(default=None, gt=0)
+    every: float | None = Field(default=None, gt=0)
+    every_steps: int | None = Field(default=None, ge=1)
+    blocks: int | None = Field(default=None, ge=1)
+    batches: int | None = Field(default=None, ge=1)
+
+
+class Layers(Spec):
+    """Part 3: what learns, how fast, when, through which adapter. Default of `train`: `all`, and `head` with an adapter.
+
+    Attributes:
+        train: layers that learn, one or a list; the head always does, unless `freeze` names it.
+        freeze: layers that do not, even where `train` names them.
+        schedule: when they begin to, by name or with options; by default all at once.
+        norms: whether statistics of frozen norms (BatchNorm's) stand still too, or go on living.
+        lr: pattern over parameter names -> learning rate, above depth and head_lr_scale.
+        weight_decay: pattern over parameter names -> weight decay.
+        cache: whether what does not learn runs once per row (`auto`: where it can), and what is kept of it.
+        last_block: whether it computes only what is read of it (`auto`: where the head reads one token), or the `whole`.
+    """
+
+    train: str | list[str] | None = None
+    freeze: str | list[str] = []
+    schedule: Schedule | None = None
+    norms: Literal["held", "live"] = "held"
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    head_lr_scale: float = Field(default=1.0, gt=0)
+    lr: dict[str, float] = {}
+    weight_decay: dict[str, float] = {}
+    adapter: dict[str, Any] | None = None
+    cache: Literal["auto", "off"] | FrozenCacheSpec = "auto"
+    last_block: Literal["auto", "whole"] = "auto"
+
+    @field_validator("train", "freeze")
+    @classmethod
+    def _known(cls, value: str | list[str] | None) -> str | list[str] | None:
+        _check_layers(as_list(value))
+        return value
+
+    @field_validator("train")
+    @classmethod
+    def _some(cls, value: str | list[str] | None) -> str | list[str] | None:
+        if value == []:
+            raise ValueError("names no layers; write head for the head alone, or leave it out for all")
+        return value
+
+    @field_validator("schedule", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        return {"type": value} if isinstance(value, str) else value
+
+    @field_validator("lr", "weight_decay")
+    @classmethod
+    def _patterns(cls, value: dict[str, float]) -> dict[str, float]:
+        for pattern, number in value.items():
+            if not re.fullmatch("/.+/", pattern):
+                raise ValueError(f"{pattern!r} is no pattern; write /{pattern}/")
+            if not 0 <= number < float("inf"):
+                raise ValueError(f"{pattern} is {number}; expected a finite number of at least 0")
+        _check_layers(list(value))
+        return value

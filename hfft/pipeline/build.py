@@ -1,0 +1,273 @@
+"""The way of data: from a recipe's five parts to a Trainer that is ready to train."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import TrainingArguments, set_seed
+
+from hfft import backbone, data, head, layers, strategy
+from hfft.backbone.edit import edit
+from hfft.console import say
+from hfft.data.image_processor import processed
+from hfft.data.inputs import max_length
+from hfft.data.splits import column
+from hfft.errors import BadInput, DataError, HfftError
+from hfft.evaluate import Metrics
+from hfft.frozen_cache import folder
+from hfft.frozen_cache.frozen_cache import FrozenCacheSettings
+from hfft.frozen_cache.spec import FrozenCacheSpec
+from hfft.head.replace_head import rows as head_rows
+from hfft.pipeline.dry_build import check_turns, dry_build
+from hfft.recipe import Recipe
+from hfft.spec import as_list
+from hfft.strategy.spec import NonFinite
+from hfft.tasks.labels import Labels
+from hfft.tasks.table import SMALLER_IS_BETTER
+from hfft.train import FineTuner
+from hfft.train.callbacks import EpochLine
+from hfft.train.device import lay_out
+from hfft.train.last_block import LastBlock
+from hfft.train.micro_batch import settle
+from hfft.train.unfreezing import measure
+from hfft.wording import first_line
+
+
+@dataclass
+class Run:
+    """The five parts, assembled and ready to train."""
+
+    trainer: FineTuner
+    prepared: data.Prepared
+    splits: data.Splits
+    labels: Labels
+    metrics: Metrics
+    processor: Any
+    edits: list[dict[str, Any]]
+    layers: list[dict[str, Any]]
+    commit: str | None
+    adapter_commit: str | None = None
+
+
+def assemble(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str, Any]] | None = None) -> Run:
+    """The way of data: from the recipe's five parts to a Trainer that is ready to train.
+
+    Args:
+        began: the table of layers that the run began with, where it is continued.
+
+    Raises:
+        BadInput: data or model cannot be used as the recipe says.
+    """
+    recipe = recipe.model_copy(update={"backbone": backbone.pinned(recipe.backbone)})
+    adapter = recipe.layers.adapter
+    if adapter is not None and "from" in adapter:  # before any data is fetched
+        adapter = layers.pinned_adapter(adapter)
+        earlier = layers.published(adapter["from"], adapter.get("revision"))
+        layers.check_base(earlier, recipe.backbone.name, adapter["from"], recipe.published_as)
+    dry_build(recipe)
+    processor = backbone.load_processor(recipe.backbone, recipe.the_task)
+    with arguments.main_process_first(local=True, desc="data"):
+        splits, labels = data.load_splits(recipe)  # 5
+    set_seed(arguments.seed)
+    model = backbone.load_model(recipe, labels, processor)  # 1
+    model, edits = edit.edit(model, recipe.backbone.edit, processor, inputs_of(recipe, splits))
+    head_names = head.parameter_names(model, recipe.head.new)
+    if recipe.the_task.labelled:
+        set_seed(arguments.seed)  # the head is the same whatever was drawn while loading
+        head.replace(model, recipe.head, pretrained_rows(recipe))  # 2
+    depths = layers.depths(model, head_names)  # 3
+    choice = recipe.train_layers, adapter, depths, head_names, as_list(recipe.layers.freeze)
+    model = layers.adapt(model, *choice)
+    terms = strategy.build(recipe.strategy, model, head_names)  # 4
+    if recipe.the_task.modality == "text":
+        processor.model_max_length = max_length(processor, model, recipe.data.max_length) - layers.virtual_tokens(model)
+    with arguments.main_process_first(local=True, desc="preprocessing"):
+        prepared = data.prepare(splits, recipe, labels, processor)  # 5
+    prove(prepared)
+    metrics = Metrics(labels, recipe.metrics)
+    check_schedule(arguments, splits)
+    lay_out(model, recipe.backbone.memory_format)
+    trainer = FineTuner(
+        model,
+        arguments,
+        prepared.collate,
+        prepared.train,
+        prepared.validation,
+        compute_metrics=metrics,
+        callbacks=[EpochLine(lambda line: say(arguments, line), recipe.metrics)],
+        labels=labels,
+        depths=depths,
+        pace={
+            "layer_decay": recipe.layers.layer_decay,
+            "head_lr_scale": recipe.layers.head_lr_scale,
+            "lr_of": recipe.layers.lr,
+            "weight_decay_of": recipe.layers.weight_decay,
+        },
+        live_norms=recipe.layers.norms == "live",
+        schedule=recipe.layers.schedule,
+        on_device=prepared.on_device,
+        terms=terms,
+        class_weights=class_weights(recipe, splits, labels),
+        skips=recipe.strategy.non_finite.skip if isinstance(recipe.strategy.non_finite, NonFinite) else 0,
+        keeping=keeping(recipe, arguments),
+        last_block=LastBlock(recipe.layers.last_block == "auto", lambda line: say(arguments, line)),
+    )
+    settled = arguments.gradient_accumulation_steps > 1  # by a run that goes on, or that ran out of memory
+    if recipe.training.get("per_device_train_batch_size") == "auto" and not settled:
+        settle(trainer)
+    table = planned(recipe, trainer, splits, began or [])
+    return Run(
+        trainer,
+        prepared,
+        splits,
+        labels,
+        metrics,
+        processor,
+        edits,
+        table,
+        recipe.backbone.revision,
+        (adapter or {}).get("revision"),
+    )
+
+
+def prove(prepared: data.Prepared) -> None:
+    """Make one row of train into the model's input: what processor and augmentation were told may not go together.
+
+    Raises:
+        BadInput: they cannot.
+    """
+    if isinstance(prepared.train, data.Stream):  # a stream is not opened for it
+        return
+    try:
+        prepared.train[0]
+    except HfftError:
+        raise
+    except Exception as error:
+        raise BadInput(
+            f"the first row of train cannot be made into the model's input: {first_line(error)}; mend backbone.processor "
+            f"or data.augment"
+        ) from error
+
+
+def planned(
+    recipe: Recipe, trainer: FineTuner, splits: data.Splits, began: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The table of layers, with what the schedule says of each; layers that `surgical` does not choose are frozen.
+
+    Raises:
+        BadInput: the schedule does not fit the model or the run.
+    """
+    schedule, model, depths = recipe.layers.schedule, trainer.model, trainer.depths
+    if schedule is None or trainer.follow is None:
+        return layers.table(model, depths, trainer.groups())
+    check_turns(recipe, model, depths)
+    if schedule.type == "surgical":
+        relative = {row["depth"]: row["relative_gradient"] for row in began if row.get("relative_gradient") is not None}
+        relative = relative or measure(trainer, schedule, epoch=0)
+        if schedule.blocks is not None:
+            chosen = {depths.head, *layers.largest(relative, schedule.blocks)}
+            for name, parameter in model.named_parameters():
+                parameter.requires_grad_(parameter.requires_grad and depths.of(name) in chosen)
+        return layers.table(model, depths, trainer.groups(), relative=relative)
+    begins = trainer.follow.begins
+    if splits.sizes["train"] is None and any(start.epochs for start in begins.values()):
+        raise BadInput(
+            "layers.schedule: counts epochs, which a stream of unknown size has not; use head_steps or every_steps"
+        )
+    return layers.table(model, depths, trainer.groups(), begins)
+
+
+def inputs_of(recipe: Recipe, splits: data.Splits, count: int = 8) -> Callable[[Any], dict[str, torch.Tensor]]:
+    """What a processor makes of the first training rows: on these, outputs before and after an edit are compared."""
+
+    def batch(processor: Any) -> dict[str, torch.Tensor]:
+        rows = list(itertools.islice(iter(splits.train), count))
+        if recipe.the_task.modality == "image":
+            return processed([row[splits.columns["image"]] for row in rows], processor)
+        texts = [[row[splits.columns[key]] for row in rows] for key in ("text", "text_pair") if key in splits.columns]
+        return dict(processor(*texts, padding=True, truncation=True, max_length=32, return_tensors="pt"))
+
+    return batch
+
+
+def pretrained_rows(recipe: Recipe) -> dict[str, dict[str, torch.Tensor]] | None:
+    """The rows of the pretrained head by class name, where the recipe keeps those of known classes."""
+    if not recipe.head.keep_known:
+        return None
+    as_published = recipe.model_copy(update={"head": recipe.head.model_copy(update={"dropout": None})})
+    config = backbone.load_published_config(recipe)
+    labels = Labels.of("single_label_classification", [config.id2label[i] for i in range(config.num_labels)])
+    return head_rows(backbone.load_model(as_published, labels))
+
+
+def class_weights(recipe: Recipe, splits: data.Splits, labels: Labels) -> list[float] | None:
+    """Factor of each class's loss, in the order of the classes; None where all count alike.
+
+    Raises:
+        BadInput: a weight for no class, a class without one, or a stream that cannot be counted.
+    """
+    wanted = recipe.strategy.class_weights
+    if wanted is None:
+        return None
+    if isinstance(wanted, dict):
+        if set(wanted) != set(labels.names):
+            raise BadInput(f"strategy.class_weights: expected one weight for each of {', '.join(labels.names)}")
+        return [wanted[name] for name in labels.names]
+    if recipe.data.streaming:
+        raise BadInput("strategy.class_weights: balanced needs to count the classes, which a stream does not allow")
+    counts = Counter(column(splits.train, "labels").to_pylist())
+    try:
+        return strategy.balanced_weights([counts[i] for i in range(labels.size)])
+    except ValueError as error:
+        raise DataError(f"strategy.class_weights: {error}") from None
+
+
+def uncached(recipe: Recipe) -> str | None:
+    """Why the recipe keeps nothing of what its frozen layers answer, whatever model and data are; None where it may."""
+    if recipe.layers.cache == "off":
+        return "layers.cache says so"
+    if not recipe.the_task.labelled:
+        return "tokens are masked anew in every epoch"
+    if recipe.layers.schedule is not None and recipe.layers.schedule.type == "surgical":
+        return "the surgical schedule asks all layers for gradients"
+    if reading := set(recipe.strategy.plain()) - {"l2_sp", "class_weights", "non_finite"}:  # may change the inputs
+        return f"strategy.{min(reading)} needs the inputs themselves"
+    return None
+
+
+def keeping(recipe: Recipe, arguments: TrainingArguments) -> FrozenCacheSettings | None:
+    """How the run keeps what its frozen layers answer; None where it does not."""
+    if uncached(recipe) is not None:
+        return None
+    chosen = FrozenCacheSpec() if isinstance(recipe.layers.cache, str) else recipe.layers.cache
+    return FrozenCacheSettings(
+        folder=Path(chosen.dir).expanduser() if chosen.dir else folder.root(),
+        limit=folder.size_in_bytes(chosen.limit),
+        views=chosen.views or 0,
+        say=lambda line: say(arguments, line),
+    )
+
+
+def check_schedule(arguments: TrainingArguments, splits: data.Splits) -> None:
+    """Settle what a split that is absent or unsized means for the run.
+
+    Raises:
+        BadInput: a stream of unknown length without `max_steps`, or a best model without validation rows.
+    """
+    if splits.sizes["train"] is None and arguments.max_steps <= 0:
+        raise BadInput(
+            "data.streaming: the train split does not state its size; set training.max_steps, or data.max_train_samples"
+        )
+    if splits.validation is None:
+        if arguments.load_best_model_at_end:
+            raise BadInput("training.load_best_model_at_end: there is no validation split; name one in data.validation")
+        arguments.eval_strategy = transformers.trainer_utils.IntervalStrategy.NO
+    if arguments.load_best_model_at_end and arguments.metric_for_best_model:
+        arguments.greater_is_better = arguments.metric_for_best_model.removeprefix("eval_") not in SMALLER_IS_BETTER

@@ -1,0 +1,113 @@
+"""Before training: what a run would train on, and the proof that it will run to its end."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from hfft import publish
+from hfft.backbone import published_code
+from hfft.console import quiet_libraries
+from hfft.errors import RunError
+from hfft.frozen_cache.describe import describe_ahead
+from hfft.pipeline.build import Run, assemble, uncached
+from hfft.pipeline.finetune import describe, save_model
+from hfft.pipeline.fit import fit
+from hfft.predict.predictor import load_predictor
+from hfft.publish.adapter import stands_alone
+from hfft.recipe import Recipe, yaml_lines
+from hfft.runs import RunFolder
+from hfft.strategy import logits_of
+from hfft.train import training_arguments
+from hfft.train.arguments import describe_open
+from hfft.train.callbacks import EpochLine
+from hfft.wording import first_line
+
+
+def show(recipe: Recipe) -> str:
+    """What a run of the recipe would train on what, layer by layer."""
+    quiet_libraries()
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = training_arguments(recipe, output_dir=folder, report_to="none")
+        run = assemble(recipe, arguments)
+        last = run.trainer.last_block.foretold(run.trainer)
+        why = uncached(recipe)
+        kept = describe_ahead(run.trainer, logits_of) if why is None else f"cache: off, {why}"
+        open_ = yaml_lines.dump(describe_open(recipe, run.trainer))
+        return f"{describe(recipe, run)}\n{last}\n{kept}\n\n# what the recipe leaves open, as it is on this machine\n{open_}"
+
+
+def check(recipe: Recipe) -> Iterator[str]:
+    """Prove that the recipe will run to its end: each station once, on its real data and model; a line for each.
+
+    Raises:
+        BadInput, RunError: the first station that fails.
+    """
+    quiet_libraries()
+    probe = RunFolder(recipe.output_dir)
+    made = [path for path in (probe.path, *probe.path.parents) if not path.exists()]
+    probe.open(recipe, fresh=False)
+    for path in made:  # a check leaves nothing behind
+        path.rmdir()
+    yield f"run folder: {probe.path} can be written"
+    if recipe.publish.hub_model_id:
+        publish.check_permission(recipe.publish)
+        yield f"hub: {recipe.publish.hub_model_id} can be pushed"
+    once: dict[str, Any] = {"max_steps": 1, "save_strategy": "no", "report_to": "none", "load_best_model_at_end": False}
+    with tempfile.TemporaryDirectory() as folder:
+        run = assemble(recipe, training_arguments(recipe, output_dir=folder, eval_strategy="no", **once))
+        sizes = ", ".join(f"{name} {size or '?'}" for name, size in run.splits.sizes.items())
+        yield f"data: {sizes}; columns {', '.join(run.splits.columns.values())}; {run.labels.size} outputs"
+        yield f"model: {sum(p.numel() for p in run.trainer.model.parameters()):,} parameters, every backbone weight there"
+        run.trainer.remove_callback(EpochLine)
+        fit(run.trainer, None)
+        yield "training: one step done"
+        few = [next(iter(rows)) for _, rows in run.prepared.items()][:1] * 2
+        if few:
+            run.trainer.evaluate(few)
+            yield f"evaluation: one step done, metrics {', '.join(recipe.metrics)}"
+        batch = run.prepared.collate([next(iter(run.prepared.train))] * 2)
+        yield reload_check(run, recipe, Path(folder) / "model", batch)
+
+
+def reload_check(run: Run, recipe: Recipe, folder: Path, batch: dict[str, Any]) -> str:
+    """Save the model, load it with plain transformers, and compare the outputs.
+
+    Raises:
+        RunError: they differ.
+    """
+    inputs = {key: value for key, value in run.trainer._prepare_inputs(batch).items() if key != "labels"}
+    model = run.trainer.accelerator.unwrap_model(run.trainer.model).eval()
+    precision = run.trainer.accelerator.autocast  # that of the run for both: the prepared model computes in no other
+    with torch.no_grad(), precision():
+        before = logits_of(model(**inputs)).float().cpu()
+    save_model(run, run.trainer.whole_model(), recipe, folder)
+    as_adapter = recipe.published_as == "adapter"
+    try:
+        if as_adapter and not stands_alone(model.peft_config["default"]):
+            again = load_predictor(str(folder)).model
+        elif (config := published_code.stock_config(str(folder))) is not None:
+            again = published_code.load(str(folder), config, recipe.the_task.auto_class, dtype=model.dtype)
+        else:
+            again = getattr(transformers, recipe.the_task.auto_class).from_pretrained(folder, dtype=model.dtype)
+        with torch.no_grad(), precision():
+            after = logits_of(again.eval().to(run.trainer.args.device)(**inputs)).float().cpu()
+        worst = (before - after).abs().max().item()
+        why = f"logits differ by {worst:.3g}"
+    except (AttributeError, TypeError, ValueError, RuntimeError) as error:
+        if not as_adapter:
+            raise
+        worst, why = float("nan"), first_line(error)
+    if not worst <= 1e-4 and as_adapter:
+        raise RunError(
+            f"publish.as: transformers does not put this adapter back onto {model.config.model_type} as it was trained "
+            f"({why}); use publish.as=merged"
+        )
+    if not worst <= 1e-4:
+        raise RunError(f"the model answers otherwise once it is saved and loaded (logits differ by {worst:.3g})")
+    return "save and reload: the same outputs"

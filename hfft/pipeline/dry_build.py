@@ -1,0 +1,65 @@
+"""Mistakes that a model's outline tells, before any data or weights are fetched."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from hfft import backbone, head, layers
+from hfft.backbone.edit import edit
+from hfft.data.image_processor import blank
+from hfft.data.inputs import positions
+from hfft.errors import ModelError
+from hfft.modeling import Edited
+from hfft.recipe import Recipe
+from hfft.spec import as_list
+
+
+def dry_build(recipe: Recipe) -> None:
+    """Check what a recipe says of head, layers, adapter and length against the model's module tree (`backbone.outline`).
+
+    Raises:
+        BadInput: a path or pattern that names nothing, more blocks than there are, nothing left to learn, an adapter
+            that the architecture cannot take, or a model that is not there or has no class for the task.
+    """
+    edits, own = recipe.backbone.edit, recipe.head.own
+    processor = backbone.load_processor(recipe.backbone, recipe.the_task) if edits or own else None
+    model = backbone.build_meta_model(recipe, processor)
+    if model is None:
+        return
+    if recipe.published_as == "adapter" and isinstance(model, Edited):
+        raise ModelError(
+            f"publish.as: is adapter, and transformers has no class of {model.config.model_type} for {recipe.task} that it "
+            f"could be put onto; use publish.as=merged"
+        )
+    model, _ = edit.edit(model, edits, processor, lambda it: blank(it, recipe.the_task.modality))
+    if recipe.the_task.modality == "text":
+        positions(model, recipe.data.max_length)
+    head_names = head.parameter_names(model, recipe.head.new)
+    depths = layers.depths(model, head_names)
+    choice, freeze = recipe.layers, as_list(recipe.layers.freeze)
+    try:
+        with torch.device("meta"):
+            adapted = layers.adapt(model, recipe.train_layers, choice.adapter, depths, head_names, freeze)
+        layers.param_groups(adapted, depths, 1.0, 0.0, lr_of=choice.lr, weight_decay_of=choice.weight_decay)
+    except (RuntimeError, ModelError) as error:
+        if isinstance(error, ModelError) and not isinstance(error.__cause__, RuntimeError):
+            raise
+        return  # an adapter that starts from the weights, of which there are none here: the run will tell
+    check_turns(recipe, adapted, depths)
+
+
+def check_turns(recipe: Recipe, model: nn.Module, depths: layers.Depths) -> None:
+    """Check that everything that learns comes to its turn, as far as the recipe tells how long the run is.
+
+    Raises:
+        ModelError: something would begin behind the end, or `surgical` is to choose from fewer depths than it wants.
+    """
+    schedule, steps = recipe.layers.schedule, recipe.training.get("max_steps", -1)
+    if schedule is None:
+        return
+    if schedule.type == "surgical" and schedule.blocks is not None:
+        learning = {depths.of(name) for name, parameter in model.named_parameters() if parameter.requires_grad}
+        layers.largest(dict.fromkeys(learning - {depths.head}, 0.0), schedule.blocks)
+    epochs = None if steps > 0 else recipe.training.get("num_train_epochs", 3)
+    layers.check_begins(model, depths, layers.begins(schedule, depths.blocks), epochs, steps if steps > 0 else None)

@@ -1,0 +1,161 @@
+"""Before training: what a run will need of memory and time on this machine, and what other choices would change."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from hfft.console import quiet_libraries
+from hfft.errors import BadInput
+from hfft.pipeline.build import Run, assemble
+from hfft.plan.breakdown import breakdown
+from hfft.plan.measure import Measured, measure
+from hfft.recipe import Recipe
+from hfft.train import training_arguments
+from hfft.train.arguments import DEFAULTS
+from hfft.train.callbacks import EpochLine
+from hfft.train.device import freed_memory_kept
+from hfft.wording import first_line
+
+QUIET: dict[str, Any] = {
+    "save_strategy": "no",
+    "eval_strategy": "no",
+    "report_to": "none",
+    "load_best_model_at_end": False,
+}
+HEAD = f"{'choice':<34} {'learn':>11} {'weights':>8} {'grads':>8} {'optim':>8} {'activ.':>8} {'MiB':>8} {'step s':>8} "
+HEAD += f"{'epoch s':>8} {'eval s':>7} {'prefix':>7} {'kept MiB':>9} {'later s':>8}"
+
+
+def plan(recipe: Recipe) -> Iterator[str]:
+    """The plan of a recipe, line by line: itself and its alternatives, each from three measured steps or more.
+
+    Raises:
+        BadInput: data, model or recipe cannot be used.
+    """
+    quiet_libraries()
+    run, found = measured(recipe)
+    device = "cpu, " + count(torch.get_num_threads(), "thread") if run.trainer.args.device.type == "cpu" else ""
+    device = device or torch.cuda.get_device_name(run.trainer.args.device)
+    args = run.trainer.args
+    steps = f"{found.steps:,} steps" if found.steps is not None else "an unknown number of steps"
+    yield (
+        f"{recipe.name} on {device}: {run.splits.sizes['train'] or '?'} training rows, batches of "
+        f"{args.train_batch_size} × {args.gradient_accumulation_steps}, {steps} an epoch"
+    )
+    yield HEAD
+    yield line("as the recipe says", found)
+    blocks, total = run.trainer.depths.blocks, seconds(recipe, found)
+    del run
+    for name, other in choices(recipe, blocks, args.bf16):
+        try:
+            yield line(name, measured(other)[1])
+        except (BadInput, torch.OutOfMemoryError) as error:
+            yield f"{name:<34} cannot be: {first_line(error)}"
+    yield ""
+    yield "MiB: the sum of weights, gradients, optimiser states and what a micro-batch of the longest rows keeps for backward."
+    yield "prefix: the share of a step in front of the first parameter that learns; kept MiB: its answers for all rows;"
+    yield "later s: an epoch that reads them in place of computing them."
+    if found.peak is not None:
+        yield f"most allocated on the GPU while measuring, as the recipe says: {mib(found.peak)} MiB"
+    if found.reading > 0.3:
+        yield (
+            f"reading takes {found.reading:.0%} of a step: raise training.dataloader_num_workers "
+            f"(it is {recipe.training.get('dataloader_num_workers', 0)}, this machine has {os.cpu_count()} cores)"
+        )
+    if total is not None:
+        yield f"the whole training: about {clock(total)}"
+
+
+def measured(recipe: Recipe) -> tuple[Run, Measured]:
+    """A recipe assembled, and its costs. A cache of the frozen prefix is off: the share that it saves is measured."""
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = training_arguments(without_cache(recipe), output_dir=folder, **QUIET)
+        run = assemble(without_cache(recipe), arguments)
+        run.trainer.remove_callback(EpochLine)
+        with freed_memory_kept(arguments.device):
+            return run, measure(run.trainer, run.splits.sizes["train"])
+
+
+def profile(recipe: Recipe) -> Iterator[str]:
+    """Where the time of one training step of the recipe goes."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = assemble(recipe, training_arguments(recipe, output_dir=folder, **QUIET))
+        run.trainer.remove_callback(EpochLine)
+        yield ""
+        yield from breakdown(run.trainer)
+
+
+def without_cache(recipe: Recipe) -> Recipe:
+    """The same recipe, every step computed whole."""
+    if "cache" not in type(recipe.layers).model_fields:
+        return recipe
+    return changed(recipe, layers={**recipe.resolved()["layers"], "cache": "off"})
+
+
+def changed(recipe: Recipe, **sections: dict[str, Any]) -> Recipe:
+    """The recipe with these sections in the place of its own."""
+    return Recipe.model_validate({**recipe.resolved(), **sections})
+
+
+def choices(recipe: Recipe, blocks: int, bf16: bool) -> Iterator[tuple[str, Recipe]]:
+    """The alternatives that are worth a look: fewer blocks, the head alone, LoRA, bfloat16 where it is not on, else without."""
+    layers: list[dict[str, Any]] = [{"train": "all"}]
+    if blocks > 1:
+        layers.append({"train": f"last-{min(4, blocks // 2)}"})
+    layers += [{"train": "head"}, {"adapter": {"type": "lora", "r": 8}}]
+    if recipe.layers.adapter:
+        layers.pop()
+    else:
+        layers = [choice for choice in layers if recipe.train_layers != [choice.get("train")]]
+    for choice in layers:
+        name = f"layers.train={choice['train']}" if "train" in choice else "layers.adapter={type: lora, r: 8}"
+        yield name, changed(recipe, layers=choice)
+    other = {"bf16": not bf16, "fp16": False, "use_cpu": not torch.cuda.is_available()}
+    yield f"training.bf16={str(not bf16).lower()}", changed(recipe, training={**recipe.resolved()["training"], **other})
+
+
+def seconds(recipe: Recipe, found: Measured) -> float | None:
+    """Seconds of the whole training; by epochs, its evaluations included."""
+    training = {**DEFAULTS, **recipe.training}
+    if training.get("max_steps", -1) > 0:
+        return training["max_steps"] * found.step
+    if found.epoch is None:
+        return None
+    each = (found.evaluation or 0.0) if training["eval_strategy"] == "epoch" else 0.0
+    return training.get("num_train_epochs", 3) * (found.epoch + each)
+
+
+def line(name: str, found: Measured) -> str:
+    """A choice as a line of the table."""
+    share = f"{found.learning / found.parameters:.2%}"
+    held = [found.weights, found.gradients, found.optimizer, found.activations, found.memory]
+    cells = [f"{share:>11}", *(f"{mib(value):>8}" for value in held), f"{found.step:>8.3f}"]
+    cells += [f"{short(found.epoch):>8}", f"{short(found.evaluation):>7}", f"{found.prefix:>7.0%}"]
+    if found.state:
+        cells += [f"{mib(found.state):>9}", f"{short(found.later_epoch):>8}"]
+    return f"{name:<34} {' '.join(cells)}".rstrip()
+
+
+def mib(count: int) -> str:
+    """Bytes in MiB."""
+    return f"{count / 2**20:,.1f}"
+
+
+def short(value: float | None) -> str:
+    """Seconds, or a dash."""
+    return "–" if value is None else f"{value:,.1f}"
+
+
+def count(number: int, what: str) -> str:
+    """A number of things."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def clock(value: float) -> str:
+    """Seconds as a person says them."""
+    return f"{value:.0f} s" if value < 120 else f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:.1f} h"

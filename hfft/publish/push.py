@@ -1,0 +1,275 @@
+"""Push the model folder in one commit, and prove that what was pushed is what was trained."""
+
+from __future__ import annotations
+
+import contextlib
+import filecmp
+import json
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+import transformers
+from huggingface_hub import HfApi
+from huggingface_hub.utils import filter_repo_objects
+
+from hfft.backbone import published_code
+from hfft.data import load_splits
+from hfft.errors import BadInput, HfftError, HubError, RunError
+from hfft.hub.client import BUSY, arrived
+from hfft.hub.errors import explain
+from hfft.predict.predictor import load_predictor
+from hfft.publish.adapter import adapter_config, named, stands_alone
+from hfft.publish.card import card
+from hfft.publish.spec import Publish
+from hfft.recipe import Recipe, load_recipe
+from hfft.runs.folder import RunFolder, write
+from hfft.wording import first_line
+
+T = TypeVar("T")
+SAMPLE = 32
+TOLERANCE = 1e-4  # of probabilities: the same weights on the same machine, in batches of another size
+ATTEMPTS, FIRST_WAIT, PATIENCE = 4, 1.0, 20.0  # the last two in seconds; some calls are tried again by the client too
+PUSHED = ["*.safetensors", "*.json", "*.txt", "*.model", f"{published_code.FILE}.py", "README.md", "recipe.yaml"]
+
+
+class Hub(HfApi):
+    """The hub's client, which also gets along with a hub that cannot validate cards."""
+
+    def _validate_yaml(self, *args: Any, **kwargs: Any) -> None:
+        # Where the route is not there, the client reads the answer before it looks at the status.
+        with contextlib.suppress(json.JSONDecodeError):
+            super()._validate_yaml(*args, **kwargs)
+
+
+def check_permission(wanted: Publish) -> str:
+    """The full id of the repository to publish to, once the hub has said that this token may write there.
+
+    Raises:
+        BadInput: no token, a token that is refused, or one that may not write there.
+        HubError: the hub cannot be reached.
+    """
+    repo = wanted.hub_model_id
+    assert repo is not None
+    remedy = "or publish nothing with publish=null"
+    try:
+        who = retried(Hub().whoami)
+    except Exception as error:
+        if type(error).__name__ == "LocalTokenNotFoundError":
+            raise BadInput(
+                f"publish.hub_model_id: no token to push {repo} with; set HF_TOKEN or run `hf auth login`, {remedy}"
+            ) from None
+        if getattr(getattr(error, "response", None), "status_code", None) == 401:
+            raise BadInput(
+                f"publish.hub_model_id: the hub refuses the token; set HF_TOKEN to a valid one with write access, {remedy}"
+            ) from None
+        raise explain(error, f"the hub, asked for permission to push {repo},") from error
+    role = ((who.get("auth") or {}).get("accessToken") or {}).get("role")
+    if role == "read":
+        raise BadInput(f"publish.hub_model_id: the token may only read; {repo} needs one with write access, {remedy}")
+    spaces = [who["name"], *(org["name"] for org in who.get("orgs") or [])]
+    space, slash, _ = repo.partition("/")
+    if slash and space not in spaces:
+        raise BadInput(
+            f"publish.hub_model_id: the token of {who['name']} may write to {', '.join(spaces)}, not to {space}; name a "
+            f"repository of yours, {remedy}"
+        )
+    return repo if slash else f"{who['name']}/{repo}"
+
+
+def publish(folder: RunFolder, wanted: Publish, force: bool = False) -> str:
+    """Push a finished run's model folder in one commit, then load it back and compare; returns its address.
+
+    Args:
+        force: push a model whose training went wrong, too.
+
+    Raises:
+        RunError: its training went wrong.
+        HubError: the push failed, or what came back is not what was pushed; the run folder keeps everything, and
+            `hfft publish` does it again.
+    """
+    faults = json.loads(folder.metrics.read_text(encoding="utf-8")).get("faults")
+    if faults and not force:
+        raise RunError(
+            f"not published: {'; '.join(faults)}. The model is kept in {folder.model}; if it is what you want, push it "
+            f"with `hfft publish {folder.path} --force`"
+        )
+    repo, hub = check_permission(wanted), Hub()
+    if adapter_config(folder.model) is not None:
+        prove_adapter(folder)
+    try:
+        retried(lambda: hub.create_repo(repo_id=repo, private=wanted.private, exist_ok=True))
+        recipe = load_recipe(folder.recipe)
+        figures = json.loads(folder.metrics.read_text(encoding="utf-8"))
+        what = f"{recipe.name}: {recipe.backbone.name.rpartition('/')[2]} fine-tuned with hfft"
+
+        def push() -> Any:
+            # A commit whose answer was lost is found by asking anew: then nothing has changed, and there is none.
+            parent, kept = _there(hub, repo)
+            write(folder.model / "README.md", card(recipe, figures, repo, kept))
+            return hub.upload_folder(
+                repo_id=repo,
+                folder_path=folder.model,
+                commit_message=what,
+                allow_patterns=PUSHED,
+                delete_patterns=PUSHED,  # files of an earlier model, such as shards, must not outlive it
+                parent_commit=parent,
+            )
+
+        with named(folder.model, repo):
+            commit = retried(push)
+            compare(hub, folder, repo, commit.oid)
+        verify(recipe, folder, repo, commit.oid)
+        url = f"{hub.endpoint}/{repo}/tree/{commit.oid}"
+        folder.note_published(repo, url)
+        return url
+    except HfftError:
+        raise
+    except Exception as error:
+        raise HubError(
+            f"{repo} was not published: {first_line(error)}; the model is kept in {folder.model}; push it later with "
+            f"`hfft publish {folder.path}`"
+        ) from error
+
+
+def compare(hub: Hub, folder: RunFolder, repo: str, commit: str) -> None:
+    """Fetch every file that was pushed and compare it with the folder's: small ones travel without a digest.
+
+    What loads them afterwards finds them in the cache, and asks a hub that is busy no more.
+
+    Raises:
+        HubError: one differs.
+    """
+
+    def fetched(name: str) -> str:
+        return retried(lambda: arrived("model", repo, lambda again: hub.hf_hub_download(repo, name, revision=commit)))
+
+    paths = [path.relative_to(folder.model).as_posix() for path in folder.model.rglob("*") if path.is_file()]
+    for name in sorted(filter_repo_objects(paths, allow_patterns=PUSHED)):
+        if not filecmp.cmp(fetched(name), folder.model / name, shallow=False):
+            raise HubError(
+                f"{name} of {repo}{at(commit)} is not what was pushed; push it again with `hfft publish {folder.path}`"
+            )
+
+
+def prove_adapter(folder: RunFolder) -> None:
+    """Raise where plain transformers does not answer by the adapter of a run as hfft does, before anything is pushed.
+
+    Raises:
+        BadInput: it does not.
+    """
+    try:
+        verify(load_recipe(folder.recipe), folder, str(folder.model))
+    except (HubError, AttributeError, TypeError, ValueError, RuntimeError) as error:
+        raise BadInput(
+            f"publish.as: transformers does not put this adapter back onto its model as it was trained "
+            f"({first_line(error)}); train with publish.as=merged"
+        ) from error
+
+
+def _there(hub: Hub, repo: str) -> tuple[str | None, str | None]:
+    """Commit and README.md of what the repository holds now."""
+    info = hub.model_info(repo)
+    if "README.md" not in {s.rfilename for s in info.siblings or ()}:
+        return info.sha, None
+    path = arrived("model", repo, lambda again: hub.hf_hub_download(repo, "README.md", revision=info.sha))
+    with open(path, encoding="utf-8") as file:
+        return info.sha, file.read()
+
+
+def retried(action: Callable[[], T]) -> T:
+    """The action's result, tried again with growing pauses while the hub is busy, the line down or another commit first.
+
+    Silence is waited for twice only: it lasts `wire.SILENCE` seconds each time. Nothing is begun after `PATIENCE`.
+    """
+    started = time.monotonic()
+    for attempt in range(ATTEMPTS):
+        try:
+            return action()
+        except Exception as error:
+            kinds = {base.__name__ for base in type(error).__mro__}
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            again = kinds & {"TransportError", "ConnectionError"} or status in (412, *BUSY)
+            last = attempt >= (1 if "TimeoutException" in kinds else ATTEMPTS - 1)
+            if last or not again or time.monotonic() - started > PATIENCE:
+                raise
+            time.sleep(FIRST_WAIT * 2**attempt)
+    raise AssertionError("unreachable")
+
+
+def verify(recipe: Recipe, folder: RunFolder, repo: str, commit: str | None = None) -> None:
+    """Load the pushed revision with plain transformers and compare its answers on a sample with the local model's.
+
+    Raises:
+        HubError: they differ.
+    """
+    found = adapter_config(folder.model)
+    own_code = (folder.model / f"{published_code.FILE}.py").is_file()  # of a repository none is run
+    if (
+        own_code
+        or any("channels" in edit for edit in recipe.backbone.edit)
+        or (found is not None and not stands_alone(found))
+    ):
+        verify_by_predictors(recipe, folder, repo, commit)
+        return
+    options: dict[str, Any] = {"revision": commit, "dtype": torch.float32, "device": "cpu"}
+    pushed = retried(
+        lambda: arrived("model", repo, lambda again: transformers.pipeline(recipe.the_task.pipeline, repo, **options))
+    )
+    if not recipe.the_task.labelled:
+        local = type(pushed.model).from_pretrained(folder.model, dtype=torch.float32)
+        pairs = zip(pushed.model.state_dict().values(), local.state_dict().values(), strict=True)
+        different = sum(not torch.equal(a, b) for a, b in pairs)
+        if different:
+            raise HubError(f"{repo}{at(commit)} differs from {folder.model} in {different} tensors; push it again")
+        return
+    inputs = sample(recipe)
+    predictor = load_predictor(str(folder.model), device="cpu")
+    expected = torch.cat([predictor([x]) for x in inputs])
+    names = predictor.model.config.id2label
+    asked = [{"text": x[0], "text_pair": x[1]} if isinstance(x, tuple) else x for x in inputs]
+    options = {"truncation": True} if predictor.modality == "text" else {}
+    for row, probabilities in zip(asked, expected, strict=True):
+        given = {item["label"]: item["score"] for item in pushed(row, top_k=len(names), **options)}
+        worst = max(abs(given[names[i]] - p) for i, p in enumerate(probabilities.tolist()))
+        if worst > TOLERANCE:
+            raise HubError(
+                f"{repo}{at(commit)} answers otherwise than {folder.model} (by {worst:.2g}); push it again with "
+                f"`hfft publish {folder.path}`"
+            )
+
+
+def verify_by_predictors(recipe: Recipe, folder: RunFolder, repo: str, commit: str | None = None) -> None:
+    """The same for what no pipeline loads unasked: an adapter that PEFT alone puts back, or an edited model.
+
+    Raises:
+        HubError: they differ.
+    """
+    local = load_predictor(str(folder.model), device="cpu")
+    pushed = retried(lambda: load_predictor(repo, commit, device="cpu"))
+    inputs = sample(recipe)
+    worst = (pushed(inputs) - local(inputs)).abs().max().item()
+    if worst > TOLERANCE:
+        raise HubError(f"{repo}{at(commit)} answers otherwise than {folder.model} (by {worst:.2g}); push it again")
+
+
+def at(commit: str | None) -> str:
+    """The words for a commit."""
+    return f" at {commit[:12]}" if commit else ""
+
+
+def sample(recipe: Recipe) -> list[Any]:
+    """A few held-out inputs as a user would pass them: images, texts, or pairs of texts."""
+    splits, _ = load_splits(recipe)
+    rows = splits.test or splits.validation or splits.train
+    columns = splits.columns
+    found = []
+    for row in rows.take(SAMPLE):
+        if "image" in columns:
+            found.append(row[columns["image"]].convert("RGB"))
+        else:
+            found.append(
+                (row[columns["text"]], row[columns["text_pair"]]) if "text_pair" in columns else row[columns["text"]]
+            )
+    return found

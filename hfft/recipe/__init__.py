@@ -1,0 +1,20 @@
+"""The recipe: the sum of the parts' specs, found, overridden, checked and resolved. Needs no torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hfft.lazy import names
+
+if TYPE_CHECKING:
+    from hfft.recipe.find import load_recipe, shipped
+    from hfft.recipe.recipe import Recipe
+
+__getattr__, __all__ = names(
+    __name__,
+    {
+        "load_recipe": "hfft.recipe.find",
+        "shipped": "hfft.recipe.find",
+        "Recipe": "hfft.recipe.recipe",
+    },
+)

@@ -1,0 +1,67 @@
+"""From a YAML text to a checked recipe: every mistake at once, each with file, line, constraint and suggestion."""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import ValidationError
+
+from hfft.errors import RecipeError
+from hfft.recipe import yaml_lines
+from hfft.recipe.checks import cross_checks
+from hfft.recipe.explain import explain
+from hfft.recipe.overrides import apply_override
+from hfft.recipe.recipe import Recipe
+
+_LAST = 10**9
+
+
+def build(text: str, source: str, name: str, overrides: tuple[str, ...] = ()) -> Recipe:
+    """The checked recipe of a YAML text; `source` and line numbers head each mistake."""
+    problems: list[tuple[int, str]] = []  # with the line, by which they are told; the command line comes last
+    lines: dict[yaml_lines.Path, int] = {}
+    changed: set[yaml_lines.Path] = set()
+
+    def say(path: yaml_lines.Path, what: str, line: int | None = None) -> None:
+        at, known = path, line
+        while at and known is None and at not in changed:
+            known, at = lines.get(at), at[:-1]
+        made = path not in lines and any(c[: len(path)] == path for c in changed)  # a section that an override began
+        given = made or any(path[: len(c)] == c for c in changed)
+        where = "command line" if path and given else f"{source}:{known or 1}"
+        order = _LAST if path and given else known or 1
+        problems.append((order, f"{where}  {'.'.join(map(str, path))}{': ' if path else ''}{what}"))
+
+    def refuse() -> RecipeError:
+        return RecipeError(dict.fromkeys(text for _, text in sorted(problems, key=lambda problem: problem[0])))
+
+    try:
+        values, lines = yaml_lines.parse(text)
+    except yaml_lines.DocumentError as error:
+        for problem in error.problems:
+            say(problem.path, problem.text, problem.line)
+        raise refuse() from None
+    if not isinstance(values, dict):
+        found = "nothing" if values is None else type(values).__name__
+        raise RecipeError([f"{source}:1  expected sections such as task, backbone and data, not {found}"])
+    for override in overrides:
+        path, wrong = apply_override(values, override)
+        if wrong:
+            problems.append((_LAST, f"command line  {wrong}"))
+        else:
+            changed.add(path)
+    # A section left empty, such as `publish:`, is its default.
+    values = {key: value for key, value in values.items() if value is not None or key not in Recipe.model_fields}
+    values.setdefault("name", re.sub(r"[^\w.-]+", "-", name).strip("-.") or "recipe")
+    recipe = None
+    try:
+        recipe = Recipe.model_validate(values)
+    except ValidationError as error:
+        for path, what in explain(error, Recipe, values):
+            say(path, what)
+    for path, what in cross_checks(values, recipe):
+        say(path, what)
+    if problems:
+        raise refuse()
+    assert recipe is not None
+    return recipe

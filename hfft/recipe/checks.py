@@ -1,0 +1,172 @@
+"""What no single field of a recipe can tell: arguments of other libraries, and parts that must agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hfft.backbone.edit.spec import misfit
+from hfft.layers.adapters.arguments import adapter_problems, merges
+from hfft.layers.spec import SCHEDULES
+from hfft.recipe.recipe import Recipe
+from hfft.recipe.training_arguments import training_problem
+from hfft.recipe.yaml_lines import Path
+from hfft.tasks.table import METRICS, SMALLER_IS_BETTER
+from hfft.wording import listing
+
+
+def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Path, str]]:
+    """What no single field can tell: training arguments, adapters, and sections that must agree."""
+    found: list[tuple[Path, str]] = []
+    training = values.get("training")
+    for key, value in (training if isinstance(training, dict) else {}).items():
+        problem = training_problem(str(key), value)
+        if problem:
+            found.append((("training", str(key)), problem))
+    if recipe is None:
+        return found
+    adapter, modality = recipe.layers.adapter, recipe.the_task.modality if recipe.the_task.labelled else "token"
+    if recipe.publish.as_ and adapter is None:
+        found.append((("publish", "as"), "is for adapters; set layers.adapter, or leave it out"))
+    elif adapter is not None and recipe.publish.as_ == "merged" and merges(adapter) is False:
+        found.append((("publish", "as"), f"is merged, which {adapter['type']} cannot be; use publish.as=adapter"))
+    changed = next(
+        (what for what, is_so in (("backbone.edit", recipe.backbone.edit), ("head.kind", recipe.head.own)) if is_so),
+        None,
+    )
+    if recipe.published_as == "adapter" and changed:  # nobody could put it back: the backbone published is another
+        kind = adapter["type"] if adapter and merges(adapter) is False else None
+        remedy = f"{kind} cannot be merged: use lora" if kind else "use publish.as=merged"
+        found.append(
+            (
+                ("publish", "as"),
+                f"is adapter, which belongs on the backbone as published, not on one changed by {changed}; {remedy}",
+            )
+        )
+    if adapter is not None:
+        found += [(("layers", "adapter", key), problem) for key, problem in adapter_problems(adapter, modality)]
+        if recipe.train_layers != ["head"]:
+            found.append((("layers", "train"), f"is {recipe.layers.train!r}; beside an adapter only the head learns"))
+        if recipe.layers.freeze:
+            found.append((("layers", "freeze"), "beside an adapter all but the head is frozen; leave it out"))
+        if recipe.layers.norms == "live":
+            text = "is live; an adapter holds no statistics of norms, in checkpoints or as published: leave it out"
+            found.append((("layers", "norms"), text))
+    if recipe.data.augment and recipe.the_task.modality != "image":
+        found.append((("data", "augment"), f"is for images; task {recipe.task} reads {recipe.the_task.modality}"))
+    views = getattr(recipe.layers.cache, "views", None)
+    if views is not None and not recipe.data.augment:
+        found.append((("layers", "cache", "views"), "is for augmented images; data.augment is empty: leave it out"))
+    for role in recipe.data.columns.model_fields_set:
+        if role == "id" and recipe.data.streaming:
+            text = "is compared over all rows, which a streamed set has not at once; leave it out"
+            found.append((("data", "columns", role), text))
+        elif role != "id" and role not in recipe.the_task.columns:
+            found.append((("data", "columns", role), f"task {recipe.task} reads {listing(recipe.the_task.columns)}"))
+    for i, metric in enumerate(recipe.score.metrics):
+        if metric not in METRICS[recipe.problem]:
+            fitting = listing(METRICS[recipe.problem], 30)
+            found.append(
+                (("score", "metrics", i), f"{metric!r} does not measure {recipe.problem}; choose from {fitting}")
+            )
+    if recipe.backbone.init == "random" and (recipe.layers.adapter or recipe.train_layers != ["all"]):
+        found.append((("backbone", "init"), "is random; with frozen layers it would never learn: use layers.train=all"))
+    for i, edit in enumerate(recipe.backbone.edit):
+        if problem := misfit(edit, recipe.the_task.modality):
+            found.append((("backbone", "edit", i), problem))
+        if edit.get("channels") == 4 and recipe.data.augment:
+            found.append((("data", "augment"), "changes grey and RGB images; with channels: 4 leave it out"))
+    found += _head_checks(recipe)
+    if recipe.head.keep_known and recipe.problem != "single_label_classification":
+        found.append((("head", "keep_known"), f"needs classes with names, which {recipe.problem} has not"))
+    if recipe.strategy.class_weights and recipe.problem != "single_label_classification":
+        found.append((("strategy", "class_weights"), f"needs classes, which {recipe.problem} has not"))
+    for part in ("validation", "test"):
+        if recipe.data.streaming and isinstance(getattr(recipe.data, part), float):
+            found.append((("data", part), "is a share; a streamed set has no rows to set aside: name a split"))
+    return found + _schedule_checks(recipe) + _training_checks(recipe)
+
+
+def _schedule_checks(recipe: Recipe) -> list[tuple[Path, str]]:
+    """What `layers.schedule` cannot go with: keys of other types, and a run in which it would change nothing."""
+    schedule = recipe.layers.schedule
+    if schedule is None:
+        return []
+    kind, here = schedule.type, ("layers", "schedule")
+    inserts = any("insert" in edit for edit in recipe.backbone.edit)  # which learns, whatever layers.train says
+    given = [key for key, value in schedule.plain().items() if key != "type"]
+    takes = SCHEDULES[kind]
+    found: list[tuple[Path, str]] = [
+        ((*here, key), f"is not for {kind}, which takes {listing(takes)}") for key in given if key not in takes
+    ]
+    for epochs, steps in (("head_epochs", "head_steps"), ("every", "every_steps")):
+        if epochs in given and steps in given:
+            found.append(((*here, steps), f"stands beside {epochs}; keep one of them"))
+    max_steps = recipe.training.get("max_steps", -1)
+    if kind == "head-then-all" and isinstance(max_steps, int):
+        length, run = schedule.head_epochs or 1, recipe.training.get("num_train_epochs", 3)
+        if schedule.head_steps is None and max_steps <= 0 and isinstance(run, (int, float)) and length >= run:
+            text = (
+                f"the head would learn alone for {length:g} of num_train_epochs {run:g}; give it less, or the run more"
+            )
+            found.append(((*here, "head_epochs"), text))
+        if schedule.head_steps is not None and 0 < max_steps <= schedule.head_steps:
+            text = f"the head would learn alone for {schedule.head_steps} of max_steps {max_steps}; give it less"
+            found.append(((*here, "head_steps"), text))
+    if recipe.layers.adapter is not None and kind != "head-then-all":
+        found.append((here, f"{kind} goes by the model's own layers, which an adapter freezes; use head-then-all"))
+    elif recipe.layers.adapter is None and recipe.train_layers == ["head"] and not inserts:
+        found.append((here, "layers.train is head: nothing is left to begin later; name more in layers.train"))
+    freeze = recipe.layers.freeze
+    if "head" in (freeze if isinstance(freeze, list) else [freeze]) and kind != "surgical":
+        found.append((("layers", "freeze"), f"freezes the head, with which {kind} begins; leave it out"))
+    if kind == "surgical" and recipe.head.init == "zeros":
+        text = "a head of zeros passes no gradient on, by which surgical chooses; use head.init=default"
+        found.append((("head", "init"), text))
+    if kind == "surgical" and recipe.data.streaming:
+        found.append((here, "surgical measures on rows drawn from the whole set; use data.streaming=false"))
+    return found
+
+
+def _head_checks(recipe: Recipe) -> list[tuple[Path, str]]:
+    """An own head, and what goes with its kind."""
+    head = recipe.head
+    found: list[tuple[Path, str]] = []
+    if head.own and not recipe.the_task.labelled:
+        found.append((("head", "kind"), f"task {recipe.task} keeps the head it was pretrained with; leave it out"))
+    if head.own and head.keep_known:
+        found.append((("head", "keep_known"), "keeps rows of the architecture's own head; leave out kind and pooling"))
+    if head.kind == "attention-pool" and head.pooling:
+        found.append((("head", "pooling"), "attention-pool is a pooling of its own; leave it out"))
+    if head.hidden and head.kind != "mlp":
+        found.append((("head", "hidden"), "is the width of an mlp; add kind: mlp or leave it out"))
+    if head.kind == "cosine" and head.init == "zeros":
+        found.append((("head", "init"), "is zeros; a cosine to zero has no direction to learn: use default"))
+    return found
+
+
+def _training_checks(recipe: Recipe) -> list[tuple[Path, str]]:
+    """Arguments of TrainingArguments that must agree, told before anything is loaded."""
+    found: list[tuple[Path, str]] = []
+    given = recipe.training
+    folder = given.get("output_dir")
+    if isinstance(folder, str) and not folder.isprintable():
+        found.append((("training", "output_dir"), f"is {folder!r:.80}; a path holds no control characters"))
+    elif isinstance(folder, str) and "$" in folder:
+        text = f"is {folder!r:.80}; variables are not replaced: write the path out"
+        found.append((("training", "output_dir"), text))
+    metric = str(given.get("metric_for_best_model") or "").removeprefix("eval_")
+    if metric and metric != "loss" and metric not in recipe.metrics:
+        scored = listing([*recipe.metrics, "loss"])
+        text = f"is {metric!r}, which is not scored; add it to score.metrics or choose from {scored}"
+        found.append((("training", "metric_for_best_model"), text))
+    if given.get("load_best_model_at_end"):
+        evaluate, save = given.get("eval_strategy", "epoch"), given.get("save_strategy", "epoch")
+        if save != "best" and evaluate != save:
+            text = f"needs eval_strategy ({evaluate}) and save_strategy ({save}) to be the same"
+            found.append((("training", "load_best_model_at_end"), text))
+    if given.get("label_smoothing_factor") and recipe.problem != "single_label_classification":
+        found.append((("training", "label_smoothing_factor"), f"smooths classes, which {recipe.problem} has not"))
+    bigger = given.get("greater_is_better")
+    if bigger is not None and metric and bigger == (metric in SMALLER_IS_BETTER):
+        found.append((("training", "greater_is_better"), f"is {bigger}, the wrong way round for {metric}"))
+    return found

@@ -1,0 +1,61 @@
+"""Pydantic's errors in the words of a recipe."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from hfft.recipe.yaml_lines import Path
+from hfft.wording import listing, nearest
+
+
+def explain(error: ValidationError, model: type[BaseModel], values: Any) -> list[tuple[Path, str]]:
+    """Path and message of each mistake that pydantic found in `values`.
+
+    Pydantic reports every branch of a union that it tried. What went deepest is what was meant; branches that failed
+    in the same place become one message.
+    """
+    found = [_explain(item, model, values) for item in error.errors()]
+    merged: dict[Path, str] = {}
+    for path, text in found:
+        if any(len(other) > len(path) and other[: len(path)] == path for other, _ in found):
+            continue
+        before, (_, expected, what) = merged.get(path), text.partition("; expected ")
+        if before is None or not expected:
+            merged[path] = text
+        elif "did you mean" not in before:
+            merged[path] = f"{before} or {what}"
+    return list(merged.items())
+
+
+def _explain(item: Any, model: type[BaseModel], values: Any) -> tuple[Path, str]:
+    path: Path = ()
+    for part in item["loc"]:  # holds names of union branches, too: only what the recipe holds can be found by a reader
+        if (isinstance(values, dict) and part in values) or (isinstance(values, list) and isinstance(part, int)):
+            path, values = (*path, part), values[part]
+    kind, given = item["type"], f"is {item['input']!r:.80}"
+    if kind == "extra_forbidden":
+        section = _section(path[:-1], model)
+        known = [field.alias or name for name, field in section.model_fields.items()] if section else []
+        return path, f"unknown key{nearest(str(path[-1]), known)} (known: {listing(known, 30)})"
+    if kind == "missing":
+        return (*path, item["loc"][-1]), "missing; every recipe needs it"
+    if kind == "literal_error":
+        choices = re.findall(r"'([^']+)'", item["ctx"]["expected"])
+        return path, f"{given}; expected {item['ctx']['expected']}{nearest(str(item['input']), choices)}"
+    if kind == "value_error":
+        return path, str(item["ctx"]["error"])
+    what = re.sub(r"^\w+ should (be|have|match)| or instance of \w+$", "", item["msg"]).strip()
+    return path, f"{given}; expected {what}"
+
+
+def _section(path: Path, model: type[BaseModel]) -> type[BaseModel] | None:
+    """The section class at a path, for the names it knows."""
+    found: Any = model
+    for part in path:
+        field = found.model_fields.get(part) if found else None
+        options = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
+        found = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
+    return found

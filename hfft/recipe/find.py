@@ -1,0 +1,58 @@
+"""Recipes by name or path: those that come with the package, and the user's own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hfft.errors import BadInput, RecipeError
+from hfft.recipe.build import build
+from hfft.recipe.recipe import Recipe
+from hfft.wording import listing, nearest
+
+
+def shipped() -> dict[str, Path]:
+    """Name -> file of the recipes that come with the package (installed, or beside it in a checkout)."""
+    here = Path(__file__).parents[1]
+    folder = here / "recipes" if (here / "recipes").is_dir() else here.parent / "recipes"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def find(name_or_path: str | Path) -> Path:
+    """The file of a recipe, given its name or its path.
+
+    Raises:
+        BadInput: neither a shipped recipe nor a readable file.
+    """
+    known = shipped()
+    if str(name_or_path) in known:
+        return known[str(name_or_path)]
+    path = Path(name_or_path)
+    if os.path.isfile(path / "recipe.yaml"):
+        return path / "recipe.yaml"
+    if not os.path.isfile(path):  # pathlib's own raises where the name is longer than a file's may be
+        raise BadInput(
+            f"recipe {str(name_or_path)!r} is neither a shipped recipe nor a file"
+            f"{nearest(str(name_or_path), known)} (shipped: {listing(known, 30)})"
+        )
+    return path
+
+
+def load_recipe(name_or_path: str | Path, *overrides: str) -> Recipe:
+    """The checked recipe of a name or file, with `section.key=value` overrides applied (values read as YAML).
+
+    Raises:
+        RecipeError: every mistake at once, a line each.
+        BadInput: there is no such recipe.
+    """
+    path = find(name_or_path)
+    source = str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    try:
+        content = path.read_bytes()
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line, byte = content.count(b"\n", 0, error.start) + 1, content[error.start]
+        raise RecipeError([f"{source}:{line}  byte 0x{byte:02x} is no UTF-8; save the file as UTF-8 text"]) from None
+    except OSError as error:
+        raise BadInput(f"recipe {source!r} cannot be read: {error.strerror}") from None
+    return build(text, source=source, name=path.stem, overrides=overrides)

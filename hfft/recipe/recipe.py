@@ -1,0 +1,76 @@
+"""A whole recipe: the sum of its parts' specs. Needs no torch, so that it is checked in a fraction of a second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from hfft.backbone.spec import Backbone
+from hfft.data.spec import Data
+from hfft.evaluate.spec import Score
+from hfft.head.spec import Head
+from hfft.layers.adapters.arguments import merges
+from hfft.layers.spec import Layers
+from hfft.publish.spec import Publish
+from hfft.spec import Spec, as_list
+from hfft.strategy.spec import Strategy
+from hfft.tasks.table import DEFAULT_METRICS, TASKS, ProblemType, Task
+
+
+class Recipe(Spec):
+    """A whole fine-tune. `training` holds arguments of `transformers.TrainingArguments`, verbatim."""
+
+    name: str = Field(pattern=r"^[\w][\w.-]*$")
+    task: Literal[tuple(TASKS)]  # type: ignore[valid-type]
+    problem_type: ProblemType = "single_label_classification"
+    backbone: Backbone
+    head: Head = Head()
+    layers: Layers = Layers()
+    data: Data
+    strategy: Strategy = Strategy()
+    training: dict[str, Any] = Field(default={})
+    score: Score = Score()
+    publish: Publish = Publish()
+
+    @property
+    def the_task(self) -> Task:
+        """The row of the table of tasks."""
+        return TASKS[self.task]
+
+    @property
+    def problem(self) -> str:
+        """The kind of target: the `problem_type`, or `masked_language_modelling` for a task without labels."""
+        return self.problem_type if self.the_task.labelled else "masked_language_modelling"
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics asked for, or the usual ones of the problem."""
+        return tuple(self.score.metrics) or DEFAULT_METRICS[self.problem]
+
+    @property
+    def output_dir(self) -> Path:
+        """The run folder."""
+        return Path(self.training.get("output_dir") or f"runs/{self.name}").expanduser()
+
+    @property
+    def train_layers(self) -> list[str]:
+        """`layers.train` with its default filled in."""
+        return as_list(self.layers.train) or ["head" if self.layers.adapter else "all"]
+
+    @property
+    def published_as(self) -> str | None:
+        """How an adapter leaves the run: `merged` unless its type cannot be; None without one."""
+        adapter = self.layers.adapter
+        if adapter is None:
+            return None
+        return self.publish.as_ or ("adapter" if merges(adapter) is False else "merged")
+
+    def column(self, role: str) -> str | None:
+        """The column of the data that plays `role`, by the recipe or by the task's default."""
+        return getattr(self.data.columns, role) or self.the_task.columns.get(role)
+
+    def resolved(self) -> dict[str, Any]:
+        """Everything the recipe says and leaves to defaults, as plain values; loading it gives the recipe again."""
+        return {**self.plain(), "training": {**self.training, "output_dir": str(self.output_dir)}}

@@ -1,0 +1,169 @@
+"""Sealed checkpoints: written aside, synced, checksummed and renamed, so that a checkpoint is whole or told to be broken.
+
+`seal.json` is written last and holds the size and SHA-256 of every file beside it, what the run began with, and a digest of
+itself. transformers writes straight into `checkpoint-N` without any of it: a kill leaves a folder that looks like the
+newest checkpoint, and a flipped bit or a missing optimiser trains on with other weights and says nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hfft.wording import first_line, printable
+
+SEAL = "seal.json"
+ASIDE = ".saving"  # where a checkpoint is written before it gets its name
+PREFIX = "checkpoint-"
+THREADS = 8
+
+
+@dataclass(frozen=True)
+class Newest:
+    """The newest checkpoint that verifies, if any, and a line for each newer one that was skipped."""
+
+    path: Path | None
+    skipped: tuple[str, ...]
+
+
+def seal(folder: Path, facts: dict[str, Any]) -> None:
+    """Sync every file of a folder to the disk and write its seal, last.
+
+    Args:
+        facts: what the run began with, kept in the seal; plain JSON values.
+    """
+    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != SEAL)
+    with ThreadPoolExecutor(THREADS) as pool:  # the disk takes syncs together, and hashing lets go of the interpreter
+        known = list(pool.map(_synced, paths))
+    files = {path.relative_to(folder).as_posix(): entry for path, entry in zip(paths, known, strict=True)}
+    for path in [folder, *(p for p in folder.rglob("*") if p.is_dir())]:
+        sync(path)
+    body = {"files": files, "facts": facts}
+    part = folder / f".{SEAL}"
+    part.write_text(json.dumps({**body, "sha256": _digest(body)}, indent=1), encoding="utf-8")
+    sync(part)
+    os.replace(part, folder / SEAL)
+    sync(folder)
+
+
+def verify(folder: Path) -> str | None:
+    """Why a folder is not, to the bit, what was sealed: one line naming the file; None where it is."""
+    try:
+        sealed = _read(folder)
+        for name, known in sealed["files"].items():
+            path = folder / name
+            if not path.is_file():
+                return f"{printable(name)} is missing"
+            if path.stat().st_size != known["bytes"]:
+                return f"{printable(name)} has {path.stat().st_size} bytes, not {known['bytes']}"
+            if _sha256(path) != known["sha256"]:
+                return f"{printable(name)} is damaged (SHA-256 differs)"
+    except FileNotFoundError:
+        return f"{SEAL} is missing"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"{SEAL} is damaged"
+    return None
+
+
+def facts(folder: Path) -> dict[str, Any]:
+    """What the run of a sealed checkpoint began with."""
+    return _read(folder)["facts"]
+
+
+def publish(aside: Path, final: Path) -> None:
+    """Give a sealed folder its name; one that has it already is replaced."""
+    if final.exists():
+        shutil.rmtree(final.parent / ASIDE / "old", ignore_errors=True)
+        os.replace(final, final.parent / ASIDE / "old")
+    os.replace(aside, final)
+    sync(final.parent)
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """The folders named `checkpoint-<step>` of a run, the newest first."""
+    found = [p for p in run.glob(f"{PREFIX}*") if p.name.removeprefix(PREFIX).isdigit() and p.is_dir()]
+    return sorted(found, key=step, reverse=True)
+
+
+def step(checkpoint: Path) -> int:
+    """The step of a checkpoint."""
+    return int(checkpoint.name.removeprefix(PREFIX))
+
+
+def newest(run: Path) -> Newest:
+    """The newest checkpoint of a run that verifies, with a line for each that was skipped."""
+    skipped: list[str] = []
+    for path in checkpoints(run):
+        problem = verify(path)
+        if problem is None:
+            return Newest(path, tuple(skipped))
+        skipped.append(f"skipped {path}: {problem}")
+    return Newest(None, tuple(skipped))
+
+
+def rotate(run: Path, limit: int | None, best: Path | None, latest: Path) -> None:
+    """Delete the oldest checkpoints beyond `limit`, never the best nor `latest`, which has just been sealed."""
+    if not limit or limit < 1:
+        return
+    keep = {latest, *([best] if best else [])}
+    spare = [path for path in checkpoints(run) if path not in keep]
+    for path in spare[max(limit - len(keep), 0) :]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def failed(run: Path, step: int, error: BaseException) -> str:
+    """Why a checkpoint could not be written and what is left, in one line."""
+    reason = first_line(error)
+    if isinstance(error, OSError) and error.strerror:
+        reason = error.strerror
+    with contextlib.suppress(OSError):
+        if shutil.disk_usage(run).free < 1 << 20:
+            reason = "the disk is full"
+    kept = newest(run).path
+    left = f"{kept} is kept" if kept else "there is none before it"
+    return (
+        f"the checkpoint of step {step} could not be written: {reason}; {left}. Mend it, and the same command continues"
+    )
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the entries of a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:
+        if not path.is_dir():  # some file systems sync no folders
+            raise
+    finally:
+        os.close(handle)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    sealed = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+    body = {"files": sealed["files"], "facts": sealed["facts"]}
+    if sealed["sha256"] != _digest(body):
+        raise ValueError(SEAL)
+    return body
+
+
+def _digest(body: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _synced(path: Path) -> dict[str, Any]:
+    sync(path)
+    return {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,239 @@
+"""The folder a run lives in: whether it is new, unfinished or finished, and files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import math
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any, Literal
+
+from hfft.recipe import yaml_lines
+from hfft.errors import BadInput, RunError
+from hfft.wording import first_line, listing
+from hfft.recipe import Recipe
+from hfft.runs import checkpoint
+
+State = Literal["new", "unfinished", "finished"]
+# What a run writes, besides its checkpoints.
+_WRITTEN = {"recipe.yaml", "metrics.json", "layers.json", "report.html", "trainer_state.json", "model", "from_scratch"}
+_WRITTEN |= {checkpoint.ASIDE, ".model", "published.json"}
+# What an unfinished run may change and still end with the same weights.
+HARMLESS = (
+    "publish.",
+    "score.",
+    "training.output_dir",
+    "training.dataloader_num_workers",
+    "training.report_to",
+    "training.run_name",
+    "training.disable_tqdm",
+    "training.save_total_limit",
+    "training.ddp_timeout",
+)
+# Sections whose revision is pinned when the run begins; a comment keeps what the recipe said, such as `main`.
+_PINNED = ("backbone", "data", "layers.adapter")
+_SAID = re.compile(r"^# ([\w.]+)\.revision was (.+)$", re.MULTILINE)
+
+
+class RunFolder:
+    """`recipe.yaml metrics.json layers.json report.html trainer_state.json checkpoint-*/ model/` of one run."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.model = path / "model"
+        self.recipe = path / "recipe.yaml"
+        self.metrics = path / "metrics.json"
+        self.report = path / "report.html"
+
+    def state(self) -> State:
+        """`finished` once metrics.json, which is written last, is there."""
+        if not self.recipe.is_file():
+            return "new"
+        return "finished" if self.metrics.is_file() and self.model.is_dir() else "unfinished"
+
+    def open(self, recipe: Recipe, fresh: bool, force: bool = False) -> State:
+        """Make the folder ready for this recipe and say what it holds; `fresh` clears what a run wrote, nothing else.
+
+        An unfinished run goes on under changes that leave its weights alone (HARMLESS), or any where `force` is set.
+
+        Raises:
+            BadInput: the folder cannot be written, holds another recipe's run, or things that are no run's.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if fresh and self.state() != "new":
+                self.clear()
+            for part in self.path.iterdir():  # what a kill left of `write`
+                if re.fullmatch(r"\.(\w+\.\w+)\.\d+", part.name) and part.name[1:].rpartition(".")[0] in _WRITTEN:
+                    part.unlink()
+            probe = self.path / ".writable"
+            probe.write_text("")
+            probe.unlink()
+        except OSError as error:
+            raise BadInput(
+                f"training.output_dir: {self.path} cannot be written ({error.strerror}); name another folder"
+            ) from None
+        state = self.state()
+        if state == "new":
+            if strange := self._written():
+                raise BadInput(
+                    f"{self.path} holds {listing(p.name for p in strange)} of no run that can be told (no recipe.yaml); "
+                    f"remove them, or name another training.output_dir"
+                )
+            return state
+        changed = self.changed(recipe)
+        if state == "unfinished":
+            changed = [] if force else [line for line in changed if not line.startswith(HARMLESS)]
+        if changed:
+            forced = "--force to continue all the same, " if state == "unfinished" else ""
+            raise BadInput(
+                f"{self.path} holds a run of another recipe ({'; '.join(changed[:5])}); add {forced}--fresh to begin "
+                f"anew, or name another training.output_dir"
+            )
+        return state
+
+    def clear(self) -> None:
+        """Remove what a run wrote, nothing else."""
+        for entry in self._written():
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+
+    def _written(self) -> list[Path]:
+        """The entries of the folder that a run writes."""
+        return sorted(p for p in self.path.iterdir() if p.name in _WRITTEN or re.fullmatch(r"checkpoint-\d+", p.name))
+
+    def changed(self, recipe: Recipe) -> list[str]:
+        """How a recipe differs from the folder's; a revision pinned by the run is what the recipe said."""
+        new, (old, said) = recipe.resolved(), self._began()
+        for section in _PINNED:
+            before, now = _section(old, section), _section(new, section)
+            if before and now and "revision" in before and now.get("revision") == said.get(section):
+                if section in said:
+                    before["revision"] = said[section]
+                else:
+                    del before["revision"]
+        return differences(old, new)
+
+    def pinned(self, recipe: Recipe) -> Recipe:
+        """The recipe with the commits that the run began with, where it asks for nothing else."""
+        values, (old, said) = copy.deepcopy(recipe.resolved()), self._began()
+        for section in _PINNED:
+            before, now = _section(old, section), _section(values, section)
+            if before and now and "revision" in before and now.get("revision") == said.get(section):
+                now["revision"] = before["revision"]
+        return Recipe.model_validate(values)
+
+    def _began(self) -> tuple[dict[str, Any], dict[str, str]]:
+        """The resolved recipe in the folder, and what it said of the revisions that the run pinned."""
+        try:
+            text = self.recipe.read_text(encoding="utf-8")
+            old = yaml_lines.parse(text)[0]
+        except (OSError, UnicodeDecodeError, yaml_lines.DocumentError) as error:
+            raise BadInput(f"{self.recipe} cannot be read ({first_line(error)}); add --fresh to begin anew") from None
+        if not isinstance(old, dict):
+            raise BadInput(f"{self.recipe} holds no recipe; add --fresh to begin anew")
+        return old, dict(_SAID.findall(text))
+
+    def newest(self) -> checkpoint.Newest:
+        """The newest checkpoint that verifies, with a line for each that was skipped.
+
+        Raises:
+            RunError: there are checkpoints and none verifies: hours of training would begin anew unasked.
+        """
+        return self.intact(checkpoint.newest(self.path))
+
+    def intact(self, found: checkpoint.Newest) -> checkpoint.Newest:
+        """What was found, unless there are checkpoints and none can be continued from, which is an error."""
+        if found.skipped and found.path is None:
+            raise RunError(
+                f"no checkpoint in {self.path} can be continued from ({'; '.join(found.skipped)}); put an intact one "
+                f"back, or add --fresh to begin anew"
+            )
+        return found
+
+    def write_recipe(self, recipe: Recipe, *commits: str | None) -> None:
+        """Write the resolved recipe, with the commits that were used: of the backbone, the data, a published adapter."""
+        values, said = copy.deepcopy(recipe.resolved()), ""
+        for section, revision in zip(_PINNED, commits, strict=False):
+            found = _section(values, section)
+            if revision is not None and found is not None:
+                if found.get("revision") not in (None, revision):
+                    said += f"# {section}.revision was {found['revision']}\n"
+                found["revision"] = revision
+        write(self.recipe, said + yaml_lines.dump(values))
+
+    def note_published(self, repo: str, url: str) -> None:
+        """Note that the finished model is on the hub, so that the same command need not push it again."""
+        with contextlib.suppress(OSError, RunError):  # then it is pushed again, which changes nothing there
+            self.write_json("published.json", {"repo": repo, "url": url})
+
+    def published_at(self, repo: str) -> str | None:
+        """Where the model was published to a repository, whose account may be left out; None if it was not."""
+        try:
+            noted = json.loads((self.path / "published.json").read_text(encoding="utf-8"))
+            return noted["url"] if noted["repo"] in (repo, f"{noted['repo'].partition('/')[0]}/{repo}") else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def layers(self) -> list[dict[str, Any]]:
+        """The table of layers that the run began with; empty where it did not come so far."""
+        path = self.path / "layers.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write one of the folder's JSON files.
+
+        Raises:
+            RunError: the folder is gone.
+        """
+        if not self.path.is_dir():
+            raise RunError(f"the run folder {self.path} is gone; what was trained is lost with it")
+        write(self.path / name, self.json_text(value))
+
+    @staticmethod
+    def json_text(value: Any) -> str:
+        """A value as these files hold it; NaN and infinity, which JSON has not, as null."""
+        return json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _section(values: dict[str, Any], path: str) -> dict[str, Any] | None:
+    """The section at a dotted path, if it is there."""
+    found: Any = values
+    for part in path.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else None
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file so that it is either the old one or the new one, never half of it."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        aside.write_text(text, encoding="utf-8")
+        checkpoint.sync(aside)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], path: tuple[str, ...] = ()) -> list[str]:
+    """`section.key: old, now new` for every value that differs."""
+    found = []
+    for key in {**old, **new}:
+        at = (*path, key)
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += differences(before, after, at)
+        elif before != after:
+            found.append(f"{'.'.join(at)}: {before}, now {after}")
+    return found

@@ -1,0 +1,33 @@
+"""The base of all specs: what a recipe says of one part, a frozen and checked model. Needs no torch."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Spec(BaseModel):
+    """The base of all specs, the sections of a recipe: frozen, unknown keys refused, values never converted silently."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
+
+    def plain(self) -> dict[str, Any]:
+        """The section as plain values, as a recipe writes it; options that are not set are left out."""
+        values = {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
+        return {k: v.plain() if isinstance(v, Spec) else v for k, v in values.items() if v is not None}
+
+
+def as_list(value: str | list[str] | None) -> list[str]:
+    """One entry or several, as a list."""
+    return [] if value is None else [value] if isinstance(value, str) else value
+
+
+def check_pattern(entry: str) -> None:
+    """Raise ValueError where a `/regex/` is none; anything else is no pattern and passes."""
+    if entry.startswith("/"):
+        try:
+            re.compile(entry.strip("/"))
+        except re.error as error:
+            raise ValueError(f"{entry} is no regular expression: {error}") from None

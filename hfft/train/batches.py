@@ -1,0 +1,128 @@
+"""A Trainer that deals rows out so that each counts once per epoch, whatever the number of processes and their workers."""
+
+from __future__ import annotations
+
+import math
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from transformers.trainer_utils import has_length
+
+from hfft.data.stream import Stream, StreamOrder
+from hfft.data.texts import ByLength, TextRows, longest_first
+from hfft.train.resume import Resumable
+
+OWN = "own_rows"  # in a batch: how many rows, from the first, count
+TOKENS = 4096  # that run forward together, at most: with more no faster, and memory should not show it
+
+
+class Dealing(Resumable):
+    """Trainer whose orders of rows are functions of seed and epoch, can be taken up again, and end with the rows.
+
+    Processes need as many batches each, so the last ones are filled up; what fills them up is left out of every sum.
+    """
+
+    _order: StreamOrder | None = None  # of the stream that is trained on
+    _by_length: ByLength | None = None  # of the texts that are
+
+    # --- orders
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        """Texts of like length together, in an order that seed and epoch alone decide: transformers' own is not resumed."""
+        args, rows = self.args, self.train_dataset if train_dataset is None else train_dataset
+        if isinstance(rows, Stream):
+            self._order = StreamOrder(rows, self._together(args.train_batch_size), training=True)
+            return self._order
+        if args.train_sampling_strategy != "group_by_length" or not isinstance(rows, TextRows):
+            return super()._get_train_sampler(train_dataset)
+        batch = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+        self._by_length = ByLength(rows, batch, args.seed if args.data_seed is None else args.data_seed)
+        return self._by_length
+
+    def beside(self, rows: np.ndarray) -> np.ndarray:
+        """Rows of this epoch that can well run forward together with these, these among them: a function of seed and epoch.
+
+        Of several processes each runs its own, and which these are Accelerate says batch by batch.
+        """
+        if self._by_length is None or self.args.world_size > 1:
+            return rows
+        found = self._by_length.beside(int(rows[0]), TOKENS)
+        return found if np.isin(rows, found).all() else rows
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        """Texts from the longest to the shortest; metrics know no order."""
+        if isinstance(eval_dataset, Stream):
+            return StreamOrder(eval_dataset, self._together(self.args.eval_batch_size))
+        if isinstance(eval_dataset, TextRows):
+            return longest_first(eval_dataset.lengths)
+        return super()._get_eval_sampler(eval_dataset)
+
+    def _together(self, batch: int) -> int:
+        """To a multiple of how many rows the processes fill a stream up, so that each has as many batches."""
+        world = self.args.world_size
+        return batch * world if world > 1 and not self.args.dataloader_drop_last else 1
+
+    # --- ends
+
+    def _leave_out_repeats(self, batches: list[Any]) -> None:
+        """Say how many rows of an epoch's last batch are its own.
+
+        Accelerate fills it up with the epoch's first rows, `StreamOrder` with its own, so that all processes have as many.
+        """
+        loader, size = self.accelerator.gradient_state, len(batches[-1]["labels"])
+        dealt = self.args.train_sampling_strategy != "batch_rebalance" or self._order is not None
+        if self.args.world_size > 1 and dealt and loader.end_of_dataloader and loader.remainder > 0:
+            own = loader.remainder - self.args.process_index * size
+            batches[-1] = {**batches[-1], OWN: min(max(own, 0), size)}
+
+    def _end_with_the_rows(self) -> None:
+        """At the last batch that is scored of a stream: let what is gathered end with its rows, counted only now."""
+        loader = self.accelerator.gradient_state.active_dataloader
+        if loader is not None and loader.end_of_dataloader and isinstance(loader.dataset, Stream):
+            loader.remainder = loader.dataset.count % loader.total_batch_size
+
+    # --- checkpoints
+
+    def progress(self) -> dict[str, Any]:
+        """With the place in the stream."""
+        mark = None if self._order is None else self._order.mark(self._rows_of_epoch())
+        return {**super().progress(), "stream": mark}
+
+    def restore(self, progress: dict[str, Any]) -> None:
+        """With the place in the stream, from which it is read on; without one it is read again."""
+        super().restore(progress)
+        mark = progress.get("stream")
+        if self._order is not None and mark is not None and mark["rows"] <= self._rows_of_epoch():
+            self._order.resume = mark
+
+    def _rows_of_epoch(self) -> int:
+        """Rows of the running epoch that were trained on, over all processes."""
+        args, steps, loader = self.args, self.state.global_step, self.callback_handler.train_dataloader
+        if has_length(loader):
+            steps %= max(math.ceil(len(loader) / args.gradient_accumulation_steps), 1)
+        return steps * args.gradient_accumulation_steps * args.train_batch_size * args.world_size
+
+
+def in_parts(inputs: dict[str, Any]) -> list[dict[str, Any]]:
+    """A batch of texts in parts of no more than `TOKENS`, so that the memory of scoring does not depend on the longest."""
+    tokens = inputs.get("input_ids")
+    if tokens is None or tokens.numel() <= TOKENS:
+        return [inputs]
+    rows = max(TOKENS // tokens.shape[1], 1)
+
+    def part(begin: int) -> dict[str, Any]:
+        whole = {n: v for n, v in inputs.items() if not isinstance(v, Tensor) or len(v) != len(tokens)}
+        return {**whole, **{n: v[begin : begin + rows] for n, v in inputs.items() if n not in whole}}
+
+    return [part(begin) for begin in range(0, len(tokens), rows)]
+
+
+def some_rows(rows: Any, count: int) -> Any:
+    """So many rows, as a DataLoader fetches them; the longest texts."""
+    if not hasattr(rows, "__getitem__"):
+        return list(islice(rows, count))
+    chosen = longest_first(rows.lengths)[:count] if isinstance(rows, TextRows) else list(range(min(count, len(rows))))
+    chosen = (chosen * count)[:count]
+    return rows.__getitems__(chosen) if hasattr(rows, "__getitems__") else [rows[i] for i in chosen]

@@ -1,0 +1,166 @@
+"""The processes of a run, on one machine or several: how they meet, what their disks hold, and what is said when one is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import re
+import socket
+import struct
+from collections.abc import Iterator
+
+import torch
+import torch.distributed
+from accelerate.utils import broadcast_object_list, gather_object
+from transformers import TrainingArguments
+
+from hfft.errors import BadInput, RunError
+from hfft.runs import checkpoint
+from hfft.runs.folder import RunFolder
+from hfft.runs.lock import lock_folder
+from hfft.wording import first_line
+
+_ADDRESS_OF = 0x8915  # SIOCGIFADDR: the address of an interface, on Linux
+_LOST = re.compile(
+    r"gloo|connection (closed|reset|refused)|broken pipe|timed out|socket ?timeout|heartbeat|nccl|store\b",
+    re.IGNORECASE,
+)
+
+
+def size() -> int:
+    """How many processes the launch says there are."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def join(use_cpu: bool, timeout: float) -> None:
+    """Meet the other processes of a launch on CPU; on GPUs transformers does it.
+
+    transformers 5.23 does not pass `ddp_timeout` on to Gloo, which would wait half an hour for a host whose cable was
+    pulled; and Gloo takes the address that the host's own name stands for, often that of no real interface.
+
+    Args:
+        timeout: seconds that a process waits for the others (`training.ddp_timeout`).
+
+    Raises:
+        BadInput: the others do not answer in time.
+    """
+    if size() < 2 or not (use_cpu or not torch.cuda.is_available()) or torch.distributed.is_initialized():
+        return
+    main = os.environ.get("MASTER_ADDR", "127.0.0.1")
+    if "GLOO_SOCKET_IFNAME" not in os.environ and (name := interface_to(main)):
+        os.environ["GLOO_SOCKET_IFNAME"] = name
+    try:
+        torch.distributed.init_process_group("gloo", timeout=datetime.timedelta(seconds=timeout))
+    except (RuntimeError, ValueError) as error:  # torch's own errors of the store and of timeouts are RuntimeErrors
+        raise BadInput(
+            f"process {os.environ.get('RANK', '?')} of {size()} did not meet the others at {main}:"
+            f"{os.environ.get('MASTER_PORT', '?')} within {timeout:g} s ({first_line(error):.120}); start all hosts with "
+            f"the same --main_process_ip and --main_process_port, and see that the port is open"
+        ) from error
+
+
+def interface_to(host: str) -> str | None:
+    """The network interface by which this machine reaches a host; None where it cannot be told."""
+    with contextlib.suppress(OSError, ImportError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        import fcntl  # not on Windows
+
+        probe.connect((host, 9))  # sends nothing: the kernel only picks the route
+        own = probe.getsockname()[0]
+        for _, name in socket.if_nameindex():
+            with contextlib.suppress(OSError):
+                found = fcntl.ioctl(probe.fileno(), _ADDRESS_OF, struct.pack("256s", name.encode()[:15]))
+                if socket.inet_ntoa(found[20:24]) == own:
+                    return name
+        return "lo" if own.startswith("127.") else None
+    return None
+
+
+def own_disks(arguments: TrainingArguments, folder: RunFolder) -> bool:
+    """Whether hosts have run folders of their own, on disks of their own; then each host keeps the checkpoints.
+
+    Found by a file that the first process makes and the others look for.
+    """
+    if arguments.world_size == 1:
+        return False
+    name = [f".host-{os.getpid()}"]
+    broadcast_object_list(name)
+    probe = folder.path / name[0]
+    if arguments.process_index == 0:
+        probe.touch()
+    gather_object([None])  # it is there from now on
+    seen = gather_object([probe.is_file()])
+    if arguments.process_index == 0:
+        probe.unlink(missing_ok=True)
+    arguments.save_on_each_node = arguments.save_on_each_node or not all(seen)
+    return not all(seen)
+
+
+def begin(arguments: TrainingArguments, folder: RunFolder, state: str, fresh: bool, held: contextlib.ExitStack) -> None:
+    """Make the other hosts' run folders ready for what the first host's holds.
+
+    Args:
+        held: keeps their locks.
+
+    Raises:
+        BadInput: another start holds a folder; or the first host has no run, another one has, and it is not to begin
+            anew.
+    """
+    busy, stale = "", list[str]()
+    if arguments.local_process_index == 0 and arguments.process_index > 0:
+        try:
+            held.enter_context(lock_folder(folder.path))
+        except BadInput as error:
+            busy = f"process {arguments.process_index} of {arguments.world_size}: {error}"
+    if told := [line for line in gather_object([busy]) if line]:
+        raise BadInput(told[0])
+    if state == "new" and arguments.local_process_index == 0 and arguments.process_index > 0:
+        if fresh:
+            folder.clear()
+        stale = [path.name for path in checkpoint.checkpoints(folder.path)]
+    if found := [names for names in gather_object([stale]) if names]:
+        raise BadInput(
+            f"{folder.path} holds {found[0][0]} on another host and no run on the first; put the first host's folder "
+            f"back, or add --fresh to begin anew"
+        )
+
+
+def newest(arguments: TrainingArguments, folder: RunFolder) -> checkpoint.Newest:
+    """The newest checkpoint that every host has and that verifies there; a line for each newer one that was skipped.
+
+    Raises:
+        RunError: the first host has checkpoints, and none that all have.
+    """
+    found: list[list[tuple[int, str | None]]] = [[]]
+    if arguments.local_process_index == 0:
+        found = [[(checkpoint.step(path), checkpoint.verify(path)) for path in checkpoint.checkpoints(folder.path)]]
+    else:
+        found = []
+    hosts = [dict(pairs) for pairs in gather_object(found)]
+    skipped: list[str] = []
+    for step in sorted({step for host in hosts for step in host}, reverse=True):
+        problems = [host.get(step, "is missing") for host in hosts]
+        path = folder.path / f"{checkpoint.PREFIX}{step}"
+        if not any(problems):
+            return checkpoint.Newest(path, tuple(skipped))
+        rank, problem = next((i, p) for i, p in enumerate(problems) if p)
+        skipped.append(f"skipped {path}: {problem} on host {rank} of {len(hosts)}")
+    return folder.intact(checkpoint.Newest(None, tuple(skipped)))
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Turn what the communication raises inside, once another process is gone, into one line.
+
+    Raises:
+        RunError: another process or its host was lost.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if size() < 2 or not _LOST.search(str(error)):
+            raise
+        raise RunError(
+            f"process {os.environ.get('RANK', '?')} of {size()} lost the others ({first_line(error):.120}); the same "
+            f"command on all hosts continues from the last checkpoint"
+        ) from error

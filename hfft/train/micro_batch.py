@@ -1,0 +1,64 @@
+"""How many rows go through the model at once: a batch of any size is the same step, split in any way."""
+
+from __future__ import annotations
+
+import gc
+
+import torch
+
+from hfft.train.batches import some_rows
+from hfft.train.memory import out_of_memory, split_batch
+from hfft.train.trainer import FineTuner
+
+CPU = 32  # a larger micro-batch is no faster on a CPU, and texts are padded more
+
+
+def settle(trainer: FineTuner, limit: int | None = None) -> tuple[int, int]:
+    """Split the step's rows by what the device can hold, on all processes alike; returns `memory.split_batch`'s.
+
+    Args:
+        limit: the largest micro-batch that may be tried; on a CPU 32.
+    """
+    args = trainer.args
+    rows, on_cpu = args.per_device_train_batch_size * args.gradient_accumulation_steps, args.device.type == "cpu"
+    most = limit or (CPU if on_cpu else rows)
+    # A CPU's memory is not tried: the system would swap before it refuses.
+    micro, _ = split_batch(rows, lambda size: size <= most and (on_cpu or fits(trainer, size)))
+    micro = int(trainer.accelerator.gather(torch.tensor([micro], device=args.device)).min())
+    args.per_device_train_batch_size, args.gradient_accumulation_steps = micro, rows // micro
+    trainer._train_batch_size = args.train_batch_size
+    return micro, rows // micro
+
+
+def fits(trainer: FineTuner, micro: int) -> bool:
+    """Whether a training step of so many rows, the longest where they are texts, runs within the device's memory.
+
+    What the step changes is put back: random numbers, statistics of norms, gradients. The optimiser's state, which is
+    not there yet, is stood in for.
+    """
+    model, device = trainer.model, trainer.args.device
+    batch = trainer.data_collator(some_rows(trainer.train_dataset, micro))
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        try:
+            model.train()
+            state = [torch.empty_like(p) for p in model.parameters() if p.requires_grad for _ in range(2)]
+            inputs = trainer._prepare_inputs(batch)
+            with trainer.compute_loss_context_manager():
+                loss = trainer.compute_loss(model, inputs)
+            trainer.accelerator.backward(loss)
+            del state, loss, inputs
+            return True
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            return False
+        finally:
+            model.zero_grad(set_to_none=True)
+            for name, buffer in model.named_buffers():
+                buffer.copy_(buffers[name])
+            trainer._term_sums.clear()
+            trainer.parts.clear()
+            gc.collect()
+            if device.type == "cuda":
+                torch.cuda.empty_cache()

@@ -1,0 +1,300 @@
+"""A Trainer that can be left at any moment and continued to the bit; its loop is transformers', its checkpoints are sealed.
+
+What a checkpoint of transformers leaves out stands in `progress_<rank>.json`: the loss since the last log, what the sums
+beside it are, and what was still due at that step, such as an evaluation that a signal cut short.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import Trainer, TrainerCallback, TrainerControl
+from transformers.trainer_utils import TrainOutput
+
+from hfft.errors import RunError
+from hfft.layers import whole
+from hfft.runs import checkpoint as seal
+from hfft.runs.signals import Stopped
+from hfft.train import memory
+from hfft.train.finite_check import FiniteCheck, check_weights
+
+
+class LeftEvaluation(Exception):
+    """An evaluation was left in the middle, because a signal asks to stop."""
+
+
+class Resumable(Trainer):
+    """Trainer with sealed checkpoints, stops between steps, and steps that are looked at before they count.
+
+    Args:
+        facts: what the run began with, for the seal of each checkpoint.
+        skips: how many steps that are not finite may be left out.
+    """
+
+    control: TrainerControl
+
+    def __init__(self, *args: Any, facts: dict[str, Any] | None = None, skips: int = 0, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.facts = dict(facts or {})
+        self.watch = FiniteCheck(self.args.device, self.args.world_size, skips)
+        self.parts: dict[str, Tensor] = {}  # of the running step's loss, for the message when it is not finite
+        self.epoch_ended = False
+        self._aside: Path | None = None
+        self._checkpoint: Path | None = None  # that this training began from
+        self._saved = False
+        self._due: dict[str, bool] = {}
+        self._drawn: Any = None  # random state after what was due at the checkpoint
+        self._loss: Tensor | None = None
+        self._norm: Tensor | None = None
+        self._logged: tuple[Any, Any] = (None, None)  # gradient norm and learning rate of the last step
+        self._statistics: list[tuple[Tensor, Tensor]] = []
+        self.add_callback(_Watching(self))
+
+    # --- stopping
+
+    def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> TrainOutput:
+        """transformers' training, from a sealed checkpoint where one is given.
+
+        Raises:
+            Stopped: a signal arrived; the checkpoint of its step is there.
+            Diverged: loss, gradient or weights are not finite.
+            memory.TooLarge: a micro-batch does not fit.
+        """
+        self._checkpoint = Path(resume_from_checkpoint) if resume_from_checkpoint else None
+        if self._checkpoint is not None:
+            self.args.eval_on_start = False  # done before that checkpoint
+        return super().train(resume_from_checkpoint, *args, **kwargs)
+
+    def leave_if_asked(self) -> None:
+        """Called for each batch of an evaluation: leave it where a signal asks to stop."""
+        if self.is_in_train and self.watch.asked_now():
+            raise LeftEvaluation
+
+    def _maybe_log_save_evaluate(
+        self, tr_loss: Any, grad_norm: Any, model: Any, trial: Any, *args: Any, **kw: Any
+    ) -> None:
+        self._logged = (grad_norm, kw.get("learning_rate"))
+        self._saved = False
+        if self.control.should_log or self.control.should_evaluate or self.control.should_save:
+            self.watch.settle()
+        before = random_state() if self.control.should_evaluate else None
+        try:
+            super()._maybe_log_save_evaluate(tr_loss, grad_norm, model, trial, *args, **kw)
+        except LeftEvaluation:
+            set_random_state(before)
+            self._due, self._saved = {"evaluate": True, "save": self.control.should_save}, False
+        if self._due or (self.watch.asked() and (self.epoch_ended or not self._at_epoch_end())):
+            self.watch.settle()
+            if not self._saved:
+                self._save_checkpoint(model, trial)
+            name = f"{seal.PREFIX}{self.state.global_step}"
+            raise Stopped(self.watch.asked(), f"the same command continues from {name} in {self.args.output_dir}")
+
+    def _at_epoch_end(self) -> bool:
+        """Whether the step that just ended is the last before the loop ends the epoch, which then saves by itself."""
+        return float(self.state.epoch or 0).is_integer() or self.state.global_step >= self.state.max_steps
+
+    # --- steps
+
+    def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """One forward and backward pass; what it gave is kept until the step is judged."""
+        if self.watch.skips and not self._statistics:
+            floats = [b for b in model.buffers() if b.is_floating_point()]
+            self._statistics = [(buffer, buffer.clone()) for buffer in floats]
+        with memory.watched(self.args):
+            loss = super().training_step(model, inputs, num_items_in_batch)
+        self._loss = loss if self._loss is None else self._loss + loss
+        return torch.nan_to_num(loss, 0.0, 0.0, 0.0) if self.watch.skips else loss
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        self._norm = whole(super()._get_grad_norm(model, grad_norm))
+        return self._norm
+
+    def judge_step(self, model: nn.Module) -> None:
+        """Before the optimiser's step: stop, or leave the step out, where loss or gradient is not finite."""
+        figures = {"loss": torch.as_tensor(self._loss), "gradient norm": torch.as_tensor(self._norm), **self.parts}
+        scaled = getattr(self.accelerator, "scaler", None) is not None  # fp16: its scaler leaves such steps out itself
+        if self.watch.step(self.state.global_step + 1, figures, ["loss"] if scaled else ["loss", "gradient norm"]):
+            model.zero_grad(set_to_none=True)  # without gradients the optimiser moves nothing, not even its moments
+            with torch.no_grad():
+                for buffer, before in self._statistics:
+                    buffer.copy_(before)
+        self._loss, self._norm, self._statistics = None, None, []
+        self.parts.clear()
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        if self.state.global_step >= self.state.max_steps:  # else a run that had ended would take one step more
+            self.control.should_training_stop = True
+            return
+        super()._run_epoch(*args, **kwargs)
+
+    # --- saving
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._aside) if self._aside is not None else super()._get_output_dir(trial)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        if self.args.save_on_each_node:  # transformers 5.23 writes weights on the first process of the world alone
+            self.model.should_save_on_this_rank = bool
+        try:
+            super()._save(output_dir, state_dict)
+        finally:
+            self.model.__dict__.pop("should_save_on_this_rank", None)
+        pickled = Path(output_dir or self.args.output_dir) / "training_args.bin"
+        pickled.unlink(missing_ok=True)  # no one reads it
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """transformers' checkpoint, written aside, sealed, and only then given its name.
+
+        Raises:
+            RunError: it cannot be written; the one before is kept.
+            Diverged: a weight is not finite.
+        """
+        run, name = Path(super()._get_output_dir(trial)), f"{seal.PREFIX}{self.state.global_step}"
+        aside = run / seal.ASIDE / name
+        check_weights(self.model, self.state.global_step)
+        try:
+            if self.args.should_save:
+                if not run.is_dir():
+                    raise FileNotFoundError(2, f"the run folder {run} is gone")
+                shutil.rmtree(aside, ignore_errors=True)
+                aside.mkdir(parents=True)
+            self.accelerator.wait_for_everyone()
+            self._aside = aside.parent
+            super()._save_checkpoint(model, trial)
+            (aside / f"progress_{self.args.process_index}.json").write_text(json.dumps(self.progress()))
+            best = self._place_best(run)
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                self.state.save_to_json(str(aside / "trainer_state.json"))
+                seal.seal(aside, self.facts)
+                seal.publish(aside, run / name)
+                seal.rotate(run, self.args.save_total_limit, best, run / name)
+                shutil.rmtree(aside.parent, ignore_errors=True)
+            self._saved = True
+        except torch.OutOfMemoryError:
+            raise
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise RunError(seal.failed(run, self.state.global_step, error)) from error
+        finally:
+            self._aside = None
+            if not self._saved and self.args.should_save:
+                shutil.rmtree(aside.parent, ignore_errors=True)
+
+    def _place_best(self, run: Path) -> Path | None:
+        """Where the best checkpoint is, or will be once this one has its name; the state says so too."""
+        best = self.state.best_global_step
+        path = run / f"{seal.PREFIX}{best}" if best else None
+        if path is not None and best != self.state.global_step and not path.is_dir():
+            path = None
+        self.state.best_model_checkpoint = str(path) if path else None
+        return path
+
+    def progress(self) -> dict[str, Any]:
+        """What transformers' checkpoint leaves out, of this process."""
+        norm, rate = self._logged
+        at_epoch_end = self._at_epoch_end() and not self.epoch_ended and not self._due
+        return {
+            "loss": self._tr_loss.item(),
+            "total_loss": self._total_loss_scalar,
+            "logged": self._globalstep_last_logged,
+            "grad_norm": float(norm) if norm is not None else None,
+            "learning_rate": rate,
+            "skipped": self.watch.skipped,
+            "due": {"epoch_end": at_epoch_end, "evaluate": False, "save": False, **self._due},
+        }
+
+    # --- continuing
+
+    def catch_up(self) -> None:
+        """Take over what the checkpoint of this process says, and do what was still due at its step."""
+        if self._checkpoint is None:
+            return
+        self._place_best(Path(self.args.output_dir))
+        file = self._checkpoint / f"progress_{self.args.process_index}.json"
+        if not file.is_file():  # of another number of processes
+            return
+        found = json.loads(file.read_text(encoding="utf-8"))
+        self.restore(found)
+        due = found["due"]
+        if not any(due.values()):
+            return
+        self._load_rng_state(str(self._checkpoint))
+        if due["epoch_end"]:
+            self.epoch_ended = True
+            self.control = self.callback_handler.on_epoch_end(self.args, self.state, self.control)
+        self.control.should_evaluate |= due["evaluate"]
+        self.control.should_save |= due["save"]
+        norm, rate = found["grad_norm"], found["learning_rate"]
+        inputs = (self._tr_loss, norm, self.model_wrapped, None, self.state.epoch, None, 0.0)
+        self._maybe_log_save_evaluate(*inputs, learning_rate=rate)
+        self._drawn = random_state()
+
+    def restore(self, progress: dict[str, Any]) -> None:
+        """Take over what `progress` wrote."""
+        self._tr_loss.fill_(progress["loss"])
+        self._total_loss_scalar, self._globalstep_last_logged = progress["total_loss"], progress["logged"]
+        self.watch.skipped = progress["skipped"]
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if self._drawn is not None:
+            set_random_state(self._drawn)
+            self._drawn = None
+        else:
+            super()._load_rng_state(checkpoint)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """transformers' log; the mean loss of a continued training is that of all its steps."""
+        if "train_loss" in logs:
+            logs["train_loss"] = self._total_loss_scalar / max(self.state.global_step, 1)
+        super().log(logs, start_time)
+
+
+class _Watching(TrainerCallback):
+    """The places of transformers' loop at which a Resumable looks."""
+
+    def __init__(self, trainer: Resumable):
+        self.trainer = trainer
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if args.should_save:
+            Path(args.output_dir).mkdir(parents=True, exist_ok=True)
+        self.trainer.epoch_ended = False
+        self.trainer.catch_up()
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.trainer.epoch_ended = False
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        self.trainer.judge_step(model)
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.trainer.epoch_ended = True
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.trainer.watch.settle()
+        check_weights(self.trainer.model, state.global_step)
+
+
+def random_state() -> tuple[Any, ...]:
+    """The state of every global generator: Python's, NumPy's, torch's, and those of the CUDA devices."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
+    return random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda
+
+
+def set_random_state(state: Any) -> None:
+    """Set what `random_state` gave."""
+    python, numpy, cpu, cuda = state
+    random.setstate(python)
+    np.random.set_state(numpy)
+    torch.set_rng_state(cpu)
+    if cuda is not None:
+        torch.cuda.set_rng_state_all(cuda)

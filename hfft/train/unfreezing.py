@@ -1,0 +1,170 @@
+"""Follow the schedule of layers while training: who learns in a step, and at which part of its rate."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate.utils import broadcast_object_list
+from transformers import Trainer, TrainerCallback, set_seed
+
+from hfft import layers
+from hfft.errors import RunError
+from hfft.layers import Depths
+from hfft.layers.schedules.moments import begins
+from hfft.layers.schedules.surgical import relative_gradients, shares
+from hfft.layers.spec import Schedule
+from hfft.strategy.losses import count
+
+BATCHES = 5  # as the authors' code measures relative gradients
+# In a group of the optimiser, and so in its checkpoints: what the rate that the scheduler gives it is multiplied by.
+SCALE = "scale"
+
+
+class UnfreezingCallback(TrainerCallback):
+    """Lets each depth learn from its moment on, at its part of the rate.
+
+    `requires_grad` changes at the beginning of an epoch, before its first batch is drawn, or else at the beginning of a
+    step, before its first forward pass, and nowhere else. What learns follows from the epoch and the step alone, and
+    the parts of the rates are kept in the optimiser's groups: a resumed run has both as the one that was stopped.
+
+    Until its moment a parameter is as frozen as one that never learns: without gradient and optimiser state, its module
+    in `eval()`. Whether it was still what it had been when training began is kept in `early`.
+
+    The optimiser holds all groups from the first step on. Several processes need `ddp_find_unused_parameters`, with
+    which DistributedDataParallel, wrapped round all that learns sooner or later, waits for no absent gradient.
+
+    Attributes:
+        waited: how many tensors had to wait for their moment.
+        early: the names of those that were changed before it.
+    """
+
+    def __init__(self, trainer: Trainer, depths: Depths, schedule: Schedule):
+        self.trainer, self.depths, self.schedule = trainer, depths, schedule
+        self.begins = begins(schedule, depths.blocks)
+        self.depth_of: dict[str, int] | None = None  # of what learns sooner or later
+        self.learning: set[int] = set()
+        self.digests: dict[str, str] = {}
+        self.waited = 0
+        self.early: list[str] = []
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Freeze what waits, and note what it is."""
+        model = self.trainer.model
+        if self.depth_of is None:
+            self.depth_of = {n: self.depths.of(n) for n, p in model.named_parameters() if p.requires_grad}
+        never = set(layers.frozen_tensors(model))
+        self._let_learn(self._due(state))
+        self.digests = {n: d for n, d in layers.frozen_digests(model).items() if n not in never}
+        if self.trainer.live_norms:  # statistics of batches need not stand still
+            self.digests = {n: d for n, d in self.digests.items() if n in self.depth_of}
+        self.waited, self.early = len(self.digests), []
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Let begin what begins with the epoch; for `surgical`, measure anew, but not where a run goes on within it."""
+        self._update(state)
+        groups = self.trainer.optimizer.param_groups
+        if self.schedule.type == "surgical" and (float(state.epoch).is_integer() or SCALE not in groups[0]):
+            parts = shares(measure(self.trainer, self.schedule, int(state.epoch)))
+            for group in groups:
+                group[SCALE] = parts.get(group["depth"], 1.0)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Let begin what begins with the step."""
+        self._update(state)
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Take each group's part of its rate."""
+        self.rates = [group["lr"] for group in self.trainer.optimizer.param_groups]
+        for group in self.trainer.optimizer.param_groups:
+            group["lr"] = group["lr"] * group.get(SCALE, 1.0)
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Give the rate back, which the scheduler goes on from."""
+        for group, rate in zip(self.trainer.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Compare what has not begun, and leave the model as it was handed over."""
+        self.early += layers.moved(self.trainer.model, self.digests)
+        self._let_learn(set(self.begins))
+
+    def _update(self, state: Any) -> None:
+        now = self._due(state)
+        if now != self.learning:
+            self._let_learn(now)
+            still = set(layers.frozen_tensors(self.trainer.model))
+            waking = {name: digest for name, digest in self.digests.items() if name not in still}
+            self.early += layers.moved(self.trainer.model, waking)
+            self.digests = {name: digest for name, digest in self.digests.items() if name in still}
+        if self.schedule.head_learning_rate is not None:
+            alone = self.learning == {self.depths.head}
+            for group in self.trainer.optimizer.param_groups:
+                rate = group.get("initial_lr", group["lr"])
+                wanted = alone and group["depth"] == self.depths.head and rate > 0
+                group[SCALE] = self.schedule.head_learning_rate / rate if wanted else 1.0
+
+    def _due(self, state: Any) -> set[int]:
+        return {depth for depth, start in self.begins.items() if start.reached(state.epoch, state.global_step)}
+
+    def _let_learn(self, depths: set[int]) -> None:
+        assert self.depth_of is not None
+        parameters = dict(self.trainer.model.named_parameters())
+        for name, depth in self.depth_of.items():
+            parameters[name].requires_grad_(depth in depths)
+        self.learning = depths
+
+
+def measure(trainer: Any, schedule: Schedule, epoch: int) -> dict[int, float]:
+    """Mean relative gradient of each depth over some batches, drawn by seed and epoch; the same on every process.
+
+    Batches are those of a whole step, however it is split. In `eval()` and from random numbers of its own: training
+    goes on as if nothing had been measured.
+
+    Raises:
+        RunError: the gradients say nothing, being zero or no numbers.
+    """
+    arguments, rows, model = trainer.args, trainer.train_dataset, trainer.model
+    if hasattr(rows, "set_epoch"):
+        rows.set_epoch(epoch)
+    size = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
+    with _apart(arguments.seed):
+        drawn = np.random.default_rng((arguments.seed, epoch)).permutation(len(rows)).tolist()
+        batches = [drawn[i : i + size] for i in range(0, len(drawn), size)][: schedule.batches or BATCHES]
+        model.eval()
+        found = [relative_gradients(model, trainer.depths, _losses(trainer, batch)) for batch in batches]
+    mean = {depth: sum(one[depth] for one in found) / len(found) for depth in found[0]}
+    if arguments.world_size > 1:  # other devices may round otherwise; the rates must not differ
+        mean = broadcast_object_list([mean])[0]
+    if not 0 < sum(mean.values()) < float("inf"):
+        raise RunError("layers.schedule: no gradient reaches the layers below the head, by which surgical could choose")
+    return mean
+
+
+def _losses(trainer: Any, rows: list[int]) -> Iterator[torch.Tensor]:
+    """The mean task loss of the rows, in the parts of as many as fit on the device."""
+    size = trainer.args.train_batch_size
+    parts = [rows[i : i + size] for i in range(0, len(rows), size)]
+    batches = [trainer.data_collator([trainer.train_dataset[i] for i in part]) for part in parts]
+    targets = torch.stack([count(batch["labels"], trainer.labels.problem) for batch in batches]).sum().clamp(min=1)
+    for batch in batches:
+        inputs = trainer._prepare_inputs(batch)
+        with trainer.compute_loss_context_manager():
+            yield trainer.compute_loss(trainer.model, inputs, num_items_in_batch=targets.to(trainer.args.device))
+
+
+@contextmanager
+def _apart(seed: int) -> Iterator[None]:
+    """Random numbers of their own, and those of the run untouched."""
+    python, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            set_seed(seed)
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy_state)

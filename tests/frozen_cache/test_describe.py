@@ -1,0 +1,78 @@
+"""What `hfft show` tells of the cache is what a run tells before its first step."""
+
+import pytest
+import torch
+
+from hfft.frozen_cache.describe import ONCE, describe_ahead
+from hfft.frozen_cache.frozen_cache import FrozenCacheSettings
+from hfft.layers.schedules.moments import begins
+from hfft.layers.spec import Schedule
+from hfft.strategy import logits_of
+from hfft.train import training_arguments
+from hfft.train.arguments import describe_open
+from tests.examples import SINGLE, head_and_depths, tiny
+from tests.frozen_cache.test_frozen_cache import trained
+from tests.train.test_train_arguments import recipe
+from tests.training import arguments, examples, finetuner, labels_of
+
+
+@pytest.mark.parametrize("train", ["head", "last-1"])
+@pytest.mark.parametrize("name", ["bert", "gpt2", "vit", "resnet"])
+def test_it_is_what_the_training_then_says(name, train, tmp_path):
+    trainer = trained(tmp_path / "run", name, train, kept=tmp_path / "cache", run=False)
+    before = {n: t.clone() for n, t in trainer.model.state_dict().items()}
+    modes = [(p.requires_grad) for p in trainer.model.parameters()], [m.training for m in trainer.model.modules()]
+    line = describe_ahead(trainer, logits_of)
+    assert not (tmp_path / "cache").exists(), "nothing is written"
+    assert modes == (
+        [p.requires_grad for p in trainer.model.parameters()],
+        [m.training for m in trainer.model.modules()],
+    )
+    assert all(torch.equal(before[n], t) for n, t in trainer.model.state_dict().items())
+    trainer.train()
+    assert trainer.said == [line]
+    assert "run once" in line or "runs once" in line
+
+
+def test_with_a_schedule_it_is_the_first_cut(tmp_path):
+    model = tiny("bert")
+    _, depths = head_and_depths(model)
+    schedule, said = Schedule(type="head-then-all", head_epochs=1), []
+    assert min(start.epochs for start in begins(schedule, depths.blocks).values()) == 0
+    rows = examples("text", SINGLE, 16)
+    settings = arguments(tmp_path / "run", num_train_epochs=3)
+    keeping = FrozenCacheSettings(tmp_path / "cache", 10**9, say=said.append)
+    trainer = finetuner(model, labels_of(SINGLE), rows, settings, depths=depths, schedule=schedule, keeping=keeping)
+    line = describe_ahead(trainer, logits_of)
+    assert all(p.requires_grad for p in model.parameters())
+    trainer.train()
+    assert line == f"{said[0]}; the cut follows the schedule"
+
+
+@pytest.mark.parametrize(
+    ("train", "settings", "limit", "why"),
+    [
+        ("all", {}, 10**9, "everything learns"),
+        ("head", {"num_train_epochs": 1}, 10**9, ONCE),
+        ("head", {}, 100, "its limit is 100 B"),
+        ("embeddings", {}, 10**9, "nothing that is frozen runs before what learns"),
+    ],
+)
+def test_where_nothing_is_kept_it_says_why(train, settings, limit, why, tmp_path):
+    trainer = trained(tmp_path / "run", "bert", train, kept=tmp_path / "cache", run=False, **settings)
+    trainer.keeping = FrozenCacheSettings(tmp_path / "cache", limit)
+    line = describe_ahead(trainer, logits_of)
+    assert line.startswith("cache: off, ")
+    assert line.endswith(why)
+
+
+def test_what_a_recipe_leaves_open_is_told_in_its_own_words(tmp_path):
+    given = recipe(tmp_path, optim="sgd", dataloader_num_workers=2, eval_strategy="no")
+    trainer = finetuner(tiny("resnet"), labels_of(SINGLE), examples("image", SINGLE, 4), training_arguments(given))
+    open_ = describe_open(given, trainer)
+    assert open_["backbone"] == {"memory_format": "contiguous_format"}
+    assert {"bf16", "tf32", "torch_compile", "dataloader_pin_memory", "accelerator_config"} <= set(open_["training"])
+    assert open_["training"]["dataloader_prefetch_factor"] == 2
+    assert {"optim", "dataloader_num_workers"} & set(open_["training"]) == set()
+    fixed = given.model_copy(update={"backbone": given.backbone.model_copy(update={"memory_format": "channels_last"})})
+    assert "backbone" not in describe_open(fixed, trainer)

@@ -1,0 +1,328 @@
+"""A whole run: every problem, continuing, finishing, refusing, predicting, checking."""
+
+from __future__ import annotations
+
+import json
+import math
+import textwrap
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+import torch
+import transformers
+from datasets import ClassLabel, Dataset, Features, Sequence, Value
+
+from hfft import cli, finetune
+from hfft.errors import BadInput, DataError, ModelError
+from hfft.predict import load_predictor
+from hfft.recipe import Recipe
+from hfft.recipe.build import build
+from tests import stand_ins
+
+BERT = "google-bert/bert-base-uncased"
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory) -> Path:
+    """A tiny BERT."""
+    return stand_ins.model(BERT, tmp_path_factory.mktemp("models") / "bert")
+
+
+@pytest.fixture(scope="module")
+def trec(tmp_path_factory) -> Path:
+    """Six classes of sentences."""
+    return stand_ins.data("CogComp/trec", tmp_path_factory.mktemp("data") / "trec")
+
+
+def recipe(folder: Path, model: Path, data: Path, more: str = "", *overrides: str, **training: object) -> Recipe:
+    """A text recipe of two epochs over a tiny model."""
+    settings = {"num_train_epochs": 2, "per_device_train_batch_size": 16, "learning_rate": 3e-3, "use_cpu": True}
+    lines = "".join(f"  {key}: {value!r}\n" for key, value in {**settings, **training}.items())
+    text = textwrap.dedent(f"""
+        task: text-classification
+        backbone: {{name: {model}}}
+        data: {{path: {data}, validation: 0.2}}
+        training:
+          output_dir: {folder}
+    """)
+    return build(text + lines.replace("True", "true") + textwrap.dedent(more), "test.yaml", "test", overrides)
+
+
+def test_a_run_leaves_its_folder_and_a_model_that_plain_transformers_loads(tmp_path, bert, trec, capsys):
+    result = finetune(recipe(tmp_path / "run", bert, trec, num_train_epochs=8))
+    assert result.metrics["test"]["accuracy"] > 0.9, "the first word tells the class"
+    kept = {path.name.partition("-")[0] for path in result.folder.iterdir()}
+    assert kept == {
+        "recipe.yaml",
+        "metrics.json",
+        "layers.json",
+        "report.html",
+        "trainer_state.json",
+        "checkpoint",
+        "model",
+    }
+    classify = transformers.pipeline("text-classification", model=str(result.model))
+    assert classify("who is it")[0]["label"] in {"ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"}
+    config = classify.model.config
+    assert config.id2label == dict(enumerate(["ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"]))
+    assert config.label2id == {name: i for i, name in config.id2label.items()}
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("epoch ") for line in lines) == 8, "one clear line per epoch"
+    assert "(n=24, seed 42)" in lines[-2]
+
+
+def test_the_same_command_says_that_a_run_is_finished_and_its_recipe_repeats_it(tmp_path, bert, trec, capsys):
+    first = finetune(recipe(tmp_path / "run", bert, trec))
+    weights = (first.model / "model.safetensors").read_bytes()
+    again = finetune(recipe(tmp_path / "run", bert, trec))
+    assert "is finished" in capsys.readouterr().out
+    assert again.metrics == json.loads((first.folder / "metrics.json").read_text())
+    assert cli.main(["train", str(first.folder / "recipe.yaml"), "--fresh"]) == 0
+    assert (first.model / "model.safetensors").read_bytes() == weights, "running recipe.yaml again repeats the run"
+
+
+def test_another_recipe_in_the_same_folder_is_refused_with_the_difference(tmp_path, bert, trec):
+    finetune(recipe(tmp_path / "run", bert, trec))
+    with pytest.raises(BadInput, match=r"training\.learning_rate: 0\.003, now 0\.02"):
+        finetune(recipe(tmp_path / "run", bert, trec, learning_rate=0.02))
+
+
+@pytest.mark.parametrize("change", ["layers.train=last-30", "data.columns.text=nothing"])
+def test_a_refused_run_leaves_no_folder(tmp_path, bert, trec, change):
+    with pytest.raises(BadInput):
+        finetune(recipe(tmp_path / "run", bert, trec, "", change))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_broke_off_continues_and_ends_with_the_same_weights(tmp_path, bert, trec):
+    whole = finetune(recipe(tmp_path / "whole", bert, trec, num_train_epochs=3))
+    parts = recipe(tmp_path / "parts", bert, trec, num_train_epochs=3)
+
+    class Broken(transformers.TrainerCallback):
+        def on_epoch_begin(self, args, state, control, **kwargs):
+            if state.global_step >= 6:
+                raise KeyboardInterrupt
+
+    import hfft.pipeline.build
+
+    ordinary = hfft.pipeline.build.FineTuner
+    try:
+        hfft.pipeline.build.FineTuner = lambda *a, callbacks, **k: ordinary(*a, callbacks=[*callbacks, Broken()], **k)
+        with pytest.raises(KeyboardInterrupt):
+            finetune(parts)
+    finally:
+        hfft.pipeline.build.FineTuner = ordinary
+    assert not (tmp_path / "parts" / "model").exists(), "nothing half-written"
+    resumed = finetune(parts)
+    assert (resumed.model / "model.safetensors").read_bytes() == (whole.model / "model.safetensors").read_bytes()
+
+
+def multi_label(folder: Path) -> Path:
+    rng = np.random.default_rng(0)
+    labels = [sorted({i % 3, (i // 3) % 3}) for i in range(60)]
+    words = [
+        " ".join([stand_ins.WORDS[10 + j] for j in ys] + list(rng.choice(stand_ins.WORDS[:8], 3))) for ys in labels
+    ]
+    features = Features({"text": Value("string"), "label": Sequence(ClassLabel(names=["red", "green", "blue"]))})
+    rows = Dataset.from_dict({"text": words, "label": labels}, features=features)
+    return stand_ins.save_splits(folder, train=rows, test=rows.select(range(20)))
+
+
+def regression(folder: Path) -> Path:
+    words = [" ".join(["good"] * (i % 6) + ["film"] * (5 - i % 6)) for i in range(60)]
+    rows = Dataset.from_dict({"text": words, "label": [float(i % 6) for i in range(60)]})
+    return stand_ins.save_splits(folder, train=rows, test=rows.select(range(20)))
+
+
+def pairs(folder: Path) -> Path:
+    rng = np.random.default_rng(0)
+    first = [str(rng.choice(stand_ins.WORDS)) for _ in range(80)]
+    label = [i % 2 for i in range(80)]
+    second = [
+        w if y else str(rng.choice([v for v in stand_ins.WORDS if v != w])) for w, y in zip(first, label, strict=True)
+    ]
+    rows = Dataset.from_dict({"text": first, "other": second, "label": label})
+    return stand_ins.save_splits(folder, train=rows, test=rows.select(range(20)))
+
+
+@pytest.mark.parametrize(
+    ("problem", "make", "more", "metric", "at_least"),
+    [
+        ("multi_label_classification", multi_label, "problem_type: multi_label_classification", "f1_micro", 0.75),
+        ("regression", regression, "problem_type: regression", "spearman", 0.8),
+        ("single_label_classification", pairs, "", "accuracy", 0.4),
+    ],
+)
+def test_every_problem_learns_and_the_pipeline_gives_the_probabilities_of_predict(
+    tmp_path, bert, problem, make, more, metric, at_least
+):
+    data = make(tmp_path / "data")
+    columns = ["data.columns.text_pair=other"] if make is pairs else []
+    result = finetune(recipe(tmp_path / "run", bert, data, more, *columns, num_train_epochs=15))
+    assert result.metrics["test"][metric] >= at_least
+    config = transformers.AutoConfig.from_pretrained(result.model)
+    assert config.problem_type == problem
+    predictor = load_predictor(str(result.folder), device="cpu")
+    texts = [("who", "when"), ("a", "a")] if make is pairs else ["good good film", "who where"]
+    ours = predictor(texts)
+    plain = transformers.pipeline("text-classification", model=str(result.model), device="cpu")
+    asked = [{"text": a, "text_pair": b} for a, b in texts] if make is pairs else texts
+    for row, expected in zip(asked, ours, strict=True):
+        answer = {item["label"]: item["score"] for item in plain(row, top_k=len(config.id2label))}
+        assert [answer[config.id2label[i]] for i in range(len(answer))] == pytest.approx(expected.tolist(), abs=1e-6)
+
+
+def test_lora_learns_little_and_is_merged_into_a_model_that_needs_no_peft(tmp_path, bert, trec):
+    made = recipe(
+        tmp_path / "run", bert, trec, "layers: {adapter: {type: lora, r: 4, lora_alpha: 8}}", num_train_epochs=4
+    )
+    result = finetune(made)
+    layers = json.loads((result.folder / "layers.json").read_text())
+    assert {row["layer"]: row["learns"] for row in layers}["embeddings"] is False
+    assert {row["layer"]: row["learns"] for row in layers}["head"] is True
+    names = list(transformers.AutoModelForSequenceClassification.from_pretrained(result.model).state_dict())
+    assert not [name for name in names if "lora" in name]
+    again = [row["accuracy"] for row in [result.metrics["test"]]]
+    scored = score_again(result.folder)
+    assert scored == pytest.approx(again[0], abs=5e-5), "merged scores as unmerged did"
+
+
+def score_again(folder: Path) -> float:
+    from hfft.commands.score import score
+
+    line = next(line for line in score(str(folder), []) if line.startswith("test"))
+    return float(line.split("accuracy ")[1].split()[0])
+
+
+def test_score_gives_the_figures_of_the_run(tmp_path, bert, trec):
+    result = finetune(recipe(tmp_path / "run", bert, trec))
+    assert score_again(result.folder) == pytest.approx(result.metrics["test"]["accuracy"], abs=5e-5)
+
+
+def test_only_the_layers_asked_for_move(tmp_path, bert, trec):
+    result = finetune(recipe(tmp_path / "run", bert, trec, "layers: {train: last-1}"))
+    before = transformers.AutoModel.from_pretrained(bert).state_dict()
+    after = transformers.AutoModelForSequenceClassification.from_pretrained(result.model).state_dict()
+    moved = {name for name, value in before.items() if not torch.equal(value, after[f"bert.{name}"])}
+    assert moved
+    assert all(name.startswith(("encoder.layer.1.", "pooler.")) for name in moved)
+    frozen = [name for name in before if not name.startswith(("encoder.layer.1.", "pooler."))]
+    assert result.metrics["frozen"]["tensors"] >= len(frozen), "buffers are compared, too"
+    assert result.metrics["frozen"]["moved"] == []
+    assert "bit for bit, what was loaded" in (result.folder / "report.html").read_text()
+
+
+def test_layers_are_chosen_by_lists_of_kinds_and_patterns_with_rates_of_their_own(tmp_path, bert, trec):
+    choice = 'layers: {train: [norms, /pooler/], freeze: [head], lr: {"/pooler/": 0.0}}'
+    result = finetune(recipe(tmp_path / "run", bert, trec, choice))
+    before = transformers.AutoModel.from_pretrained(bert).state_dict()
+    after = transformers.AutoModelForSequenceClassification.from_pretrained(result.model).state_dict()
+    moved = {name for name, value in before.items() if not torch.equal(value, after[f"bert.{name}"])}
+    assert moved == {name for name in before if "LayerNorm" in name}, "what learns at rate 0 stays where it is"
+
+
+def test_keep_known_starts_with_the_rows_of_the_shared_classes(tmp_path, bert, trec):
+    known = finetune(recipe(tmp_path / "known", bert, trec, num_train_epochs=8))
+    changes = ["data.classes=[NUM, ABBR]", "training.max_steps=1", "training.learning_rate=0.0"]
+    head = "head: {keep_known: true}"
+    result = finetune(recipe(tmp_path / "run", known.model, trec, head, *changes))
+    old = transformers.AutoModelForSequenceClassification.from_pretrained(known.model).classifier.weight
+    new = transformers.AutoModelForSequenceClassification.from_pretrained(result.model).classifier.weight
+    assert torch.equal(new, old[[5, 0]])
+    assert result.metrics["test"]["accuracy"] > 0.9, "without a step of training"
+
+
+def test_zeros_begin_at_a_uniform_guess(tmp_path, bert, trec):
+    made = recipe(tmp_path / "run", bert, trec, "head: {init: zeros}", max_steps=1, learning_rate=0.0)
+    assert finetune(made).metrics["test"]["loss"] == pytest.approx(math.log(6), abs=1e-6)
+
+
+def test_from_scratch_stands_beside_the_pretrained(tmp_path, bert, trec, capsys):
+    result = finetune(recipe(tmp_path / "run", bert, trec, "score: {from_scratch: true}"))
+    assert set(result.metrics["from_scratch"]) == {"validation", "test"}
+    assert "from random weights (n=24, seed 42)" in capsys.readouterr().out
+    assert "from random weights" in (result.model / "README.md").read_text()
+
+
+def test_a_stream_trains_as_many_epochs_as_asked_for(tmp_path, bert, trec, capsys):
+    made = recipe(
+        tmp_path / "run", bert, trec, "", "data.streaming=true", "data.validation=test", "data.max_train_samples=48"
+    )
+    result = finetune(made)
+    assert result.metrics["train"]["steps"] == 6, "48 rows in batches of 16, twice"
+    assert result.metrics["test"]["n"] == 24
+    assert sum(line.startswith("epoch ") for line in capsys.readouterr().out.splitlines()) == 2
+
+
+def test_class_weights_and_l2_sp_are_part_of_the_loss(tmp_path, bert, trec):
+    plain = finetune(recipe(tmp_path / "plain", bert, trec))
+    same = finetune(recipe(tmp_path / "zero", bert, trec, "strategy: {l2_sp: {weight: 0.0}}"))
+    pulled = finetune(
+        recipe(tmp_path / "pulled", bert, trec, "strategy: {l2_sp: {weight: 1.0}, class_weights: balanced}")
+    )
+    weights = [(r.model / "model.safetensors").read_bytes() for r in (plain, same, pulled)]
+    assert weights[0] == weights[1], "weight 0 is no term"
+    assert weights[0] != weights[2]
+    history = json.loads((pulled.folder / "trainer_state.json").read_text())["log_history"]
+    assert any("l2_sp" in entry for entry in history), "each term is logged under its name"
+
+
+def test_the_deep_check_passes_a_good_recipe_and_leaves_nothing(tmp_path, bert, trec, capsys):
+    made = recipe(tmp_path / "runs" / "run", bert, trec)
+    path = tmp_path / "good.yaml"
+    from hfft.recipe import yaml_lines
+
+    path.write_text(yaml_lines.dump(made.resolved()))
+    assert cli.main(["check", str(path), "--deep"]) == 0
+    out = capsys.readouterr().out
+    assert "save and reload: the same outputs" in out
+    assert "test: good" in out
+    assert cli.main(["check", str(path), "--deep", "training.bf16=true", "training.use_cpu=true"]) == 0
+    assert not (tmp_path / "runs").exists()
+    capsys.readouterr()
+    assert cli.main(["show", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "parameters learn" in out
+    assert "\ncache: off, everything learns\n" in out
+    assert "  train_sampling_strategy: group_by_length\n" in out.partition("what the recipe leaves open")[2]
+
+
+def test_bad_input_is_told_before_training_and_nothing_is_written(tmp_path, bert, trec):
+    cases = {
+        "no such column": (["data.columns.label=coarse"], DataError),
+        "no such split": (["data.test=testing"], DataError),
+        "no such class": (["data.classes=[NUM, ABBR, HUMM]"], DataError),
+        "no such model": ([f"backbone.name={tmp_path / 'nothing'}"], BadInput),
+        "too many blocks": (["layers.train=last-30"], ModelError),
+        "no such entry": (["backbone.config.hidden_siz=4"], ModelError),
+        "weights for other classes": (["strategy.class_weights={NUM: 1.0}"], BadInput),
+    }
+    for name, (overrides, kind) in cases.items():
+        with pytest.raises(kind) as error:
+            finetune(recipe(tmp_path / "run", bert, trec, "", *overrides))
+        assert len(str(error.value).splitlines()) == 1, name
+        assert not list((tmp_path / "run").glob("*")), name
+
+
+def test_predict_writes_a_table_for_a_whole_set_and_for_texts(tmp_path, bert, trec, capsys):
+    result = finetune(recipe(tmp_path / "run", bert, trec))
+    capsys.readouterr()
+    table = tmp_path / "table.jsonl"
+    assert (
+        cli.main(["predict", str(result.folder), "--data", str(trec), "--column", "text", "--output", str(table)]) == 0
+    )
+    rows = [json.loads(line) for line in table.read_text().splitlines()]
+    assert [row["id"] for row in rows] == [str(i) for i in range(24)]
+    labels = datasets.load_dataset(str(trec), split="test").features["coarse_label"].names
+    assert {row["label"] for row in rows} <= set(labels)
+    (tmp_path / "texts.txt").write_text("who is it\n\nhow many\n")
+    assert cli.main(["predict", str(result.folder), "who, when", str(tmp_path / "texts.txt")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "id,label,probability"
+    assert lines[1].startswith('"who, when",')
+    assert len(lines) == 4
+    assert cli.main(["predict", str(tmp_path), "a text"]) == 2
+    assert cli.main(["predict", str(result.folder)]) == 2
+    assert capsys.readouterr().err.count("\n") == 2

@@ -1,0 +1,127 @@
+"""The plan of a recipe: its bytes are exact, its seconds near what the run takes, and its alternatives the ones it names."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+
+from hfft import cli, load_recipe
+from hfft.pipeline.build import assemble
+from hfft.plan import plan
+from hfft.plan.measure import MOST, batch_size, pick, text_lengths
+from hfft.train import training_arguments
+from tests import stand_ins
+
+
+@pytest.fixture(scope="module")
+def trec(tmp_path_factory):
+    """A recipe over a tiny text model."""
+    folder = tmp_path_factory.mktemp("plan")
+    model = stand_ins.model("google-bert/bert-base-uncased", folder / "model")
+    data = stand_ins.data("CogComp/trec", folder / "data")
+    given = [f"backbone.name={model}", f"data.path={data}", f"training.output_dir={folder / 'run'}"]
+    return load_recipe("distilbert_trec", *given, "training.bf16=false", "training.per_device_train_batch_size=8")
+
+
+def test_weights_gradients_and_optimiser_are_exact(trec):
+    for train in ("all", "last-1", "head"):
+        recipe = plan.changed(trec, layers={"train": train})
+        run, found = plan.measured(recipe)
+        model = run.trainer.model
+        learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        assert found.learning == learning
+        assert found.weights == 4 * found.parameters + sum(b.numel() * b.element_size() for b in model.buffers())
+        assert found.gradients == 4 * learning
+        tensors = sum(p.requires_grad for p in model.parameters())
+        assert found.optimizer == 8 * learning + 4 * tensors, "two moments, and a step count for each tensor"
+
+
+def test_activations_are_what_a_step_keeps_and_grow_with_what_learns(trec):
+    kept = {train: plan.measured(plan.changed(trec, layers={"train": train}))[1] for train in ("all", "last-1", "head")}
+    assert kept["all"].activations > 1.5 * kept["last-1"].activations > 3 * kept["head"].activations > 0
+    assert kept["all"].state is None, "nothing in front of the embeddings is frozen"
+    run = assemble(trec, training_arguments(trec))
+    tokens, size = int(text_lengths(run.prepared.train).sum()), run.trainer.model.config.hidden_size
+    assert kept["last-1"].state == 4 * tokens * size, "the second block's input, without padding"
+    assert kept["head"].state == 4 * len(run.prepared.train) * size
+    assert 0 < kept["last-1"].prefix < kept["head"].prefix < 1
+
+
+def test_one_linear_layer_keeps_its_input(tmp_path):
+    """Counted by hand: a linear head behind a frozen backbone keeps the features, the logits' softmax and little else."""
+    recipe = load_recipe("digits", "layers.train=head", f"training.output_dir={tmp_path}", "data.augment=[]")
+    _, found = plan.measured(recipe)
+    batch, hidden, classes = 16, 64, 10
+    assert 4 * batch * (hidden + classes) <= found.activations <= 4 * 65 * batch * hidden
+
+
+def test_the_time_of_an_epoch_is_near_that_of_a_real_one(tmp_path):
+    recipe = load_recipe(
+        "digits", "training.num_train_epochs=2", "score.from_scratch=false", f"training.output_dir={tmp_path}"
+    )
+
+    def real() -> float:
+        trainer = assemble(recipe, training_arguments(recipe, eval_strategy="no", save_strategy="no")).trainer
+        trainer.train()  # warms up
+        started = time.perf_counter()
+        trainer.train()
+        return (time.perf_counter() - started) / 2
+
+    ratios = []
+    for _ in range(5):  # other processes come and go
+        ratios.append(plan.measured(recipe)[1].epoch / real())
+        if 0.5 < ratios[-1] < 2:
+            return
+    pytest.fail(f"planned over real: {ratios}")
+
+
+def test_batches_are_drawn_from_the_whole_epoch_the_largest_first():
+    sizes = torch.arange(1000).flip(0).numpy()
+    drawn = pick(sizes, accumulated=2)
+    assert len(drawn) == 2 * (MOST + 1)
+    assert sizes[drawn[0]] == sizes.max()
+    assert sorted(drawn[2:])[0] == 0
+    assert sorted(drawn[2:])[-1] == 999
+    assert abs(sizes[drawn[2:8]].mean() - sizes.mean()) < 300, "a few of them stand for all"
+
+
+def test_a_batch_is_as_large_as_its_tokens_with_padding(trec):
+    lengths = text_lengths(assemble(trec, training_arguments(trec)).prepared.train)
+    assert batch_size([0, 1, 2], lengths) == 3 * max(lengths[:3])
+    assert batch_size([0, 1, 2], None) == 3
+
+
+def test_a_stream_is_planned_by_its_steps(trec):
+    recipe = plan.changed(
+        trec, data={**trec.resolved()["data"], "streaming": True, "validation": "test", "max_train_samples": 120}
+    )
+    recipe = plan.changed(recipe, training={**recipe.resolved()["training"], "max_steps": 50})
+    _, found = plan.measured(recipe)
+    assert found.steps == 15, "of eight rows each"
+    assert plan.seconds(recipe, found) == 50 * found.step
+
+
+def test_the_command_names_every_choice_and_where_the_time_goes(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = ["layers.train=last-1", "data.max_train_samples=64", "training.dataloader_num_workers=1"]
+    assert cli.main(["plan", "digits", "--profile", *given]) == 0
+    said = capsys.readouterr().out
+    for part in ("as the recipe says", "layers.train=all", "layers.train=last-2", "layers.train=head", "lora", "bf16"):
+        assert part in said
+    assert "the whole training: about" in said
+    assert "matrix products" in said
+    assert "cannot be" not in said
+    assert list(tmp_path.iterdir()) == [], "a plan leaves nothing behind"
+
+
+@pytest.mark.parametrize(("on", "other"), [(True, "training.bf16=false"), (False, "training.bf16=true")])
+def test_the_precision_that_is_not_on_is_offered(trec, on, other):
+    assert [name for name, _ in plan.choices(trec, 2, on) if "bf16" in name] == [other]
+
+
+def test_a_choice_that_cannot_be_is_told_in_its_line(trec, monkeypatch):
+    monkeypatch.setattr(plan, "choices", lambda *_: [("none", plan.changed(trec, layers={"train": "/no such/"}))])
+    (told,) = [line for line in plan.plan(trec) if line.startswith("none")]
+    assert "cannot be: " in told

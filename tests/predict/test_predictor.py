@@ -1,0 +1,64 @@
+"""Predictions: of each input what the model says of it alone, in the order of the inputs, with little padding."""
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from PIL import Image
+
+from hfft.predict.predictor import Predictor
+from tests import stand_ins
+from tests.examples import tiny
+
+
+def texts(count):
+    rng = np.random.default_rng(0)
+    return [" ".join(rng.choice(stand_ins.WORDS, rng.integers(1, 12))) for _ in range(count)]
+
+
+def alone(predictor, inputs):
+    found = []
+    for item in inputs:
+        given = (item,) if isinstance(item, str) else item
+        with torch.no_grad():
+            found.append(predictor.model(**predictor.processor(*given, return_tensors="pt")).logits[0])
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize(("name", "side"), [("bert", "right"), ("llama", "left"), ("distilbert", "right")])
+def test_texts_of_any_length_are_predicted_in_their_order(name, side, pairs):
+    tokenizer = stand_ins.tokenizer()
+    tokenizer.padding_side = side
+    if name == "distilbert":
+        tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    predictor = Predictor(tiny(name, max_position_embeddings=64), tokenizer, "text")
+    inputs = texts(23)
+    inputs = [(a, b) for a, b in zip(inputs, texts(46)[23:], strict=True)] if pairs else inputs
+    expected = alone(predictor, inputs)
+    for batch in (1, 4, 64):
+        torch.testing.assert_close(predictor.logits(inputs, batch), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_texts_of_like_length_share_a_batch():
+    widths = []
+    predictor = Predictor(tiny("bert"), stand_ins.tokenizer(), "text")
+    predictor.model.register_forward_pre_hook(
+        lambda module, args, kwargs: widths.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+    )
+    rows = list(predictor.table(((str(i), text) for i, text in enumerate(texts(40))), batch_size=8))
+    assert [row["id"] for row in rows] == [str(i) for i in range(40)]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[0] > 2 * widths[-1]
+
+
+def test_images_are_seen_as_the_processor_sees_them():
+    processor = transformers.ViTImageProcessorPil(size={"height": 32, "width": 32})
+    predictor = Predictor(tiny("vit"), processor, "image")
+    rng = np.random.default_rng(0)
+    sizes = [(40, 50), (32, 32), (40, 50), (90, 31)]
+    images = [Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)) for size in sizes]
+    with torch.no_grad():
+        expected = predictor.model(**processor(images=images, return_tensors="pt")).logits
+    for batch in (1, 3, 8):
+        torch.testing.assert_close(predictor.logits(images, batch), expected, rtol=1e-2, atol=1e-3)

@@ -1,0 +1,50 @@
+"""Two processes under FSDP2, on CPUs, train what one process does, and save it whole."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from hfft.pipeline.finetune import finetune
+from tests.train import fsdp
+from tests.train.test_processes import ROOT, free_port, launch, stderr_of
+
+
+@pytest.fixture(scope="module")
+def divided(tmp_path_factory):
+    """The run folders of two processes that share every model."""
+    folder = tmp_path_factory.mktemp("divided")
+    port = ("--master-addr", "127.0.0.1", "--master-port", free_port())
+    process = launch("torch.distributed.run", "--nproc-per-node", 2, *port, ROOT / "tests/train/fsdp.py", folder)
+    said = stderr_of(process)
+    assert process.returncode == 0, said[-3000:]
+    return folder
+
+
+def weights(run):
+    return load_file(next((run / "model").glob("*.safetensors")))
+
+
+@pytest.mark.parametrize("case", fsdp.CASES)
+def test_what_is_divided_learns_what_is_whole(case, divided, tmp_path):
+    alone = finetune(fsdp.recipe(case, tmp_path, 8))
+    run = fsdp.recipe(case, divided, 4).output_dir
+    told = json.loads((run / "metrics.json").read_text())
+    assert told["world_size"] == 2
+    assert told["frozen"] == alone.metrics["frozen"]
+    assert told["frozen"]["moved"] == told["faults"] == []
+    ours, theirs = weights(alone.folder), weights(run)
+    assert ours.keys() == theirs.keys()
+    for name, tensor in ours.items():
+        torch.testing.assert_close(theirs[name], tensor, rtol=1e-5, atol=1e-6, msg=name)
+    assert (run / "checkpoint-4/pytorch_model_fsdp.bin").is_file(), "it was divided"
+
+
+def test_a_divided_run_goes_on_to_the_bit(divided):
+    whole, again = weights(divided / "run"), weights(divided / "again")
+    assert all(torch.equal(tensor, again[name]) for name, tensor in whole.items())
+
+
+def test_terms_over_whole_weights_are_refused(divided):
+    assert (divided / "refused.txt").read_text().startswith("FSDP divides the weights that l2_sp looks at")
