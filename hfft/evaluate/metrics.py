@@ -22,7 +22,7 @@ class Metrics:
     Memory per example: class indices and the confidence (single label), probabilities (multi-label), values (regression).
 
     Args:
-        names: metrics of `hfft.tasks.METRICS` for the problem; `loss` and `n` are always reported.
+        names: metrics of `hfft.tasks.table.METRICS` for the problem; `loss` and `n` are always reported.
     """
 
     def __init__(self, labels: Labels, names: Sequence[str]):

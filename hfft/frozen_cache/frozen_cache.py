@@ -49,8 +49,8 @@ class FrozenCacheSettings:
 class FrozenCache:
     """The frozen prefix of one call of `train`: which rows' states are kept, and the forward that goes on from them."""
 
-    def __init__(self, trainer: Trainer, keeping: FrozenCacheSettings, depths: Depths, logits: Logits):
-        self.trainer, self.keeping, self.depths, self.logits = trainer, keeping, depths, logits
+    def __init__(self, trainer: Trainer, settings: FrozenCacheSettings, depths: Depths, logits: Logits):
+        self.trainer, self.settings, self.depths, self.logits = trainer, settings, depths, logits
         self.cut: Cut | None = None
         self.version = 0
         self.report: dict[str, Any] = {}
@@ -61,7 +61,7 @@ class FrozenCache:
         self._proven = False
         self._serving = contextlib.ExitStack()
         self._seen: dict[int, CachedDataset | None] = {}  # by the identity of the rows that a loader is made for
-        self.why_not = impossible(trainer, keeping.views)
+        self.why_not = impossible(trainer, settings.views)
         if self.why_not not in (None, ONCE) and not all(p.requires_grad for p in trainer.model.parameters()):
             self._stop(self.why_not)
 
@@ -85,7 +85,7 @@ class FrozenCache:
             mine = rows is not None and (rows is self.trainer.train_dataset or rows is self.trainer.eval_dataset)
             split = None
             if mine and self.why_not is None:
-                views = self.keeping.views if rows is self.trainer.train_dataset else 0
+                views = self.settings.views if rows is self.trainer.train_dataset else 0
                 trainer = self.trainer
                 prepare = trainer._prepare_inputs
                 split = CachedDataset(rows, trainer.data_collator, prepare, len(self._seen), views, trainer.args.seed)
@@ -213,8 +213,8 @@ class FrozenCache:
             rows = hashlib.sha256(repr((told_of, split.views, split.seed * bool(split.views), fields)).encode())
             if split.views:
                 rows.update(repr(split.rows.step.augmentation).encode())
-            folder = self.keeping.folder / hashlib.sha256(f"{prefix} {rows.hexdigest()}".encode()).hexdigest()[:32]
-            refused = make_room(folder, split.size(fields), self.keeping.limit)
+            folder = self.settings.folder / hashlib.sha256(f"{prefix} {rows.hexdigest()}".encode()).hexdigest()[:32]
+            refused = make_room(folder, split.size(fields), self.settings.limit)
             if refused:
                 raise NotCuttable(refused)
             split.open(
@@ -222,12 +222,12 @@ class FrozenCache:
             )
         self.cut = cut
         self.report = {"cut": words, "share": round(cut.share, 4), "bytes": found.needed}
-        self.keeping.say(f"cache: {words}, {human(found.needed)} at most")
+        self.settings.say(f"cache: {words}, {human(found.needed)} at most")
 
     def _stop(self, why: str) -> None:
         self.cut = None
         self.report = {"cut": None, "why": why}
-        self.keeping.say(f"cache: off, {why}")
+        self.settings.say(f"cache: off, {why}")
 
 
 def _tensors(inputs: dict[str, Any]) -> dict[str, Tensor]:

@@ -35,7 +35,7 @@ def show(recipe: Recipe) -> str:
     with tempfile.TemporaryDirectory() as folder:
         arguments = training_arguments(recipe, output_dir=folder, report_to="none")
         run = assemble(recipe, arguments)
-        last = run.trainer.last_block.foretold(run.trainer)
+        last = run.trainer.last_block.describe_ahead(run.trainer)
         why = uncached(recipe)
         kept = describe_ahead(run.trainer, logits_of) if why is None else f"cache: off, {why}"
         open_ = yaml_lines.dump(describe_open(recipe, run.trainer))

@@ -36,20 +36,20 @@ class LastBlock:
         if self.wanted and self.found is None and f"{STATE}0" not in inputs:  # of rows kept before, a later batch tells
             self._look(trainer, inputs)
             if self.found is not None:
-                self.say(self.told())
+                self.say(self.describe())
         return self.place(trainer.model)
 
     def place(self, model: nn.Module) -> contextlib.AbstractContextManager[None]:
         """The same, where it has been looked for."""
         return contextlib.nullcontext() if self.found is None else self.found.reading(model)
 
-    def foretold(self, trainer: Trainer) -> str:
+    def describe_ahead(self, trainer: Trainer) -> str:
         """What a training would tell of it; looked for on a few rows, as it will be on the first batch."""
         if self.wanted:
             self._look(trainer, trainer.data_collator(some_rows(trainer.train_dataset, 4)))
-        return self.told()
+        return self.describe()
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """What of the last block is computed, in words."""
         if self.found is None:
             return "last block: computed whole"

@@ -12,6 +12,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Image
 from sklearn.datasets import load_digits
 
 from hfft.data import builtin
+from hfft.data.builtin import digits, docstrings, letters
 from hfft.errors import DataError
 
 
@@ -30,7 +31,7 @@ def shares(split: Dataset) -> dict[int, float]:
 
 @pytest.mark.parametrize("name", builtin.BUILTIN)
 def test_loading_twice_gives_the_same_rows(name: str) -> None:
-    builtin.read_docstrings.cache_clear()
+    docstrings.read_docstrings.cache_clear()
     again = builtin.load(name)
     assert list(again) == list(made(name))
     for split, rows in made(name).items():
@@ -46,8 +47,8 @@ def test_every_set_has_the_splits_it_is_told_to_have(name: str) -> None:
 def test_digits_are_those_of_scikit_learn_wherever_it_keeps_them(monkeypatch) -> None:
     theirs = load_digits()
     for spec in (importlib.util.find_spec("sklearn"), None):
-        monkeypatch.setattr(builtin.importlib.util, "find_spec", lambda name, spec=spec: spec)
-        images, target = builtin.scikit_digits()
+        monkeypatch.setattr(digits.importlib.util, "find_spec", lambda name, spec=spec: spec)
+        images, target = digits.scikit_digits()
         assert (images == theirs.images).all()
         assert (target == theirs.target).all()
 
@@ -57,7 +58,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
         builtin.load("digit")
 
 
-@pytest.mark.parametrize(("name", "classes"), [("digits", 10), ("letters", len(builtin.GLYPHS)), ("docstrings", 12)])
+@pytest.mark.parametrize(("name", "classes"), [("digits", 10), ("letters", len(letters.GLYPHS)), ("docstrings", 12)])
 def test_every_class_has_a_name_and_the_same_share_of_both_splits(name: str, classes: int) -> None:
     train, test = made(name)["train"], made(name)["test"]
     assert isinstance(train.features["label"], ClassLabel)
@@ -94,7 +95,7 @@ def test_docstrings_are_enough_and_do_not_name_their_package() -> None:
     splits = made("docstrings")
     assert len(splits["train"]) > 1500
     assert min(Counter(splits["test"]["label"]).values()) >= 10
-    assert not any(builtin.PACKAGE_NAME.search(text) for split in splits.values() for text in split["text"])
+    assert not any(docstrings.PACKAGE_NAME.search(text) for split in splits.values() for text in split["text"])
 
 
 def test_no_docstring_is_in_two_splits_or_twice_in_one() -> None:
@@ -125,9 +126,9 @@ def test_docstrings_are_read_at_any_depth_and_nothing_is_run(tmp_path) -> None:
     (package / "tests").mkdir(parents=True)
     (package / "a.py").write_text(source.replace("\n    ", "\n"))
     (package / "tests" / "b.py").write_text('"""What tests say is left out."""')
-    assert builtin.read_docstrings(package) == (
+    assert docstrings.read_docstrings(package) == (
         "A module that cannot be imported.",
         "A class in a branch of five words.",
         "A method of the _ package, in a class.",
     )
-    assert builtin.read_docstrings(package / "tests") == ()
+    assert docstrings.read_docstrings(package / "tests") == ()

@@ -271,9 +271,9 @@ def test_images_of_the_web_keep_their_address():
 
 @pytest.mark.parametrize("name", ["digits", "letters"])
 def test_a_streamed_built_in_set_is_the_built_in_set(name, monkeypatch):
-    from hfft.data import builtin
+    from hfft.data.builtin import letters
 
-    monkeypatch.setattr(builtin, "LETTERS_PER_GLYPH", {"train": 3, "test": 1})
+    monkeypatch.setattr(letters, "LETTERS_PER_GLYPH", {"train": 3, "test": 1})
     splits, labels = images(name, validation="test")
     streamed, same = images(name, validation="test", streaming=True)
     assert same == labels

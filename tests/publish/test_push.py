@@ -203,9 +203,9 @@ def test_an_edited_model_is_pushed_with_its_file_and_answers_the_same_from_there
     # What came back is compared before the run calls itself published.
     broken = textwrap.dedent(f"""
         from pathlib import Path
-        from hfft.publish import hub
+        from hfft.publish import push
         from hfft.recipe import load_recipe
-        from hfft.train import RunFolder
+        from hfft.runs import RunFolder
         from safetensors.torch import load_file, save_file
         folder = RunFolder(Path({str(tmp_path / "runs" / "vit_cifar10")!r}))
         weights = folder.model / "model.safetensors"
@@ -213,8 +213,8 @@ def test_an_edited_model_is_pushed_with_its_file_and_answers_the_same_from_there
         tensors["head.out.bias"][0] += 1
         save_file(tensors, weights, {{"format": "pt"}})
         try:
-            hub.verify(load_recipe(folder.recipe), folder, "alice/edited")
-        except hub.HubError as error:
+            push.verify(load_recipe(folder.recipe), folder, "alice/edited")
+        except push.HubError as error:
             print("refused:", error)
     """)
     told = run(hub, "-c", broken, folder=tmp_path)

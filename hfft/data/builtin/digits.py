@@ -1,0 +1,36 @@
+"""Handwritten digits."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+from datasets import DatasetDict
+
+from hfft.data.builtin.common import image_dataset, stratified_test, to_uint8
+
+
+def load() -> DatasetDict:
+    """1797 handwritten digits of 8x8 grey pixels: the test part of UCI's optdigits, from scikit-learn (CC BY 4.0)."""
+    scores, target = scikit_digits()
+    names = [str(digit) for digit in range(10)]
+    test = stratified_test(target, share=500 / 1797)
+    pixels = to_uint8(scores)
+    return DatasetDict(
+        train=image_dataset(pixels[~test], target[~test], names),
+        test=image_dataset(pixels[test], target[test], names),
+    )
+
+
+def scikit_digits() -> tuple[np.ndarray, np.ndarray]:
+    """Images (1797, 8, 8) from 0 to 16 and digits (1797,), read from scikit-learn's file: importing it takes most of a second."""
+    found = importlib.util.find_spec("sklearn")
+    file = Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz" if found and found.origin else None
+    if file is not None and file.is_file():
+        table = np.loadtxt(file, delimiter=",")
+        return table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(int)
+    from sklearn.datasets import load_digits  # where another version keeps it elsewhere
+
+    source = load_digits()
+    return source.images, source.target
