@@ -12,11 +12,10 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal
 
-from hfft.recipe import yaml_lines
 from hfft.errors import BadInput, RunError
-from hfft.wording import first_line, listing
-from hfft.recipe import Recipe
+from hfft.recipe import Recipe, yaml_lines
 from hfft.runs import checkpoint
+from hfft.wording import first_line, listing
 
 State = Literal["new", "unfinished", "finished"]
 # What a run writes, besides its checkpoints.

@@ -6,7 +6,8 @@ import shutil
 import pytest
 
 from hfft.errors import RunError
-from hfft.runs import RunFolder, checkpoint as seal
+from hfft.runs import RunFolder
+from hfft.runs import checkpoint as seal
 
 FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "config.json")
 

@@ -5,10 +5,10 @@ import os
 
 import pytest
 
-from hfft.errors import BadInput
-from hfft.recipe import Recipe, load_recipe
 from hfft.backbone.spec import Backbone
 from hfft.data.spec import Data
+from hfft.errors import BadInput
+from hfft.recipe import Recipe, load_recipe
 from hfft.runs import RunFolder
 from hfft.runs.folder import differences, write
 
