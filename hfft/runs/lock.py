@@ -50,8 +50,9 @@ def _locked(folder: Path) -> int | None:
             folder.mkdir(parents=True, exist_ok=True)
             handle = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
-            if isinstance(error, FileNotFoundError) and time.monotonic() < end:
-                continue  # its last holder removed the folder after it was found here
+            removed = isinstance(error, FileNotFoundError | FileExistsError) and not folder.is_file()
+            if removed and time.monotonic() < end:
+                continue  # its last holder removed the folder after it was found here, or while `mkdir` looked at it
             return None  # what is wrong with the folder is told by those who write to it
         try:
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
