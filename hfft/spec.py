@@ -24,10 +24,11 @@ def as_list(value: str | list[str] | None) -> list[str]:
     return [] if value is None else [value] if isinstance(value, str) else value
 
 
-def check_pattern(entry: str) -> None:
-    """Raise ValueError where a `/regex/` is none; anything else is no pattern and passes."""
+def check_pattern(entry: str) -> str:
+    """The entry itself; raise ValueError where it is a `/regex/` and none. Anything else is no pattern and passes."""
     if entry.startswith("/"):
         try:
             re.compile(entry.strip("/"))
         except re.error as error:
             raise ValueError(f"{entry} is no regular expression: {error}") from None
+    return entry

@@ -124,6 +124,8 @@ def test_the_wheel_carries_recipes_backbones_and_types(tmp_path):
         "hfft/backbone/nano/bert/tokenizer.json",
         "hfft/py.typed",
     } <= names
+    assert {f"hfft/{path.relative_to(ROOT / 'hfft')}" for path in (ROOT / "hfft").rglob("*.j2")} <= names
+    assert {"hfft/report/page.html.j2", "hfft/report/sections/header.html.j2", "hfft/report/style.css"} <= names
     assert not [name for name in names if name.startswith(("tests/", "runs/"))]
     size = sum(info.file_size for info in zipfile.ZipFile(done.stdout.strip()).infolist() if "/nano/" in info.filename)
     assert size < 2_000_000 * 2

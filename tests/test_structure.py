@@ -27,7 +27,7 @@ RANKS = (
         "head.spec",
         "layers.spec",
         "layers.adapters.arguments",
-        "strategy.spec",
+        "strategy",
         "data.spec",
         "data.augment",
         "frozen_cache.spec",
@@ -38,7 +38,7 @@ RANKS = (
     ),
     ("data.image_processor",),
     ("runs",),
-    PARTS,
+    tuple(part for part in PARTS if part != "strategy"),
     ("backbone.edit", "frozen_cache", "layers.last_block"),  # find blocks as the layers do; trace as the cache does
     ("train",),
     ("evaluate",),

@@ -11,6 +11,10 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainingArguments
 
+from hfft.strategy.build import build_methods
+from hfft.strategy.method import At, Method
+from hfft.strategy.regularise.l2_sp import l2_sp
+from hfft.strategy.spec import Strategy
 from hfft.tasks.labels import Labels
 from hfft.train import FineTuner
 from tests.examples import MULTI, REGRESSION, SIDE, SINGLE, VOCABULARY, head_and_depths
@@ -97,6 +101,24 @@ def finetuner(
     depths = changes.pop("depths", None) or head_and_depths(model)[1]
     batch = partial(collate, dtype=next(model.parameters()).dtype)
     return FineTuner(model, settings, batch, rows, labels=labels, depths=depths, **changes)
+
+
+class Pull(Method):
+    """Half the squared distance from a start that is given."""
+
+    name = "l2_sp"
+
+    def __init__(self, weight: float, start: Mapping[str, torch.Tensor]):
+        self.weight, self.before = weight, start
+
+    def weights(self, model: torch.nn.Module, at: At) -> dict[str, torch.Tensor]:
+        """The weighted distance."""
+        return {"l2_sp": self.weight * l2_sp(model, self.before)}
+
+
+def methods_of(**strategy: Any) -> list[Method]:
+    """The methods of a recipe's `strategy`."""
+    return build_methods(Strategy.model_validate(strategy))
 
 
 def freeze_batch_norm(model: torch.nn.Module) -> None:

@@ -14,7 +14,6 @@ from datasets import DatasetDict, IterableDataset, IterableDatasetDict, SplitDic
 from hfft.data import builtin, columns, labels, splits
 from hfft.data.audit import Faults, Tally, check, twin_notes, without_bad
 from hfft.data.columns import Rows
-from hfft.data.memory_limit import bounded
 from hfft.data.spec import Data
 from hfft.errors import DataError
 from hfft.hub.client import arrived
@@ -214,7 +213,7 @@ def _load_raw(data: Data) -> tuple[DatasetDict | IterableDatasetDict, str | None
         revision = commit_of("dataset", path, revision) or revision
     if path == "csv" and ".tsv" in str(arguments.get("data_files")):
         arguments["sep"] = "\t"
-    with reading(f"data set {data.path}"), bounded():
+    with reading(f"data set {data.path}"):
         arguments |= {"path": path, "revision": revision, "streaming": data.streaming}
         if file.exists() or "/" not in path:
             raw = datasets.load_dataset(**arguments)

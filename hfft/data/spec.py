@@ -25,6 +25,24 @@ class Columns(Spec):
     id: str | None = None
 
 
+class DataSet(Spec):
+    """Further rows beside the task's, for methods that read them; their labels, if any, are not looked at.
+
+    Attributes:
+        split: of the data, whose rows are read.
+    """
+
+    path: str = Field(min_length=1)
+    name: str | None = None
+    data_files: str | list[str] | dict[str, str | list[str]] | None = None
+    data_dir: str | None = None
+    revision: str | None = None
+    columns: Columns = Columns()
+    split: str = "train"
+    labels: Literal["none"] = "none"
+    max_samples: int | None = Field(default=None, ge=1)
+
+
 class Data(Spec):
     """Part 5: the data. `path`, `name`, `data_files`, `data_dir` and `revision` are those of `datasets.load_dataset`.
 
@@ -33,6 +51,7 @@ class Data(Spec):
         classes: keep only these classes, in this order.
         on_bad_rows: refuse data with rows that cannot be used, or leave these out, count and report them.
         max_bad_rows: the share of a split's rows that may be left out so.
+        sets: name -> further rows, which methods of `strategy` name by `on`.
     """
 
     path: str = Field(min_length=1)
@@ -50,6 +69,7 @@ class Data(Spec):
     on_bad_rows: Literal["error", "skip"] = "error"
     max_bad_rows: float = Field(default=0.01, gt=0, le=1)
     streaming: bool = False
+    sets: dict[str, DataSet] = {}
     shuffle_buffer: int = Field(default=1000, ge=1)
     max_length: int | None = Field(default=None, ge=2)
     mlm_probability: float = Field(default=0.15, gt=0, lt=1)

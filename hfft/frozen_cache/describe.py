@@ -92,7 +92,7 @@ def describe_ahead(trainer: Any, logits: Logits) -> str:
 
     Found on a few rows. What a run tries beyond that, its first batch both ways and the room on the disk, it may still refuse.
     """
-    keeping, follow, model = trainer.keeping, trainer.follow, trainer.model
+    keeping, follow, model = trainer.cache_settings, trainer.follow, trainer.model
     waiting = {depth for depth, start in follow.begins.items() if not start.reached(0, 0)} if follow else set()
     with _at_first(trainer, waiting):
         if all(p.requires_grad for p in model.parameters()):

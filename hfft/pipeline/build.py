@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
+from datasets import IterableDataset
 from transformers import TrainingArguments, set_seed
 
 from hfft import backbone, data, head, layers, strategy
@@ -19,17 +20,20 @@ from hfft.console import say
 from hfft.data.image_processor import processed
 from hfft.data.inputs import max_length
 from hfft.data.splits import column
-from hfft.errors import BadInput, DataError, HfftError
+from hfft.errors import BadInput, HfftError
 from hfft.evaluate import Metrics
 from hfft.frozen_cache import folder
 from hfft.frozen_cache.frozen_cache import FrozenCacheSettings
 from hfft.frozen_cache.spec import FrozenCacheSpec
 from hfft.head.replace_head import rows as head_rows
 from hfft.pipeline.dry_build import check_turns, dry_build
+from hfft.pipeline.teachers import teachers
 from hfft.recipe import Recipe
+from hfft.recipe.checks import situation
 from hfft.spec import as_list
-from hfft.strategy.spec import NonFinite
+from hfft.strategy.needs import needed, refusals, uncacheable
 from hfft.tasks.labels import Labels
+from hfft.tasks.problem import PROBLEMS
 from hfft.tasks.table import SMALLER_IS_BETTER
 from hfft.train import FineTuner
 from hfft.train.callbacks import EpochLine
@@ -85,7 +89,8 @@ def assemble(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str,
     depths = layers.depths(model, head_names)  # 3
     choice = recipe.train_layers, adapter, depths, head_names, as_list(recipe.layers.freeze)
     model = layers.adapt(model, *choice)
-    terms = strategy.build(recipe.strategy, model, head_names)  # 4
+    methods = strategy.build_methods(recipe.strategy)  # 4
+    check_methods(methods, recipe, arguments)
     if recipe.the_task.modality == "text":
         processor.model_max_length = max_length(processor, model, recipe.data.max_length) - layers.virtual_tokens(model)
     with arguments.main_process_first(local=True, desc="preprocessing"):
@@ -104,7 +109,7 @@ def assemble(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str,
         callbacks=[EpochLine(lambda line: say(arguments, line), recipe.metrics)],
         labels=labels,
         depths=depths,
-        pace={
+        lr_rules={
             "layer_decay": recipe.layers.layer_decay,
             "head_lr_scale": recipe.layers.head_lr_scale,
             "lr_of": recipe.layers.lr,
@@ -113,11 +118,11 @@ def assemble(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str,
         live_norms=recipe.layers.norms == "live",
         schedule=recipe.layers.schedule,
         on_device=prepared.on_device,
-        terms=terms,
-        class_weights=class_weights(recipe, splits, labels),
-        skips=recipe.strategy.non_finite.skip if isinstance(recipe.strategy.non_finite, NonFinite) else 0,
-        keeping=keeping(recipe, arguments),
-        last_block=LastBlock(recipe.layers.last_block == "auto", lambda line: say(arguments, line)),
+        methods=methods,
+        class_ids=class_ids(splits, labels),
+        load_model=teachers(labels, processor),
+        cache_settings=cache_settings(recipe, arguments),
+        last_block=LastBlock(shortens(recipe, methods), lambda line: say(arguments, line)),
     )
     settled = arguments.gradient_accumulation_steps > 1  # by a run that goes on, or that ran out of memory
     if recipe.training.get("per_device_train_batch_size") == "auto" and not settled:
@@ -207,26 +212,31 @@ def pretrained_rows(recipe: Recipe) -> dict[str, dict[str, torch.Tensor]] | None
     return head_rows(backbone.load_model(as_published, labels))
 
 
-def class_weights(recipe: Recipe, splits: data.Splits, labels: Labels) -> list[float] | None:
-    """Factor of each class's loss, in the order of the classes; None where all count alike.
+def class_ids(splits: data.Splits, labels: Labels) -> np.ndarray | None:
+    """`(rows,)` class of each training row; None where rows have no class, or are streamed."""
+    if isinstance(splits.train, IterableDataset) or not PROBLEMS[labels.problem].classes:
+        return None
+    return column(splits.train, "labels").to_numpy()
+
+
+def check_methods(methods: Sequence[strategy.Method], recipe: Recipe, arguments: TrainingArguments) -> None:
+    """Refuse methods that the launch cannot serve; what a recipe alone tells was refused before.
 
     Raises:
-        BadInput: a weight for no class, a class without one, or a stream that cannot be counted.
+        BadInput: the first of them.
     """
-    wanted = recipe.strategy.class_weights
-    if wanted is None:
-        return None
-    if isinstance(wanted, dict):
-        if set(wanted) != set(labels.names):
-            raise BadInput(f"strategy.class_weights: expected one weight for each of {', '.join(labels.names)}")
-        return [wanted[name] for name in labels.names]
-    if recipe.data.streaming:
-        raise BadInput("strategy.class_weights: balanced needs to count the classes, which a stream does not allow")
-    counts = Counter(column(splits.train, "labels").to_pylist())
-    try:
-        return strategy.balanced_weights([counts[i] for i in range(labels.size)])
-    except ValueError as error:
-        raise DataError(f"strategy.class_weights: {error}") from None
+    launched = replace(
+        situation(recipe),
+        divided=bool(arguments.fsdp),
+        deepspeed=arguments.deepspeed is not None,
+    )
+    for key, why in refusals(methods, launched):
+        raise BadInput(f"strategy.{key}: {why}")
+
+
+def shortens(recipe: Recipe, methods: Sequence[strategy.Method]) -> bool:
+    """Whether the last block may compute only what the head reads of it."""
+    return recipe.layers.last_block == "auto" and not needed(methods, "states")
 
 
 def uncached(recipe: Recipe) -> str | None:
@@ -237,12 +247,12 @@ def uncached(recipe: Recipe) -> str | None:
         return "tokens are masked anew in every epoch"
     if recipe.layers.schedule is not None and recipe.layers.schedule.type == "surgical":
         return "the surgical schedule asks all layers for gradients"
-    if reading := set(recipe.strategy.plain()) - {"l2_sp", "class_weights", "non_finite"}:  # may change the inputs
-        return f"strategy.{min(reading)} needs the inputs themselves"
+    if (why := uncacheable(strategy.build_methods(recipe.strategy))) is not None:
+        return why
     return None
 
 
-def keeping(recipe: Recipe, arguments: TrainingArguments) -> FrozenCacheSettings | None:
+def cache_settings(recipe: Recipe, arguments: TrainingArguments) -> FrozenCacheSettings | None:
     """How the run keeps what its frozen layers answer; None where it does not."""
     if uncached(recipe) is not None:
         return None

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import TrainingArguments
 
-from hfft import layers, publish
+from hfft import layers, publish, report
 from hfft.backbone import published_code
 from hfft.console import on_main, quiet_libraries, say
 from hfft.errors import RunError
@@ -29,8 +29,8 @@ from hfft.runs.folder import State
 from hfft.runs.lock import lock_folder
 from hfft.runs.signals import Stopped
 from hfft.train import distributed, training_arguments
-from hfft.train.device import freed_memory_kept
-from hfft.train.sanity_check import faults, head_weights, uniform_guess
+from hfft.train.sanity_check import faults, head_weights
+from hfft.train.step_loss import uniform_guess
 from hfft.wording import first_line
 
 
@@ -116,26 +116,24 @@ def to_its_end(
     before = layers.frozen_digests(run.trainer.model, run.trainer.live_norms)
     head = head_weights(run.trainer.model, run.trainer.depths)
     del run
-    with freed_memory_kept(arguments.device):
-        training.finish()
+    training.finish()
     run = training.run
-    model = run.trainer.whole_model()
-    frozen = {"tensors": len(before), "moved": on_main(arguments, layers.moved, model, before)}
-    if live := len(layers.frozen_tensors(run.trainer.model)) - len(before):
-        frozen["live"] = live
-    if run.trainer.follow is not None:
-        frozen |= {"waited": run.trainer.follow.waited, "early": run.trainer.follow.early}
-    wrong = on_main(arguments, what_went_wrong, recipe, run, model, head)
-    with freed_memory_kept(arguments.device):
+    with run.trainer.scored():
+        model = run.trainer.whole_model()
+        frozen = {"tensors": len(before), "moved": on_main(arguments, layers.moved, model, before)}
+        if live := len(layers.frozen_tensors(run.trainer.model)) - len(before):
+            frozen["live"] = live
+        if run.trainer.follow is not None:
+            frozen |= {"waited": run.trainer.follow.waited, "early": run.trainer.follow.early}
+        wrong = on_main(arguments, what_went_wrong, recipe, run, model, head)
         scores = score_splits(run.trainer, run.prepared, run.metrics)
-    run.trainer.accelerator.wait_for_everyone()
-
-    on_main(arguments, save_model, run, model, recipe, folder.model)
+        run.trainer.accelerator.wait_for_everyone()
+        on_main(arguments, save_model, run, model, recipe, folder.model)
     figures = {
         **collect(recipe, run, scores, time.perf_counter() - started),
         "frozen": frozen,
         "faults": wrong,
-        "cache": run.trainer.kept,
+        "cache": run.trainer.cache_report,
     }
     if (folder.model / f"{published_code.FILE}.py").is_file():
         figures["own_code"] = f"{published_code.FILE}.py"
@@ -232,9 +230,9 @@ def stock_loads(run: Run) -> bool:
 def what_went_wrong(recipe: Recipe, run: Run, model: nn.Module, head: dict[str, Any]) -> list[str]:
     """The faults of a training that came to its end, a line each; most have none."""
     state, trainer = run.trainer.state, run.trainer
-    guess = None if recipe.strategy.class_weights else uniform_guess(run.labels)
-    names = [term.name for term in trainer.terms]
-    return faults(state.log_history, guess, names, head, model, state.global_step)
+    wrapping = trainer.steps.of["example_loss"]
+    guess = uniform_guess(trainer.problem, wrapping, trainer.setting.class_ids, run.labels.size, trainer.at())
+    return faults(state.log_history, guess, trainer.term_log.names, head, model, state.global_step)
 
 
 def from_scratch(recipe: Recipe, arguments: TrainingArguments, fresh: bool, force: bool) -> dict[str, Any]:
@@ -254,7 +252,7 @@ def finish(recipe: Recipe, run: Run, folder: RunFolder, figures: dict[str, Any])
     """Write the report, the card and, last, metrics.json, which says that the run is finished."""
     run.trainer.save_state()
     publish.write_card(folder, recipe, figures)
-    publish.write_report(folder, figures)
+    report.write_report(folder, figures)
     folder.write_json("metrics.json", figures)
 
 

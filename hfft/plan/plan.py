@@ -18,7 +18,6 @@ from hfft.recipe import Recipe
 from hfft.train import training_arguments
 from hfft.train.arguments import DEFAULTS
 from hfft.train.callbacks import EpochLine
-from hfft.train.device import freed_memory_kept
 from hfft.wording import first_line
 
 QUIET: dict[str, Any] = {
@@ -77,8 +76,7 @@ def measured(recipe: Recipe) -> tuple[Run, Measured]:
         arguments = training_arguments(without_cache(recipe), output_dir=folder, **QUIET)
         run = assemble(without_cache(recipe), arguments)
         run.trainer.remove_callback(EpochLine)
-        with freed_memory_kept(arguments.device):
-            return run, measure(run.trainer, run.splits.sizes["train"])
+        return run, measure(run.trainer, run.splits.sizes["train"])
 
 
 def profile(recipe: Recipe) -> Iterator[str]:

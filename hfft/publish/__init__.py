@@ -1,4 +1,4 @@
-"""Publish: the model card, the report, the hub."""
+"""Publish: the model card, the hub."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from hfft.publish.adapter import save_adapter, stands_alone
     from hfft.publish.card import write_card
     from hfft.publish.push import check_permission, publish
-    from hfft.publish.report import write_report
 
 __getattr__, __all__ = names(
     __name__,
@@ -20,6 +19,5 @@ __getattr__, __all__ = names(
         "write_card": "hfft.publish.card",
         "check_permission": "hfft.publish.push",
         "publish": "hfft.publish.push",
-        "write_report": "hfft.publish.report",
     },
 )

@@ -5,16 +5,19 @@ The generated text stands between two markers; what a hand wrote outside them, a
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hfft.recipe import Recipe, yaml_lines
 from hfft.runs.folder import RunFolder, write
 
 BEGIN, END = "<!-- hfft: generated from here -->", "<!-- hfft: to here; text outside is kept -->"
+MOST_CLASSES = 100  # in the table of the card
 _REPO = re.compile(r"^[\w][\w.-]*(/[\w][\w.-]*)?$")
 _TITLES = {"ece": "expected calibration error", "rmse": "root mean squared error", "mse": "mean squared error",
            "mae": "mean absolute error", "r2": "R²"}  # fmt: skip
@@ -124,79 +127,67 @@ def title(metric: str) -> str:
 
 
 def body(recipe: Recipe, figures: dict[str, Any], repo: str) -> str:
-    """The generated part of the card's text."""
-    base, data = public(recipe.backbone.name), public(recipe.data.path)
-    trained = "trained from random weights" if recipe.backbone.init == "random" else "fine-tuned"
-    parts = [f"# {repo.rpartition('/')[2]}", ""]
-    only = f", classes {', '.join(recipe.data.classes)}" if recipe.data.classes else ""
-    parts += [f"`{base}` {trained} on `{data}`{only} for {recipe.task}."]
-    parts += ["", "## Results", "", *results_table(recipe, figures)]
+    """The generated part of the card's text, from the template `card.md.j2`."""
     split = "test" if "test" in figures else "validation"
-    classes = figures["classes"].get(split, {}).get("classes")
-    if classes:
-        parts += ["", f"## Per class ({split}, n={figures[split]['n']})", "", *class_table(classes)]
-    parts += ["", "## Use", ""]
-    code = figures.get("own_code")
-    if figures.get("stock_loads", True):
-        parts += ["```python", *snippet(recipe, repo, bool(code)), "```", ""]
-    if as_adapter(recipe):
-        parts += [f"An adapter of `{base}`; PEFT puts it onto that model:", ""]
-        parts += ["```python", *peft_snippet(recipe, repo), "```", ""]
-    if code:
-        parts += [
-            f"`trust_remote_code=True` lets transformers run [`{code}`]({code}) of this repository: the structure was "
-            f"edited as no class of transformers is. The file needs torch and transformers alone; read it first.",
-            "",
-        ]
-    if grey_or_rgba := next((e["channels"] for e in recipe.backbone.edit if e.get("channels", 3) != 3), None):
-        parts += [f"The model takes images of {grey_or_rgba} channel(s); `pipeline` makes every image RGB: call the image "
-                  "processor and the model themselves, or `hfft predict`.", ""]  # fmt: skip
-    parts += ["## How it was made", ""]
-    parts += [*edits_table(figures["edits"]), ""] if figures.get("edits") else []
-    parts += [
-        "With [`recipe.yaml`](recipe.yaml) of this repository:",
-        "",
-        "```bash",
-        "accelerate launch hfft/run.py --recipe recipe.yaml",
-        "```",
-        "",
-        f"Backbone `{base}`{_at(figures['backbone']['revision'])}; data `{data}`{_at(figures['data']['revision'])}; "
-        f"{figures['train']['steps']} steps, {figures['train']['epochs']:.3g} epochs over {figures['train']['n'] or '?'} rows; "
-        f"seed {figures['seed']}; {figures['world_size']} process(es); "
-        + ", ".join(f"{name} {version}" for name, version in figures["versions"].items())
-        + ".",
+    return _templates().get_template("card.md.j2").render(
+        name=repo.rpartition("/")[2],
+        repo=repo,
+        base=public(recipe.backbone.name),
+        init=recipe.backbone.init,
+        data=public(recipe.data.path),
+        only=recipe.data.classes,
+        task=recipe.task,
+        metrics=figures,
+        results=results(recipe, figures),
+        chosen=recipe.training.get("load_best_model_at_end", False),
+        classes={
+            "split": split,
+            "n": figures.get(split, {}).get("n"),
+            "rows": figures["classes"].get(split, {}).get("classes") or [],
+        },
+        most_classes=MOST_CLASSES,
+        stock_loads=figures.get("stock_loads", True),
+        pipeline=recipe.the_task.pipeline,
+        example=example(recipe),
+        multi_label=recipe.problem == "multi_label_classification",
+        adapter=as_adapter(recipe),
+        auto_class=recipe.the_task.auto_class,
+        code=figures.get("own_code"),
+        channels=next((edit["channels"] for edit in recipe.backbone.edit if edit.get("channels", 3) != 3), None),
+        edits=[{**row, "moved": moved(row["moved"])} for row in figures.get("edits", [])],
+    )  # fmt: skip
+
+
+@functools.cache
+def _templates() -> Environment:
+    """The templates of this package. Markdown is not escaped as HTML is; the cells of tables go through `cell`."""
+    made = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    made.filters["cell"] = cell
+    return made
+
+
+def cell(value: Any) -> str:
+    """A text that stays within its cell of a Markdown table."""
+    return re.sub(r"\s*\n\s*", " ", str(value)).replace("|", "\\|")
+
+
+def results(recipe: Recipe, figures: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every figure with its split and rows; beside it the same recipe's from random weights where it was run."""
+    return [
+        {
+            "split": split,
+            "origin": figures["data"]["origin"].get(split, split),
+            "n": figures[split]["n"],
+            "metric": title(name),
+            "value": figures[split][name],
+            "scratch": figures.get("from_scratch", {}).get(split, {}).get(name),
+        }
+        for split in ("test", "validation")
+        if split in figures
+        for name in ("loss", *recipe.metrics)
     ]
-    return "\n".join(parts)
-
-
-def _at(revision: str | None) -> str:
-    return f" at `{revision[:12]}`" if revision else ""
-
-
-def results_table(recipe: Recipe, figures: dict[str, Any]) -> list[str]:
-    """Every figure with its split, rows and seed; beside it the same recipe's from random weights where it was run."""
-    lines = ["| split | rows | metric | value | from random weights |", "|---|---|---|---|---|"]
-    for split in ("test", "validation"):
-        for name in ("loss", *recipe.metrics) if split in figures else ():
-            scratch = figures.get("from_scratch", {}).get(split, {}).get(name)
-            origin = figures["data"]["origin"].get(split, split)
-            beside = "" if scratch is None else f"{scratch:.4f}"
-            lines.append(
-                f"| {split} ({origin}) | {figures[split]['n']} | {title(name)} | {figures[split][name]:.4f} | {beside} |"
-            )
-    lines += ["", f"One run, seed {figures['seed']}."]
-    if recipe.training.get("load_best_model_at_end"):
-        lines += ["The checkpoint was chosen by the validation rows, so its figures on them are flattering."]
-    return lines
-
-
-def class_table(classes: list[dict[str, Any]], limit: int = 100) -> list[str]:
-    """Precision, recall and F1 of each class; of very many the first ones."""
-    lines = ["| class | precision | recall | F1 | rows |", "|---|---|---|---|---|"]
-    for row in classes[:limit]:
-        name = row["class"].replace("|", "\\|").replace("\n", " ")
-        lines.append(f"| {name} | {row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} | {row['n']} |")
-    return [*lines, *([f"| … {len(classes) - limit} more in metrics.json | | | | |"] if len(classes) > limit else [])]
 
 
 def as_adapter(recipe: Recipe) -> bool:
@@ -204,40 +195,16 @@ def as_adapter(recipe: Recipe) -> bool:
     return recipe.published_as == "adapter"
 
 
-def peft_snippet(recipe: Recipe, repo: str) -> list[str]:
-    """Code that puts a published adapter onto its backbone, whose classes its own config names."""
-    auto = recipe.the_task.auto_class
-    return [
-        "from peft import PeftModel",
-        f"from transformers import AutoConfig, {auto}",
-        "",
-        f'config = AutoConfig.from_pretrained("{repo}")',
-        f'model = {auto}.from_pretrained("{public(recipe.backbone.name)}", config=config, ignore_mismatched_sizes=True)',
-        f'model = PeftModel.from_pretrained(model, "{repo}").eval()',
-    ]
+def moved(share: float | None) -> str:
+    """How far an edit moved the outputs of the backbone before training."""
+    return "not compared" if share is None else f"{share:.2%}" if share > 1e-6 else "nothing"
 
 
-def edits_table(edits: list[dict[str, Any]]) -> list[str]:
-    """What was done to the backbone's structure, and what that did to its outputs before training."""
-    lines = ["| edit | places | backbone's outputs moved by |", "|---|---|---|"]
-    for row in edits:
-        said = "not compared" if row["moved"] is None else f"{row['moved']:.2%}" if row["moved"] > 1e-6 else "nothing"
-        lines.append(f"| {row['edit'].replace('|', chr(92) + '|')} | {row['places']} | {said} |")
-    return lines
-
-
-def snippet(recipe: Recipe, repo: str, code: bool = False) -> list[str]:
-    """Code that loads the model with plain transformers and uses it once."""
-    example = {
+def example(recipe: Recipe) -> str:
+    """What the snippet calls the pipeline with, as Python."""
+    text_pair = "text_pair" in recipe.data.columns.model_fields_set
+    return {
         "image-classification": '"image.png"',
-        "text-classification": '"a text"' if "text_pair" not in recipe.data.columns.model_fields_set
-        else '{"text": "a text", "text_pair": "another"}',
+        "text-classification": '{"text": "a text", "text_pair": "another"}' if text_pair else '"a text"',
         "fill-mask": 'f"a {model.tokenizer.mask_token} text"',
-    }  # fmt: skip
-    many = ", top_k=None" if recipe.problem == "multi_label_classification" else ""
-    return [
-        "from transformers import pipeline",
-        "",
-        f'model = pipeline("{recipe.the_task.pipeline}", model="{repo}"{", trust_remote_code=True" if code else ""})',
-        f"print(model({example[recipe.task]}{many}))",
-    ]
+    }[recipe.task]

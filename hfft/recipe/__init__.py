@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from hfft.lazy import names
 
 if TYPE_CHECKING:
-    from hfft.recipe.find import load_recipe, shipped
+    from hfft.recipe.find import find_recipe, load_recipe, shipped
     from hfft.recipe.recipe import Recipe
 
 __getattr__, __all__ = names(
     __name__,
     {
+        "find_recipe": "hfft.recipe.find",
         "load_recipe": "hfft.recipe.find",
         "shipped": "hfft.recipe.find",
         "Recipe": "hfft.recipe.recipe",

@@ -10,8 +10,21 @@ from hfft.layers.spec import SCHEDULES
 from hfft.recipe.recipe import Recipe
 from hfft.recipe.training_arguments import training_problem
 from hfft.recipe.yaml_lines import Path
+from hfft.strategy.build import build_methods
+from hfft.strategy.needs import Situation, refusals
 from hfft.tasks.table import METRICS, SMALLER_IS_BETTER
 from hfft.wording import listing
+
+
+def situation(recipe: Recipe) -> Situation:
+    """What a recipe says of its run, as far as methods care."""
+    return Situation(
+        problem=recipe.problem,
+        adapter=recipe.layers.adapter is not None,
+        streaming=recipe.data.streaming,
+        continuous="image" in recipe.the_task.columns,
+        sets=tuple(recipe.data.sets),
+    )
 
 
 def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Path, str]]:
@@ -78,8 +91,7 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
     found += _head_checks(recipe)
     if recipe.head.keep_known and recipe.problem != "single_label_classification":
         found.append((("head", "keep_known"), f"needs classes with names, which {recipe.problem} has not"))
-    if recipe.strategy.class_weights and recipe.problem != "single_label_classification":
-        found.append((("strategy", "class_weights"), f"needs classes, which {recipe.problem} has not"))
+    found += [(("strategy", key), why) for key, why in refusals(build_methods(recipe.strategy), situation(recipe))]
     for part in ("validation", "test"):
         if recipe.data.streaming and isinstance(getattr(recipe.data, part), float):
             found.append((("data", part), "is a share; a streamed set has no rows to set aside: name a split"))

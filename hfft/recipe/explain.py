@@ -54,8 +54,13 @@ def _explain(item: Any, model: type[BaseModel], values: Any) -> tuple[Path, str]
 def _section(path: Path, model: type[BaseModel]) -> type[BaseModel] | None:
     """The section class at a path, for the names it knows."""
     found: Any = model
+    named = False  # whether the next part is a name that the recipe gives, such as that of a set
     for part in path:
+        if named:
+            named = False
+            continue
         field = found.model_fields.get(part) if found else None
+        named = field is not None and getattr(field.annotation, "__origin__", None) is dict
         options = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
         found = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
     return found

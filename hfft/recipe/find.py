@@ -18,7 +18,7 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def find(name_or_path: str | Path) -> Path:
+def find_recipe(name_or_path: str | Path) -> Path:
     """The file of a recipe, given its name or its path.
 
     Raises:
@@ -45,7 +45,7 @@ def load_recipe(name_or_path: str | Path, *overrides: str) -> Recipe:
         RecipeError: every mistake at once, a line each.
         BadInput: there is no such recipe.
     """
-    path = find(name_or_path)
+    path = find_recipe(name_or_path)
     source = str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
     try:
         content = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Part 4, the strategy: what is minimised, and what stands beside it."""
+"""Part 4, the strategy: how the task is learned, one file per method. Torch loads when a method is first used."""
 
 from __future__ import annotations
 
@@ -7,17 +7,39 @@ from typing import TYPE_CHECKING
 from hfft.lazy import names
 
 if TYPE_CHECKING:
-    from hfft.strategy.losses import balanced_weights, logits_of, per_example
-    from hfft.strategy.terms import Term, build, l2_sp
+    from hfft.strategy.build import build_methods, implied_methods, in_order
+    from hfft.strategy.distil.distillation import distillation
+    from hfft.strategy.loss.class_weights import balanced_weights
+    from hfft.strategy.loss.focal import focal
+    from hfft.strategy.method import Method, MethodSpec
+    from hfft.strategy.mix.cutmix import cutmix
+    from hfft.strategy.mix.mixup import mixup
+    from hfft.strategy.outputs import logits_of, per_example
+    from hfft.strategy.regularise.bss import bss
+    from hfft.strategy.regularise.l2_sp import l2_sp
+    from hfft.strategy.regularise.r_drop import r_drop
+    from hfft.strategy.shift.mcc import mcc
+    from hfft.strategy.spec import Strategy
 
 __getattr__, __all__ = names(
     __name__,
     {
-        "balanced_weights": "hfft.strategy.losses",
-        "logits_of": "hfft.strategy.losses",
-        "per_example": "hfft.strategy.losses",
-        "Term": "hfft.strategy.terms",
-        "build": "hfft.strategy.terms",
-        "l2_sp": "hfft.strategy.terms",
+        "Method": "hfft.strategy.method",
+        "MethodSpec": "hfft.strategy.method",
+        "Strategy": "hfft.strategy.spec",
+        "balanced_weights": "hfft.strategy.loss.class_weights",
+        "bss": "hfft.strategy.regularise.bss",
+        "build_methods": "hfft.strategy.build",
+        "cutmix": "hfft.strategy.mix.cutmix",
+        "distillation": "hfft.strategy.distil.distillation",
+        "focal": "hfft.strategy.loss.focal",
+        "implied_methods": "hfft.strategy.build",
+        "l2_sp": "hfft.strategy.regularise.l2_sp",
+        "logits_of": "hfft.strategy.outputs",
+        "mcc": "hfft.strategy.shift.mcc",
+        "mixup": "hfft.strategy.mix.mixup",
+        "in_order": "hfft.strategy.build",
+        "per_example": "hfft.strategy.outputs",
+        "r_drop": "hfft.strategy.regularise.r_drop",
     },
 )

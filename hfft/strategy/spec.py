@@ -1,29 +1,42 @@
-"""What a recipe says of part 4, the strategy."""
+"""Part 4 of a recipe: every method by its key. This is the only list of methods; its order is that of their hooks.
+
+Families follow one another as `sample, shift, mix, adversarial, distil, loss, regularise, average`, whatever the order
+in the YAML. Within the loss, what stands first is the innermost.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from pydantic import Field
-
 from hfft.spec import Spec
-
-
-class L2SP(Spec):
-    """Pull towards the pretrained weights."""
-
-    weight: float = Field(ge=0)
-
-
-class NonFinite(Spec):
-    """Leave out the update of a step whose loss or gradient is not finite, at most `skip` times in a run."""
-
-    skip: int = Field(ge=1)
+from hfft.strategy.adversarial.sam import SAM
+from hfft.strategy.average.ema import EMA
+from hfft.strategy.distil.distillation import Distillation
+from hfft.strategy.loss.class_weights import ClassWeights
+from hfft.strategy.loss.focal import Focal
+from hfft.strategy.loss.logit_adjustment import LogitAdjustment
+from hfft.strategy.mix.cutmix import CutMix
+from hfft.strategy.mix.mixup import Mixup
+from hfft.strategy.non_finite import NonFinite
+from hfft.strategy.regularise.bss import BSS
+from hfft.strategy.regularise.l2_sp import L2SP
+from hfft.strategy.regularise.r_drop import RDrop
+from hfft.strategy.sample.balanced import Balanced
+from hfft.strategy.shift.mcc import MCC
 
 
 class Strategy(Spec):
-    """Part 4: what is minimised beside the task loss, and what happens where it is not finite."""
+    """Part 4: how the task is learned."""
 
+    balanced: Balanced | None = None
+    mcc: MCC | None = None
+    mixup: Mixup | None = None
+    cutmix: CutMix | None = None
+    sam: SAM | None = None
+    distillation: Distillation | None = None
+    focal: Focal | None = None
+    logit_adjustment: LogitAdjustment | None = None
+    class_weights: ClassWeights | None = None
     l2_sp: L2SP | None = None
-    non_finite: Literal["stop"] | NonFinite = "stop"
-    class_weights: Literal["balanced"] | dict[str, Annotated[float, Field(ge=0)]] | None = None
+    bss: BSS | None = None
+    r_drop: RDrop | None = None
+    ema: EMA | None = None
+    non_finite: NonFinite = NonFinite()

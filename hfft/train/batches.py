@@ -12,9 +12,10 @@ from transformers.trainer_utils import has_length
 
 from hfft.data.stream import Stream, StreamOrder
 from hfft.data.texts import ByLength, TextRows, longest_first
+from hfft.train.companions import ROW_NUMBERS, AccompaniedRows, MethodOrder
 from hfft.train.resume import Resumable
 
-OWN = "own_rows"  # in a batch: how many rows, from the first, count
+NUM_OWN_ROWS = "num_own_rows"  # in a batch: how many rows, from the first, count
 TOKENS = 4096  # that run forward together, at most: with more no faster, and memory should not show it
 
 
@@ -26,12 +27,15 @@ class Dealing(Resumable):
 
     _order: StreamOrder | None = None  # of the stream that is trained on
     _by_length: ByLength | None = None  # of the texts that are
+    order: MethodOrder | None = None  # that a method sets
 
     # --- orders
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         """Texts of like length together, in an order that seed and epoch alone decide: transformers' own is not resumed."""
         args, rows = self.args, self.train_dataset if train_dataset is None else train_dataset
+        if self.order is not None:
+            return self.order
         if isinstance(rows, Stream):
             self._order = StreamOrder(rows, self._together(args.train_batch_size), training=True)
             return self._order
@@ -71,11 +75,11 @@ class Dealing(Resumable):
 
         Accelerate fills it up with the epoch's first rows, `StreamOrder` with its own, so that all processes have as many.
         """
-        loader, size = self.accelerator.gradient_state, len(batches[-1]["labels"])
+        loader, size = self.accelerator.gradient_state, num_rows(batches[-1])
         dealt = self.args.train_sampling_strategy != "batch_rebalance" or self._order is not None
         if self.args.world_size > 1 and dealt and loader.end_of_dataloader and loader.remainder > 0:
             own = loader.remainder - self.args.process_index * size
-            batches[-1] = {**batches[-1], OWN: min(max(own, 0), size)}
+            batches[-1] = {**batches[-1], NUM_OWN_ROWS: min(max(own, 0), size)}
 
     def _end_with_the_rows(self) -> None:
         """At the last batch that is scored of a stream: let what is gathered end with its rows, counted only now."""
@@ -105,6 +109,12 @@ class Dealing(Resumable):
         return steps * args.gradient_accumulation_steps * args.train_batch_size * args.world_size
 
 
+def num_rows(batch: dict[str, Any]) -> int:
+    """Rows of the task in a collated batch, companions apart."""
+    numbers = batch.get(ROW_NUMBERS)
+    return len(batch["labels"]) // (1 if numbers is None else 1 + len(numbers.parts))
+
+
 def in_parts(inputs: dict[str, Any]) -> list[dict[str, Any]]:
     """A batch of texts in parts of no more than `TOKENS`, so that the memory of scoring does not depend on the longest."""
     tokens = inputs.get("input_ids")
@@ -123,6 +133,7 @@ def some_rows(rows: Any, count: int) -> Any:
     """So many rows, as a DataLoader fetches them; the longest texts."""
     if not hasattr(rows, "__getitem__"):
         return list(islice(rows, count))
-    chosen = longest_first(rows.lengths)[:count] if isinstance(rows, TextRows) else list(range(min(count, len(rows))))
+    plain = rows.rows if isinstance(rows, AccompaniedRows) else rows
+    chosen = longest_first(plain.lengths)[:count] if isinstance(plain, TextRows) else list(range(min(count, len(rows))))
     chosen = (chosen * count)[:count]
     return rows.__getitems__(chosen) if hasattr(rows, "__getitems__") else [rows[i] for i in chosen]

@@ -68,3 +68,25 @@ class EpochLine(TrainerCallback):
             loss = f"loss {sum(self.losses) / len(self.losses):.4f}  " if self.losses else ""
             seconds = time.perf_counter() - self.started
             self.show(f"epoch {state.epoch:.3g}/{state.num_train_epochs:g}  {loss}{validation}{seconds:.1f} s")
+
+
+class CallMethods(TrainerCallback):
+    """The places of transformers' loop at which methods are called."""
+
+    def __init__(self, trainer: Any):
+        self.trainer = trainer
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Tell methods, and the rows they read, of the epoch; where a run goes on within one, its checkpoint has told."""
+        if self.trainer.accompanied_rows is not None:
+            self.trainer.accompanied_rows.set_epoch(int(state.epoch or 0))
+        if float(state.epoch or 0).is_integer():
+            self.trainer.steps.epoch(self.trainer.outputs_of)
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Tell methods of a step that was taken."""
+        trainer = self.trainer
+        taken = not trainer.left_out and not trainer.accelerator.optimizer_step_was_skipped
+        trainer.term_log.settle(taken)
+        if taken:
+            trainer.steps.updated()

@@ -2,45 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
-from collections.abc import Iterator
 
 import torch
 from torch import nn
-
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's mallopt(3), in bytes
-_LARGEST = 2**25  # that glibc takes from its heap by default, at most
 
 
 def cores() -> int:
     """CPU cores that each process of this machine has to itself."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(available // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
-
-
-@contextlib.contextmanager
-def freed_memory_kept(device: torch.device) -> Iterator[None]:
-    """Inside, memory that is freed on a CPU stays with the process until the end, for the next step to use.
-
-    Large blocks go back to the system else, and whoever asks for them again gets them page by page, zeroed: of MiniLM, whose
-    gradients of the embeddings are 47 MB, a full fine-tune takes 0.9 of the time so. Only glibc is told; at the end it
-    gives back what it can.
-    """
-    libc = ctypes.CDLL(None) if os.name == "posix" else None
-    if device.type != "cpu" or not hasattr(libc, "mallopt") or "MALLOC_MMAP_THRESHOLD_" in os.environ:
-        yield
-        return
-    assert libc is not None
-    libc.mallopt(_MMAP_THRESHOLD, 2**30)
-    libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
-    try:
-        yield
-    finally:
-        libc.mallopt(_MMAP_THRESHOLD, _LARGEST)
-        libc.mallopt(_TRIM_THRESHOLD, 2 * _LARGEST)
-        libc.malloc_trim(0)
 
 
 def lay_out(model: nn.Module, memory_format: str = "auto") -> bool:

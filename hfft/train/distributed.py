@@ -7,9 +7,9 @@ import datetime
 import os
 import re
 import socket
-import struct
 from collections.abc import Iterator
 
+import psutil
 import torch
 import torch.distributed
 from accelerate.utils import broadcast_object_list, gather_object
@@ -21,7 +21,6 @@ from hfft.runs.folder import RunFolder
 from hfft.runs.lock import lock_folder
 from hfft.wording import first_line
 
-_ADDRESS_OF = 0x8915  # SIOCGIFADDR: the address of an interface, on Linux
 _LOST = re.compile(
     r"gloo|connection (closed|reset|refused)|broken pipe|timed out|socket ?timeout|heartbeat|nccl|store\b",
     re.IGNORECASE,
@@ -62,17 +61,11 @@ def join(use_cpu: bool, timeout: float) -> None:
 
 def interface_to(host: str) -> str | None:
     """The network interface by which this machine reaches a host; None where it cannot be told."""
-    with contextlib.suppress(OSError, ImportError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        import fcntl  # not on Windows
-
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect((host, 9))  # sends nothing: the kernel only picks the route
         own = probe.getsockname()[0]
-        for _, name in socket.if_nameindex():
-            with contextlib.suppress(OSError):
-                found = fcntl.ioctl(probe.fileno(), _ADDRESS_OF, struct.pack("256s", name.encode()[:15]))
-                if socket.inet_ntoa(found[20:24]) == own:
-                    return name
-        return "lo" if own.startswith("127.") else None
+        interfaces = psutil.net_if_addrs().items()
+        return next((name for name, found in interfaces for address in found if address.address == own), None)
     return None
 
 

@@ -25,9 +25,11 @@ class FiniteCheck:
 
     Args:
         skips: how many steps whose loss or gradient is not finite may be left out; 0 stops at the first.
+        remedy: what the message tells to do beside that.
     """
 
-    def __init__(self, device: torch.device, world_size: int, skips: int = 0):
+    def __init__(self, device: torch.device, world_size: int, skips: int = 0, remedy: str = "leave them out"):
+        self.remedy = remedy
         self.device, self.world_size, self.skips = device, world_size, skips
         self.skipped = 0
         self._stop = 0
@@ -78,7 +80,7 @@ class FiniteCheck:
         after = f" after {self.skips} were skipped" if self.skips else ""
         raise Diverged(
             f"step {step} is not finite{after} ({told}); the last checkpoint is: lower training.learning_rate, look at "
-            f"the rows, or let a few such steps be left out with strategy.non_finite={{skip: 5}}"
+            f"the rows, or {self.remedy}"
         )
 
     def asked(self) -> int:

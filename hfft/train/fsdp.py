@@ -35,14 +35,7 @@ def name_units(plugin: Any, model: Any) -> None:
 
 
 def prepared(trainer: Any) -> nn.Module | None:
-    """Make a trainer's model ready to be divided; the first process keeps a whole copy, for what comes after.
-
-    Raises:
-        BadInput: what is minimised beside the loss looks at whole weights, of which each process has a part.
-    """
-    if trainer.terms:
-        names = " and ".join(term.name for term in trainer.terms)
-        raise BadInput(f"FSDP divides the weights that {names} looks at; leave it out, or launch without FSDP")
+    """Make a trainer's model ready to be divided; the first process keeps a whole copy, for what comes after."""
     name_units(trainer.accelerator.state.fsdp_plugin, trainer.model)
     return copy.deepcopy(trainer.model) if trainer.args.should_save else None
 

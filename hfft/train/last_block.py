@@ -11,8 +11,8 @@ from transformers import Trainer
 
 from hfft.frozen_cache.cached_dataset import ROWS, STATE
 from hfft.layers.last_block import FirstToken, first_token
-from hfft.strategy.losses import logits_of
-from hfft.train.batches import OWN, some_rows
+from hfft.strategy.outputs import logits_of
+from hfft.train.batches import NUM_OWN_ROWS, some_rows
 
 
 class LastBlock:
@@ -59,7 +59,7 @@ class LastBlock:
         args = trainer.args
         if not (args.torch_compile or trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
             prepared = trainer._prepare_inputs(dict(inputs))
-            other = {"labels", OWN, ROWS}
+            other = {"labels", NUM_OWN_ROWS, ROWS}
             batch = {n: t for n, t in prepared.items() if isinstance(t, Tensor) and n not in other}
             self.found = first_token(trainer.model, batch, logits_of)
         self.wanted = self.found is not None

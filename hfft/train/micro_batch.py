@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from hfft.train.batches import some_rows
 from hfft.train.memory import out_of_memory, split_batch
@@ -37,17 +39,23 @@ def fits(trainer: FineTuner, micro: int) -> bool:
     not there yet, is stood in for.
     """
     model, device = trainer.model, trainer.args.device
-    batch = trainer.data_collator(some_rows(trainer.train_dataset, micro))
+    with trainer.accompanied(trainer.train_dataset) as rows:
+        batch = trainer.data_collator(some_rows(rows, micro))
+
+    def step(model: nn.Module, inputs: dict[str, Any]) -> Tensor:
+        with trainer.compute_loss_context_manager():
+            loss = trainer.compute_loss(model, inputs)
+        trainer.accelerator.backward(loss)
+        return loss.detach()
+
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         try:
             model.train()
             state = [torch.empty_like(p) for p in model.parameters() if p.requires_grad for _ in range(2)]
-            inputs = trainer._prepare_inputs(batch)
-            with trainer.compute_loss_context_manager():
-                loss = trainer.compute_loss(model, inputs)
-            trainer.accelerator.backward(loss)
-            del state, loss, inputs
+            trainer.steps.begin([batch], None, None, alone=True)
+            trainer.steps.micro_batch(model, batch, step)
+            del state
             return True
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
@@ -57,8 +65,10 @@ def fits(trainer: FineTuner, micro: int) -> bool:
             model.zero_grad(set_to_none=True)
             for name, buffer in model.named_buffers():
                 buffer.copy_(buffers[name])
-            trainer._term_sums.clear()
-            trainer.parts.clear()
+            trainer.steps.begin([], None, None)
+            trainer.term_log.settle(taken=False)
+            trainer.term_log.left_out = 0
+            trainer.loss_terms.clear()
             gc.collect()
             if device.type == "cuda":
                 torch.cuda.empty_cache()

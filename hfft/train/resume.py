@@ -23,8 +23,10 @@ from hfft.errors import RunError
 from hfft.layers import whole
 from hfft.runs import checkpoint as seal
 from hfft.runs.signals import Stopped
+from hfft.strategy.non_finite import REMEDY
 from hfft.train import memory
 from hfft.train.finite_check import FiniteCheck, check_weights
+from hfft.train.term_log import TermLog
 
 
 class LeftEvaluation(Exception):
@@ -44,8 +46,10 @@ class Resumable(Trainer):
     def __init__(self, *args: Any, facts: dict[str, Any] | None = None, skips: int = 0, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.facts = dict(facts or {})
-        self.watch = FiniteCheck(self.args.device, self.args.world_size, skips)
-        self.parts: dict[str, Tensor] = {}  # of the running step's loss, for the message when it is not finite
+        self.watch = FiniteCheck(self.args.device, self.args.world_size, skips, REMEDY)
+        self.loss_terms: dict[str, Tensor] = {}  # of the running step, for the message when it is not finite
+        self.term_log = TermLog()
+        self.left_out = False  # the step that was judged last
         self.epoch_ended = False
         self._aside: Path | None = None
         self._checkpoint: Path | None = None  # that this training began from
@@ -55,7 +59,9 @@ class Resumable(Trainer):
         self._loss: Tensor | None = None
         self._norm: Tensor | None = None
         self._logged: tuple[Any, Any] = (None, None)  # gradient norm and learning rate of the last step
-        self._statistics: list[tuple[Tensor, Tensor]] = []
+        self._statistics: list[
+            tuple[Tensor, Tensor]
+        ] = []  # before the step: the loss that is logged, and floating buffers
         self.add_callback(_Watching(self))
 
     # --- stopping
@@ -107,12 +113,16 @@ class Resumable(Trainer):
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """One forward and backward pass; what it gave is kept until the step is judged."""
         if self.watch.skips and not self._statistics:
-            floats = [b for b in model.buffers() if b.is_floating_point()]
+            floats = [self._tr_loss, *(b for b in model.buffers() if b.is_floating_point())]
             self._statistics = [(buffer, buffer.clone()) for buffer in floats]
         with memory.watched(self.args):
-            loss = super().training_step(model, inputs, num_items_in_batch)
+            loss = self.micro_batch(model, inputs, num_items_in_batch)
         self._loss = loss if self._loss is None else self._loss + loss
         return torch.nan_to_num(loss, 0.0, 0.0, 0.0) if self.watch.skips else loss
+
+    def micro_batch(self, model: nn.Module, inputs: Any, num_items_in_batch: Any) -> Tensor:
+        """Forward and backward of one micro-batch, and what else a step computes."""
+        return super().training_step(model, inputs, num_items_in_batch)
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         self._norm = whole(super()._get_grad_norm(model, grad_norm))
@@ -120,15 +130,17 @@ class Resumable(Trainer):
 
     def judge_step(self, model: nn.Module) -> None:
         """Before the optimiser's step: stop, or leave the step out, where loss or gradient is not finite."""
-        figures = {"loss": torch.as_tensor(self._loss), "gradient norm": torch.as_tensor(self._norm), **self.parts}
+        figures = {"loss": torch.as_tensor(self._loss), "gradient norm": torch.as_tensor(self._norm), **self.loss_terms}
         scaled = getattr(self.accelerator, "scaler", None) is not None  # fp16: its scaler leaves such steps out itself
-        if self.watch.step(self.state.global_step + 1, figures, ["loss"] if scaled else ["loss", "gradient norm"]):
+        judged = ["loss"] if scaled else ["loss", "gradient norm"]
+        self.left_out = self.watch.step(self.state.global_step + 1, figures, judged)
+        if self.left_out:
             model.zero_grad(set_to_none=True)  # without gradients the optimiser moves nothing, not even its moments
             with torch.no_grad():
                 for buffer, before in self._statistics:
                     buffer.copy_(before)
         self._loss, self._norm, self._statistics = None, None, []
-        self.parts.clear()
+        self.loss_terms.clear()
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         if self.state.global_step >= self.state.max_steps:  # else a run that had ended would take one step more
@@ -170,6 +182,7 @@ class Resumable(Trainer):
             self.accelerator.wait_for_everyone()
             self._aside = aside.parent
             super()._save_checkpoint(model, trial)
+            self._save_methods(aside)
             (aside / f"progress_{self.args.process_index}.json").write_text(json.dumps(self.progress()))
             best = self._place_best(run)
             self.accelerator.wait_for_everyone()
@@ -188,6 +201,9 @@ class Resumable(Trainer):
             self._aside = None
             if not self._saved and self.args.should_save:
                 shutil.rmtree(aside.parent, ignore_errors=True)
+
+    def _save_methods(self, folder: Path) -> None:
+        """Write what stands beside the model into a checkpoint."""
 
     def _place_best(self, run: Path) -> Path | None:
         """Where the best checkpoint is, or will be once this one has its name; the state says so too."""
@@ -209,6 +225,7 @@ class Resumable(Trainer):
             "grad_norm": float(norm) if norm is not None else None,
             "learning_rate": rate,
             "skipped": self.watch.skipped,
+            "terms": self.term_log.state(),
             "due": {"epoch_end": at_epoch_end, "evaluate": False, "save": False, **self._due},
         }
 
@@ -243,6 +260,7 @@ class Resumable(Trainer):
         self._tr_loss.fill_(progress["loss"])
         self._total_loss_scalar, self._globalstep_last_logged = progress["total_loss"], progress["logged"]
         self.watch.skipped = progress["skipped"]
+        self.term_log.load(progress["terms"], self.args.device)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if self._drawn is not None:
@@ -254,7 +272,7 @@ class Resumable(Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """transformers' log; the mean loss of a continued training is that of all its steps."""
         if "train_loss" in logs:
-            logs["train_loss"] = self._total_loss_scalar / max(self.state.global_step, 1)
+            logs["train_loss"] = self._total_loss_scalar / max(self.state.global_step - self.watch.skipped, 1)
         super().log(logs, start_time)
 
 

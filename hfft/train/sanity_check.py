@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from hfft.layers import Depths
-from hfft.tasks.labels import Labels
 
 MARGIN = 1.1  # of the uniform guess: what noise and smoothing may add
 FEWEST = 20  # steps; shorter trainings have had no time to get below a uniform guess
@@ -22,17 +21,10 @@ def head_weights(model: nn.Module, depths: Depths) -> dict[str, Tensor]:
     return {name: p.detach().cpu().clone() for name, p in learning if depths.of(name) == depths.head}
 
 
-def uniform_guess(labels: Labels) -> float | None:
-    """The loss of answering every class alike, in nats; None where there are no classes."""
-    if labels.problem == "single_label_classification":
-        return math.log(labels.size)
-    return math.log(2) if labels.problem == "multi_label_classification" else None
-
-
 def faults(
     history: Sequence[Mapping[str, Any]],
     guess: float | None,
-    terms: Sequence[str],
+    terms: Collection[str],
     before: Mapping[str, Tensor],
     model: nn.Module,
     steps: int,

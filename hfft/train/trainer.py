@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from hfft import layers, strategy
-from hfft.errors import RunError
 from hfft.frozen_cache.cached_dataset import ROWS
 from hfft.frozen_cache.frozen_cache import FrozenCache, FrozenCacheSettings
 from hfft.layers import Depths
 from hfft.layers.adapters import rank_allocation
 from hfft.layers.spec import Schedule
-from hfft.strategy import Term
-from hfft.strategy.losses import count, logits_of
+from hfft.strategy.method import At, Method
+from hfft.strategy.outputs import logits_of
 from hfft.tasks.labels import Labels
-from hfft.train import fsdp
-from hfft.train.batches import OWN, Dealing, in_parts
-from hfft.train.callbacks import QuietProgress, SetEpoch
+from hfft.tasks.problem import PROBLEMS
+from hfft.train import fsdp, method_state
+from hfft.train.answers import Answers, answers
+from hfft.train.batches import NUM_OWN_ROWS, Dealing, in_parts, num_rows
+from hfft.train.callbacks import CallMethods, QuietProgress, SetEpoch
+from hfft.train.companions import AccompaniedRows, MethodOrder, accompanied
 from hfft.train.last_block import LastBlock
+from hfft.train.load_checkpoint import load_whole
 from hfft.train.module_modes import Modes, asked_once
+from hfft.train.setting import setting_of
+from hfft.train.steps import PreparedInputs, Steps
 from hfft.train.unfreezing import SCALE, UnfreezingCallback
-from hfft.wording import listing
 
 
 class FineTuner(Dealing):
@@ -41,44 +45,51 @@ class FineTuner(Dealing):
     Args:
         labels: what the outputs mean, hence which loss.
         depths: depth of every parameter, for the optimiser's groups.
-        pace: arguments of `hfft.layers.param_groups` beside rate and decay.
-        terms: what is minimised beside the task loss; only in training.
-        class_weights: (C,) factor of each class's loss; only in training.
+        lr_rules: arguments of `hfft.layers.param_groups` beside rate and decay.
+        methods: what stands beside the task loss, of `hfft.strategy.build_methods`; in training alone.
+        sets: name -> further rows that methods read.
+        class_ids: `(rows,)` class of each training row, for methods that need `counts`.
+        load_model: name or folder -> a finished model, for methods that need a `teacher`.
         live_norms: let the statistics of frozen BatchNorms move.
         schedule: when which depth learns; None for all that does from the first step on.
-        keeping: run what is frozen once per row, and keep what it answers.
+        cache_settings: run what is frozen once per row, and keep what it answers.
         on_device: makes the model's inputs of a batch that has arrived on the device.
         last_block: computes only what is read of the last block; without it, everything.
     """
 
     loss_is_scaled_for_ga = True  # normalised here, over the whole accumulated batch
     optimizer: torch.optim.Optimizer | None
+    data_collator: Any
 
     def __init__(
         self,
         *args: Any,
         labels: Labels,
         depths: Depths,
-        pace: Mapping[str, Any] | None = None,
-        terms: Sequence[Term] = (),
-        class_weights: Sequence[float] | None = None,
+        lr_rules: Mapping[str, Any] | None = None,
+        methods: Sequence[Method] = (),
+        sets: Mapping[str, Any] | None = None,
+        class_ids: np.ndarray | None = None,
+        load_model: Callable[[str], nn.Module] | None = None,
         live_norms: bool = False,
         schedule: Schedule | None = None,
-        keeping: FrozenCacheSettings | None = None,
+        cache_settings: FrozenCacheSettings | None = None,
         on_device: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
         last_block: LastBlock | None = None,
         **kwargs: Any,
     ):
-        super().__init__(*args, **kwargs)
-        self.labels, self.depths, self.pace, self.terms = labels, depths, dict(pace or {}), list(terms)
-        self.class_weights = None if class_weights is None else torch.tensor(class_weights, device=self.args.device)
-        self._term_sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros(2, device=self.args.device))
-        self.live_norms, self.on_device, self.keeping = live_norms, on_device, keeping
+        implied = strategy.implied_methods(kwargs.get("args", args[1] if len(args) > 1 else None), args[0])
+        self.methods: list[Method] = strategy.in_order([*methods, *implied])
+        super().__init__(*args, skips=max((m.skips for m in self.methods), default=0), **kwargs)
+        self.labels, self.depths, self.lr_rules = labels, depths, dict(lr_rules or {})
+        self.problem, self.sets = PROBLEMS[labels.problem], dict(sets or {})
+        self.live_norms, self.on_device, self.cache_settings = live_norms, on_device, cache_settings
         self.modes = Modes()
         self.last_block = last_block or LastBlock(wanted=False)
-        self.prefix: FrozenCache | None = None  # while training
-        self.kept: dict[str, Any] = {}  # what the last training tells of it
+        self.frozen_cache: FrozenCache | None = None  # while training
+        self.cache_report: dict[str, Any] = {}  # what the last training tells of it
         self._whole = fsdp.prepared(self) if self.is_fsdp_enabled else None
+        self.accompanied_rows: AccompaniedRows | None = None  # rows that are read for methods, once there is a loader
         self.remove_callback(PrinterCallback)
         if self.callback_handler.pop_callback(ProgressCallback) is not None:
             self.add_callback(QuietProgress())
@@ -88,51 +99,102 @@ class FineTuner(Dealing):
             self.callback_handler.callbacks.insert(0, self.follow)
         if rank_allocation.allocator(self.model) is not None:
             self.add_callback(rank_allocation.AllocateRanks())
+        self.add_callback(CallMethods(self))
+        self.setting = setting_of(self, class_ids, load_model)
+        for method in self.methods:
+            method.start(self.setting)
+        self.steps = Steps(self, self.methods)
+        if self.steps.of["order"]:
+            self.order = MethodOrder(self.steps.of["order"][0], lambda: self.at().epoch, self.args.seed)
+
+    def at(self, more: int = 0) -> At:
+        """Where the training is; `more` steps from the last one that was counted."""
+        step = self.state.global_step + more
+        return At(step, int(self.state.epoch or 0), step / max(self.state.max_steps, 1), self.args.seed)
+
+    def outputs_of(self, name: str) -> Answers:
+        """The model's answers to all rows of `train` or of a set, features too."""
+        rows = self.train_dataset if name == "train" else self.sets[name]
+        return answers(self, self.model, rows, features=True)
+
+    def zero(self) -> Tensor:
+        """A scalar to add to."""
+        return torch.zeros((), device=self.args.device)
 
     # --- what is frozen runs once
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """transformers' training; what is frozen runs once per row, where it can."""
         with contextlib.nullcontext() if self.is_fsdp_enabled else asked_once(self.model):
-            if self.keeping is None:
+            if self.cache_settings is None:
                 return super().train(*args, **kwargs)
-            self.prefix = FrozenCache(self, self.keeping, self.depths, logits_of)
+            self.frozen_cache = FrozenCache(self, self.cache_settings, self.depths, logits_of)
             try:
                 return super().train(*args, **kwargs)
             finally:
-                self.prefix.close()
-                self.kept, self.prefix = self.prefix.report, None
+                self.frozen_cache.close()
+                self.cache_report, self.frozen_cache = self.frozen_cache.report, None
 
     def _get_dataloader(self, dataset: Any, *args: Any, sampler_fn: Any = None, **kwargs: Any) -> Any:
-        if self.prefix is None:
-            return super()._get_dataloader(dataset, *args, sampler_fn=sampler_fn, **kwargs)
         sampler = None if sampler_fn is None else lambda _: sampler_fn(dataset)
-        with self.prefix.feeding(dataset) as rows:
+        with contextlib.ExitStack() as stack:
+            rows = dataset
+            if self.frozen_cache is not None:
+                rows = stack.enter_context(self.frozen_cache.feeding(dataset))
+            if kwargs.get("is_training"):
+                rows = stack.enter_context(self.accompanied(rows))
             return super()._get_dataloader(rows, *args, sampler_fn=sampler, **kwargs)
 
-    def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
+    def accompanied(self, rows: Any) -> contextlib.AbstractContextManager[Any]:
+        """The training rows with what methods read beside them, and the collator for it meanwhile."""
+        return accompanied(self, rows)
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """transformers' step; a backward pass may compute again, so the model runs whole again only behind it."""
         with self.last_block.reading(self, inputs):
             try:
-                return super().training_step(model, inputs, *args, **kwargs)
+                return super().training_step(model, inputs, num_items_in_batch)
             finally:
-                self._release()
+                self.release()
+
+    def micro_batch(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any) -> Tensor:
+        """Forward and backward of one micro-batch, as methods want it."""
+
+        def step(model: nn.Module, inputs: dict[str, Any]) -> Tensor:
+            return super(FineTuner, self).micro_batch(model, inputs, num_items_in_batch)
+
+        return self.steps.micro_batch(model, inputs, step)
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """transformers' count; none where the model does not run whole, since counting takes longer than a head."""
-        serving = self.prefix is not None and self.prefix.cut is not None
+        serving = self.frozen_cache is not None and self.frozen_cache.cut is not None
         return 0 if serving else super().floating_point_ops(inputs)
 
-    def _ready(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        return inputs if self.prefix is None else self.prefix.ready(inputs)
+    def release(self) -> None:
+        """Let the model run whole again."""
+        if self.frozen_cache is not None:
+            self.frozen_cache.release()
 
-    def _release(self) -> None:
-        if self.prefix is not None:
-            self.prefix.release()
+    def run(self, model: nn.Module, inputs: dict[str, Any], labels: Tensor) -> Any:
+        """What the model returns for inputs, from the cut on where there is one; `release` follows.
+
+        Args:
+            inputs: K parts of a batch, `(K * B, …)`, without labels.
+            labels: `(B, …)`, which are kept beside what the frozen part answers.
+        """
+        if model.training:
+            self.modes.set(model, self.live_norms)
+        if self.frozen_cache is not None:
+            parts = next(len(value) for value in inputs.values() if isinstance(value, Tensor)) // max(len(labels), 1)
+            inputs = self.frozen_cache.ready({**inputs, "labels": torch.cat([labels] * parts)})
+            self.steps.reader.forget()  # of the pass by which a cut is proven
+        return model(**{name: value for name, value in inputs.items() if name != "labels"})
 
     # --- batches
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        if isinstance(inputs, PreparedInputs):
+            return inputs
         inputs = super()._prepare_inputs(inputs)
         return inputs if self.on_device is None else self.on_device(inputs)
 
@@ -147,41 +209,26 @@ class FineTuner(Dealing):
     ) -> Any:
         """Share of this micro-batch in the mean loss of the global batch, times the number of processes (DDP averages)."""
         if model.training:
-            self.modes.set(model, self.live_norms)
-        inputs = self._ready(inputs)
-        labels, own = inputs["labels"], inputs.get(OWN)
-        outputs = model(**{name: value for name, value in inputs.items() if name not in ("labels", OWN)})
-        learning = model.training
-        sums, counts = strategy.per_example(
-            logits_of(outputs),
-            labels,
-            self.labels.problem,
-            self.args.label_smoothing_factor if learning else 0.0,
-            self.class_weights if learning else None,
-        )
-        sums, counts = sums[:own], counts[:own]
-        if num_items_in_batch is None:
-            num_items_in_batch = counts.sum()
-        scale = (self.accelerator.num_processes if learning else 1) / num_items_in_batch
-        loss = sums.sum() * scale
-        if learning:
-            share = counts.sum() * scale
-            if self.terms:
-                self.parts["task loss"] = loss.detach()
-            for term in self.terms:
-                value = term.weight * term.function(model, inputs, outputs) * share
-                self.parts[term.name] = value.detach()
-                self._term_sums[term.name] += torch.nan_to_num(torch.stack([value.detach(), share]), 0.0, 0.0, 0.0)
-                loss = loss + value
+            batch = inputs.batch if isinstance(inputs, PreparedInputs) else self.steps.prepared(inputs)
+            loss, outputs = self.steps.record(model, batch, num_items_in_batch)
+        else:
+            labels = inputs["labels"]
+            outputs = self.run(model, {name: value for name, value in inputs.items() if name != "labels"}, labels)
+            targets = self.problem.count(labels) if num_items_in_batch is None else num_items_in_batch
+            loss = self.problem.loss(logits_of(outputs), labels).sum() / targets
         return (loss, outputs) if return_outputs else loss
 
     def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> Tensor | None:
-        """Targets in the global batch: over all micro-batches and all processes."""
+        """Targets in the global batch: over all micro-batches and all processes. With its rows the step begins."""
         if not batch_samples or "labels" not in batch_samples[0]:
             return None
         self._leave_out_repeats(batch_samples)
-        targets = [count(batch["labels"][: batch.get(OWN)], self.labels.problem) for batch in batch_samples]
-        return self.accelerator.gather(torch.stack(targets).sum().reshape(1).to(device)).sum().clamp(min=1)
+        own = [min(num_rows(batch), batch.get(NUM_OWN_ROWS, num_rows(batch))) for batch in batch_samples]
+        targets = [self.problem.count(b["labels"][:n]) for b, n in zip(batch_samples, own, strict=True)]
+        counts = torch.stack([torch.stack(targets).sum().to(device), torch.full((), sum(own), device=device)])
+        found = self.accelerator.gather(counts.reshape(1, 2)).sum(0).clamp(min=1)
+        self.steps.begin(batch_samples, found[0], found[1])
+        return found[0]
 
     def prediction_step(
         self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
@@ -192,9 +239,10 @@ class FineTuner(Dealing):
         # Not inference_mode: what a model caches in it, such as BEiT its table of positions, cannot be trained with.
         with torch.no_grad(), self.compute_loss_context_manager(), self.last_block.reading(self, inputs):
             whole = ROWS in inputs or self.is_fsdp_enabled or self.is_deepspeed_enabled  # who meet in each forward pass
-            inputs = self._ready(self._prepare_inputs(inputs))
+            inputs = self._prepare_inputs(inputs)
+            inputs = inputs if self.frozen_cache is None else self.frozen_cache.ready(inputs)
             found = [self._scored(model, part) for part in ([inputs] if whole else in_parts(inputs))]
-            self._release()
+            self.release()
         columns = [torch.cat(parts) for parts in zip(*found, strict=True)]
         if len(columns) == 1:
             return None, columns[0], None
@@ -207,7 +255,7 @@ class FineTuner(Dealing):
         logits, labels = logits_of(outputs).float(), inputs.get("labels")
         if labels is None:
             return (logits,)
-        sums, counts = strategy.per_example(logits, labels, self.labels.problem)
+        sums, counts = self.problem.loss(logits, labels), self.problem.targets(labels)
         if self.labels.problem == "masked_language_modelling":
             logits, labels = torch.stack([sums, counts], 1), torch.zeros(len(sums), device=sums.device)
         return logits, labels, sums, counts
@@ -220,13 +268,21 @@ class FineTuner(Dealing):
             model = self.model if model is None else model
             cls, kwargs = self.get_optimizer_cls_and_kwargs(self.args, model)
             groups = self.groups(model)
+            if beside := self.steps.module_parameters():  # at the head's rate
+                groups.append({**groups[0], "params": beside})
             self.optimizer = cls(kwargs.pop("params", groups), **{k: v for k, v in kwargs.items() if k != "model"})
         return self.optimizer
 
     def groups(self, model: nn.Module | None = None) -> list[dict[str, Any]]:
         """The optimiser's groups, the head's first."""
         model = self.model if model is None else model
-        return layers.param_groups(model, self.depths, self.args.learning_rate, self.args.weight_decay, **self.pace)
+        return layers.param_groups(model, self.depths, self.args.learning_rate, self.args.weight_decay, **self.lr_rules)
+
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        """transformers' clipping, over what learns beside the model too."""
+        if not (beside := self.steps.module_parameters()):
+            return super()._clip_grad_norm(model)
+        return self.accelerator.clip_grad_norm_([*model.parameters(), *beside], self.args.max_grad_norm)
 
     # --- checkpoints
 
@@ -234,43 +290,38 @@ class FineTuner(Dealing):
         """Load every weight of a checkpoint: transformers skips those that it saved under older names (transformers#43701)."""
         if not self._load_whole(resume_from_checkpoint):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
+        method_state.load(self.methods, resume_from_checkpoint)
 
     def _load_best_model(self) -> None:
         """The same for the best checkpoint of the run."""
         if not self._load_whole(self.state.best_model_checkpoint):
             super()._load_best_model()
+        method_state.load(self.methods, self.state.best_model_checkpoint)
 
     def _load_whole(self, folder: str | None) -> bool:
-        """Load a checkpoint as a pretrained model is loaded; False where it holds shards of its own kind."""
-        model = self.model
-        if hasattr(model, "peft_config") and folder and not self.is_fsdp_enabled and not self.is_deepspeed_enabled:
-            return rank_allocation.load_state(model, folder)
-        if not isinstance(model, PreTrainedModel) or self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            return False
-        saved, found = type(model).from_pretrained(
-            folder, config=model.config, dtype=model.dtype, use_safetensors=True, output_loading_info=True
-        )
-        if found["missing_keys"]:
-            raise RunError(
-                f"checkpoint {folder} lacks {listing(sorted(found['missing_keys']))}; begin anew with --fresh"
-            )
-        model.load_state_dict(saved.state_dict())
-        return True
+        divided = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        return not divided and load_whole(self.model, folder)
 
     def whole_model(self) -> nn.Module:
         """The trained model without what training wrapped it in; on the first process alone where FSDP divides it."""
         plain = self.accelerator.unwrap_model(self.model)
         return plain if not self.is_fsdp_enabled else fsdp.gathered(self, self._whole) or plain
 
-    def progress(self) -> dict[str, Any]:
-        """With the sums of the terms since the last log."""
-        return {**super().progress(), "terms": {name: sums.tolist() for name, sums in self._term_sums.items()}}
+    def scored(self) -> contextlib.AbstractContextManager[None]:
+        """The model as it is evaluated and published."""
+        return self.steps.scored()
 
-    def restore(self, progress: dict[str, Any]) -> None:
-        """With the sums of the terms."""
-        super().restore(progress)
-        for name, sums in progress["terms"].items():
-            self._term_sums[name] = torch.tensor(sums, device=self.args.device)
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """transformers' evaluation, of the model as it is to be published."""
+        with self.scored():
+            figures = super().evaluate(*args, **kwargs)
+        if self.is_in_train:
+            losses = [entry["loss"] for entry in self.state.log_history if "loss" in entry]
+            self.steps.evaluated({**figures, **({"loss": losses[-1]} if losses else {})})
+        return figures
+
+    def _save_methods(self, folder: Path) -> None:
+        method_state.save(self.methods, folder, self.args.should_save)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """transformers' files, and beside an adapter's what it takes to go on training it exactly."""
@@ -284,12 +335,11 @@ class FineTuner(Dealing):
     # --- what is told
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """transformers' log, with the mean of each term since the last one under its name."""
+        """transformers' log; the mean of each term since the last one stands under its name. Steps left out do not count."""
         if "loss" in logs:
-            for name, sums in self._term_sums.items():
-                value, steps = self.accelerator.gather(sums.reshape(1, 2)).sum(0)  # the shares of a step add up to one
-                logs[name] = (value / steps).item()
-            self._term_sums.clear()
+            steps = self.term_log.taken + self.term_log.left_out
+            logs["loss"] *= steps / max(self.term_log.taken, 1)
+            logs |= self.term_log.means(self.accelerator.gather)
         if "learning_rate" in logs and self.optimizer is not None:
             logs["learning_rate"] *= self.optimizer.param_groups[0].get(SCALE, 1.0)
         super().log(logs, start_time)

@@ -18,7 +18,6 @@ from hfft.layers import Depths
 from hfft.layers.schedules.moments import begins
 from hfft.layers.schedules.surgical import relative_gradients, shares
 from hfft.layers.spec import Schedule
-from hfft.strategy.losses import count
 
 BATCHES = 5  # as the authors' code measures relative gradients
 # In a group of the optimiser, and so in its checkpoints: what the rate that the scheduler gives it is multiplied by.
@@ -150,7 +149,7 @@ def _losses(trainer: Any, rows: list[int]) -> Iterator[torch.Tensor]:
     size = trainer.args.train_batch_size
     parts = [rows[i : i + size] for i in range(0, len(rows), size)]
     batches = [trainer.data_collator([trainer.train_dataset[i] for i in part]) for part in parts]
-    targets = torch.stack([count(batch["labels"], trainer.labels.problem) for batch in batches]).sum().clamp(min=1)
+    targets = torch.stack([trainer.problem.count(batch["labels"]) for batch in batches]).sum().clamp(min=1)
     for batch in batches:
         inputs = trainer._prepare_inputs(batch)
         with trainer.compute_loss_context_manager():

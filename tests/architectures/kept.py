@@ -11,7 +11,7 @@ from hfft.frozen_cache.find import find
 from hfft.frozen_cache.trace import NotCuttable
 from hfft.layers.freeze import hold
 from hfft.layers.last_block import first_token
-from hfft.strategy.losses import logits_of
+from hfft.strategy.outputs import logits_of
 from tests.architectures.case import WITHOUT, Case, seed
 
 

@@ -21,12 +21,11 @@ import numpy as np
 import torch
 import transformers
 
-from hfft import head, layers
+from hfft import head, layers, report
 from hfft.data import load_splits, prepare
 from hfft.evaluate import Metrics
 from hfft.head.spec import Head
 from hfft.plan import measure
-from hfft.publish.report import page as report
 from hfft.recipe import Recipe
 from hfft.tasks.labels import Labels
 from tests import stand_ins, training
@@ -163,7 +162,7 @@ def report_page(classes: int, folder: Path) -> Work:
         "world_size": 1,
         "versions": {},
     }
-    return lambda: report(whole, [], [], "")
+    return lambda: report.render(report.Record(whole))
 
 
 def bert(blocks: int, positions: int = 512) -> Any:

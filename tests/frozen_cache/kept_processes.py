@@ -34,10 +34,14 @@ if __name__ == "__main__":
         for kept in (None, folder / "cache"):
             trainer = trained(folder / "run", name, "last-1", kept=kept, count=22, per_device_train_batch_size=4)
             weights = {key: tensor.clone() for key, tensor in trainer.model.state_dict().items()}
-            found[name, kept is not None] = {"losses": losses(trainer), "weights": weights, "told": trainer.kept}
+            found[name, kept is not None] = {
+                "losses": losses(trainer),
+                "weights": weights,
+                "told": trainer.cache_report,
+            }
     for kept in (None, folder / "cache"):
         trainer, read = by_length(folder, kept)
-        found["text", kept is not None] = {"losses": losses(trainer), "read": read, "told": trainer.kept}
+        found["text", kept is not None] = {"losses": losses(trainer), "read": read, "told": trainer.cache_report}
     rank = trainer.args.process_index
     torch.save({f"{name} {kept}": value for (name, kept), value in found.items()}, folder / f"{rank}.pt")
     torch.distributed.destroy_process_group()

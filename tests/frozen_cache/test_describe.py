@@ -42,7 +42,9 @@ def test_with_a_schedule_it_is_the_first_cut(tmp_path):
     rows = examples("text", SINGLE, 16)
     settings = arguments(tmp_path / "run", num_train_epochs=3)
     keeping = FrozenCacheSettings(tmp_path / "cache", 10**9, say=said.append)
-    trainer = finetuner(model, labels_of(SINGLE), rows, settings, depths=depths, schedule=schedule, keeping=keeping)
+    trainer = finetuner(
+        model, labels_of(SINGLE), rows, settings, depths=depths, schedule=schedule, cache_settings=keeping
+    )
     line = describe_ahead(trainer, logits_of)
     assert all(p.requires_grad for p in model.parameters())
     trainer.train()
@@ -60,7 +62,7 @@ def test_with_a_schedule_it_is_the_first_cut(tmp_path):
 )
 def test_where_nothing_is_kept_it_says_why(train, settings, limit, why, tmp_path):
     trainer = trained(tmp_path / "run", "bert", train, kept=tmp_path / "cache", run=False, **settings)
-    trainer.keeping = FrozenCacheSettings(tmp_path / "cache", limit)
+    trainer.cache_settings = FrozenCacheSettings(tmp_path / "cache", limit)
     line = describe_ahead(trainer, logits_of)
     assert line.startswith("cache: off, ")
     assert line.endswith(why)

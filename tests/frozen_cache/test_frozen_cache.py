@@ -74,7 +74,7 @@ def trained(
         ),
         depths=depths,
         eval_dataset=held_out,
-        keeping=FrozenCacheSettings(kept, 10**9, say=said.append) if kept else None,
+        cache_settings=FrozenCacheSettings(kept, 10**9, say=said.append) if kept else None,
         callbacks=[*callbacks],
         live_norms=settings.pop("live_norms", False),
     )
@@ -121,7 +121,7 @@ def test_every_loss_is_that_of_the_training_without(name, train, tmp_path, recor
     whole = trained(tmp_path / "a", name, train)
     kept = trained(tmp_path / "b", name, train, kept=tmp_path / "cache")
     assert_same_training(whole, kept)
-    assert kept.kept["rows"] == kept.kept["of"] == 20
+    assert kept.cache_report["rows"] == kept.cache_report["of"] == 20
     assert sum(records[2:]) - 2 <= 20 + 10 + 3, "rows ran more than once"
     assert_nothing_stays(kept)
 
@@ -153,8 +153,8 @@ def test_an_edited_model_trains_the_same(name, edits, freeze, once, train, tmp_p
     kept = trained(tmp_path / "b", name, train, kept=tmp_path / "cache", edits=edits, freeze=freeze)
     assert_same_training(whole, kept)
     assert_nothing_stays(kept)
-    assert kept.kept["cut"] is None if once is None else kept.kept["cut"].startswith(once)
-    assert once is None or kept.kept["rows"] == kept.kept["of"] == 20
+    assert kept.cache_report["cut"] is None if once is None else kept.cache_report["cut"].startswith(once)
+    assert once is None or kept.cache_report["rows"] == kept.cache_report["of"] == 20
 
 
 @pytest.mark.parametrize("problem", [MULTI, REGRESSION])
@@ -184,7 +184,7 @@ def test_other_targets_are_kept_as_well(problem, tmp_path):
 def test_the_losses_are_the_same_with(changes, tmp_path):
     whole = trained(tmp_path / "a", "bert", "last-2", **changes)
     kept = trained(tmp_path / "b", "bert", "last-2", kept=tmp_path / "cache", **changes)
-    assert kept.kept["cut"] is not None
+    assert kept.cache_report["cut"] is not None
     assert_same_training(whole, kept, 1e-2 if "bf16" in changes else 1e-6)
 
 
@@ -192,7 +192,7 @@ def test_adapters_in_the_last_block_train_the_same(tmp_path):
     adapter = {"type": "lora", "r": 2, "target_modules": ["query", "value"], "layers_to_transform": [2]}
     whole = trained(tmp_path / "a", "bert", "head", adapter=adapter)
     kept = trained(tmp_path / "b", "bert", "head", adapter=adapter, kept=tmp_path / "cache")
-    assert kept.kept["cut"].startswith("blocks 1-2 of 3 run once (cut before block 3, ")
+    assert kept.cache_report["cut"].startswith("blocks 1-2 of 3 run once (cut before block 3, ")
     assert_same_training(whole, kept)
 
 
@@ -204,7 +204,7 @@ def test_dropout_of_an_adapter_draws_the_same_where_maps_are_kept_channels_last(
         assert lay_out(run.model)
         run.train()
         runs.append(run)
-    assert runs[1].kept["rows"] == 20
+    assert runs[1].cache_report["rows"] == 20
     assert_same_training(*runs)
 
 
@@ -322,7 +322,7 @@ def augmented(folder, kept, views, epochs=4, **changes):
         rows,
         arguments(folder, num_train_epochs=epochs, per_device_train_batch_size=4, **changes),
         depths=depths,
-        keeping=FrozenCacheSettings(kept, 10**9, views, said.append),
+        cache_settings=FrozenCacheSettings(kept, 10**9, views, said.append),
     )
     trainer.data_collator = ImageCollate(SINGLE)
     trainer.said = said
@@ -332,7 +332,7 @@ def augmented(folder, kept, views, epochs=4, **changes):
 
 def test_augmented_rows_are_not_kept_unless_views_are_asked_for(tmp_path):
     trainer = augmented(tmp_path, tmp_path / "cache", 0)
-    assert trainer.kept["cut"] is None
+    assert trainer.cache_report["cut"] is None
     assert len(trainer.said) == 1
     assert "layers.cache={views: 4}" in trainer.said[0]
     assert not (tmp_path / "cache").exists()
@@ -340,7 +340,7 @@ def test_augmented_rows_are_not_kept_unless_views_are_asked_for(tmp_path):
 
 def test_each_view_is_shown_in_turn_and_computed_once(tmp_path, records):
     trainer = augmented(tmp_path / "a", tmp_path / "cache", 2)
-    assert trainer.kept["rows"] == trainer.kept["of"] == 20
+    assert trainer.cache_report["rows"] == trainer.cache_report["of"] == 20
     assert sum(records) <= 20 + 10
     again = augmented(tmp_path / "b", tmp_path / "cache", 2)
     assert losses(trainer) == losses(again)
@@ -368,7 +368,7 @@ def test_where_nothing_is_gained_the_run_goes_on_without(train, changes, why, tm
 
 def test_a_limit_that_is_too_small_is_told(tmp_path):
     trainer = trained(tmp_path / "a", "bert", "last-1", kept=tmp_path / "cache", run=False)
-    trainer.keeping = FrozenCacheSettings(tmp_path / "cache", 100, say=trainer.said.append)
+    trainer.cache_settings = FrozenCacheSettings(tmp_path / "cache", 100, say=trainer.said.append)
     trainer.train()
     assert len(trainer.said) == 1
     assert trainer.said[0].startswith("cache: off, it needs ")
@@ -426,7 +426,7 @@ def test_a_step_that_fails_leaves_the_model_whole(tmp_path):
     trainer = trained(tmp_path, "bert", "last-1", kept=tmp_path / "cache", callbacks=[Fail()], run=False)
     with pytest.raises(ZeroDivisionError):
         trainer.train()
-    assert trainer.prefix is None
+    assert trainer.frozen_cache is None
     assert_nothing_stays(trainer)
     assert all(not entry.in_use for entry in cache.entries(tmp_path / "cache"))
 
@@ -438,7 +438,7 @@ def test_scores_outside_of_training_run_the_whole_model(tmp_path, records):
     del records[:]
     before = trainer.evaluate()["eval_loss"]
     assert records == []
-    trainer.keeping = None
+    trainer.cache_settings = None
     assert trainer.evaluate()["eval_loss"] == before
 
 

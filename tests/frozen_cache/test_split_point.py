@@ -11,7 +11,7 @@ from hfft.frozen_cache.find import features, find
 from hfft.frozen_cache.split_point import Kept
 from hfft.frozen_cache.trace import NotCuttable
 from hfft.layers.freeze import hold
-from hfft.strategy.losses import logits_of
+from hfft.strategy.outputs import logits_of
 from tests.examples import ALL, SINGLE, head_and_depths, tiny
 from tests.training import collate, examples
 

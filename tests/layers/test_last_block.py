@@ -8,7 +8,7 @@ from torch import nn
 
 from hfft import layers
 from hfft.layers.last_block import first_token
-from hfft.strategy.losses import logits_of
+from hfft.strategy.outputs import logits_of
 from tests.examples import ALL, SINGLE, head_and_depths, tiny
 from tests.training import collate, examples
 

@@ -18,7 +18,7 @@ from hfft.commands.predict import predict
 from hfft.commands.publish import publish_run
 from hfft.commands.score import score
 from hfft.errors import BadInput, ModelError, RunError
-from hfft.layers.adapters import published
+from hfft.layers.adapters.published import published
 from hfft.pipeline import deep_check
 from hfft.recipe.build import build
 from tests import stand_ins

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hfft.errors import BadInput, RecipeError
 from hfft.recipe import Recipe, load_recipe, shipped, yaml_lines
 from hfft.recipe.build import build
-from hfft.recipe.find import find
+from hfft.recipe.find import find_recipe
 from hfft.spec import Spec
 from hfft.tasks.table import DEFAULT_METRICS, METRICS, TASKS
 
@@ -57,7 +57,7 @@ data:
   shuffle_buffer: 10
   augment: [random_crop, {color_jitter: {brightness: 0.4}}, {horizontal_flip: null}]
 strategy:
-  l2_sp: {weight: 0.001}
+  ema: {decay: 0.99}
   class_weights: {cat: 1, dog: 2.5}
 training:
   num_train_epochs: 3
@@ -224,7 +224,10 @@ publsh: {}
         ("task", "r.yaml:1  expected sections such as task, backbone and data, not str"),
         (f"{IMAGE}task: x\n", "r.yaml:4  task: given twice (first on line 1); keep one"),
         (f"{IMAGE}head: !!x/y:z\n", "r.yaml:4  head: tag tag:yaml.org,2002:x/y:z is refused; use a plain value"),
-        (f"{IMAGE}head: &a [*a]\n", "r.yaml:4  nested deeper than 50 levels"),
+        (
+            f"{IMAGE}head: &a [*a]\n",
+            "r.yaml:4  more than 20000 values, those of anchors counted wherever they are used, or 50 levels",
+        ),
         (
             f"{IMAGE}---\n",
             "r.yaml:4  no valid YAML: expected a single document in the stream: but found another document",
@@ -278,7 +281,7 @@ BALANCED = "'balanced'; did you mean 'balanced'?"
         ("strategy: {class_weights: {a: -1}}", "strategy.class_weights.a: is -1; expected greater than or equal to 0"),
         ("training: []", "training: is []; expected a valid dictionary"),
         ("training: {1: 2}", "training.1: unknown key"),
-        (f"training: {{seed: 0x{'f' * 5000}}}", "training.seed: is a number of 5002 digits; at most 100 are read"),
+        (f"training: {{seed: 0x{'f' * 5000}}}", f"training.seed: is '0x{'f' * 77} (str); expected int"),
         ("score: {metrics: accuracy}", "score.metrics: is 'accuracy'; expected a valid list"),
         ("head: {init: zeroes}", "head.init: is 'zeroes'; expected 'default' or 'zeros'; did you mean 'zeros'?"),
     ],
@@ -313,12 +316,14 @@ def places(model: type[Spec] = Recipe, path: tuple[str, ...] = ()) -> list[tuple
     found = []
     for name, field in model.model_fields.items():
         here = (*path, field.alias or name)
+        below = (*here, "one") if getattr(field.annotation, "__origin__", None) is dict else here
         inner = [o for o in (field.annotation, *getattr(field.annotation, "__args__", ())) if isinstance(o, type)]
-        found += [here, *(p for o in inner if issubclass(o, Spec) for p in places(o, here))]
+        found += [here, *(p for o in inner if issubclass(o, Spec) for p in places(o, below))]
     return found
 
 
-@pytest.mark.parametrize("path", places(), ids=".".join)
+# Any key of class_weights is a class.
+@pytest.mark.parametrize("path", [p for p in places() if "class_weights" not in p[:-1]], ids=".".join)
 def test_every_key_misspelt_is_answered_with_its_line_and_itself(path):
     wrong = path[-1][0] + path[-1]
     text = "".join(f"{'  ' * depth}{key}:\n" for depth, key in enumerate([*path[:-1], wrong]))
@@ -525,7 +530,7 @@ def test_every_metric_of_a_problem_is_accepted_for_it(problem):
         ("data.columns.image=img", ("data", "columns", "image"), "img"),
         ("data.augment=[random_crop]", ("data", "augment"), ["random_crop"]),
         ("strategy.l2_sp.weight=0.1", ("strategy", "l2_sp", "weight"), 0.1),
-        ("strategy.class_weights.0=2", ("strategy", "class_weights"), {"0": 2}),
+        ("strategy.class_weights.0=2", ("strategy", "class_weights", "weights"), {"0": 2}),
         ("backbone.config.a.b=1", ("backbone", "config"), {"a": {"b": 1}}),
         (" backbone.name =c/d", ("backbone", "name"), "c/d"),
         ("name=other", ("name",), "other"),
@@ -549,7 +554,7 @@ def test_an_override_mends_a_mistake_of_the_file():
 
 def test_an_override_changes_one_of_several_sections_that_share_an_anchor():
     recipe = made(f"{IMAGE}strategy: {{class_weights: &w {{a: 1, b: 2}}}}\n".replace("a/b", "a/b, config: {w: 1}"))
-    assert recipe.strategy.class_weights == {"a": 1, "b": 2}
+    assert recipe.strategy.class_weights.weights == {"a": 1, "b": 2}
     text = IMAGE.replace("a/b}", "a/b, config: &x {k: 1}, processor: *x}")
     recipe = made(text, "backbone.config.k=2")
     assert (recipe.backbone.config, recipe.backbone.processor) == ({"k": 2}, {"k": 1})
@@ -609,13 +614,13 @@ def test_shipped_recipes_are_found_by_name():
     assert set(shipped()) == {path.stem for path in (ROOT / "recipes").glob("*.yaml")}
     assert shipped()
     for name, path in shipped().items():
-        assert find(name) == path
+        assert find_recipe(name) == path
         assert path.is_file()
 
 
 def test_a_recipe_is_found_by_its_path_and_in_a_run_folder(tmp_path):
     (tmp_path / "recipe.yaml").write_text(IMAGE)
-    assert find(tmp_path) == find(tmp_path / "recipe.yaml") == tmp_path / "recipe.yaml"
+    assert find_recipe(tmp_path) == find_recipe(tmp_path / "recipe.yaml") == tmp_path / "recipe.yaml"
 
 
 @pytest.mark.parametrize("name", ["nothing-like-it", "x" * 5000, "a\0b", "/", "~/x.yaml", "a\nb", ""])
@@ -628,7 +633,7 @@ def test_a_recipe_that_is_not_there_is_refused_in_one_line(name):
 def test_a_shipped_name_misspelt_is_answered_with_the_nearest():
     name = next(iter(shipped()))
     with pytest.raises(BadInput, match=f"; did you mean '{name}'"):
-        find(f"{name[:2]}{name[3:]}")
+        find_recipe(f"{name[:2]}{name[3:]}")
 
 
 def test_a_folder_without_a_recipe_is_refused(tmp_path):
@@ -785,7 +790,7 @@ def recipes(draw: st.DrawFn) -> dict:
         lr_scheduler_kwargs=st.none() | st.dictionaries(words, plain, max_size=2),
     )
     backbone = section(config=st.dictionaries(words, plain, max_size=3), revision=words)
-    strategy = {"l2_sp": st.fixed_dictionaries({"weight": st.floats(0, 10)})}
+    strategy = {} if adapter else {"l2_sp": st.fixed_dictionaries({"weight": st.floats(0, 10)})}
     publish = {"hub_model_id": st.just("a/b"), "license": words}
     values = {
         "task": task.name,

@@ -5,7 +5,11 @@ import torch
 from transformers.trainer_pt_utils import LabelSmoother
 
 from hfft.strategy import balanced_weights, logits_of, per_example
-from hfft.strategy.losses import count
+from hfft.strategy.loss.class_weights import ClassWeights, Weighed
+from hfft.strategy.loss.label_smoothing import Smoothed
+from hfft.strategy.method import At
+from hfft.tasks.problem import PROBLEMS as OBJECTS
+from hfft.train.step_loss import chain
 from tests.examples import ALL, MULTI, PROBLEMS, REGRESSION, SINGLE, tiny
 from tests.training import collate, examples
 
@@ -26,9 +30,19 @@ def logits_and_labels(problem, rows=6, classes=4):
     return torch.randn(rows, 5, 9), labels
 
 
-def mean(logits, labels, problem, *options):
-    sums, counts = per_example(logits, labels, problem, *options)
+def mean(logits, labels, problem):
+    sums, counts = per_example(logits, labels, problem)
     return sums.sum() / counts.sum()
+
+
+def losses(logits, labels, smoothing=0.0, weights=None):
+    """The loss of each row with label smoothing and class weights, as a Trainer chains them."""
+    methods = [Smoothed(smoothing)] if smoothing else []
+    if weights is not None:
+        weighed = Weighed(ClassWeights(weights={"a": 1.0}))
+        weighed.factors = weights
+        methods.insert(0, weighed)
+    return chain(methods, OBJECTS[SINGLE].loss)(logits, labels, At(0, 0, 0.0, 0))
 
 
 @pytest.mark.parametrize("problem", [*PROBLEMS, MASKED])
@@ -38,7 +52,7 @@ def test_any_split_adds_up_to_the_whole(problem):
     parts = [per_example(logits[i:j], labels[i:j], problem) for i, j in ((0, 1), (1, 4), (4, 6))]
     for i in range(2):
         torch.testing.assert_close(torch.cat([part[i] for part in parts]), whole[i])
-    assert whole[1].sum() == count(labels, problem)
+    assert whole[1].sum() == OBJECTS[problem].count(labels)
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
@@ -73,7 +87,7 @@ def test_the_mean_of_masked_tokens_is_that_of_torch():
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
 def test_smoothing_is_that_of_torch_and_of_transformers(smoothing):
     logits, labels = logits_and_labels(SINGLE)
-    ours = mean(logits, labels, SINGLE, smoothing)
+    ours = losses(logits, labels, smoothing).mean()
     torch.testing.assert_close(ours, torch.nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing))
     torch.testing.assert_close(ours, LabelSmoother(smoothing)({"logits": logits}, labels))
 
@@ -81,15 +95,22 @@ def test_smoothing_is_that_of_torch_and_of_transformers(smoothing):
 def test_weights_are_those_of_torch_but_for_its_division_by_their_sum():
     logits, labels = logits_and_labels(SINGLE)
     weights = torch.tensor([0.5, 1.0, 2.0, 4.0])
-    sums, _ = per_example(logits, labels, SINGLE, 0.0, weights)
+    sums = losses(logits, labels, weights=weights)
     stock = torch.nn.functional.cross_entropy(logits, labels, weights)
     torch.testing.assert_close(sums.sum() / weights[labels].sum(), stock)
 
 
 def test_equal_weights_change_nothing():
     logits, labels = logits_and_labels(SINGLE)
-    plain, weighed = (per_example(logits, labels, SINGLE, 0.1, w)[0] for w in (None, torch.ones(4)))
+    plain, weighed = (losses(logits, labels, 0.1, w) for w in (None, torch.ones(4)))
     torch.testing.assert_close(plain, weighed)
+
+
+def test_weights_and_smoothing_together_are_those_of_torch():
+    logits, labels = logits_and_labels(SINGLE)
+    weights = torch.tensor([0.5, 1.0, 2.0, 4.0])
+    stock = torch.nn.functional.cross_entropy(logits, labels, weights, reduction="none", label_smoothing=0.3)
+    torch.testing.assert_close(losses(logits, labels, 0.3, weights), stock)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

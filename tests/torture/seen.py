@@ -25,7 +25,7 @@ def main(name: str, folder: Path, count: int, *overrides: str) -> None:
         for batch in loader if sized else itertools.islice(loader, -(-2 * count // at_once)):
             batches = [batch]
             trainer._get_num_items_in_batch(batches, arguments.device)
-            rows = batches[0]["input_ids"].tolist()[: batches[0].get("own_rows")]
+            rows = batches[0]["input_ids"].tolist()[: batches[0].get("num_own_rows")]
             seen.append([[token for token in row if token] for row in rows])
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"seen-{arguments.process_index}.json").write_text(json.dumps(seen))

@@ -16,7 +16,6 @@ from transformers import AutoModelForMaskedLM
 from hfft import layers
 from hfft.backbone.edit import edit
 from hfft.layers.spec import Schedule
-from hfft.strategy import Term, l2_sp
 from tests import examples, training
 
 MASKED = "masked_language_modelling"
@@ -127,15 +126,16 @@ def run(case: Case, folder: Path, batch: int, accumulation: int) -> Outcome:
     )
     # A start beside the first weights, so that the term pulls from the first step on.
     start = {name: p.detach() + 0.01 for name, p in model.named_parameters() if "classifier" not in name}
-    pull = Term("l2_sp", case.pull, lambda model, inputs, outputs: l2_sp(model, start))
+    methods: list[Any] = [training.Pull(case.pull, start)] if case.pull else []
+    if case.class_weights is not None:
+        methods += training.methods_of(class_weights=dict(zip(labels.names, case.class_weights, strict=True)))
     gradients = training.Gradients()
     trainer = training.finetuner(
         model,
         labels,
         examples_of(case),
         settings,
-        terms=[pull] if case.pull else [],
-        class_weights=case.class_weights,
+        methods=methods,
         schedule=case.schedule,
         callbacks=[gradients],
     )

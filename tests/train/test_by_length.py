@@ -170,7 +170,9 @@ def test_no_step_waits_for_the_device(tmp_path, monkeypatch):
 
         def watched(self, *args, **kwargs):
             caller = sys._getframe(1).f_code.co_filename
-            if "/hfft/" in caller.replace("\\", "/") and not caller.endswith("watch.py"):  # asks CUDA a step late
+            if "/hfft/" in caller.replace("\\", "/") and not caller.endswith(
+                "finite_check.py"
+            ):  # asks CUDA a step late
                 fetched.append((name, caller, sys._getframe(1).f_lineno))
             return real(self, *args, **kwargs)
 
@@ -218,7 +220,7 @@ def kept_trainer(folder, kept, rows=None, seed=0, callbacks=(), train="last-1", 
         depths=depths,
         callbacks=[*callbacks],
         on_device=rows.step.pixels if image else None,
-        keeping=FrozenCacheSettings(kept, 10**9, say=said.append) if kept else None,
+        cache_settings=FrozenCacheSettings(kept, 10**9, say=said.append) if kept else None,
     )
     trainer.said = said
     return trainer
@@ -248,7 +250,7 @@ def test_the_losses_are_those_without_the_cache(name, train, accumulation, tmp_p
         assert lay_out(kept.model) == (name == "resnet")
         kept.train()
         found.append(losses(kept))
-    assert kept.kept["rows"] == kept.kept["of"] == 22
+    assert kept.cache_report["rows"] == kept.cache_report["of"] == 22
     assert found[1] == pytest.approx(found[0], abs=1e-6, rel=1e-6)
 
 
@@ -259,9 +261,9 @@ def test_views_of_images_are_fitted_on_the_device_and_kept(tmp_path):
         trainer = kept_trainer(tmp_path / folder, None, rows, name="vit", num_train_epochs=4)
         trainer.train_dataset = rows
         trainer.on_device = rows.step.pixels
-        trainer.keeping = FrozenCacheSettings(tmp_path / "cache", 10**9, 2, said.append)
+        trainer.cache_settings = FrozenCacheSettings(tmp_path / "cache", 10**9, 2, said.append)
         trainer.train()
-        assert trainer.kept["rows"] == trainer.kept["of"] == 20
+        assert trainer.cache_report["rows"] == trainer.cache_report["of"] == 20
         found.append(losses(trainer))
     assert found[0] == found[1]
 
@@ -277,7 +279,7 @@ def test_what_is_frozen_runs_once_and_the_rows_of_several_batches_together(tmp_p
     ran = passes[3:]  # three are the search's
     assert sum(ran) == 66 + len(kept.eval_dataset or ())
     assert ran.count(16) >= 2, "four batches of four"
-    assert kept.kept["rows"] == 66
+    assert kept.cache_report["rows"] == 66
 
 
 @pytest.mark.parametrize(("count", "stop"), [(22, 6), (22, 8), (66, 1), (66, 5), (66, 18)])

@@ -9,11 +9,11 @@ from transformers import TrainerCallback
 
 from hfft.errors import Diverged
 from hfft.runs import checkpoint
+from hfft.tasks.problem import PROBLEMS
 from hfft.train.memory import TooLarge, smaller
-from hfft.train.sanity_check import faults, uniform_guess
+from hfft.train.sanity_check import faults
 from tests.examples import SINGLE
 from tests.train.test_resume import outcome, trainer_of
-from tests.training import labels_of
 
 
 class Spoil(TrainerCallback):
@@ -208,7 +208,7 @@ def history(*losses, **terms):
     ],
 )
 def test_a_loss_that_ended_badly_is_a_fault(losses, steps, said):
-    found = faults(history(*losses), uniform_guess(labels_of(SINGLE)), [], {}, nn.Linear(1, 1), steps)
+    found = faults(history(*losses), PROBLEMS[SINGLE].uniform(3), [], {}, nn.Linear(1, 1), steps)
     assert len(found) == (said is not None)
     assert said is None or said in found[0]
 

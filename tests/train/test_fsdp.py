@@ -44,7 +44,3 @@ def test_what_is_divided_learns_what_is_whole(case, divided, tmp_path):
 def test_a_divided_run_goes_on_to_the_bit(divided):
     whole, again = weights(divided / "run"), weights(divided / "again")
     assert all(torch.equal(tensor, again[name]) for name, tensor in whole.items())
-
-
-def test_terms_over_whole_weights_are_refused(divided):
-    assert (divided / "refused.txt").read_text().startswith("FSDP divides the weights that l2_sp looks at")

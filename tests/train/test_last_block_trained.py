@@ -24,7 +24,7 @@ def trained(folder, name, train, wanted, kept=None, **settings):
         arguments(folder, **{"num_train_epochs": 3, "eval_strategy": "epoch", **settings}),
         depths=depths,
         eval_dataset=examples(ALL[name].modality, SINGLE, 10, seed=3),
-        keeping=FrozenCacheSettings(kept, 10**9) if kept else None,
+        cache_settings=FrozenCacheSettings(kept, 10**9) if kept else None,
         last_block=LastBlock(wanted, said.append),
     )
     trainer.train()
@@ -48,7 +48,7 @@ def test_losses_and_weights_are_the_same(name, train, cached, tmp_path):
     assert (len(silent), len(said)) == (0, 1)
     assert not any("forward" in vars(module) for path, module in less.model.named_modules() if path)
     if cached and train != "all":
-        assert less.kept["rows"] == 20
+        assert less.cache_report["rows"] == 20
 
 
 def test_accumulated_micro_batches_are_the_batch(tmp_path):

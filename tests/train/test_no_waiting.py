@@ -8,12 +8,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import ViTImageProcessorPil
 
-from hfft import layers, strategy
+from hfft import layers
 from hfft.data.batch_transform import learn, pack
 from hfft.frozen_cache.frozen_cache import FrozenCacheSettings
-from hfft.strategy.spec import Strategy
 from tests.examples import SINGLE, head_and_depths, tiny
-from tests.training import arguments, examples, finetuner, labels_of
+from tests.training import arguments, examples, finetuner, labels_of, methods_of
 
 # What reads a value (`item`, `tolist`, `if tensor`), asks how many there are, or makes a tensor of Python's numbers,
 # which is then copied from memory that a GPU cannot read by itself.
@@ -50,17 +49,16 @@ def test_a_training_step_waits_for_nothing(name, cached, tmp_path, monkeypatch):
     model = tiny(name)
     head_names, depths = head_and_depths(model)
     model = layers.adapt(model, "head", None, depths, head_names)
-    pull = Strategy.model_validate({"l2_sp": {"weight": 0.1}})
-    terms = [] if cached else strategy.build(pull, model, {name for name in head_names if "bias" in name})
+    weights = {"class_weights": {"class 0": 1.0, "class 1": 2.0, "class 2": 1.0}}
+    methods = methods_of(**weights, **({} if cached else {"l2_sp": 0.1, "bss": 0.1, "ema": 0.9}))
     trainer = finetuner(
         model,
         labels_of(SINGLE),
         examples("image", SINGLE, 16),
         arguments(tmp_path / "run", num_train_epochs=3, logging_steps=100, gradient_accumulation_steps=2),
         depths=depths,
-        terms=terms,
-        class_weights=[1.0, 2.0, 1.0],
-        keeping=FrozenCacheSettings(tmp_path / "cache", 10**9) if cached else None,
+        methods=methods,
+        cache_settings=FrozenCacheSettings(tmp_path / "cache", 10**9) if cached else None,
     )
     monkeypatch.setattr(trainer.watch, "step", lambda *_: False)  # which is read one step late, see test_watch
     steps, one = [], trainer.compute_loss
@@ -80,8 +78,8 @@ def test_a_training_step_waits_for_nothing(name, cached, tmp_path, monkeypatch):
     trainer.train()
     assert len(steps) == 3 * 3
     assert steps[-3:] == [[], [], []], "in the last epoch, when all that is kept is there"
-    assert trainer.prefix is None
-    assert bool(trainer.kept.get("cut")) == cached
+    assert trainer.frozen_cache is None
+    assert bool(trainer.cache_report.get("cut")) == cached
 
 
 @pytest.mark.parametrize("turned", [False, True])

@@ -13,11 +13,10 @@ from hfft.data.inputs import ImageCollate, ImageRows, ImageStep
 from hfft.data.stream import Stream
 from hfft.errors import RunError
 from hfft.runs import checkpoint as seal
-from hfft.strategy import Term, l2_sp
 from hfft.train import FineTuner
 from tests.examples import ALL, SIDE, SINGLE, head_and_depths, tiny
 from tests.torture.runs import equal
-from tests.training import arguments, collate, examples, finetuner, labels_of
+from tests.training import Pull, arguments, collate, examples, finetuner, labels_of, methods_of
 
 
 class Stop(TrainerCallback):
@@ -88,11 +87,10 @@ def trainer_of(
         images(4) if image else None,
         labels=labels_of(SINGLE),
         depths=depths,
-        terms=[Term("l2_sp", 0.1, lambda model, inputs, outputs: l2_sp(model, start))],
+        methods=[Pull(0.1, start), *(methods_of(non_finite={"skip": skips}) if skips else [])],
         callbacks=[*callbacks],
-        skips=skips,
         schedule=schedule,
-        keeping=keeping,
+        cache_settings=keeping,
     )
 
 

@@ -11,13 +11,19 @@ from hfft import layers
 from hfft.train.callbacks import EpochLine
 from tests.examples import ALL, MULTI, PROBLEMS, SINGLE, head_and_depths, tiny
 from tests.train.split_cases import MASKED, Case, examples_of, model_of
-from tests.training import arguments, collate, examples, finetuner, labels_of
+from tests.training import arguments, collate, examples, finetuner, labels_of, methods_of
 
 
-def trainer_of(folder, name="bert", problem=SINGLE, count=8, callbacks=(), rows=None, **settings):
+def trainer_of(folder, name="bert", problem=SINGLE, count=8, callbacks=(), rows=None, methods=(), **settings):
     rows = rows or examples(ALL[name].modality, problem, count)
     return finetuner(
-        tiny(name), labels_of(problem), rows, arguments(folder, **settings), eval_dataset=rows, callbacks=[*callbacks]
+        tiny(name),
+        labels_of(problem),
+        rows,
+        arguments(folder, **settings),
+        eval_dataset=rows,
+        callbacks=[*callbacks],
+        methods=methods,
     )
 
 
@@ -98,10 +104,10 @@ def test_the_optimiser_learns_in_groups_by_depth_the_heads_first(optim, tmp_path
     model = tiny("bert")
     _, depths = head_and_depths(model)
     settings = arguments(tmp_path, optim=optim, weight_decay=0.1, learning_rate=0.01)
-    pace = {"layer_decay": 0.5, "head_lr_scale": 3.0}
-    trainer = finetuner(model, labels_of(SINGLE), examples("text", SINGLE, 8), settings, depths=depths, pace=pace)
+    rules = {"layer_decay": 0.5, "head_lr_scale": 3.0}
+    trainer = finetuner(model, labels_of(SINGLE), examples("text", SINGLE, 8), settings, depths=depths, lr_rules=rules)
     found = trainer.create_optimizer().param_groups
-    wanted = layers.param_groups(model, depths, 0.01, 0.1, **pace)
+    wanted = layers.param_groups(model, depths, 0.01, 0.1, **rules)
     assert [(g["lr"], g["weight_decay"]) for g in found] == [(g["lr"], g["weight_decay"]) for g in wanted]
     assert found[0]["lr"] == pytest.approx(0.03)
     assert [[id(p) for p in g["params"]] for g in found] == [[id(p) for p in g["params"]] for g in wanted]
@@ -109,7 +115,7 @@ def test_the_optimiser_learns_in_groups_by_depth_the_heads_first(optim, tmp_path
 
 def test_the_logged_rate_is_the_heads(tmp_path):
     trainer = trainer_of(tmp_path, learning_rate=0.01)
-    trainer.pace = {"layer_decay": 0.5, "head_lr_scale": 3.0}
+    trainer.lr_rules = {"layer_decay": 0.5, "head_lr_scale": 3.0}
     trainer.train()
     assert trainer.state.log_history[0]["learning_rate"] == pytest.approx(0.03)
 
@@ -147,9 +153,8 @@ def test_what_is_unfrozen_while_training_wakes_up(tmp_path):
 @pytest.mark.parametrize("name", ["bert", "gpt2", "vit", "resnet"])
 def test_the_loss_of_an_evaluation_is_the_plain_mean_without_what_training_adds(name, problem, tmp_path):
     extra = {"label_smoothing_factor": 0.3} if problem == SINGLE else {}
-    trainer = trainer_of(tmp_path, name, problem, count=6, per_device_eval_batch_size=3, **extra)
-    trainer.class_weights = torch.tensor([9.0, 1.0, 1.0]) if problem == SINGLE else None
-    trainer.terms = [None]  # would break if it were called
+    methods = methods_of(l2_sp=1.0, **({"focal": 2.0} if problem == SINGLE else {}))
+    trainer = trainer_of(tmp_path, name, problem, count=6, methods=methods, per_device_eval_batch_size=3, **extra)
     batch = collate(examples(ALL[name].modality, problem, 6))
     model = tiny(name)
     model.config.problem_type = problem

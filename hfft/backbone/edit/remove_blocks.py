@@ -1,14 +1,12 @@
-"""Fewer blocks, and fewer stages: the stock architecture of a shorter config, with the weights of what stays."""
+"""Fewer blocks: the stock architecture of a shorter config, with the weights of those that stay."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-import torch
 from transformers import PretrainedConfig, PreTrainedModel
 
-from hfft import head, layers
+from hfft import layers
 from hfft.backbone.edit.reshape import changed, entries, on_meta, rebuilt
 from hfft.errors import ModelError
 from hfft.wording import listing
@@ -49,81 +47,28 @@ def remove_blocks(model: PreTrainedModel, which: str | list[int]) -> PreTrainedM
                 return None if to is None else to + name[len(path) :]
         return name
 
-    tails = _last_stages(model, blocks, gone)
-    here = {name: p.shape for name, p in model.state_dict().items()}
-    wanted = {to: shape for name, shape in here.items() if (to := rename(name)) is not None}
+    if any(not left for _, left in sizes):
+        raise ModelError(
+            f"{key} of {model.config.model_type} takes a stage whole (stages of {listing(size for size, _ in sizes)} "
+            f"blocks); leave one block of each"
+        )
+    wanted = {to: p.shape for name, p in model.state_dict().items() if (to := rename(name)) is not None}
     edits = getattr(model.config, "edits", None)
-    for config in _shorter(model.config, count, gone, sizes, len(tails)):
+    for config in _shorter(model.config, count, gone, sizes):
         if edits:
             moved = [(edit, "insert" if "insert" in edit else "replace") for edit in edits]
             config.edits = [{**e, k: to} for e, k in moved if (to := rename(e[k])) is not None]
         try:
             config = _as_saved(config)
-            if tails:
-                _fit_own_head(config)
-            trial = on_meta(model, config)
-            found = {name: p.shape for name, p in trial.state_dict().items()}
+            found = {name: p.shape for name, p in on_meta(model, config).state_dict().items()}
         except Exception:  # a config that nothing can be built from was the wrong trial
-            continue
-        if tails and len(layers.block_paths(trial)) != count - len(gone):  # a stage without blocks, no stage less
             continue
         if found == wanted:
             return rebuilt(model, config, rename)
-        if tails and _without_stages(model, wanted, found, tails):
-            return rebuilt(model, config, rename, lambda name, tensor, fresh: fresh)
     raise ModelError(
         f"{key}: no config of {model.config.model_type} describes the model without them (stages of "
-        f"{listing(size for size, _ in sizes)} blocks); blocks of another shape, and stages but the last, have to stay"
+        f"{listing(size for size, _ in sizes)} blocks); blocks of another shape than their neighbours' have to stay"
     )
-
-
-# --- whole stages
-
-
-def _last_stages(model: PreTrainedModel, blocks: list[tuple[str, ...]], gone: set[int]) -> list[str]:
-    """Where a model has stages of blocks, the paths of those at its end that lose all blocks, behind the last that stays.
-
-    The first of the paths is that of the last stage that stays; none where no stage goes whole.
-    """
-    containers = list(dict.fromkeys(path.rpartition(".")[0] for block in blocks for path in block))
-    stay = {path.rpartition(".")[0] for i, block in enumerate(blocks) if i not in gone for path in block}
-    last = max(i for i, container in enumerate(containers) if container in stay)
-    if last + 1 == len(containers):
-        return []
-
-    def stage(container: str) -> str:
-        parts, others = container.split("."), [f"{other}." for other in containers if other != container]
-        paths = [".".join(parts[:n]) for n in range(1, len(parts) + 1)]
-        alone = (path for path in paths if not any(other.startswith(f"{path}.") for other in others))
-        return next(alone, container)
-
-    return [stage(container) for container in containers[last:]]
-
-
-def _without_stages(
-    model: PreTrainedModel, wanted: dict[str, torch.Size], found: dict[str, torch.Size], tails: list[str]
-) -> bool:
-    """Whether what was built is the model without its last stages.
-
-    What led to them from the last stage that stays is gone too; the head is narrower or wider, and so is a norm in front
-    of it, which begins anew.
-    """
-    in_head, scales = (
-        head.parameter_names(model),
-        {f"{path}.{n}" for path, m in layers.norms(model) for n in m.state_dict()},
-    )
-    of_stages = tuple(f"{path}." for path in tails)
-    lost = wanted.keys() - found.keys()
-    other = [name for name in found.keys() & wanted.keys() if found[name] != wanted[name]]
-    free = {name for name in in_head | scales if not name.startswith(of_stages)}
-    return found.keys() <= wanted.keys() and all(n.startswith(of_stages) for n in lost) and set(other) <= free
-
-
-def _fit_own_head(config: PretrainedConfig) -> None:
-    """The width of an own head that stands behind another stage now."""
-    if getattr(config, "own_head", None):
-        sizes = getattr(config, "hidden_sizes", None)
-        config.own_head = {**config.own_head, "features": sizes[-1] if sizes else config.hidden_size}
 
 
 def _as_saved(config: PretrainedConfig) -> PretrainedConfig:
@@ -135,11 +80,9 @@ def _as_saved(config: PretrainedConfig) -> PretrainedConfig:
 
 
 def _shorter(
-    config: PretrainedConfig, count: int, gone: set[int], sizes: list[tuple[int, int]], tails: int
+    config: PretrainedConfig, count: int, gone: set[int], sizes: list[tuple[int, int]]
 ) -> Iterator[PretrainedConfig]:
-    """Configs of fewer blocks, the likelier first; where stages go whole, all but one of `tails`, those without them first."""
-    if tails:
-        yield _fewer_stages(config, count, gone, len(sizes), tails - 1)
+    """Configs of fewer blocks, the likelier first."""
     fewer = dict(size for size in sizes if size[0] != size[1]) | {count: count - len(gone)}
     numbers, counts, lists = {}, {}, {}
     for i, (_, key, value) in enumerate(entries(config)):
@@ -164,15 +107,3 @@ def _left(stages: Sequence[int], gone: set[int]) -> list[int]:
     """How many blocks of each stage stay."""
     ends = [sum(stages[: j + 1]) for j in range(len(stages))]
     return [sum(i not in gone for i in range(end - n, end)) for end, n in zip(ends, stages, strict=True)]
-
-
-def _fewer_stages(config: PretrainedConfig, count: int, gone: set[int], stages: int, less: int) -> PretrainedConfig:
-    """The config with every list of the stages shorter, and their number smaller where it is stated."""
-    changes: dict[tuple[int, str], Any] = {}
-    for i, (_, key, value) in enumerate(entries(config)):
-        if isinstance(value, (list, tuple)) and len(value) == stages:
-            whole = all(type(v) is int for v in value) and sum(value) == count
-            changes[i, key] = type(value)((_left(value, gone) if whole else list(value))[: stages - less])
-        elif type(value) is int and value == stages and any(word in key for word in ("stage", "block")):
-            changes[i, key] = value - less
-    return changed(config, changes)

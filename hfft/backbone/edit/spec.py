@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
+
+from annotated_types import Predicate
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from hfft.spec import check_pattern
 from hfft.wording import listing, nearest
 
-# Kind of edit -> the key that goes with it.
-KINDS: dict[str, str | None] = {
-    "remove": None,
-    "replace": "with",
-    "insert": "module",
-    "image_size": None,
-    "channels": None,
-    "tokens": None,
-}
-NORMS = ("layer_norm", "rms_norm", "batch_norm", "group_norm", "none")
 _IMAGES_ONLY = {
     "squeeze_excite": "averages over positions, padding too",
     "conv": "reads neighbouring positions, padding too",
@@ -26,45 +18,124 @@ _IMAGES_ONLY = {
 }
 
 
-def _whole(least: int) -> Callable[[Any], str | None]:
-    return lambda v: None if type(v) is int and v >= least else f"expected a whole number of at least {least}"
+# What a value has to be is its field's description, which the messages quote.
+_Count = Annotated[int, Field(ge=1, description="a whole number of at least 1")]
+_Share = Annotated[float, Field(ge=0, lt=1, description="a number from 0 to below 1")]
+_Name = Annotated[str, Field(min_length=1, description="a name")]
+_Side = Annotated[int, Field(ge=8)]
+_Place = Annotated[
+    str,
+    Field(min_length=1, description="the path of a module, /regex/ over paths, or all"),
+    AfterValidator(check_pattern),
+]
+_UNSET: Any = Field(default=None)  # null is no value of any of these
 
 
-def _share(value: Any) -> str | None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return None if number and 0 <= value < 1 else "expected a number from 0 to below 1"
+class _Checked(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
 
 
-def _text(value: Any) -> str | None:
-    return None if isinstance(value, str) and value else "expected a name"
+class _Narrow(_Checked):
+    size: _Count = _UNSET
+    reduction: _Count = _UNSET
+
+    @model_validator(mode="after")
+    def _one(self) -> _Narrow:
+        if {"size", "reduction"} <= self.model_fields_set:
+            raise ValueError("give size or reduction, not both")
+        return self
 
 
-def _one_of(*choices: str) -> Callable[[Any], str | None]:
-    return lambda v: None if v in choices else f"expected {' or '.join(choices)}{nearest(str(v), choices)}"
+class _Bottleneck(_Narrow):
+    type: Literal["bottleneck"]
+    activation: _Name = _UNSET
 
 
-def _odd(value: Any) -> str | None:
-    return None if type(value) is int and value > 0 and value % 2 else "expected an odd whole number"
+class _SqueezeExcite(_Narrow):
+    type: Literal["squeeze_excite"]
 
 
-_Checks = dict[str, Callable[[Any], str | None]]
-_WIDTH: _Checks = {"reduction": _whole(1), "size": _whole(1)}
-# What can be inserted, with the arguments of each.
-MODULES: dict[str, _Checks] = {
-    "bottleneck": {**_WIDTH, "activation": _text},
-    "squeeze_excite": _WIDTH,
-    "conv": {"kernel_size": _odd},
-    "linear": {},
-    "dropout": {"p": _share},
-    "prompt": {"tokens": _whole(1), "deep": lambda v: None if isinstance(v, bool) else "expected true or false"},
+class _Conv(_Checked):
+    type: Literal["conv"]
+    kernel_size: Annotated[
+        int, Field(ge=1, description="an odd whole number"), Predicate(lambda size: size % 2 == 1)
+    ] = _UNSET
+
+
+class _Linear(_Checked):
+    type: Literal["linear"]
+
+
+class _Dropout(_Checked):
+    type: Literal["dropout"]
+    p: _Share = _UNSET
+
+
+class _Prompt(_Checked):
+    type: Literal["prompt"]
+    tokens: _Count = _UNSET
+    deep: Annotated[bool, Field(description="true or false")] = _UNSET
+
+
+class _With(_Checked):
+    """What can take another's place."""
+
+    activation: _Name = _UNSET
+    dropout: _Share = _UNSET
+    norm: Literal["layer_norm", "rms_norm", "batch_norm", "group_norm", "none"] = _UNSET
+    pooling: Literal["avg", "max"] = _UNSET
+    attn_implementation: _Name = _UNSET
+
+    @model_validator(mode="after")
+    def _some(self) -> _With:
+        if not self.model_fields_set:
+            raise ValueError(f"with is empty; expected one of {listing(_With.model_fields)}")
+        return self
+
+
+class _Remove(_Checked):
+    remove: Annotated[
+        Annotated[str, Field(pattern=r"^(first|last)-[1-9][0-9]*$")] | Annotated[list[_Count], Field(min_length=1)],
+        Field(description="last-N or first-N such as last-2, or block numbers such as [3, 5]"),
+    ]
+
+
+class _Replace(_Checked):
+    replace: _Place
+    with_: _With = Field(alias="with", description="a mapping such as {activation: gelu}")
+
+
+class _Insert(_Checked):
+    insert: _Place
+    module: Annotated[
+        _Bottleneck | _SqueezeExcite | _Conv | _Linear | _Dropout | _Prompt,
+        Field(discriminator="type", description="a mapping such as {type: bottleneck}"),
+    ]
+
+
+class _ImageSize(_Checked):
+    image_size: Annotated[
+        _Side | Annotated[list[_Side], Field(min_length=2, max_length=2)],
+        Field(description="a side in pixels such as 96, or [height, width]"),
+    ]
+
+
+class _Channels(_Checked):
+    channels: Annotated[int, Field(description="1 (grey), 3 (RGB) or 4 (RGBA)"), Predicate((1, 3, 4).__contains__)]
+
+
+class _Tokens(_Checked):
+    tokens: Annotated[
+        list[Annotated[str, Field(min_length=1)]], Field(min_length=1, description='a list such as ["[X]"]')
+    ]
+
+
+KINDS: dict[str, type[_Checked]] = {
+    next(iter(model.model_fields)): model for model in (_Remove, _Replace, _Insert, _ImageSize, _Channels, _Tokens)
 }
-# What can take another's place.
-WITH: _Checks = {
-    "activation": _text,
-    "dropout": _share,
-    "norm": _one_of(*NORMS),
-    "pooling": _one_of("avg", "max"),
-    "attn_implementation": _text,
+MODULES: dict[str, type[_Checked]] = {
+    get_args(model.model_fields["type"].annotation)[0]: model
+    for model in (_Bottleneck, _SqueezeExcite, _Conv, _Linear, _Dropout, _Prompt)
 }
 
 
@@ -78,81 +149,41 @@ def check_edit(edit: dict[str, Any]) -> dict[str, Any]:
     if kind is None:
         given = str(next(iter(edit), "empty"))
         raise ValueError(f"is {given!r}; expected one of {listing(KINDS)}{nearest(given, KINDS)}")
-    beside = KINDS[kind]
-    known = [key for key in (kind, beside) if key]
-    for key in edit:
-        if key not in known:
-            raise ValueError(f"{kind} takes no {key!r}{nearest(str(key), known)} (known: {listing(known)})")
-    if beside and not isinstance(edit.get(beside), dict):
-        example = "module: {type: bottleneck}" if kind == "insert" else "with: {activation: gelu}"
-        raise ValueError(f"{kind} needs {beside}, such as {{{kind}: …, {example}}}")
-    _VALUES[kind](edit[kind])
-    if kind == "insert":
-        _arguments(edit["module"])
-    if kind == "replace":
-        if not edit["with"]:
-            raise ValueError(f"replace: with is empty; expected one of {listing(WITH)}")
-        _known(edit["with"], WITH, "with")
+    try:
+        KINDS[kind].model_validate(edit)
+    except ValidationError as error:
+        raise ValueError(_explained(error, kind, edit)) from None
     return edit
 
 
-def _arguments(module: dict[str, Any]) -> None:
-    given = module.get("type")
-    if given not in MODULES:
-        raise ValueError(f"module.type is {given!r}; expected {listing(MODULES)}{nearest(str(given), MODULES)}")
-    arguments = {key: value for key, value in module.items() if key != "type"}
-    _known(arguments, MODULES[given], f"module {given}:")
-    if {"size", "reduction"} <= set(arguments):
-        raise ValueError(f"module {given}: give size or reduction, not both")
-
-
-def _known(values: dict[str, Any], checks: _Checks, where: str) -> None:
-    for key, value in values.items():
-        if key not in checks:
-            takes = f"known: {listing(checks)}" if checks else "it takes none"
-            raise ValueError(f"{where} has no argument {key!r}{nearest(str(key), checks)} ({takes})")
-        if wrong := checks[key](value):
-            raise ValueError(f"{where} {key} is {value!r}; {wrong}")
-
-
-def _remove(value: Any) -> None:
-    if isinstance(value, str) and re.fullmatch(r"(first|last)-[1-9]\d*", value):
-        return
-    if isinstance(value, list) and value and all(type(i) is int and i >= 1 for i in value):
-        return
-    raise ValueError(f"remove is {value!r}; expected last-N or first-N such as last-2, or block numbers such as [3, 5]")
-
-
-def _place(value: Any) -> None:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"is {value!r}; expected the path of a module, /regex/ over paths, or all")
-    check_pattern(value)
-
-
-def _image_size(value: Any) -> None:
-    sides = value if isinstance(value, list) and len(value) == 2 else [value]
-    if not all(type(side) is int and side >= 8 for side in sides):
-        raise ValueError(f"image_size is {value!r}; expected a side in pixels such as 96, or [height, width]")
-
-
-def _channels(value: Any) -> None:
-    if type(value) is not int or value not in (1, 3, 4):
-        raise ValueError(f"channels is {value!r}; expected 1 (grey), 3 (RGB) or 4 (RGBA)")
-
-
-def _tokens(value: Any) -> None:
-    if not isinstance(value, list) or not value or not all(isinstance(token, str) and token for token in value):
-        raise ValueError(f'tokens is {value!r}; expected a list such as ["[X]"]')
-
-
-_VALUES: dict[str, Callable[[Any], None]] = {
-    "remove": _remove,
-    "replace": _place,
-    "insert": _place,
-    "image_size": _image_size,
-    "channels": _channels,
-    "tokens": _tokens,
-}
+def _explained(error: ValidationError, kind: str, edit: dict[str, Any]) -> str:
+    """The first mistake that pydantic found in an edit, in a line."""
+    item = error.errors()[0]
+    what, (key, *inside), model, where = item["type"], item["loc"], KINDS[kind], kind
+    value: Any = edit.get(str(key))
+    if what.startswith("union_tag"):
+        name = value.get("type")
+        return f"module.type is {name!r}; expected {listing(MODULES)}{nearest(str(name), MODULES)}"
+    if (inside and key in ("with", "module")) or (key == "with" and what == "value_error"):
+        model, where = (_With, "with") if key == "with" else (MODULES[value["type"]], f"module {value['type']}")
+        inside = inside[key == "module" :]  # behind the name of the type
+        if not inside:
+            return f"{kind if key == 'with' else where}: {item['ctx']['error']}"
+        key, value = inside[0], value.get(inside[0])
+    fields: dict[Any, FieldInfo] = {field.alias or name: field for name, field in model.model_fields.items()}
+    if what in ("extra_forbidden", "invalid_key"):
+        known = [name for name in fields if name != "type"]
+        takes = f"known: {listing(known)}" if known else "it takes none"
+        return f"{where} takes no {key!r}{nearest(str(key), known)} ({takes})"
+    if what == "value_error":
+        return str(item["ctx"]["error"])
+    expected = fields[key].description
+    if key in ("with", "module"):
+        return f"{kind} needs {key}, {expected}"
+    if what == "literal_error":
+        choices = get_args(fields[key].annotation)
+        expected = " or ".join(choices) + nearest(str(value), choices)
+    return f"{where if key == kind else f'{where}: {key}'} is {value!r:.80}; expected {expected}"
 
 
 def misfit(edit: dict[str, Any], modality: str) -> str | None:

@@ -1,15 +1,15 @@
 """The grammar of `data.augment`: a list of ops by name, with their arguments, made into one function."""
 
 import inspect
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from math import inf
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 from numpy.random import Generator
 from PIL import Image
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from hfft.data.augment.image_ops import (
     color_jitter,
@@ -81,64 +81,37 @@ def _parse_item(item: Any) -> tuple[str, dict[str, Any]]:
             f"augment item {item!r}; must be a name or {{name: {{argument: value}}}}, with the arguments "
             "indented under the name"
         )
+    if name not in OPS:
+        raise ValueError(f"unknown augmentation {_among(name, OPS)}")
     given = given or {}
-    _check_known([name], OPS, "unknown augmentation")
-    parameters = dict(list(inspect.signature(OPS[name]).parameters.items())[2:])
-    _check_known(given, parameters, f"{name}: unknown argument")
-    values = {key: parameter.default for key, parameter in parameters.items()} | given
-    for key, value in values.items():
-        try:
-            values[key] = _convert(value, parameters[key].annotation)
-        except ValueError:
-            problem = f"missing '{key}', it" if value is inspect.Parameter.empty else f"{key} = {value!r};"
-            raise ValueError(f"{name}: {problem} must be {_describe(parameters[key].annotation)}") from None
-    if values.get("magnitude", 0) >= values.get("num_magnitude_bins", inf):
+    try:
+        values = _arguments(name).model_validate(given)
+    except ValidationError as error:
+        raise ValueError(f"{name}: {_explained(error, given, _arguments(name))}") from None
+    if getattr(values, "magnitude", 0) >= getattr(values, "num_magnitude_bins", inf):
         raise ValueError(
-            f"{name}: magnitude = {values['magnitude']}; must be below num_magnitude_bins = "
-            f"{values['num_magnitude_bins']}"
+            f"{name}: magnitude = {values.magnitude}; must be below num_magnitude_bins = {values.num_magnitude_bins}"
         )
-    return name, {key: values[key] for key in given}
+    return name, {key: getattr(values, key) for key in given}
 
 
-def _check_known(names: Any, known: dict[str, Any], problem: str) -> None:
-    for name in names:
-        if name not in known:
-            raise ValueError(f"{problem} {name!r}{nearest(name, known) or ';'} known: {', '.join(known)}")
+@cache
+def _arguments(name: str) -> Any:
+    """The model of what an op takes beside the image and the generator, from its signature."""
+    parameters = list(inspect.signature(OPS[name]).parameters.values())[2:]
+    fields: dict[str, Any] = {p.name: (p.annotation, ... if p.default is p.empty else p.default) for p in parameters}
+    return create_model(name, __config__=ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False), **fields)
 
 
-def _convert(value: Any, hint: Any) -> Any:
-    """The value as its annotation wants it, a list as a tuple; ValueError where it does not fit."""
-    origin, args = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        for option in args:
-            with suppress(ValueError):
-                return _convert(value, option)
-    elif origin is Annotated:
-        value = _convert(value, args[0])
-        first, last = value if isinstance(value, tuple) else (value, value)
-        if args[1] <= first <= last <= args[2]:
-            return value
-    elif origin is tuple and isinstance(value, list | tuple) and len(value) == len(args):
-        return tuple(map(_convert, value, args))
-    elif hint in (int, float):
-        # To Python a bool is an int, but in a recipe `p: true` or `size: yes` is a slip.
-        if isinstance(value, (int, hint)) and not isinstance(value, bool) and abs(value) < inf:
-            return value
-    elif (origin is Literal and value in args) or (hint is NoneType and value is None):
-        return value
-    raise ValueError(value)
+def _explained(error: ValidationError, given: dict[Any, Any], model: type[BaseModel]) -> str:
+    """The first mistake that pydantic found in an op's arguments, in a line."""
+    item = error.errors()[0]
+    key = item["loc"][0]
+    if item["type"] in ("extra_forbidden", "invalid_key"):
+        return f"unknown argument {_among(key, model.model_fields)}"
+    problem = f"missing {key!r}, it" if item["type"] == "missing" else f"{key} = {given[key]!r};"
+    return f"{problem} must be {model.model_fields[str(key)].description}"
 
 
-def _describe(hint: Any) -> str:
-    origin, args = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        _, low, high = args
-        kind = "an ordered pair" if get_origin(args[0]) is tuple else _describe(args[0])
-        return f"{kind} in {'[' if low > -inf else '('}{low:g}, {high:g}{']' if high < inf else ')'}"
-    if origin in (Union, UnionType):
-        return " or ".join(map(_describe, args))
-    if origin is tuple:
-        return f"a list of {len(args)}, each {_describe(args[0])}"
-    if origin is Literal:
-        return " or ".join(map(repr, args))
-    return {int: "an integer", float: "a number", NoneType: "null"}[hint]
+def _among(name: Any, known: Iterable[str]) -> str:
+    return f"{name!r}{nearest(name, known) or ';'} known: {', '.join(known)}"

@@ -9,28 +9,53 @@ Ranges are checked by `hfft.data.augment.parse`, not by the ops.
 
 import math
 from collections.abc import Callable
-from math import inf
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from annotated_types import Predicate
 from numpy.random import Generator
 from PIL import Image, ImageEnhance, ImageOps
+from pydantic import Field
 
-# The ops' signatures are the only schema: `parse` reads types, ranges and defaults from them. A range is
-# Annotated[type, lowest, highest]; every number must be finite, and an annotated pair also ordered.
-Byte = Annotated[int, 0, 255]
-Colour = Byte | tuple[Byte, Byte, Byte]
-Count = Annotated[int, 0, inf]
-Pixels = Annotated[int, 1, inf]
-Bins = Annotated[int, 2, inf]
-Probability = Annotated[float, 0, 1]
-Fractions = Annotated[tuple[float, float], 0, 1]
-Aspects = Annotated[tuple[float, float], 1e-3, 1e3]
-Jitter = Annotated[float, 0, inf] | Annotated[tuple[float, float], 0, inf]
-HueJitter = Annotated[float, 0, 0.5] | Annotated[tuple[float, float], -0.5, 0.5]
-Degrees = Annotated[float, 0, inf] | Annotated[tuple[float, float], -inf, inf]
-Interpolation = Literal["nearest", "bilinear", "bicubic"]
-PaddingMode = Literal["constant", "reflect", "edge"]
+# The ops' signatures are the only schema: `parse` makes a pydantic model of each, and its messages quote the descriptions.
+_OfByte = Annotated[int, Field(strict=True, ge=0, le=255)]
+_Number = Annotated[float, Field(strict=True)]
+_Positive = Annotated[float, Field(strict=True, ge=0)]
+_Part = Annotated[float, Field(strict=True, ge=0, le=1)]
+_Aspect = Annotated[float, Field(strict=True, ge=1e-3, le=1e3)]
+_Turn = Annotated[float, Field(strict=True, ge=-0.5, le=0.5)]
+_HalfTurn = Annotated[float, Field(strict=True, ge=0, le=0.5)]
+_Ordered = Predicate(lambda pair: pair[0] <= pair[1])
+Colour = Annotated[
+    _OfByte | tuple[_OfByte, _OfByte, _OfByte],
+    Field(description="an integer in [0, 255] or a list of 3, each an integer in [0, 255]"),
+]
+Paint = Annotated[
+    Colour | Literal["random"],
+    Field(description="an integer in [0, 255] or a list of 3, each an integer in [0, 255] or 'random'"),
+]
+Count = Annotated[int, Field(strict=True, ge=0, description="an integer in [0, inf)")]
+Side = Annotated[Annotated[int, Field(strict=True, ge=1)] | None, Field(description="an integer in [1, inf) or null")]
+Bins = Annotated[int, Field(strict=True, ge=2, description="an integer in [2, inf)")]
+Probability = Annotated[_Part, Field(description="a number in [0, 1]")]
+Fractions = Annotated[tuple[_Part, _Part], _Ordered, Field(description="an ordered pair in [0, 1]")]
+Aspects = Annotated[tuple[_Aspect, _Aspect], _Ordered, Field(description="an ordered pair in [0.001, 1000]")]
+Jitter = Annotated[
+    _Positive | Annotated[tuple[_Positive, _Positive], _Ordered],
+    Field(description="a number in [0, inf) or an ordered pair in [0, inf)"),
+]
+HueJitter = Annotated[
+    _HalfTurn | Annotated[tuple[_Turn, _Turn], _Ordered],
+    Field(description="a number in [0, 0.5] or an ordered pair in [-0.5, 0.5]"),
+]
+Degrees = Annotated[
+    _Positive | Annotated[tuple[_Number, _Number], _Ordered],
+    Field(description="a number in [0, inf) or an ordered pair in (-inf, inf)"),
+]
+Interpolation = Annotated[
+    Literal["nearest", "bilinear", "bicubic"], Field(description="'nearest' or 'bilinear' or 'bicubic'")
+]
+PaddingMode = Annotated[Literal["constant", "reflect", "edge"], Field(description="'constant' or 'reflect' or 'edge'")]
 
 # (transform of image and magnitude, magnitude at strength 0, magnitude at strength 1, whether it takes either sign)
 _Transform = tuple[Callable[[Image.Image, float], Image.Image], float, float, bool]
@@ -39,7 +64,7 @@ _Transform = tuple[Callable[[Image.Image, float], Image.Image], float, float, bo
 def random_crop(
     image: Image.Image,
     rng: Generator,
-    size: Pixels | None = None,
+    size: Side = None,
     padding: Count = 4,
     fill: Colour = 0,
     padding_mode: PaddingMode = "constant",
@@ -76,7 +101,7 @@ def vertical_flip(image: Image.Image, rng: Generator, p: Probability = 0.5) -> I
 def random_resized_crop(
     image: Image.Image,
     rng: Generator,
-    size: Pixels | None = None,
+    size: Side = None,
     scale: Fractions = (0.08, 1.0),
     ratio: Aspects = (3 / 4, 4 / 3),
     interpolation: Interpolation = "bilinear",
@@ -144,7 +169,7 @@ def random_erasing(
     p: Probability = 0.25,
     scale: Fractions = (0.02, 0.33),
     ratio: Aspects = (0.3, 3.3),
-    value: Colour | Literal["random"] = 0,
+    value: Paint = 0,
 ) -> Image.Image:
     """Paint over one rectangle with probability `p` (random erasing, arXiv:1708.04896).
 

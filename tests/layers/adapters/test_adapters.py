@@ -11,7 +11,7 @@ from hfft import layers
 from hfft.errors import ModelError
 from hfft.layers.adapters import rank_allocation
 from hfft.layers.adapters.arguments import PROMPTS, REFUSED, UNMERGEABLE, adapter_problems, arguments, plain, types
-from hfft.strategy.terms import orthogonality
+from hfft.strategy.regularise.orthogonality import orthogonality
 from hfft.train.device import lay_out
 from tests.examples import ALL, SINGLE, head_and_depths, tiny
 from tests.training import arguments as settings_in
@@ -159,11 +159,10 @@ def test_adalora_shares_its_ranks_out_over_the_steps_of_the_run(tmp_path):
 
 
 def test_adaloras_own_term_is_in_the_loss():
-    from hfft.strategy import build
-    from hfft.strategy.spec import Strategy
+    from hfft.strategy.build import implied_methods
 
     model, _ = adapted("bert", {"type": "adalora"})
-    [term] = build(Strategy(), model, set())
+    [term] = implied_methods(None, model)
     assert (term.name, term.weight) == ("orthogonality", 0.5)
     inputs, labels = batch_of("bert")
     model.train()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from html import escape
+from dataclasses import dataclass
+
+from markupsafe import Markup
 
 MOST_POINTS = 300  # per curve: about one for each pixel and a half
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 220, 58, 28, 10, 34  # of a curve and its margins, in SVG units
@@ -13,18 +15,39 @@ Points = Sequence[tuple[float, float]]  # (step, value)
 Series = tuple[str, int, Points]  # name, which of the two colours, points
 
 
-def number(value: float | None) -> str:
-    """A figure for reading: four decimals, thousands grouped, powers of ten where decimals would show nothing."""
-    if value is None or value == 0:
-        return "–" if value is None else "0"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4f}" if 1e-3 <= abs(value) < 1e6 else f"{value:.2e}"
+@dataclass(frozen=True)
+class Curve:
+    """One series of a chart in words, for its caption.
+
+    Attributes:
+        last: the last finite value, if there is one.
+        ends: `lowest` and `highest` -> (step, value), where there is more than one finite value.
+        points: how many values there are; `not_finite` of them are not drawn.
+    """
+
+    name: str
+    colour: int
+    last: float | None
+    ends: dict[str, tuple[float, float]]
+    points: int
+    not_finite: int
 
 
-def curve(title: str, series: Sequence[Series], log: bool = False) -> str:
-    """A chart over the steps, or nothing without points; `log` allows a logarithmic axis where values span decades."""
+@dataclass(frozen=True)
+class Chart:
+    """A drawing and what its caption says."""
+
+    title: str
+    log: bool
+    curves: list[Curve]
+    svg: Markup
+
+
+def curve(title: str, series: Sequence[Series], log: bool = False) -> Chart | None:
+    """A chart over the steps, or None without points; `log` allows a logarithmic axis where values span decades."""
     drawn = [(*s, [p for p in sorted(s[2]) if math.isfinite(p[1])]) for s in series if s[2]]
     if not drawn:
-        return ""
+        return None
     values = [y for *_, found in drawn for _, y in found] or [0.0]
     low, high, last = min(values), max(values), max(x for s in series for x, _ in s[2]) or 1
     log = log and low > 0 and high / low >= 100
@@ -48,19 +71,16 @@ def curve(title: str, series: Sequence[Series], log: bool = False) -> str:
     for tick in (tick for tick in ticks(0, last) if tick == round(tick)):
         parts.append(f'<path class="axis" d="M{x_of(tick):.1f} {HEIGHT - BOTTOM}v4"/>')
         parts.append(f'<text x="{x_of(tick):.1f}" y="{HEIGHT - 18}" text-anchor="middle">{tick:,.0f}</text>')
-    caption = f"<b>{escape(title)}</b>{' (logarithmic)' if log else ''}"
+    curves = []
     for name, colour, points, found in drawn:
-        caption += f'<br><span class="key c{colour}"></span>{name}'
         if found:
             parts.append(path([(x_of(x), *map(y_of, ys)) for x, *ys in thin(found)], colour))
-            caption += f": last {number(found[-1][1])}"
-        if len(found) > 1:
-            ends = [f"{number(y)} (step {x:,})" for y, x in (f((y, x) for x, y in found) for f in (min, max))]
-            caption += f", lowest {ends[0]}, highest {ends[1]}"
-        if len(found) < len(points):
-            caption += f"; <strong>not finite: {len(points) - len(found)} of {len(points)}</strong>"
-    svg = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>'
-    return f"<figure><figcaption>{caption}</figcaption>\n{svg}</figure>\n"
+        by_value = [f(found, key=lambda point: (point[1], point[0])) for f in (min, max)] if len(found) > 1 else []
+        ends = dict(zip(("lowest", "highest"), by_value, strict=False))
+        curves.append(Curve(name, colour, found[-1][1] if found else None, ends, len(points), len(points) - len(found)))
+    # Every part is made of numbers alone, so that nothing in it has to be escaped.
+    svg = Markup(f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>')
+    return Chart(title, log, curves, svg)
 
 
 def path(bins: Sequence[tuple[float, ...]], colour: int) -> str:

@@ -1,30 +1,40 @@
-"""Terms beside the task loss: what they pull at, and that they are logged as they are."""
+"""L2-SP: what it pulls at, and that it is logged as it is."""
 
 import pytest
 import torch
 
-from hfft import strategy
-from hfft.errors import BadInput
-from hfft.layers import freeze
-from hfft.strategy import l2_sp
-from hfft.strategy.spec import L2SP, Strategy
+from hfft.layers.freeze import adapt
+from hfft.strategy.method import At, Setting
+from hfft.strategy.needs import Situation, refusals
+from hfft.strategy.regularise.l2_sp import l2_sp
+from hfft.tasks.problem import PROBLEMS
 from tests.examples import SINGLE, head_and_depths, tiny
-from tests.training import arguments, examples, finetuner, labels_of
+from tests.training import Pull, arguments, examples, finetuner, labels_of, methods_of
+
+AT = At(0, 0, 0.0, 0)
 
 
 def built(weight, model):
+    """The method, told of a model; None where it is neutral."""
     head_names, _ = head_and_depths(model)
-    return strategy.build(Strategy(l2_sp=L2SP(weight=weight)), model, head_names)
+    methods = methods_of(l2_sp=weight)
+    for method in methods:
+        method.start(Setting(model, head_names, PROBLEMS[SINGLE], 3, 0, torch.device("cpu")))
+    return methods[0] if methods else None
 
 
-def test_l2_sp_pulls_by_its_weight_times_the_distance_and_leaves_the_head_free():
+def value(method, model):
+    return method.weights(model, AT)["l2_sp"]
+
+
+def test_it_pulls_by_its_weight_times_the_distance_and_leaves_the_head_free():
     model = tiny("bert")
-    (term,) = built(0.3, model)
+    method = built(0.3, model)
     start = {name: p.detach().clone() for name, p in model.named_parameters()}
     with torch.no_grad():
         for p in model.parameters():
             p.add_(torch.randn_like(p))
-    (term.weight * term.function(model, {}, None)).backward()
+    value(method, model).backward()
     head_names, _ = head_and_depths(model)
     for name, p in model.named_parameters():
         if name in head_names:
@@ -33,54 +43,51 @@ def test_l2_sp_pulls_by_its_weight_times_the_distance_and_leaves_the_head_free()
             torch.testing.assert_close(p.grad, 0.3 * (p.detach() - start[name]))
 
 
-def test_l2_sp_is_half_the_squared_distance():
+def test_it_is_half_the_squared_distance():
     model = torch.nn.Linear(2, 1, bias=False)
     start = {"weight": model.weight.detach() - torch.tensor([[3.0, 4.0]])}
     assert l2_sp(model, start).item() == pytest.approx(12.5)
     assert l2_sp(model, {}).item() == 0
 
 
-def test_l2_sp_begins_at_zero_and_keeps_its_start():
+def test_it_begins_at_zero_and_keeps_its_start():
     model = tiny("bert")
-    (term,) = built(1.0, model)
-    assert term.function(model, {}, None).item() == 0
+    method = built(1.0, model)
+    assert value(method, model).item() == 0
     with torch.no_grad():
         model.bert.pooler.dense.weight.add_(1)
-    assert term.function(model, {}, None).item() == pytest.approx(0.5 * 16 * 16)
+    assert value(method, model).item() == pytest.approx(0.5 * 16 * 16)
 
 
-def test_l2_sp_pulls_only_at_what_learns():
+def test_it_pulls_only_at_what_learns():
     model = tiny("bert")
     head_names, depths = head_and_depths(model)
-    freeze(model, "last-1", None, depths, head_names)
-    (term,) = built(1.0, model)
+    adapt(model, "last-1", None, depths, head_names)
+    method = built(1.0, model)
     with torch.no_grad():
         model.bert.embeddings.word_embeddings.weight.add_(1)
-    assert term.function(model, {}, None).item() == 0
+    assert value(method, model).item() == 0
 
 
-def test_no_weight_is_no_term():
-    assert built(0.0, tiny("bert")) == []
-    assert strategy.build(Strategy(), tiny("bert"), set()) == []
+def test_no_weight_is_no_method():
+    assert built(0.0, tiny("bert")) is None
+    assert methods_of() == []
 
 
-def test_l2_sp_beside_an_adapter_is_refused_since_no_pretrained_weight_moves():
-    model = tiny("bert")
-    head_names, depths = head_and_depths(model)
-    wrapped = freeze(model, "head", {"type": "lora"}, depths, head_names)
-    with pytest.raises(BadInput, match=r"strategy\.l2_sp: .*leave it out"):
-        strategy.build(Strategy(l2_sp=L2SP(weight=1.0)), wrapped, head_names)
-    assert strategy.build(Strategy(l2_sp=L2SP(weight=0.0)), wrapped, head_names) == []
+def test_beside_an_adapter_it_is_refused_since_no_pretrained_weight_moves():
+    found = refusals(methods_of(l2_sp=1.0), Situation(SINGLE, adapter=True))
+    assert found == [("l2_sp", "beside an adapter the pretrained weights stand still; leave it out")]
+    assert refusals(methods_of(l2_sp=0.0), Situation(SINGLE, adapter=True)) == []
 
 
 def training(folder, weight, batch=8, accumulation=1, **settings):
     """Logs and weights of four steps over 16 examples."""
     model = tiny("bert")
-    terms = built(weight, model)
     settings = arguments(
         folder, per_device_train_batch_size=batch, gradient_accumulation_steps=accumulation, **settings
     )
-    trainer = finetuner(model, labels_of(SINGLE), examples("text", SINGLE, 16), settings, terms=terms)
+    methods = methods_of(l2_sp=weight)
+    trainer = finetuner(model, labels_of(SINGLE), examples("text", SINGLE, 16), settings, methods=methods)
     trainer.train()
     return [log for log in trainer.state.log_history if "loss" in log], model.state_dict()
 
@@ -115,11 +122,10 @@ def test_the_loss_that_is_logged_holds_the_term(tmp_path):
     plain, _ = training(tmp_path, 0.0, learning_rate=0.0)
     model = tiny("bert")
     start = {name: p.detach() + 0.1 for name, p in model.named_parameters()}
-    term = strategy.Term("pull", 2.0, lambda model, inputs, outputs: l2_sp(model, start))
     settings = arguments(tmp_path, learning_rate=0.0)
-    trainer = finetuner(model, labels_of(SINGLE), examples("text", SINGLE, 16), settings, terms=[term])
+    trainer = finetuner(model, labels_of(SINGLE), examples("text", SINGLE, 16), settings, methods=[Pull(2.0, start)])
     trainer.train()
     logs = [log for log in trainer.state.log_history if "loss" in log]
     expected = 2.0 * l2_sp(model, start).item()
-    assert [log["pull"] for log in logs] == pytest.approx([expected] * 4)
-    assert [log["loss"] - log["pull"] for log in logs] == pytest.approx([log["loss"] for log in plain], rel=1e-5)
+    assert [log["l2_sp"] for log in logs] == pytest.approx([expected] * 4)
+    assert [log["loss"] - log["l2_sp"] for log in logs] == pytest.approx([log["loss"] for log in plain], rel=1e-5)

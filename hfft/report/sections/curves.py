@@ -1,0 +1,30 @@
+"""The learning curves: loss, first metric, learning rate, gradient norm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hfft.report.chart import Series, curve
+from hfft.report.record import Record
+
+
+def section(record: Record) -> dict[str, Any]:
+    """A chart for each quantity that was logged, and how many steps an epoch has."""
+
+    def series(name: str, colour: int, key: str) -> Series:
+        return name, colour, [(row["step"], row[key]) for row in record.history if row.get(key) is not None]
+
+    train, validation = record.split("train"), record.split("validation")
+    metric = next((name for name in record.metrics.get("validation", {}) if name not in ("loss", "n")), "")
+    unit = "squared error" if record.metrics["problem"] == "regression" else "nats"
+    charts = [
+        curve(f"loss ({unit})", [series(train, 0, "loss"), series(validation, 1, "eval_loss")], log=True),
+        curve(metric.replace("_", " "), [series(validation, 1, f"eval_{metric}")]),
+        curve("learning rate of the head", [series(train, 0, "learning_rate")]),
+        curve("gradient norm before clipping", [series(train, 0, "grad_norm")], log=True),
+    ]
+    steps, epochs = record.metrics["train"]["steps"], record.metrics["train"]["epochs"]
+    return {
+        "charts": [chart for chart in charts if chart is not None],
+        "steps_per_epoch": round(steps / epochs) if epochs else None,
+    }

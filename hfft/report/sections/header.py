@@ -1,0 +1,22 @@
+"""What was trained on what, each with its revision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hfft.report.record import Record
+
+
+def section(record: Record) -> dict[str, Any]:
+    """The name of the recipe, the model, what was edited in it, the data and the task."""
+    metrics = record.metrics
+    problem = metrics["problem"]
+    return {
+        "title": str(metrics["recipe"]),
+        "backbone": metrics["backbone"],
+        "edits": metrics.get("edits", []),
+        "data": metrics["data"],
+        "task": f"{metrics['task']}, {problem.replace('_', ' ')}",
+        "classes": len(metrics["labels"]) if "classification" in problem else None,
+        "seed": metrics["seed"],
+    }

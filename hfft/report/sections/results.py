@@ -1,0 +1,35 @@
+"""What was scored: a card for each split, and beside its figures those of the same recipe from random weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hfft.report.record import Record
+from hfft.tasks.table import SMALLER_IS_BETTER
+
+
+def section(record: Record) -> dict[str, Any]:
+    """A card for each scored split."""
+    return {"cards": [card(record, split) for split in ("validation", "test") if split in record.metrics]}
+
+
+def card(record: Record, split: str) -> dict[str, Any]:
+    """The figures of a split, where its rows come from and, where they were run, the figures from random weights."""
+    scores = record.metrics[split]
+    scratch = record.metrics.get("from_scratch", {}).get(split, {})
+    return {
+        "split": record.split(split),
+        "origin": record.metrics["data"]["origin"].get(split, "unknown"),
+        "scratch": record.split(split, scratch) if scratch else None,
+        "rows": [
+            {
+                "name": name,
+                "arrow": "↓" if name in SMALLER_IS_BETTER else "↑",
+                "value": value,
+                "scratch": scratch.get(name),
+                "difference": value - scratch[name] if name in scratch else None,
+            }
+            for name, value in scores.items()
+            if name != "n"
+        ],
+    }

@@ -1,0 +1,26 @@
+"""What went wrong, how long the run took, on what, and with which versions."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from hfft.report.record import Record
+
+
+def section(record: Record) -> dict[str, Any]:
+    """The faults and the facts of a run."""
+    metrics = record.metrics
+    return {
+        "faults": metrics.get("faults", []),
+        "train": metrics["train"],
+        "split": record.split("train"),
+        "counts": {  # rows of each split that something was found of
+            "bad rows left out": metrics["data"].get("skipped") or {},
+            "held-out rows also in train": metrics["data"].get("leaked") or {},
+        },
+        "origin": metrics["data"]["origin"].get("train", "–"),
+        "duration": str(timedelta(seconds=round(metrics["train"]["seconds"]))),
+        "processes": metrics["world_size"],
+        "versions": metrics["versions"],
+    }

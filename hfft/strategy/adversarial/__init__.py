@@ -1,0 +1,1 @@
+"""Methods that look for the worst weights or inputs nearby, and learn there."""

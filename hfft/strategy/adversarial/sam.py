@@ -1,0 +1,45 @@
+"""Sharpness-aware minimisation: the gradient where the loss nearby is worst (Foret et al. 2021, arXiv:2010.01412)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from hfft.lazy import torch
+from hfft.strategy.method import At, Method, MethodSpec
+from hfft.strategy.tensors import total_norm
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class SAM(MethodSpec):
+    """How far to climb before the gradient is taken; the paper takes 0.05. A step costs twice."""
+
+    main = "rho"
+    rho: float = Field(default=0.05, ge=0)
+
+    def build(self) -> Method | None:
+        """None at rho 0."""
+        return Sharpness(self) if self.rho else None
+
+
+class Sharpness(Method):
+    """Climbs `rho` along the gradient of the whole global batch, and takes the gradient there."""
+
+    def __init__(self, spec: SAM):
+        self.spec = spec
+
+    def gradients(self, model: nn.Module, again: Callable[..., None], at: At) -> None:
+        """The gradient at the worst point nearby; the weights come back to the bit."""
+        with torch.no_grad():
+            moved = [(p, p.detach().clone(), p.grad) for p in model.parameters() if p.grad is not None]
+            scale = self.spec.rho / (total_norm([grad for _, _, grad in moved]) + 1e-12)
+            for parameter, _, grad in moved:
+                parameter.add_(grad.to(parameter.dtype) * scale)
+        again()
+        with torch.no_grad():
+            for parameter, before, _ in moved:
+                parameter.copy_(before)

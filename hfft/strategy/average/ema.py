@@ -1,0 +1,71 @@
+"""Score and publish an exponential moving average of the weights (Polyak and Juditsky 1992)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from hfft.lazy import torch
+from hfft.strategy.method import At, Method, MethodSpec, Setting
+from hfft.strategy.tensors import like
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class EMA(MethodSpec):
+    """The share that the average keeps at each step; it keeps less in the first steps, `min(decay, (1 + t) / (10 + t))`."""
+
+    main = "decay"
+    decay: float = Field(default=0.999, ge=0, lt=1)
+
+    def build(self) -> Method | None:
+        """None at decay 0, where the average is the last weights."""
+        return Averaged(self) if self.decay else None
+
+
+class Averaged(Method):
+    """Follows each step that is taken; statistics of norms are those of the model."""
+
+    def __init__(self, spec: EMA):
+        self.spec = spec
+        self.mean: dict[str, Tensor] = {}
+
+    def start(self, setting: Setting) -> None:
+        """Begin at the pretrained weights."""
+        learning = ((name, p) for name, p in setting.model.named_parameters() if p.requires_grad)
+        self.mean = {name: p.detach().clone() for name, p in learning}
+
+    def updated(self, model: nn.Module, at: At) -> None:
+        """Move towards the new weights."""
+        keep = min(self.spec.decay, (1 + at.step) / (10 + at.step))
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name in self.mean:
+                    self.mean[name] = like(self.mean[name], parameter).lerp_(parameter.detach(), 1 - keep)
+
+    @contextlib.contextmanager
+    def scored(self, model: nn.Module) -> Iterator[None]:
+        """The average in the place of the weights, which come back to the bit."""
+        held = {name: p for name, p in model.named_parameters() if name in self.mean}
+        before = {name: p.detach().clone() for name, p in held.items()}
+        with torch.no_grad():
+            for name, parameter in held.items():
+                parameter.copy_(like(self.mean[name], parameter))
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, parameter in held.items():
+                    parameter.copy_(before[name])
+
+    def state(self) -> dict[str, Tensor]:
+        """The average."""
+        return dict(self.mean)
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take the average over."""
+        self.mean = {name: state[name].to(mean.device, mean.dtype) for name, mean in self.mean.items()}

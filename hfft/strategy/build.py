@@ -1,0 +1,51 @@
+"""From the recipe's `strategy` to its methods, in the order of their hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hfft.strategy.loss.label_smoothing import Smoothed
+from hfft.strategy.method import Method, MethodSpec
+from hfft.strategy.regularise.orthogonality import Orthogonality
+from hfft.strategy.spec import Strategy
+
+FAMILIES = ("sample", "shift", "mix", "adversarial", "distil", "loss", "regularise", "average")
+
+
+def build_methods(spec: Strategy) -> list[Method]:
+    """The methods a recipe asks for; those whose options are neutral are left out, so that they cost and change nothing."""
+    methods = []
+    for name in type(spec).model_fields:
+        entry = getattr(spec, name)
+        if isinstance(entry, MethodSpec) and (method := entry.build()) is not None:
+            method.name = name
+            methods.append(method)
+    return methods
+
+
+def implied_methods(arguments: Any, model: Any) -> list[Method]:
+    """The methods that other parts of a recipe ask for.
+
+    Args:
+        arguments: of transformers' Trainer, with their `label_smoothing_factor`.
+        model: one with an adapter may bring a term of its own.
+    """
+    smoothing = getattr(arguments, "label_smoothing_factor", 0.0)
+    methods: list[Method] = [Smoothed(smoothing)] if smoothing else []
+    for config in getattr(model, "peft_config", {}).values():
+        if config.peft_type == "ADALORA" and config.orth_reg_weight > 0:
+            methods.append(Orthogonality(config.orth_reg_weight))
+    for method in methods:
+        method.name = type(method).__module__.rpartition(".")[2]
+    return methods
+
+
+def in_order(methods: Sequence[Method]) -> list[Method]:
+    """Methods in the order of their hooks: by family, in a family as given."""
+    return sorted(methods, key=lambda method: _family(method))
+
+
+def _family(method: Method) -> int:
+    parts = type(method).__module__.split(".")
+    return next((i for i, family in enumerate(FAMILIES) if family in parts), len(FAMILIES))

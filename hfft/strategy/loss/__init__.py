@@ -1,0 +1,1 @@
+"""The loss of a row: what replaces or weighs it."""

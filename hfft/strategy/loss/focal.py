@@ -1,0 +1,45 @@
+"""Focal loss: rows that are answered well count less (Lin et al. 2017, arXiv:1708.02002)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from hfft.lazy import F, torch
+from hfft.strategy.method import At, Inner, Method, MethodSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Focal(MethodSpec):
+    """In the place of cross-entropy. The paper takes gamma 2."""
+
+    main = "gamma"
+    gamma: float = Field(default=2.0, ge=0)
+
+    def build(self) -> Method | None:
+        """None at gamma 0, which is cross-entropy."""
+        return FocalLoss(self) if self.gamma else None
+
+
+class FocalLoss(Method):
+    """Replaces the task loss."""
+
+    problems = ("single_label_classification",)
+    replaces_loss = True
+
+    def __init__(self, spec: Focal):
+        self.spec = spec
+
+    def example_loss(self, inner: Inner, logits: Tensor, labels: Tensor, at: At) -> Tensor:
+        """`-(1 - p)^gamma log p` of the label's probability p."""
+        return focal(logits, labels, self.spec.gamma)
+
+
+def focal(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
+    """`-(1 - p)^gamma log p` of logits `(B, C)` and labels `(B,)`, or `(B, K)` classes that are asked about."""
+    log_p = F.log_softmax(logits, 1).gather(1, labels if labels.ndim == 2 else labels[:, None])
+    wrong = (1 - log_p.exp()).clamp(min=torch.finfo(logits.dtype).eps)  # at 0 a gamma below 1 has no finite gradient
+    return (-(wrong**gamma) * log_p).view(labels.shape)

@@ -1,0 +1,65 @@
+"""Logit adjustment for classes of different frequency (Menon et al. 2021, arXiv:2007.07314)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from hfft.errors import DataError
+from hfft.lazy import torch
+from hfft.strategy.method import At, Inner, Method, MethodSpec, Setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class LogitAdjustment(MethodSpec):
+    """Add tau times the log of each class's share to its logit while training. The paper takes 1."""
+
+    main = "tau"
+    tau: float = Field(default=1.0, ge=0)
+
+    def build(self) -> Method | None:
+        """None at tau 0."""
+        return Adjusted(self) if self.tau else None
+
+
+class Adjusted(Method):
+    """Changes the logits that the loss sees; predictions are those of the plain logits."""
+
+    problems = ("single_label_classification",)
+    needs = frozenset({"counts"})
+
+    def __init__(self, spec: LogitAdjustment):
+        self.spec = spec
+
+    def start(self, setting: Setting) -> None:
+        """Count the classes.
+
+        Raises:
+            DataError: a class without rows.
+        """
+        try:
+            shift = log_prior(setting.class_counts.tolist())
+        except ValueError as error:
+            raise DataError(f"strategy.logit_adjustment: {error}") from None
+        self.shift = self.spec.tau * torch.tensor(shift, device=setting.device)
+
+    def example_loss(self, inner: Inner, logits: Tensor, labels: Tensor, at: At) -> Tensor:
+        """The loss of `f(x) + tau log(prior)`."""
+        return inner(logits + self.shift.to(logits), labels)
+
+
+def log_prior(counts: Sequence[int]) -> list[float]:
+    """Log of each class's share of the rows.
+
+    Raises:
+        ValueError: a class without examples.
+    """
+    import math
+
+    if 0 in counts:
+        raise ValueError(f"class {list(counts).index(0)} has no row, so its share has no logarithm")
+    return [math.log(count / sum(counts)) for count in counts]

@@ -1,0 +1,1 @@
+"""Methods that mix rows with one another."""

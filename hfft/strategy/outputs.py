@@ -1,0 +1,38 @@
+"""A model's outputs as losses take them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from hfft.lazy import torch
+from hfft.tasks.problem import PROBLEMS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def logits_of(outputs: Any) -> Tensor:
+    """The logits among a model's outputs; of a model that names none (PP-LCNet), the first matrix, its scores (B, C)."""
+    if torch.is_tensor(outputs):
+        return outputs
+    if not isinstance(outputs, Mapping):
+        return outputs[0]
+    if "logits" in outputs:
+        return outputs["logits"]
+    return next(value for value in outputs.values() if torch.is_tensor(value) and value.ndim == 2)
+
+
+def per_example(logits: Tensor, labels: Tensor, problem: str) -> tuple[Tensor, Tensor]:
+    """Summed loss and number of targets of each row: two tensors `(B,)`, in float32 or higher.
+
+    What is summed here is divided once, by the targets of the whole global batch: a mean per micro-batch would weigh
+    rows by how the batch was split. transformers' own heads do that, and some of them scale the gradient by the
+    accumulation factor (transformers#47688).
+
+    Raises:
+        ValueError: unknown problem.
+    """
+    if problem not in PROBLEMS:
+        raise ValueError(f"unknown problem {problem!r}")
+    return PROBLEMS[problem].loss(logits, labels), PROBLEMS[problem].targets(labels)

@@ -1,0 +1,1 @@
+"""Methods that hold weights, features or answers in check."""

@@ -1,0 +1,48 @@
+"""Hold the smallest singular values of the features down (BSS; Chen et al. 2019, batch spectral shrinkage)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from hfft.lazy import torch
+from hfft.strategy.method import TASK, Method, MethodSpec, Pass
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class BSS(MethodSpec):
+    """Shrink what carries least of the features. Pays with few rows; the batch should hold 16 rows or more.
+
+    Attributes:
+        smallest: how many singular values are held down; the paper takes 1.
+    """
+
+    main = "weight"
+    weight: float = Field(default=1e-3, ge=0)
+    smallest: int = Field(default=1, ge=1)
+
+    def build(self) -> Method | None:
+        """None at weight 0."""
+        return SpectralShrinkage(self) if self.weight else None
+
+
+class SpectralShrinkage(Method):
+    """Adds the squares of the smallest singular values of the features of the global batch."""
+
+    needs = frozenset({"features"})
+    problems = ("single_label_classification", "multi_label_classification", "regression")
+
+    def __init__(self, spec: BSS):
+        self.spec = spec
+
+    def statistic(self, seen: Pass) -> dict[str, Tensor]:
+        """The weighted sum of squares."""
+        return {"bss": self.spec.weight * bss(seen.features[TASK], self.spec.smallest)}
+
+
+def bss(features: Tensor, smallest: int = 1) -> Tensor:
+    """Sum of the squares of the `smallest` least singular values of features `(N, D)`."""
+    return torch.linalg.svdvals(features)[-smallest:].square().sum()

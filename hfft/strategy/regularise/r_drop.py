@@ -1,0 +1,75 @@
+"""Run every row twice and let the two answers agree (R-Drop; Liang et al. 2021, arXiv:2106.14448)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from hfft.errors import BadInput
+from hfft.strategy.method import TASK, Batch, Method, MethodSpec, Pass, Setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hfft.tasks.problem import Problem
+
+COPY = "copy"
+
+
+class RDrop(MethodSpec):
+    """Agreement of two passes that differ in their dropout. The paper takes 0.5 to 5; a step costs twice."""
+
+    main = "weight"
+    weight: float = Field(default=1.0, ge=0)
+
+    def build(self) -> Method | None:
+        """None at weight 0."""
+        return Twice(self) if self.weight else None
+
+
+class Twice(Method):
+    """The task loss is the mean of the two passes'; beside it stands the symmetric divergence of their answers."""
+
+    def __init__(self, spec: RDrop):
+        self.spec = spec
+
+    def start(self, setting: Setting) -> None:
+        """Make sure that the two passes differ.
+
+        Raises:
+            BadInput: nothing in the model draws.
+        """
+        self.problem = setting.problem
+        config = getattr(setting.model, "config", None)
+        told = [value for key, value in vars(config).items() if "drop" in key] if config is not None else []
+        rates = [getattr(module, "p", 0.0) for module in setting.model.modules() if "Drop" in type(module).__name__]
+        if not any(isinstance(rate, float) and rate > 0 for rate in (*told, *rates)):
+            raise BadInput(
+                "strategy.r_drop: the model has no dropout, so both passes are the same; set one, such as "
+                "head.dropout=0.1 or backbone.config={hidden_dropout_prob: 0.1}, or leave r_drop out"
+            )
+
+    def batch(self, batch: Batch) -> None:
+        """Add the rows once more."""
+        batch.put(COPY)
+        first = [
+            replace(target, factor=_half(target.factor, len(batch.labels), target.labels)) for target in batch.targets
+        ]
+        batch.targets = [*first, *(replace(target, part=COPY) for target in first if target.part == TASK)]
+
+    def losses(self, seen: Pass) -> dict[str, Tensor]:
+        """The weighted divergence."""
+        return {"r_drop": self.spec.weight * r_drop(self.problem, seen.logits[TASK], seen.logits[COPY])}
+
+
+def _half(factor: Tensor | None, rows: int, labels: Tensor) -> Tensor:
+    from hfft.lazy import torch
+
+    return torch.full((rows,), 0.5, device=labels.device) if factor is None else factor / 2
+
+
+def r_drop(problem: Problem, left: Tensor, right: Tensor) -> Tensor:
+    """Mean of the two divergences, KL(p || q) and KL(q || p), of two logits `(B, C)`: `(B,)`."""
+    return (problem.divergence(left, right) + problem.divergence(right, left)) / 2

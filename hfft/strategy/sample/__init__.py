@@ -1,0 +1,1 @@
+"""Methods that decide which rows an epoch holds, and in which order."""

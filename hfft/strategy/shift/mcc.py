@@ -1,0 +1,65 @@
+"""Minimum class confusion on unlabelled rows of another domain (Jin et al. 2020, arXiv:1912.03699)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import Field
+
+from hfft.lazy import torch
+from hfft.strategy.method import Companion, Method, MethodSpec, Pass, Setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class MCC(MethodSpec):
+    """Make the answers to the rows of another set less confused. As many of its rows as of the task are run.
+
+    Attributes:
+        on: the set of `data.sets`.
+        temperature: of the answers; the paper takes 2.5.
+    """
+
+    main = "on"
+    on: str
+    temperature: float = Field(default=2.5, gt=0)
+    weight: float = Field(default=1.0, ge=0)
+
+    def build(self) -> Method | None:
+        """None at weight 0."""
+        return ClassConfusion(self) if self.weight else None
+
+
+class ClassConfusion(Method):
+    """Reads rows of the other set beside those of the task; their labels are never looked at."""
+
+    problems = ("single_label_classification",)
+
+    def __init__(self, spec: MCC):
+        self.spec = spec
+
+    def start(self, setting: Setting) -> None:
+        """Keep how many rows the set has."""
+        self.size = setting.sets[self.spec.on]
+
+    def companions(self, rows: np.ndarray, epoch: int, seed: int) -> dict[str, Companion]:
+        """A row of the set for each of the task: all of them in turn, in an order of the epoch's."""
+        order = np.random.default_rng((seed, epoch, 3)).permutation(self.size)
+        return {self.spec.on: Companion(order[rows % self.size], of=self.spec.on)}
+
+    def statistic(self, seen: Pass) -> dict[str, Tensor]:
+        """The weighted confusion."""
+        return {"mcc": self.spec.weight * mcc(seen.logits[self.spec.on], self.spec.temperature)}
+
+
+def mcc(logits: Tensor, temperature: float = 2.5) -> Tensor:
+    """Mean confusion between classes of logits `(N, C)`, rows weighed by how certain they are; in [0, 1)."""
+    p = (logits / temperature).softmax(1)
+    entropy = -(p * torch.log(p + 1e-5)).sum(1)
+    weight = (1 + torch.exp(-entropy)).detach()
+    weight = len(p) * weight / weight.sum()
+    confusion = p.T @ (p * weight[:, None])
+    confusion = confusion / confusion.sum(1, keepdim=True)
+    return (confusion.sum() - confusion.trace()) / p.shape[1]

@@ -1,0 +1,43 @@
+"""Hidden tokens are to be filled in; the targets are made from the inputs."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from hfft.lazy import F
+from hfft.tasks.problem.base import Problem, precise
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class MaskedTokens(Problem):
+    """Logits `(B, T, V)`, labels `(B, T)` int, -100 where nothing is asked: cross-entropy of each hidden token."""
+
+    name = "masked_language_modelling"
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy of each row, summed over its hidden tokens, `(B,)`."""
+        return F.cross_entropy(precise(logits).transpose(1, 2), labels, reduction="none").sum(1)  # 0 at -100
+
+    def targets(self, labels: Tensor) -> Tensor:
+        """Hidden tokens of each row."""
+        return labels.ne(-100).sum(1).float()
+
+    def count(self, labels: Tensor) -> Tensor:
+        """Hidden tokens of the batch."""
+        return labels.ne(-100).sum()
+
+    def divergence(self, p: Tensor, q: Tensor) -> Tensor:
+        """KL(p ‖ q) over the vocabulary, mean over the tokens."""
+        left, right = F.log_softmax(precise(p), -1), F.log_softmax(precise(q), -1)
+        return (left.exp() * (left - right)).sum(-1).mean(1)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Softmax over the vocabulary."""
+        return precise(logits).softmax(-1)
+
+    def uniform(self, outputs: int) -> float | None:
+        """ln V where the vocabulary's size is known."""
+        return math.log(outputs) if outputs > 1 else None

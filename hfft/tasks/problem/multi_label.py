@@ -1,0 +1,36 @@
+"""Each of several classes is right or not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hfft.lazy import F
+from hfft.tasks.problem.base import LOG_2, Problem, precise
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class MultiLabel(Problem):
+    """Logits `(B, C)`, labels `(B, C)` of 0 and 1: binary cross-entropy, mean over the classes."""
+
+    name = "multi_label_classification"
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Binary cross-entropy of each row, `(B,)`."""
+        logits = precise(logits)
+        return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="none").mean(1)
+
+    def divergence(self, p: Tensor, q: Tensor) -> Tensor:
+        """KL(p ‖ q) of the two-way answers, mean over the classes."""
+        p, q = precise(p), precise(q)
+        yes, no = F.logsigmoid(p), F.logsigmoid(-p)
+        return (yes.exp() * (yes - F.logsigmoid(q)) + no.exp() * (no - F.logsigmoid(-q))).mean(1)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Sigmoid of each class."""
+        return precise(logits).sigmoid()
+
+    def uniform(self, outputs: int) -> float | None:
+        """ln 2."""
+        return LOG_2

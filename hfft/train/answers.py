@@ -1,0 +1,82 @@
+"""What a model answers to all rows of a set, in their order, worked out by all processes together."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hfft.data.texts import TextRows, longest_first
+from hfft.strategy.outputs import logits_of
+from hfft.train.companions import fetched
+from hfft.train.reader import Reader
+from hfft.train.statistic import gather_rows
+
+AT_ONCE = 64  # rows; the same for every split of a batch, so that answers are the same to the bit
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answers to a set of rows, in their order.
+
+    Attributes:
+        logits: `(N, C)`, float32, on the CPU.
+        features: `(N, D)`, what the last layer of the head reads; None where not asked for.
+        labels: `(N, …)`.
+    """
+
+    logits: Tensor
+    features: Tensor | None
+    labels: Tensor
+
+
+@torch.no_grad()
+def answers(trainer: Any, model: nn.Module, rows: Any, features: bool = False) -> Answers:
+    """The answers of a model in `eval()`; random numbers and modes are as before."""
+    accelerator = trainer.accelerator
+    order = longest_first(rows.lengths) if isinstance(rows, TextRows) else list(range(len(rows)))
+    batches = [order[i : i + AT_ONCE] for i in range(0, len(order), AT_ONCE)]
+    mine = batches[accelerator.process_index :: accelerator.num_processes] or batches[:1]
+    reader = Reader(model, features)
+    found: list[tuple[Tensor, ...]] = []
+    with _still(model), reader.on():
+        for numbers in mine:
+            inputs = trainer._prepare_inputs(trainer.data_collator(fetched(rows, np.array(numbers))))
+            labels = inputs.pop("labels")
+            with trainer.compute_loss_context_manager():
+                logits = logits_of(model(**inputs)).float()
+            seen, _ = reader.take()
+            found.append(
+                (
+                    torch.tensor(numbers, device=logits.device),
+                    logits,
+                    labels,
+                    *(() if seen is None else (seen.float(),)),
+                )
+            )
+    gathered = gather_rows(accelerator)
+    width = 4 if features else 3
+    columns = [torch.cat(gathered(torch.cat([part[i] for part in found]))).cpu() for i in range(width)]
+    placed = [torch.empty(len(rows), *column.shape[1:], dtype=column.dtype) for column in columns[1:]]
+    for place, column in zip(placed, columns[1:], strict=True):
+        place[columns[0]] = column
+    return Answers(placed[0], placed[2] if features else None, placed[1])
+
+
+@contextlib.contextmanager
+def _still(model: nn.Module) -> Iterator[None]:
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+Of = Callable[[str], Answers]

@@ -1,0 +1,132 @@
+"""Rows that methods read beside those of a batch, their numbers, and the orders that methods set."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from hfft.strategy.method import Companion, Method, defines
+from hfft.strategy.needs import row_numbers
+
+ROW_NUMBERS = "row_numbers"  # in a batch: which rows it holds
+
+
+@dataclass(frozen=True)
+class RowNumbers:
+    """The numbers `(B,)` of a batch's rows, and the parts that were read beside them; no container to those who move it."""
+
+    rows: np.ndarray
+    parts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Rows as a loader fetched them, before they are collated."""
+
+    numbers: RowNumbers
+    rows: Any
+
+
+class AccompaniedRows(Dataset):
+    """Training rows, each batch read with its companions and collated as one: `(K * B, …)`, the task's rows first.
+
+    Args:
+        rows, collate: as without companions.
+        sets: further sets of rows by name.
+        length: rows of an epoch, where a method sets their order; Accelerate counts the last batch by it.
+    """
+
+    def __init__(
+        self,
+        rows: Any,
+        collate: Callable[[Any], dict[str, Any]],
+        methods: Sequence[Method],
+        sets: Mapping[str, Any],
+        seed: int,
+        length: int | None = None,
+    ):
+        self.rows, self._collate, self.methods, self.sets, self.seed = rows, collate, methods, sets, seed
+        self.total_dataset_length = self.total_length = len(rows) if length is None else length
+        self._epoch = torch.zeros((), dtype=torch.long).share_memory_()  # workers that outlive an epoch see it change
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that companions are drawn for."""
+        return int(self._epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw for this epoch from now on."""
+        self._epoch.fill_(epoch)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, i: int) -> Fetched:
+        return self.__getitems__([i])
+
+    def __getitems__(self, indices: list[int]) -> Fetched:
+        numbers = np.asarray(indices, np.int64)
+        beside: dict[str, Companion] = {}
+        for method in self.methods:
+            beside |= method.companions(numbers, self.epoch, self.seed)
+        found = [fetched(self.rows, numbers)]
+        for companion in beside.values():
+            source = self.rows if companion.of is None else self.sets[companion.of]
+            found.append(fetched(source.in_draw(companion.draw) if companion.draw else source, companion.rows))
+        return Fetched(RowNumbers(numbers, tuple(beside)), joined(found))
+
+    def collate(self, found: Any) -> dict[str, Any]:
+        """One batch of all parts."""
+        return {**self._collate(found.rows), ROW_NUMBERS: found.numbers}
+
+
+def fetched(rows: Any, numbers: np.ndarray) -> Any:
+    """Rows by number, as a DataLoader fetches them."""
+    indices = numbers.tolist()
+    return rows.__getitems__(indices) if hasattr(rows, "__getitems__") else [rows[i] for i in indices]
+
+
+def joined(parts: list[Any]) -> Any:
+    """Rows that were fetched apart, as if they had been fetched together: lists, or ragged columns."""
+    if len(parts) == 1:
+        return parts[0]
+    if isinstance(parts[0], list):
+        return [row for part in parts for row in part]
+    columns = parts[0]
+    return {name: tuple(np.concatenate([part[name][i] for part in parts]) for i in (0, 1)) for name in columns}
+
+
+class MethodOrder(Sampler[int]):
+    """The order of rows that a method sets."""
+
+    def __init__(self, method: Method, epoch: Callable[[], int], seed: int):
+        self.method, self.epoch, self.seed = method, epoch, seed
+        self.length = len(method.order(0, seed))
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.method.order(self.epoch(), self.seed).tolist())
+
+
+@contextlib.contextmanager
+def accompanied(trainer: Any, rows: Any) -> Iterator[Any]:
+    """A trainer's training rows with what its methods read beside them, and its collator set for it meanwhile."""
+    if not row_numbers(trainer.methods) and trainer.order is None:
+        yield rows
+        return
+    before, length = trainer.data_collator, None if trainer.order is None else len(trainer.order)
+    beside = [method for method in trainer.methods if defines(method, "companions")]
+    trainer.accompanied_rows = AccompaniedRows(rows, before, beside, trainer.sets, trainer.args.seed, length)
+    trainer.data_collator = trainer.accompanied_rows.collate
+    try:
+        yield trainer.accompanied_rows
+    finally:
+        trainer.data_collator = before

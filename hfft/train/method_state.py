@@ -1,0 +1,50 @@
+"""What checkpoints hold of methods: a file of safetensors beside the model's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from hfft.strategy.method import Method
+from hfft.strategy.tensors import whole
+
+FILE = "methods.safetensors"
+_MODULES = "modules/"  # in front of what stands in a method's modules
+
+
+def state_of(methods: Sequence[Method]) -> dict[str, Tensor]:
+    """`method/name` -> tensor, whole where FSDP divides it: all processes must ask."""
+    found: dict[str, Tensor] = {}
+    for method in methods:
+        own = dict(method.state())
+        if (modules := method.modules()) is not None:
+            own |= {f"{_MODULES}{name}": tensor for name, tensor in modules.state_dict().items()}
+        found |= {f"{method.name}/{name}": whole(tensor).detach().contiguous() for name, tensor in own.items()}
+    return found
+
+
+def load_state(methods: Sequence[Method], state: Mapping[str, Tensor]) -> None:
+    """Give each method what it gave."""
+    for method in methods:
+        own = {key.partition("/")[2]: tensor for key, tensor in state.items() if key.partition("/")[0] == method.name}
+        inside = {key.removeprefix(_MODULES): tensor for key, tensor in own.items() if key.startswith(_MODULES)}
+        if inside and (modules := method.modules()) is not None:
+            modules.load_state_dict(inside)
+        if rest := {key: tensor for key, tensor in own.items() if not key.startswith(_MODULES)}:
+            method.load(rest)
+
+
+def save(methods: Sequence[Method], folder: Path, writes: bool) -> None:
+    """Write the state into a checkpoint, where there is any: all processes must ask, one that `writes` does."""
+    if (state := state_of(methods)) and writes:
+        save_file(state, folder / FILE)
+
+
+def load(methods: Sequence[Method], folder: str | None) -> None:
+    """Take over what `save` wrote, on the CPU; nothing where it wrote nothing."""
+    path = Path(folder or "") / FILE
+    if folder and path.is_file():
+        load_state(methods, load_file(path))

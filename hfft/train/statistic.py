@@ -1,0 +1,110 @@
+"""A statistic of the whole global batch, for every split of it into micro-batches, accumulation and processes.
+
+What a batch's covariance or spectrum is cannot be summed over its parts. So all micro-batches run forward first, without
+gradients; of what all processes hold together the statistic and its gradient at each row's logits and features are
+worked out; and with that gradient each micro-batch then goes backward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hfft.strategy.method import Method, Pass
+
+Key = tuple[str, str]  # "logits" or "features", and the part
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The gradients of a step's statistics at what one micro-batch answers.
+
+    Attributes:
+        gradients: (`logits` or `features`, part) -> `(b, …)`.
+    """
+
+    gradients: dict[Key, Tensor]
+
+    def surrogate(self, seen: Pass) -> Tensor:
+        """A scalar whose gradient is that of the statistics."""
+        total = next(iter(seen.logits.values())).new_zeros(())
+        for (kind, part), gradient in self.gradients.items():
+            total = total + (getattr(seen, kind)[part] * gradient).sum()
+        return total
+
+
+def values(methods: Sequence[Method], seen: Pass) -> dict[str, Tensor]:
+    """Name -> the statistic of the rows of a pass."""
+    return {name: value for method in methods for name, value in method.statistic(seen).items()}
+
+
+def look_ahead(
+    methods: Sequence[Method],
+    passes: Sequence[Pass],
+    gathered: Callable[[Tensor], list[Tensor]],
+    rank: int,
+    only: str | None = None,
+) -> tuple[dict[str, Tensor], list[Kept]]:
+    """The statistics of all rows of the global batch, and their gradients for each micro-batch of this process.
+
+    Args:
+        passes: of this process's micro-batches.
+        gathered: a tensor of this process -> those of all processes, in their order.
+        rank: of this process.
+        only: the name of the one that is asked for.
+    """
+    sizes = [len(seen.labels) for seen in passes]
+    keys: list[Key] = [("logits", part) for part in passes[0].logits] + [("features", p) for p in passes[0].features]
+    mine: dict[Key, Tensor] = {}
+    whole: dict[Key, Tensor] = {}
+    for kind, part in keys:
+        local = torch.cat([getattr(seen, kind)[part] for seen in passes]).detach()
+        everyone = gathered(local)
+        mine[kind, part] = local.requires_grad_()
+        whole[kind, part] = torch.cat([*everyone[:rank], mine[kind, part], *everyone[rank + 1 :]])
+    rows = None
+    if passes[0].rows is not None:
+        local = torch.from_numpy(np.concatenate([s.rows for s in passes if s.rows is not None])).to(
+            passes[0].labels.device
+        )
+        rows = torch.cat(gathered(local)).cpu().numpy()
+    together = replace(
+        passes[0],
+        logits={part: tensor for (kind, part), tensor in whole.items() if kind == "logits"},
+        features={part: tensor for (kind, part), tensor in whole.items() if kind == "features"},
+        states={},
+        labels=torch.cat(gathered(torch.cat([seen.labels for seen in passes]))),
+        rows=rows,
+        notes={},
+    )
+    with torch.enable_grad():
+        found = {name: value for name, value in values(methods, together).items() if only in (None, name)}
+        if not found:
+            return {}, [Kept({}) for _ in passes]
+        total = torch.stack([value.to(torch.float64) for value in found.values()]).sum()
+        gradients = torch.autograd.grad(total, list(mine.values()), allow_unused=True)
+    parts: list[dict[Key, Tensor]] = [{} for _ in passes]
+    for key, gradient in zip(mine, gradients, strict=True):
+        if gradient is not None:
+            for kept, piece in zip(parts, gradient.split(sizes), strict=True):
+                kept[key] = piece
+    return {name: value.detach() for name, value in found.items()}, [Kept(part) for part in parts]
+
+
+def gather_rows(accelerator: Any) -> Callable[[Tensor], list[Tensor]]:
+    """A function that gathers tensors `(n, …)` of which n differs from process to process."""
+
+    def gathered(tensor: Tensor) -> list[Tensor]:
+        if accelerator.num_processes == 1:
+            return [tensor]
+        counts = accelerator.gather(torch.tensor([len(tensor)], device=tensor.device)).tolist()
+        most = max(counts)
+        padded = torch.cat([tensor, tensor.new_zeros(most - len(tensor), *tensor.shape[1:])])
+        return [part[:count] for part, count in zip(accelerator.gather(padded).split(most), counts, strict=True)]
+
+    return gathered

@@ -1,0 +1,333 @@
+"""One optimiser step as methods see it: their hooks are called, and what these return is reduced by its kind.
+
+    the step   all micro-batches are at hand
+    ├ statistics, where there is more than one micro-batch or process: all forward first (hfft.train.statistic)
+    ├ micro-batch   batch hooks, then around( one forward pass over all parts ), example_loss, losses, backward
+    └ after the last one   weights (a backward pass of their own, once), then gradients
+
+A value per row is divided once, by the targets or rows of the global batch, and multiplied by the number of processes,
+whose gradients DistributedDataParallel averages. Filler rows are cut off before a method sees them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hfft.strategy.method import HOOKS, TASK, Batch, Method, Target, defines
+from hfft.strategy.needs import needed
+from hfft.strategy.tensors import divide_again, whole
+from hfft.train import method_state
+from hfft.train.batches import NUM_OWN_ROWS
+from hfft.train.companions import ROW_NUMBERS
+from hfft.train.reader import Reader
+from hfft.train.resume import random_state, set_random_state
+from hfft.train.statistic import Kept, gather_rows, look_ahead, values
+from hfft.train.step_loss import chain, full_precision, pass_of, task_loss
+
+
+class PreparedInputs(dict[str, Any]):
+    """A micro-batch on its device, with what methods made of it."""
+
+    def __init__(self, batch: Batch):
+        super().__init__({**batch.inputs, "labels": batch.labels})
+        self.batch = batch
+
+
+class Steps:
+    """The reduction of what methods return, for one Trainer.
+
+    Args:
+        trainer: runs the model (`run`, `release`), and knows the processes and the problem.
+    """
+
+    def __init__(self, trainer: Any, methods: Sequence[Method]):
+        self.trainer, self.methods = trainer, list(methods)
+        self.of = {hook: [m for m in methods if defines(m, hook)] for hook in HOOKS}
+        states = tuple(sorted({depth for method in methods for depth in method.states}))
+        self.reader = Reader(trainer.model, needed(methods, "features"), states)
+        self.loss_of_row = chain(self.of["example_loss"], trainer.problem.loss)
+        self.begin([], None, None)
+
+    # --- a step
+
+    def begin(
+        self, batches: Sequence[dict[str, Any]], targets: Tensor | None, rows: Tensor | None, alone: bool = False
+    ) -> None:
+        """A step begins.
+
+        Args:
+            batches: its micro-batches in this process, as collated.
+            targets, rows: how many the global batch holds; None for those of each micro-batch itself.
+            alone: this process tries a step by itself; the others take no part in it.
+        """
+        self._batches, self._targets, self._rows, self._alone = list(batches), targets, rows, alone
+        self._ready: list[Batch] = []
+        self._random: list[Any] = []
+        self._kept: list[Kept] = []
+        self._statistics: dict[str, Tensor] = {}
+        self._index = 0
+        for parameter in self.module_parameters():
+            parameter.grad = None
+
+    def micro_batch(
+        self, model: nn.Module, inputs: dict[str, Any], step: Callable[[nn.Module, dict[str, Any]], Tensor]
+    ) -> Tensor:
+        """Forward and backward of the next micro-batch by `step`, and what follows the last one; the loss that is logged."""
+        self._batches = self._batches or [inputs]
+        self._model, i = model, self._index
+        last = i == len(self._batches) - 1
+        self._index += 1
+        if i == 0:
+            self._look_ahead()
+        batch = self._batch(i)
+        if self.of["gradients"]:
+            self._random.append(random_state())
+        with self.reader.on(), self._around(batch):
+            loss = step(model, PreparedInputs(batch))
+            self.trainer.release()
+        if last:
+            loss = loss + self._finish()
+        return loss
+
+    @property
+    def _divided(self) -> bool:
+        return len(self._batches) > 1 or self._processes > 1
+
+    @property
+    def _processes(self) -> int:
+        return 1 if self._alone else self.trainer.accelerator.num_processes
+
+    def _batch(self, i: int) -> Batch:
+        """The micro-batch as the methods want it: made once a step."""
+        if i < len(self._ready):
+            return self._ready[i]
+        batch = self.prepared(self._batches[i])
+        if self.of["gradients"] or self.of["statistic"]:
+            self._ready.append(batch)
+        return batch
+
+    def prepared(self, inputs: dict[str, Any]) -> Batch:
+        """A collated micro-batch on its device, after the `batch` hooks."""
+        inputs = dict(self.trainer._prepare_inputs(inputs))
+        labels, own, numbers = inputs.pop("labels"), inputs.pop(NUM_OWN_ROWS, None), inputs.pop(ROW_NUMBERS, None)
+        parts = [TASK, *(numbers.parts if numbers is not None else ())]
+        size = len(labels) // len(parts)
+        by_part = {name: labels[k * size : (k + 1) * size] for k, name in enumerate(parts)}
+        rows = None if numbers is None else numbers.rows
+        task, at = by_part[TASK], self.trainer.at()
+        batch = Batch(inputs, parts, task, [Target(task)], rows, size if own is None else own, at, by_part)
+        for method in self.of["batch"]:
+            method.batch(batch)
+        return batch
+
+    def _around(self, batch: Batch) -> contextlib.ExitStack:
+        stack = contextlib.ExitStack()
+        for method in self.of["around"]:
+            stack.enter_context(method.around(self.trainer.model, batch))
+        return stack
+
+    # --- the loss of a micro-batch
+
+    def loss(
+        self,
+        model: nn.Module,
+        batch: Batch,
+        targets: Tensor | int | None,
+        only: str | None = None,
+        kept: Kept | None = None,
+    ) -> tuple[Tensor, Any]:
+        """Share of a micro-batch in the loss of the step, times the number of processes; and what the model returned.
+
+        Args:
+            targets: of the global batch; None for those of the micro-batch.
+            only: the name of one loss, the others being left out; `task` is the task's.
+            kept: gradients of statistics that were worked out before.
+        """
+        outputs = self.trainer.run(model, batch.inputs, batch.labels)
+        with full_precision(self.trainer.args.device):
+            seen = pass_of(outputs, batch, self.reader)
+            processes, problem = self._processes, self.trainer.problem
+            counts = problem.targets(batch.labels)[: batch.own]
+            scale = processes / (counts.sum() if targets is None else targets)
+            per_row = processes / (batch.own if self._rows is None else self._rows)
+            terms: dict[str, Tensor] = {}
+            if only in (None, TASK):
+                terms[TASK] = task_loss(seen, batch, self.loss_of_row) * scale
+            for method in self.of["losses"]:
+                terms |= {n: v.sum() * per_row for n, v in method.losses(seen).items() if only in (None, n)}
+            if self.of["statistic"] and not self._divided:
+                terms |= {n: v for n, v in values(self.of["statistic"], seen).items() if only in (None, n)}
+            loss = (
+                torch.stack([*terms.values()]).sum() if len(terms) > 1 else next(iter(terms.values()), counts.sum() * 0)
+            )
+            if kept is not None:
+                surrogate = kept.surrogate(seen) * processes
+                loss = loss + (surrogate - surrogate.detach())  # adds its gradient, and nothing to what is logged
+        self._terms = terms
+        return loss, outputs
+
+    def record(self, model: nn.Module, batch: Batch, targets: Tensor | int | None) -> tuple[Tensor, Any]:
+        """`loss` of the running micro-batch, its terms logged."""
+        kept = self._kept[self._index - 1] if self._kept else None
+        loss, outputs = self.loss(model, batch, targets, kept=kept)
+        for name, value in self._terms.items():
+            if name != TASK:
+                self.trainer.term_log.add(name, value)
+        if len(self._terms) > 1 or self.of["weights"]:
+            self.trainer.loss_terms["task loss"] = self._terms[TASK].detach()
+            self.trainer.loss_terms |= {n: v.detach() for n, v in self._terms.items() if n != TASK}
+        return loss, outputs
+
+    # --- statistics of the whole step
+
+    def _look_ahead(self, only: str | None = None) -> None:
+        """Run all micro-batches forward, with the random numbers that they will train with, and keep what statistics ask."""
+        if not (self.of["statistic"] and self._divided) or only == TASK:
+            self._kept = []
+            return
+        model, state = self._model, random_state()
+        buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+        model.train()
+        passes = []
+        for i in range(len(self._batches)):
+            batch = self._batch(i)
+            if i < len(self._random):  # the step is computed again
+                set_random_state(self._random[i])
+            with torch.no_grad(), self.reader.on(), self._around(batch):
+                with self.trainer.compute_loss_context_manager():
+                    outputs = self.trainer.run(model, batch.inputs, batch.labels)
+                with full_precision(self.trainer.args.device):
+                    passes.append(pass_of(outputs, batch, self.reader))
+                self.trainer.release()
+        set_random_state(state)
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
+        accelerator = self.trainer.accelerator
+        with full_precision(self.trainer.args.device):
+            found, self._kept = look_ahead(
+                self.of["statistic"], passes, gather_rows(accelerator), accelerator.process_index, only
+            )
+        self._statistics = self._statistics or found
+
+    # --- after the last micro-batch
+
+    def _finish(self) -> Tensor:
+        """What a step holds beside its micro-batches; what it adds to the loss that is logged."""
+        added = self.trainer.zero()
+        for name, value in self._statistics.items():
+            self.trainer.term_log.add(name, value)
+            added = added + value.to(added.dtype)
+        for name, value in self._weights().items():
+            self.trainer.term_log.add(name, value)
+            self.trainer.loss_terms[name] = value
+            added = added + value.to(added.dtype)
+        self._average_modules()
+        for method in self.of["gradients"]:
+            method.gradients(self._plain, self.again, self.trainer.at())
+        self._batches, self._ready = [], []
+        return added
+
+    @property
+    def _plain(self) -> nn.Module:
+        return self.trainer.accelerator.unwrap_model(self._model)
+
+    def _weights(self, only: str | None = None) -> dict[str, Tensor]:
+        """What is asked of the weights alone: once a step, with a backward pass behind the last one's.
+
+        Not averaged over the processes, each of which adds the same; and FSDP has divided its weights again by then.
+        """
+        found = {n: v for m in self.of["weights"] for n, v in m.weights(self._plain, self.trainer.at()).items()}
+        found = {name: whole(value) for name, value in found.items() if only in (None, name)}
+        asking = [value for value in found.values() if value.requires_grad]
+        if asking:
+            self.trainer.accelerator.backward(torch.stack(asking).sum())
+        return {name: value.detach() for name, value in found.items()}
+
+    def again(self, add: bool = False, only: str | None = None) -> None:
+        """Compute the step's gradient anew: same rows, same random numbers, the weights as they are now.
+
+        Args:
+            add: add the gradient of the data to what is there.
+            only: the name of one loss; `task` is the task's.
+        """
+        model, state = self._model, random_state()
+        accelerator = self.trainer.accelerator
+        buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+        if not add:
+            model.zero_grad(set_to_none=True)
+            for parameter in self.module_parameters():
+                parameter.grad = None
+        self._look_ahead(only)
+        for i, batch in enumerate(self._ready):
+            last = i == len(self._ready) - 1
+            set_random_state(self._random[i])
+            with (
+                contextlib.nullcontext() if last else accelerator.no_sync(model),
+                self.reader.on(),
+                self._around(batch),
+            ):
+                with self.trainer.compute_loss_context_manager():
+                    loss, _ = self.loss(model, batch, self._targets, only, self._kept[i] if self._kept else None)
+                accelerator.backward(loss)
+                self.trainer.release()
+        if not add:
+            self._weights(only)
+        self._average_modules()
+        set_random_state(state)
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
+
+    # --- modules beside the model
+
+    def module_parameters(self) -> list[nn.Parameter]:
+        """The parameters of what learns beside the model."""
+        found = [modules for method in self.of["modules"] if (modules := method.modules()) is not None]
+        return [parameter for modules in found for parameter in modules.parameters()]
+
+    def _average_modules(self) -> None:
+        """Average their gradients over the processes, as DistributedDataParallel does for the model's."""
+        for parameter in self.module_parameters() if self._processes > 1 else ():
+            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            torch.distributed.all_reduce(gradient)
+            parameter.grad = gradient / self._processes
+
+    # --- the run
+
+    def updated(self) -> None:
+        """A step of the optimiser was taken."""
+        for method in self.of["updated"]:
+            method.updated(self.trainer.accelerator.unwrap_model(self.trainer.model), self.trainer.at(1))
+
+    def epoch(self, outputs_of: Callable[[str], Any]) -> None:
+        """An epoch begins."""
+        for method in self.of["epoch"]:
+            method.epoch(self.trainer.model, outputs_of, self.trainer.at())
+
+    def evaluated(self, figures: Mapping[str, float]) -> None:
+        """The model was evaluated within training."""
+        for method in self.of["evaluated"]:
+            method.evaluated(figures, self.trainer.at())
+
+    @contextlib.contextmanager
+    def scored(self) -> Iterator[None]:
+        """The model as it is evaluated and published."""
+        model = self.trainer.accelerator.unwrap_model(self.trainer.model)
+        with contextlib.ExitStack() as stack:
+            if self.of["scored"]:
+                divide_again(model)
+            for method in self.of["scored"]:
+                stack.enter_context(method.scored(model))
+            if self.of["scored"]:
+                stack.callback(divide_again, model)  # before the weights come back
+            yield
+
+    def state(self) -> dict[str, Tensor]:
+        """What checkpoints hold of the methods; all processes must ask."""
+        return method_state.state_of(self.methods)

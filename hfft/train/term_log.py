@@ -1,0 +1,53 @@
+"""The mean of each named term of the loss between two logs, over the steps that were taken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class TermLog:
+    """Adds up what the terms of a step come to, and keeps it once the step has been taken."""
+
+    def __init__(self) -> None:
+        self.step: dict[str, Tensor] = {}  # of the running step
+        self.sums: dict[str, Tensor] = {}
+        self.names: set[str] = set()  # of all terms so far
+        self.taken = self.left_out = 0  # steps since the last log
+
+    def add(self, name: str, value: Tensor) -> None:
+        """Part of a term in the running step; the parts of all micro-batches add up, those of processes are averaged."""
+        value = value.detach()
+        self.names.add(name)
+        self.step[name] = self.step[name] + value if name in self.step else value
+
+    def settle(self, taken: bool) -> None:
+        """The step is over. What a step that was left out came to counts nowhere."""
+        for name, value in self.step.items() if taken else ():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+        self.taken, self.left_out = self.taken + taken, self.left_out + (not taken)
+        self.step = {}
+
+    def means(self, gather: Any) -> dict[str, float]:
+        """Name -> mean over the steps since the last call, and over the processes; it begins anew."""
+        found = {}
+        for name, value in self.sums.items():
+            found[name] = gather(value.reshape(1).float()).mean().item() / max(self.taken, 1)
+        self.sums, self.taken, self.left_out = {}, 0, 0
+        return found
+
+    def state(self) -> dict[str, Any]:
+        """In JSON."""
+        return {
+            "sums": {n: v.item() for n, v in self.sums.items()},
+            "taken": self.taken,
+            "left_out": self.left_out,
+            "names": sorted(self.names),
+        }
+
+    def load(self, state: dict[str, Any], device: torch.device) -> None:
+        """Take over what `state` gave."""
+        self.sums = {name: torch.tensor(value, device=device) for name, value in state["sums"].items()}
+        self.taken, self.left_out, self.names = state["taken"], state["left_out"], set(state["names"])

@@ -1,0 +1,28 @@
+"""The learning curves of a run."""
+
+import pytest
+
+from tests.report.runs import Reader, history, metrics, section
+
+
+def test_each_quantity_that_was_logged_has_a_chart():
+    html = section("curves", history=history(25))
+    titles = [line.split("</b>")[0] for line in html.split("<figcaption><b>")[1:]]
+    assert titles == ["loss (nats)", "f1 macro", "learning rate of the head", "gradient norm before clipping"]
+    text = Reader(html).text
+    assert "An epoch is 10 steps. Long curves are drawn" in text
+    assert "train, n 640, seed 97: last" in text
+    assert "validation, n 1,234, seed 97: last" in text
+
+
+def test_the_loss_of_a_regression_is_a_squared_error():
+    assert "loss (squared error)" in section("curves", metrics("regression"), history=history(5))
+
+
+@pytest.mark.parametrize("epochs", [0, None])
+def test_without_an_epoch_its_steps_are_not_counted(epochs):
+    found = metrics()
+    found["train"]["epochs"] = epochs
+    html = section("curves", found, history=history(5))
+    assert "An epoch" not in html
+    assert "Long curves" in html

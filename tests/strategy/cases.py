@@ -1,0 +1,297 @@
+"""Trainings with every method, alone and together; as a script, one process's share of them.
+
+torchrun --nproc-per-node 2 tests/strategy/cases.py FOLDER
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import TrainerCallback
+
+from hfft.strategy.method import TASK, At, Batch, Inner, Method, Pass, Setting
+from hfft.strategy.outputs import logits_of
+from hfft.strategy.spec import Strategy
+from hfft.train import FineTuner
+from tests import examples, training
+
+# --- a small user of each hook that no shipped method needs yet
+
+
+class LearnedScale(Method):
+    """`modules`: the loss times exp(-s), plus s, of a number s that learns beside the model (Kendall et al. 2018)."""
+
+    name = "learned_scale"
+
+    def start(self, setting: Setting) -> None:
+        """Begin at zero."""
+        dtype = next(setting.model.parameters()).dtype
+        self.inside = nn.ModuleDict({"scale": nn.Linear(1, 1, bias=False, dtype=dtype)}).to(setting.device)
+        nn.init.constant_(self.inside["scale"].weight, 0.1)
+
+    def modules(self) -> nn.ModuleDict:
+        """The number."""
+        return self.inside
+
+    def example_loss(self, inner: Inner, logits: torch.Tensor, labels: torch.Tensor, at: At) -> torch.Tensor:
+        """Kendall's."""
+        s = self.inside["scale"].weight.squeeze()
+        return inner(logits, labels) * torch.exp(-s) + s
+
+
+class PullToAnswers(Method):
+    """`epoch`: hold the logits near what they were when the epoch began."""
+
+    name = "pull_to_answers"
+    needs = frozenset({"rows"})
+
+    def epoch(self, model: nn.Module, outputs_of: Callable[[str], Any], at: At) -> None:
+        """Keep the answers to all rows."""
+        self.answers = outputs_of("train").logits
+
+    def losses(self, seen: Pass) -> dict[str, torch.Tensor]:
+        """Squared distance of each row."""
+        before = self.answers[torch.from_numpy(seen.rows)].to(seen.logits[TASK])
+        return {"pull_to_answers": (seen.logits[TASK] - before).square().sum(1)}
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """The answers, for a run that goes on within an epoch."""
+        return {"answers": self.answers}
+
+    def load(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take them over."""
+        self.answers = state["answers"].cpu()
+
+
+class RaisedByGap(Method):
+    """`evaluated`: an L2 penalty that grows while the validation loss is above the training loss."""
+
+    name = "raised_by_gap"
+
+    def __init__(self) -> None:
+        self.weight = torch.tensor(0.01, dtype=torch.float64)
+
+    def evaluated(self, figures: Mapping[str, float], at: At) -> None:
+        """Double it, or halve it."""
+        self.weight = self.weight * (2.0 if figures["eval_loss"] > figures["loss"] else 0.5)
+
+    def weights(self, model: nn.Module, at: At) -> dict[str, torch.Tensor]:
+        """The penalty."""
+        return {"raised_by_gap": self.weight * sum(p.square().sum() for p in model.parameters())}
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """The weight."""
+        return {"weight": self.weight}
+
+    def load(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take it over."""
+        self.weight = state["weight"].cpu()
+
+
+class Surgery(Method):
+    """`again(only=)`: the gradient of a term without what opposes the task's (PCGrad; Yu et al. 2020)."""
+
+    name = "surgery"
+
+    def losses(self, seen: Pass) -> dict[str, torch.Tensor]:
+        """A term that opposes the task's: large logits."""
+        return {"opposing": 0.3 * seen.logits[TASK].square().sum(1)}
+
+    def gradients(self, model: nn.Module, again: Callable[..., None], at: At) -> None:
+        """Project."""
+        found = {}
+        for name in (TASK, "opposing"):
+            again(only=name)
+            found[name] = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+        dot = sum((found[TASK][n] * found["opposing"][n]).sum() for n in found[TASK])
+        length = sum(grad.square().sum() for grad in found[TASK].values())
+        for name, parameter in model.named_parameters():
+            if name in found[TASK]:
+                share = torch.clamp(dot / length, max=0.0)
+                parameter.grad = found[TASK][name] + found["opposing"][name] - share * found[TASK][name]
+
+
+class ShiftedEmbedding(Method):
+    """`around`: forward and backward with embeddings that are moved, also where activations are computed again."""
+
+    name = "shifted_embedding"
+    needs = frozenset({"inputs"})
+
+    @contextlib.contextmanager
+    def around(self, model: nn.Module, batch: Batch) -> Iterator[None]:
+        """Move the answers of the input embedding by a constant."""
+        handle = model.get_input_embeddings().register_forward_hook(lambda _, inputs, output: output * 1.1 + 0.05)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+
+class NearStates(Method):
+    """`states`: hold what the second block answers small."""
+
+    name = "near_states"
+    needs = frozenset({"states"})
+    states = (2,)
+
+    def losses(self, seen: Pass) -> dict[str, torch.Tensor]:
+        """Mean square of each row's states."""
+        return {"near_states": seen.states[TASK][2].flatten(1).square().mean(1)}
+
+
+# --- cases
+
+
+@dataclass(frozen=True)
+class Case:
+    """A training with methods.
+
+    Attributes:
+        strategy: as in a recipe.
+        more: methods that are no recipe's.
+        dropout: of the model; None for the architecture's own.
+    """
+
+    strategy: dict[str, Any] = field(default_factory=dict)
+    more: tuple[Callable[[], Method], ...] = ()
+    model: str = "bert"
+    dropout: float | None = 0.0
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+EVALUATED = {"eval_strategy": "steps", "eval_steps": 1}
+CASES = {
+    "none": Case(),
+    "balanced": Case({"balanced": {"after": 1}}),
+    "mcc": Case({"mcc": {"on": "target", "weight": 3.0}}),
+    "mixup": Case({"mixup": 1.0}, model="vit"),
+    "cutmix": Case({"cutmix": 1.0}, model="vit"),
+    "sam": Case({"sam": 0.5}),
+    "distillation": Case({"distillation": {"teacher": "teacher", "weight": 0.7}}),
+    "focal": Case({"focal": 2.0}),
+    "logit_adjustment": Case({"logit_adjustment": 1.0}),
+    "class_weights": Case({"class_weights": "balanced"}),
+    "l2_sp": Case({"l2_sp": 0.3}),
+    "bss": Case({"bss": {"weight": 0.5, "smallest": 2}}),
+    "r_drop": Case({"r_drop": 1.0}, dropout=0.1),
+    "ema": Case({"ema": 0.9}),
+    "non_finite": Case({"non_finite": {"skip": 2}}),
+    "label smoothing, class weights": Case({"class_weights": "balanced"}, settings={"label_smoothing_factor": 0.2}),
+    "mixup, distillation, ema, sam, l2_sp": Case(
+        {"mixup": 1.0, "distillation": {"teacher": "teacher"}, "ema": 0.9, "sam": 0.3, "l2_sp": 0.3}, model="vit"
+    ),
+    "mixup, focal, logit_adjustment": Case({"mixup": 1.0, "focal": 2.0, "logit_adjustment": 1.0}, model="vit"),
+    "bss, sam, mcc": Case({"bss": 0.5, "sam": 0.3, "mcc": "target"}),
+    "modules": Case(more=(LearnedScale,)),
+    "modules, sam": Case({"sam": 0.3}, more=(LearnedScale,)),
+    "epoch": Case(more=(PullToAnswers,)),
+    "evaluated": Case(more=(RaisedByGap,), settings=EVALUATED),
+    "again(only=)": Case({"l2_sp": 0.3}, more=(Surgery,)),
+    "around": Case(
+        more=(ShiftedEmbedding,),
+        settings={"activation_checkpointing": True, "activation_checkpointing_kwargs": {"use_reentrant": False}},
+    ),
+    "states": Case(more=(NearStates,), model="vit"),  # padding is no part of an image
+}
+# What draws differently for another split of a batch, as dropout does.
+RANDOM = {"r_drop"}
+assert set(Strategy.model_fields) <= set(CASES)
+
+
+def trainer_of(
+    case: Case,
+    folder: Path,
+    batch: int = 8,
+    accumulation: int = 1,
+    rows: int = 20,
+    dtype: torch.dtype = torch.float64,
+    callbacks: tuple[TrainerCallback, ...] = (),
+    dropout: float | None = -1.0,
+    **changes: Any,
+) -> FineTuner:
+    """A trainer of a case: plain SGD over two epochs, unless `changes` say otherwise."""
+    modality = examples.ALL[case.model].modality
+    model = examples.tiny(case.model, dropout=case.dropout if dropout == -1.0 else dropout).to(dtype)
+    train = training.examples(modality, examples.SINGLE, rows)
+    target = [{**row, "labels": 0} for row in training.examples(modality, examples.SINGLE, 7, seed=5)]
+    teacher = examples.tiny(case.model, seed=1).to(dtype)
+    settings = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation, "max_grad_norm": 0.5}
+    own = {key: changes.pop(key) for key in ("cache_settings", "last_block", "depths", "methods") if key in changes}
+    return training.finetuner(
+        model,
+        training.labels_of(examples.SINGLE),
+        train,
+        training.arguments(folder, **{**settings, **case.settings, **changes}),
+        eval_dataset=training.examples(modality, examples.SINGLE, 6, seed=3),
+        methods=own.pop("methods", None) or [*training.methods_of(**case.strategy), *(make() for make in case.more)],
+        sets={"target": target},
+        class_ids=np.array([row["labels"] for row in train]),
+        load_model=lambda name: Answering(teacher),
+        callbacks=list(callbacks),
+        **own,
+    )
+
+
+class Answering(nn.Module):
+    """A model as a teacher: inputs -> logits."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, **inputs: Any) -> torch.Tensor:
+        """The logits."""
+        return logits_of(self.model(**inputs))
+
+
+@dataclass
+class Outcome:
+    """Gradients of each step as the optimiser got them, weights and state of the methods at the end, and what was logged."""
+
+    gradients: list[dict[str, torch.Tensor]]
+    weights: dict[str, torch.Tensor]
+    state: dict[str, torch.Tensor]
+    logs: list[dict[str, float]]
+
+
+def run(name: str, folder: Path, batch: int, accumulation: int, rows: int = 20, **changes: Any) -> Outcome:
+    """Train a case."""
+    gradients = training.Gradients()
+    changes = {"dropout": 0.0 if name not in RANDOM else -1.0, **changes}
+    trainer = trainer_of(CASES[name], folder, batch, accumulation, rows, callbacks=(gradients,), **changes)
+    trainer.train()
+    logs = [entry for entry in trainer.state.log_history if "loss" in entry]
+    state = {key: tensor.cpu() for key, tensor in trainer.steps.state().items()}
+    weights = {n: p.detach() for n, p in trainer.model.named_parameters()}
+    return Outcome(gradients.steps, weights, state, logs)
+
+
+def apart(left: Outcome, right: Outcome) -> dict[str, float]:
+    """The largest relative differences."""
+    assert len(left.gradients) == len(right.gradients)
+    pairs = zip(left.gradients, right.gradients, strict=True)
+    found = {
+        "gradients": max(training.difference(a, b) for a, b in pairs),
+        "weights": training.difference(left.weights, right.weights),
+        "state": training.difference(left.state, right.state) if left.state else 0.0,
+    }
+    for key in set().union(*left.logs) - {"epoch", "step", "learning_rate"}:
+        both = zip(left.logs, right.logs, strict=True)
+        found[key] = max(abs(a[key] - b[key]) / max(abs(a[key]), 1e-6) for a, b in both)
+    return found
+
+
+if __name__ == "__main__":
+    target_folder = Path(sys.argv[1])
+    ways = [(name, rows) for name in CASES if name not in RANDOM for rows in (20, 17)]
+    outcomes = {way: vars(run(way[0], target_folder, 2, 2, way[1])) for way in ways}
+    torch.save(outcomes, target_folder / f"{torch.distributed.get_rank()}.pt")
+    torch.distributed.destroy_process_group()
