@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart install test torture lint coverage methods bench growth start scaling nano clean
+.PHONY: quickstart install test test-fast mutants torture lint coverage methods bench growth start scaling nano clean
 
 quickstart: .venv/.installed
 	$(BIN)/accelerate launch hfft/run.py --recipe digits
@@ -20,6 +20,16 @@ install: .venv/.installed
 
 test: .venv/.tested
 	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Before each commit: every equality once, the grammar, the structure and the pure functions, in under a minute on two
+# idle cores. What is marked `slow` or `slow_but` is left to `make test`.
+test-fast: .venv/.tested
+	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+# Plant one bug in each file of hfft/ and see whether the tests that mirror it notice: the tests' worth, in hours. Of a
+# few files: make mutants OPTIONS="--files hfft/recipe --count 3 --seed 1 --jobs 2 --fast".
+mutants: .venv/.tested
+	$(BIN)/python -m tests.mutants $(OPTIONS)
 
 # The long matrices: kills, signals, faults. One line per gate with its count; three quarters of an hour on two cores.
 torture: .venv/.tested

@@ -16,7 +16,13 @@ class Spec(BaseModel):
     def plain(self) -> dict[str, Any]:
         """The section as plain values, as a recipe writes it; options that are not set are left out."""
         values = {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
-        return {k: v.plain() if isinstance(v, Spec) else v for k, v in values.items() if v is not None}
+        return {key: _plain(value) for key, value in values.items() if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Spec):
+        return value.plain()
+    return {key: _plain(inner) for key, inner in value.items()} if isinstance(value, dict) else value
 
 
 def as_list(value: str | list[str] | None) -> list[str]:

@@ -20,7 +20,7 @@ PARTS = ("backbone", "head", "layers", "strategy", "data")
 # From the ground up: a module imports from its own rank and the ranks before it.
 RANKS = (
     ("errors", "wording", "lazy", "spec"),
-    ("tasks", "modeling", "hub", "console", "runs.signals", "runs.lock", "runs.checkpoint"),
+    ("tasks", "modeling", "hub", "console", "processes", "runs.signals", "runs.lock", "runs.checkpoint"),
     (  # the specs, what they are checked by, and their sum; without torch
         "backbone.spec",
         "backbone.edit.spec",

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from hfft.data.fingerprint import fingerprints
     from hfft.data.inputs import Prepared, prepare
     from hfft.data.load import Splits, load_splits
+    from hfft.data.sets import load_sets
     from hfft.data.stream import Stream
 
 __getattr__, __all__ = names(
@@ -20,6 +21,7 @@ __getattr__, __all__ = names(
         "prepare": "hfft.data.inputs",
         "Splits": "hfft.data.load",
         "load_splits": "hfft.data.load",
+        "load_sets": "hfft.data.sets",
         "Stream": "hfft.data.stream",
     },
 )

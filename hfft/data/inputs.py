@@ -207,7 +207,7 @@ class ImageStep:
         pixels: Pixels | None = None,
     ):
         self.processor, self.column, self.split, self.pixels = processor, column, split, pixels
-        self.augmentation, self.seed = augmentation, seed
+        self.augmentation, self.seed, self.draw = augmentation, seed, 0
         self._epoch = torch.zeros((), dtype=torch.long).share_memory_()  # workers that outlive an epoch see it change
 
     @property
@@ -224,7 +224,7 @@ class ImageStep:
         image = in_mode(image, self.processor)
         if self.augmentation is not None:
             try:
-                image = self.augmentation(image, np.random.default_rng((self.seed, *(drawn or (self.epoch, row)))))
+                image = self.augmentation(image, np.random.default_rng(self._seeds(row, drawn)))
             except ValueError as error:  # such as a crop larger than the image
                 raise RowError(f"split {self.split}, row {row}: {error}") from None
         if self.pixels is None:
@@ -234,6 +234,9 @@ class ImageStep:
             return {"pixel_values": values}
         fitted = self.pixels.fit(torch.from_numpy(values.copy()).permute(2, 0, 1)[None])[0]
         return {"pixel_values": fitted.permute(1, 2, 0).numpy(), "fitted": True}
+
+    def _seeds(self, row: int, drawn: tuple[int, int] | None) -> tuple[int, ...]:
+        return (self.seed, *(drawn or (self.epoch, row)), *([self.draw] if self.draw else []))
 
     def of_cells(self, cells: list[Cell]) -> list[dict[str, Any]]:
         """Rows of a stream -> inputs; each draws for its pass and its place in it, since row numbers begin anew in shards."""
@@ -268,6 +271,13 @@ class ImageRows(torch.utils.data.Dataset):
     def set_epoch(self, epoch: int) -> None:
         """Let augmentation draw for this epoch."""
         self.step.epoch = epoch
+
+    def in_draw(self, draw: int) -> ImageRows:
+        """The same rows in another augmentation, drawn from (seed, epoch, row, draw); 0 is that of the rows themselves."""
+        other = copy.copy(self)
+        other.step = copy.copy(self.step)
+        other.step.draw = draw
+        return other
 
     def in_epoch(self, epoch: int) -> ImageRows:
         """The same rows as they are in that epoch, whatever epoch it is for others."""

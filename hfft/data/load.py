@@ -79,7 +79,7 @@ def load_splits(recipe: Recipe) -> tuple[Splits, Labels]:
     data, seed = recipe.data, recipe.training.get("seed", 42)
     if data.path in builtin.BUILTIN:
         splits.choose(builtin.split_names(data.path), data)
-    raw, revision = _load_raw(data)
+    raw, revision = load_raw(data)
     train, validation, test = splits.choose(list(raw), data)
     wanted = {"validation": validation, "test": test}
     origin = {"train": train, **{name: split for name, split in wanted.items() if isinstance(split, str)}}
@@ -184,7 +184,7 @@ def _decode(rows: IterableDataset, column: str, split: str) -> IterableDataset:
     return rows.map(one, input_columns=[column, "row"])
 
 
-def _load_raw(data: Data) -> tuple[DatasetDict | IterableDatasetDict, str | None]:
+def load_raw(data: Data) -> tuple[DatasetDict | IterableDatasetDict, str | None]:
     """Every split of the data as it is, and the commit of a hub data set."""
     if data.path in builtin.BUILTIN:
         raw = builtin.load(data.path)
@@ -230,7 +230,7 @@ def load_column(path: str, split: str, column: str | None, modality: str) -> Ite
         DataError: no such split or column, or an image that cannot be decoded.
     """
     data = Data(path=path)
-    raw, _ = _load_raw(data)
+    raw, _ = load_raw(data)
     if split not in raw:
         raise DataError(f"--split: no split {split!r}{nearest(split, raw)} ({path} has: {listing(raw)})")
     rows = raw[split]

@@ -16,7 +16,6 @@ from transformers import TrainingArguments, set_seed
 
 from hfft import backbone, data, head, layers, strategy
 from hfft.backbone.edit import edit
-from hfft.console import say
 from hfft.data.image_processor import processed
 from hfft.data.inputs import max_length
 from hfft.data.splits import column
@@ -28,6 +27,7 @@ from hfft.frozen_cache.spec import FrozenCacheSpec
 from hfft.head.replace_head import rows as head_rows
 from hfft.pipeline.dry_build import check_turns, dry_build
 from hfft.pipeline.teachers import teachers
+from hfft.processes import say
 from hfft.recipe import Recipe
 from hfft.recipe.checks import situation
 from hfft.spec import as_list
@@ -60,7 +60,7 @@ class Run:
     adapter_commit: str | None = None
 
 
-def assemble(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str, Any]] | None = None) -> Run:
+def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str, Any]] | None = None) -> Run:
     """The way of data: from the recipe's five parts to a Trainer that is ready to train.
 
     Args:
@@ -96,6 +96,15 @@ def assemble(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str,
     with arguments.main_process_first(local=True, desc="preprocessing"):
         prepared = data.prepare(splits, recipe, labels, processor)  # 5
     prove(prepared)
+    sets = data.load_sets(
+        recipe.data.sets,
+        recipe.the_task.columns,
+        labels,
+        processor,
+        recipe.data.augment,
+        arguments.seed,
+        prepared.on_device,
+    )
     metrics = Metrics(labels, recipe.metrics)
     check_schedule(arguments, splits)
     lay_out(model, recipe.backbone.memory_format)
@@ -106,7 +115,7 @@ def assemble(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str,
         prepared.train,
         prepared.validation,
         compute_metrics=metrics,
-        callbacks=[EpochLine(lambda line: say(arguments, line), recipe.metrics)],
+        callbacks=[EpochLine(say, recipe.metrics)],
         labels=labels,
         depths=depths,
         lr_rules={
@@ -119,10 +128,11 @@ def assemble(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str,
         schedule=recipe.layers.schedule,
         on_device=prepared.on_device,
         methods=methods,
+        sets=sets,
         class_ids=class_ids(splits, labels),
         load_model=teachers(labels, processor),
         cache_settings=cache_settings(recipe, arguments),
-        last_block=LastBlock(shortens(recipe, methods), lambda line: say(arguments, line)),
+        last_block=LastBlock(shortens(recipe, methods), say),
     )
     settled = arguments.gradient_accumulation_steps > 1  # by a run that goes on, or that ran out of memory
     if recipe.training.get("per_device_train_batch_size") == "auto" and not settled:
@@ -261,7 +271,7 @@ def cache_settings(recipe: Recipe, arguments: TrainingArguments) -> FrozenCacheS
         folder=Path(chosen.dir).expanduser() if chosen.dir else folder.root(),
         limit=folder.size_in_bytes(chosen.limit),
         views=chosen.views or 0,
-        say=lambda line: say(arguments, line),
+        say=say,
     )
 
 

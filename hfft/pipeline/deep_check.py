@@ -15,9 +15,10 @@ from hfft.backbone import published_code
 from hfft.console import quiet_libraries
 from hfft.errors import RunError
 from hfft.frozen_cache.describe import describe_ahead
-from hfft.pipeline.build import Run, assemble, uncached
-from hfft.pipeline.finetune import describe, save_model
+from hfft.pipeline.build import Run, build_run, uncached
 from hfft.pipeline.fit import fit
+from hfft.pipeline.record import describe
+from hfft.pipeline.save import save_model
 from hfft.predict.predictor import load_predictor
 from hfft.publish.adapter import stands_alone
 from hfft.recipe import Recipe, yaml_lines
@@ -34,7 +35,7 @@ def show(recipe: Recipe) -> str:
     quiet_libraries()
     with tempfile.TemporaryDirectory() as folder:
         arguments = training_arguments(recipe, output_dir=folder, report_to="none")
-        run = assemble(recipe, arguments)
+        run = build_run(recipe, arguments)
         last = run.trainer.last_block.describe_ahead(run.trainer)
         why = uncached(recipe)
         kept = describe_ahead(run.trainer, logits_of) if why is None else f"cache: off, {why}"
@@ -60,7 +61,7 @@ def check(recipe: Recipe) -> Iterator[str]:
         yield f"hub: {recipe.publish.hub_model_id} can be pushed"
     once: dict[str, Any] = {"max_steps": 1, "save_strategy": "no", "report_to": "none", "load_best_model_at_end": False}
     with tempfile.TemporaryDirectory() as folder:
-        run = assemble(recipe, training_arguments(recipe, output_dir=folder, eval_strategy="no", **once))
+        run = build_run(recipe, training_arguments(recipe, output_dir=folder, eval_strategy="no", **once))
         sizes = ", ".join(f"{name} {size or '?'}" for name, size in run.splits.sizes.items())
         yield f"data: {sizes}; columns {', '.join(run.splits.columns.values())}; {run.labels.size} outputs"
         yield f"model: {sum(p.numel() for p in run.trainer.model.parameters()):,} parameters, every backbone weight there"

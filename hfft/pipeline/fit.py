@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import gc
 import importlib.metadata
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import TrainingArguments
 
-from hfft import data
-from hfft.console import on_main, say
+from hfft import data, layers, publish
 from hfft.errors import BadInput, HfftError, RunError
-from hfft.pipeline.build import Run, assemble
+from hfft.pipeline.build import Run, build_run
+from hfft.processes import by_first_process, say
 from hfft.recipe import Recipe
 from hfft.runs import RunFolder, signals
 from hfft.runs.checkpoint import facts as sealed_facts
 from hfft.runs.checkpoint import step as step_of
-from hfft.runs.folder import differences
+from hfft.runs.folder import State, differences
 from hfft.train import FineTuner, distributed, training_arguments
 from hfft.train.memory import TooLarge
+from hfft.train.sanity_check import faults, head_weights
+from hfft.train.step_loss import uniform_guess
 from hfft.wording import first_line
 
 VERSIONS = ("hfft", "torch", "transformers", "datasets", "peft")
@@ -34,31 +38,41 @@ class Training:
         checkpoint: where training goes on from; None at the start.
     """
 
-    def __init__(self, recipe: Recipe, arguments: TrainingArguments, folder: RunFolder, force: bool = False):
-        """Assemble the run.
+    def __init__(
+        self, recipe: Recipe, arguments: TrainingArguments, folder: RunFolder, state: State, force: bool = False
+    ):
+        """Build the run, and write down what it is.
 
         Raises:
-            BadInput: data or model cannot be used, or the checkpoint is of other data or versions and `force` is not set.
+            BadInput: data or model cannot be used, the token may not push, or the checkpoint is of other data or
+                versions and `force` is not set.
             RunError: there are checkpoints, and none of them verifies.
         """
-        self.recipe, self.folder, self.force = recipe, folder, force
-        self.begun = on_main(arguments, lambda: folder.layers() if folder.state() == "unfinished" else None)
-        newest = (
-            distributed.newest(arguments, folder) if arguments.save_on_each_node else on_main(arguments, folder.newest)
-        )
+        goes_on = state == "unfinished"
+        rewrite = not goes_on or bool(folder.changed(recipe))
+        self.recipe = folder.pinned(recipe) if goes_on else recipe  # the same, with the commits the run began with
+        if self.recipe.publish.hub_model_id:
+            publish.check_permission(self.recipe.publish)
+        self.folder, self.force, self.begun = folder, force, folder.layers() if goes_on else None
+        newest = distributed.newest(arguments, folder) if arguments.save_on_each_node else folder.newest()
         for line in newest.skipped:
-            say(arguments, line)
+            say(line)
         self.checkpoint: Path | None = newest.path
         begun = sealed_facts(newest.path) if newest.path else {}
-        self._assemble(self._sized(arguments, begun.get("micro_batch")))
-        changed = differences(begun, self.run.trainer.facts) if begun else []
-        if changed and not force:
+        self._build(self._sized(arguments, begun.get("micro_batch")))
+        self._check_conditions(differences(begun, self.run.trainer.facts) if begun else [])
+        if rewrite:
+            folder.write_recipe(recipe, self.run.commit, self.run.splits.revision, self.run.adapter_commit)
+        folder.write_json("layers.json", self.run.layers)
+
+    def _check_conditions(self, changed: list[str]) -> None:
+        if changed and not self.force:
             raise BadInput(
                 f"{self.checkpoint} is of a run with other conditions ({'; '.join(changed[:5])}); add --force to continue "
                 f"all the same, or --fresh to begin anew"
             )
         if changed:
-            say(arguments, f"forced to continue under other conditions: {'; '.join(changed[:5])}")
+            say(f"forced to continue under other conditions: {'; '.join(changed[:5])}")
 
     def _sized(self, arguments: TrainingArguments, sizes: list[int] | None) -> TrainingArguments:
         """The arguments with the micro-batch of a run that had run out of memory; its global batch is the recipe's."""
@@ -72,9 +86,9 @@ class Training:
             save_on_each_node=arguments.save_on_each_node,
         )
 
-    def _assemble(self, arguments: TrainingArguments) -> None:
+    def _build(self, arguments: TrainingArguments) -> None:
         self.arguments = arguments
-        self.run = assemble(self.recipe, arguments, self.begun)
+        self.run = build_run(self.recipe, arguments, self.begun)
         self.run.trainer.facts = began_with(self.run)
 
     def finish(self) -> None:
@@ -83,20 +97,40 @@ class Training:
         Raises:
             RunError: training broke off; the last checkpoint is kept.
         """
+        self.started = time.perf_counter()
+        if self.checkpoint is not None:
+            say(f"continuing from {self.checkpoint}")
+        trainer = self.run.trainer
+        before = layers.frozen_digests(trainer.model, trainer.live_norms)
+        head = head_weights(trainer.model, trainer.depths)
+        del trainer  # its memory is needed where it does not fit
         while (smaller := self._fitted()) is not None:
             gc.collect()  # what the attempt held on the device
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             size, accumulation = smaller
-            newest = on_main(self.arguments, self.folder.newest)
+            newest = self.folder.newest()
             self.checkpoint = newest.path
             again = f"again from {newest.path.name}" if newest.path else "again from the start"
             say(
-                self.arguments,
                 f"out of memory: {again} with per_device_train_batch_size {size} and "
                 f"gradient_accumulation_steps {accumulation}, the same global batch",
             )
-            self._assemble(self._sized(self.arguments, [size, accumulation]))
+            self._build(self._sized(self.arguments, [size, accumulation]))
+
+        self._look_back(before, head)
+
+    def _look_back(self, before: dict[str, str], head: dict[str, Any]) -> None:
+        """Compare what was frozen with what it was, and look for what went wrong."""
+        trainer = self.run.trainer
+        with trainer.scored():
+            self.model = trainer.whole_model()
+            moved, self.faults = look_back(self.run, self.model, before, head)
+        self.frozen: dict[str, Any] = {"tensors": len(before), "moved": moved}
+        if live := len(layers.frozen_tensors(trainer.model)) - len(before):
+            self.frozen["live"] = live
+        if trainer.follow is not None:
+            self.frozen |= {"waited": trainer.follow.waited, "early": trainer.follow.early}
 
     def _fitted(self) -> tuple[int, int] | None:
         """None once trained, or the smaller micro-batch to try; the run is let go of, to free its memory."""
@@ -108,6 +142,16 @@ class Training:
             del self.run
             return error.smaller
         return None
+
+
+@by_first_process
+def look_back(run: Run, model: nn.Module, before: dict[str, str], head: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Names of frozen tensors that moved, and the faults of a training that came to its end; most have none."""
+    trainer, state = run.trainer, run.trainer.state
+    wrapping = trainer.steps.of["example_loss"]
+    guess = uniform_guess(trainer.problem, wrapping, trainer.setting.class_ids, run.labels.size, trainer.at())
+    wrong = faults(state.log_history, guess, trainer.term_log.names, head, model, state.global_step)
+    return layers.moved(model, before), wrong
 
 
 def began_with(run: Run) -> dict[str, Any]:

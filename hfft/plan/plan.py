@@ -11,7 +11,7 @@ import torch
 
 from hfft.console import quiet_libraries
 from hfft.errors import BadInput
-from hfft.pipeline.build import Run, assemble
+from hfft.pipeline.build import Run, build_run
 from hfft.plan.breakdown import breakdown
 from hfft.plan.measure import Measured, measure
 from hfft.recipe import Recipe
@@ -74,7 +74,7 @@ def measured(recipe: Recipe) -> tuple[Run, Measured]:
     """A recipe assembled, and its costs. A cache of the frozen prefix is off: the share that it saves is measured."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = training_arguments(without_cache(recipe), output_dir=folder, **QUIET)
-        run = assemble(without_cache(recipe), arguments)
+        run = build_run(without_cache(recipe), arguments)
         run.trainer.remove_callback(EpochLine)
         return run, measure(run.trainer, run.splits.sizes["train"])
 
@@ -82,7 +82,7 @@ def measured(recipe: Recipe) -> tuple[Run, Measured]:
 def profile(recipe: Recipe) -> Iterator[str]:
     """Where the time of one training step of the recipe goes."""
     with tempfile.TemporaryDirectory() as folder:
-        run = assemble(recipe, training_arguments(recipe, output_dir=folder, **QUIET))
+        run = build_run(recipe, training_arguments(recipe, output_dir=folder, **QUIET))
         run.trainer.remove_callback(EpochLine)
         yield ""
         yield from breakdown(run.trainer)

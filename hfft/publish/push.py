@@ -20,6 +20,7 @@ from hfft.errors import BadInput, HfftError, HubError, RunError
 from hfft.hub.client import BUSY, arrived
 from hfft.hub.errors import explain
 from hfft.predict.predictor import load_predictor
+from hfft.processes import by_first_process
 from hfft.publish.adapter import adapter_config, named, stands_alone
 from hfft.publish.card import card
 from hfft.publish.spec import Publish
@@ -43,6 +44,7 @@ class Hub(HfApi):
             super()._validate_yaml(*args, **kwargs)
 
 
+@by_first_process
 def check_permission(wanted: Publish) -> str:
     """The full id of the repository to publish to, once the hub has said that this token may write there.
 
@@ -78,6 +80,7 @@ def check_permission(wanted: Publish) -> str:
     return repo if slash else f"{who['name']}/{repo}"
 
 
+@by_first_process
 def publish(folder: RunFolder, wanted: Publish, force: bool = False) -> str:
     """Push a finished run's model folder in one commit, then load it back and compare; returns its address.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hfft.errors import BadInput, RunError
+from hfft.processes import by_first_process
 from hfft.recipe import Recipe, yaml_lines
 from hfft.runs import checkpoint
 from hfft.wording import first_line, listing
@@ -54,6 +55,7 @@ class RunFolder:
             return "new"
         return "finished" if self.metrics.is_file() and self.model.is_dir() else "unfinished"
 
+    @by_first_process
     def open(self, recipe: Recipe, fresh: bool, force: bool = False) -> State:
         """Make the folder ready for this recipe and say what it holds; `fresh` clears what a run wrote, nothing else.
 
@@ -104,6 +106,7 @@ class RunFolder:
         """The entries of the folder that a run writes."""
         return sorted(p for p in self.path.iterdir() if p.name in _WRITTEN or re.fullmatch(r"checkpoint-\d+", p.name))
 
+    @by_first_process
     def changed(self, recipe: Recipe) -> list[str]:
         """How a recipe differs from the folder's; a revision pinned by the run is what the recipe said."""
         new, (old, said) = recipe.resolved(), self._began()
@@ -116,6 +119,7 @@ class RunFolder:
                     del before["revision"]
         return differences(old, new)
 
+    @by_first_process
     def pinned(self, recipe: Recipe) -> Recipe:
         """The recipe with the commits that the run began with, where it asks for nothing else."""
         values, (old, said) = copy.deepcopy(recipe.resolved()), self._began()
@@ -136,6 +140,7 @@ class RunFolder:
             raise BadInput(f"{self.recipe} holds no recipe; add --fresh to begin anew")
         return old, dict(_SAID.findall(text))
 
+    @by_first_process
     def newest(self) -> checkpoint.Newest:
         """The newest checkpoint that verifies, with a line for each that was skipped.
 
@@ -153,6 +158,7 @@ class RunFolder:
             )
         return found
 
+    @by_first_process
     def write_recipe(self, recipe: Recipe, *commits: str | None) -> None:
         """Write the resolved recipe, with the commits that were used: of the backbone, the data, a published adapter."""
         values, said = copy.deepcopy(recipe.resolved()), ""
@@ -169,6 +175,7 @@ class RunFolder:
         with contextlib.suppress(OSError, RunError):  # then it is pushed again, which changes nothing there
             self.write_json("published.json", {"repo": repo, "url": url})
 
+    @by_first_process
     def published_at(self, repo: str) -> str | None:
         """Where the model was published to a repository, whose account may be left out; None if it was not."""
         try:
@@ -177,11 +184,18 @@ class RunFolder:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
+    @by_first_process
+    def metrics_of_run(self) -> dict[str, Any]:
+        """metrics.json of a finished run."""
+        return json.loads(self.metrics.read_text(encoding="utf-8"))
+
+    @by_first_process
     def layers(self) -> list[dict[str, Any]]:
-        """The table of layers that the run began with; empty where it did not come so far."""
+        """The table of layers that an unfinished run began with; empty where it did not come so far."""
         path = self.path / "layers.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
 
+    @by_first_process
     def write_json(self, name: str, value: Any) -> None:
         """Write one of the folder's JSON files.
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hfft.errors import BadInput
+from hfft.processes import by_first_process
 from hfft.wording import printable
 
 NAME = ".lock"
@@ -88,3 +89,17 @@ def _is_at(handle: int, path: Path) -> bool:
     with contextlib.suppress(OSError):
         return os.path.samestat(os.fstat(handle), os.stat(path))
     return False
+
+
+@contextlib.contextmanager
+def lock_folder_once(folder: Path) -> Iterator[None]:
+    """`lock_folder`, held by the first process for all of them."""
+    held = contextlib.ExitStack()
+
+    @by_first_process
+    def enter() -> None:
+        held.enter_context(lock_folder(folder))
+
+    with held:
+        enter()
+        yield

@@ -13,6 +13,7 @@ from hfft.strategy.distil.distillation import Distillation
 from hfft.strategy.loss.class_weights import ClassWeights
 from hfft.strategy.loss.focal import Focal
 from hfft.strategy.loss.logit_adjustment import LogitAdjustment
+from hfft.strategy.loss.poly import Poly
 from hfft.strategy.mix.cutmix import CutMix
 from hfft.strategy.mix.mixup import Mixup
 from hfft.strategy.non_finite import NonFinite
@@ -33,6 +34,7 @@ class Strategy(Spec):
     sam: SAM | None = None
     distillation: Distillation | None = None
     focal: Focal | None = None
+    poly: Poly | None = None
     logit_adjustment: LogitAdjustment | None = None
     class_weights: ClassWeights | None = None
     l2_sp: L2SP | None = None

@@ -80,6 +80,9 @@ class CallMethods(TrainerCallback):
         """Tell methods, and the rows they read, of the epoch; where a run goes on within one, its checkpoint has told."""
         if self.trainer.accompanied_rows is not None:
             self.trainer.accompanied_rows.set_epoch(int(state.epoch or 0))
+        for rows in self.trainer.sets.values():
+            if hasattr(rows, "set_epoch"):
+                rows.set_epoch(int(state.epoch or 0))
         if float(state.epoch or 0).is_integer():
             self.trainer.steps.epoch(self.trainer.outputs_of)
 

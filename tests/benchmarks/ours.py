@@ -64,14 +64,13 @@ def timed(module: Any, name: str, seconds: dict[str, float]) -> None:
 
 def main(spec: dict[str, Any]) -> None:
     """Fine-tune by recipe and write how long its training and its scoring took."""
-    import hfft.pipeline.fit
-    from hfft.pipeline import finetune as workflow
+    from hfft.pipeline import fit, record
 
     path = Path(spec["output"] + ".yaml")
     path.write_text(yaml_lines.dump(recipe(spec)), encoding="utf-8")
     seconds: dict[str, float] = {}
-    timed(hfft.pipeline.fit, "fit", seconds)  # trainer.train, and nothing else
-    timed(workflow, "score_splits", seconds)
+    timed(fit, "fit", seconds)  # trainer.train, and nothing else
+    timed(record, "score_splits", seconds)
     kept = pace.watch(spec.get("warm", 0))
     with meter.Sampler() as memory:
         result = finetune(load_recipe(path))

@@ -177,7 +177,7 @@ def ours(spec: dict[str, Any], clock: Clock) -> None:
         from hfft.train.distributed import together
     for holder, name, part in (
         (finetune, "training_arguments", "arguments"),
-        (build, "check_outline", "outline"),
+        (build, "dry_build", "outline"),
         (backbone, "load_processor", "processor"),
         (data, "load_splits", "data"),
         (backbone, "load_model", "model"),

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 import transformers
 
-import hfft.pipeline.fit
-from hfft.pipeline import finetune
+from hfft.pipeline import fit, record
 from tests import stand_ins
 from tests.benchmarks import gpu, growth, meter, prepare, run, scaling, start, table
 from tests.benchmarks.cases import CASES, MINILM, Case
@@ -25,7 +24,7 @@ HERE = Path(__file__).parent
 def started(monkeypatch, tmp_path):
     """Every run in this process, which has torch loaded already; returns the modules that were run."""
     found = []
-    for module, name in ((hfft.pipeline.fit, "fit"), (finetune, "score_splits")):  # what a run wraps is put back
+    for module, name in ((fit, "fit"), (record, "score_splits")):  # what a run wraps is put back
         monkeypatch.setattr(module, name, getattr(module, name))
     monkeypatch.setattr(prepare, "STREAM_ROWS", 20_000)
     monkeypatch.setenv("HFFT_CACHE", str(tmp_path / "kept"))

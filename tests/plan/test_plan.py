@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hfft import cli, load_recipe
-from hfft.pipeline.build import assemble
+from hfft.pipeline.build import build_run
 from hfft.plan import plan
 from hfft.plan.measure import MOST, batch_size, pick, text_lengths
 from hfft.train import training_arguments
@@ -42,7 +42,7 @@ def test_activations_are_what_a_step_keeps_and_grow_with_what_learns(trec):
     kept = {train: plan.measured(plan.changed(trec, layers={"train": train}))[1] for train in ("all", "last-1", "head")}
     assert kept["all"].activations > 1.5 * kept["last-1"].activations > 3 * kept["head"].activations > 0
     assert kept["all"].state is None, "nothing in front of the embeddings is frozen"
-    run = assemble(trec, training_arguments(trec))
+    run = build_run(trec, training_arguments(trec))
     tokens, size = int(text_lengths(run.prepared.train).sum()), run.trainer.model.config.hidden_size
     assert kept["last-1"].state == 4 * tokens * size, "the second block's input, without padding"
     assert kept["head"].state == 4 * len(run.prepared.train) * size
@@ -63,7 +63,7 @@ def test_the_time_of_an_epoch_is_near_that_of_a_real_one(tmp_path):
     )
 
     def real() -> float:
-        trainer = assemble(recipe, training_arguments(recipe, eval_strategy="no", save_strategy="no")).trainer
+        trainer = build_run(recipe, training_arguments(recipe, eval_strategy="no", save_strategy="no")).trainer
         trainer.train()  # warms up
         started = time.perf_counter()
         trainer.train()
@@ -88,7 +88,7 @@ def test_batches_are_drawn_from_the_whole_epoch_the_largest_first():
 
 
 def test_a_batch_is_as_large_as_its_tokens_with_padding(trec):
-    lengths = text_lengths(assemble(trec, training_arguments(trec)).prepared.train)
+    lengths = text_lengths(build_run(trec, training_arguments(trec)).prepared.train)
     assert batch_size([0, 1, 2], lengths) == 3 * max(lengths[:3])
     assert batch_size([0, 1, 2], None) == 3
 

@@ -177,6 +177,7 @@ CASES = {
     "sam": Case({"sam": 0.5}),
     "distillation": Case({"distillation": {"teacher": "teacher", "weight": 0.7}}),
     "focal": Case({"focal": 2.0}),
+    "poly": Case({"poly": 2.0}),
     "logit_adjustment": Case({"logit_adjustment": 1.0}),
     "class_weights": Case({"class_weights": "balanced"}),
     "l2_sp": Case({"l2_sp": 0.3}),

@@ -22,6 +22,7 @@ NEUTRAL = {
     "sam": 0.0,
     "distillation": {"teacher": "x", "weight": 0.0},
     "focal": 0.0,
+    "poly": 0.0,
     "logit_adjustment": 0.0,
     "class_weights": {},
     "l2_sp": 0.0,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from hfft.pipeline.build import assemble
+from hfft.pipeline.build import build_run
 from hfft.recipe import load_recipe
 from hfft.train import training_arguments
 
@@ -15,7 +15,7 @@ from hfft.train import training_arguments
 def main(name: str, folder: Path, count: int, *overrides: str) -> None:
     recipe = load_recipe(name, *overrides)
     arguments = training_arguments(recipe)
-    trainer = assemble(recipe, arguments).trainer
+    trainer = build_run(recipe, arguments).trainer
     loader = trainer.get_train_dataloader()
     at_once = arguments.train_batch_size * arguments.world_size
     sized = recipe.data.max_train_samples is not None

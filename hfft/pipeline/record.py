@@ -1,0 +1,114 @@
+"""What a run tells: before the first step, in metrics.json, and in its closing lines."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from pathlib import Path
+from typing import Any
+
+from hfft import layers, publish
+from hfft.evaluate import score_splits
+from hfft.pipeline.build import Run, uncached
+from hfft.pipeline.fit import VERSIONS, Training
+from hfft.recipe import Recipe
+
+
+def describe(recipe: Recipe, run: Run) -> str:
+    """What is about to be trained on what: told before the first step."""
+    sizes = ", ".join(
+        f"{name} {run.splits.sizes[name] or '?'} ({origin})" for name, origin in run.splits.origin.items()
+    )
+    classes = f"{run.labels.size} classes" if run.labels.names else run.labels.problem
+    name = recipe.backbone.name + (" (random weights)" if recipe.backbone.init == "random" else "")
+    sizes += "".join(f", {name} {len(rows)} (data.sets)" for name, rows in run.trainer.sets.items())
+    notes = "".join(f"\n{note}" for note in run.splits.notes)
+    notes += "".join(f"\n{moved(row)}" for row in run.edits)
+    leaves = {"merged": "\nsaved with its adapter merged", "adapter": "\nsaved as an adapter"}.get(
+        recipe.published_as or "", ""
+    )
+    table = layers.format_table(run.layers)
+    return f"{recipe.name}: {name} on {recipe.data.path}, {classes}\n{sizes}{notes}\n{table}{leaves}"
+
+
+def opening(training: Training) -> str:
+    """What a run tells before its first step."""
+    recipe = training.recipe
+    asked = recipe.layers.cache != "off" and recipe.train_layers != ["all"]
+    why = uncached(recipe) if asked else None
+    return describe(recipe, training.run) + ("" if why is None else f"\ncache: off, {why}")
+
+
+def moved(edit: dict[str, Any]) -> str:
+    """What an edit did to the pretrained model, in one line."""
+    share = edit["moved"]
+    said = (
+        "outputs not compared"
+        if share is None
+        else f"outputs moved by {share:.1%}"
+        if share > 1e-6
+        else "outputs unchanged"
+    )
+    return f"edit: {edit['edit']}  ({edit['places']} place{'s' if edit['places'] != 1 else ''}, {said})"
+
+
+def collect(training: Training) -> dict[str, Any]:
+    """Score the held-out splits, and put together what metrics.json holds."""
+    recipe, run = training.recipe, training.run
+    scores = score_splits(run.trainer, run.prepared, run.metrics)
+    state = run.trainer.state
+    losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
+    return {
+        **{name: score["figures"] for name, score in scores.items()},
+        "train": {
+            "loss": losses[-1] if losses else None,
+            "n": run.splits.sizes["train"],
+            "epochs": state.epoch,
+            "steps": state.global_step,
+            "skipped_steps": run.trainer.watch.skipped,
+            "micro_batch": run.trainer.args.per_device_train_batch_size,
+            "seconds": round(time.perf_counter() - training.started, 2),
+        },
+        "classes": {name: {k: v for k, v in score.items() if k != "figures"} for name, score in scores.items()},
+        "recipe": recipe.name,
+        "task": recipe.task,
+        "problem": recipe.problem,
+        "labels": list(run.labels.names),
+        "seed": run.trainer.args.seed,
+        "backbone": {"name": recipe.backbone.name, "revision": run.commit, "init": recipe.backbone.init},
+        "data": {
+            "path": recipe.data.path,
+            "revision": run.splits.revision,
+            "origin": run.splits.origin,
+            "sizes": run.splits.sizes,
+            "skipped": run.splits.skipped,
+            "leaked": run.splits.leaked,
+            "sets": {name: len(rows) for name, rows in run.trainer.sets.items()},
+        },
+        **({"stock_loads": stock_loads(run)} if recipe.published_as == "adapter" else {}),
+        **({"edits": run.edits} if run.edits else {}),
+        "world_size": run.trainer.args.world_size,
+        "frozen": training.frozen,
+        "faults": training.faults,
+        "cache": run.trainer.cache_report,
+        "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
+    }
+
+
+def stock_loads(run: Run) -> bool:
+    """Whether plain transformers puts the run's adapter back; else PEFT alone does."""
+    return publish.stands_alone(run.trainer.accelerator.unwrap_model(run.trainer.model).peft_config["default"])
+
+
+def summary(recipe: Recipe, folder: Path, figures: dict[str, Any]) -> str:
+    """The closing lines: each figure with its split, size and seed."""
+    lines = []
+    for split in ("validation", "test"):
+        if split in figures:
+            shown = " ".join(f"{name} {figures[split][name]:.4f}" for name in recipe.metrics)
+            lines.append(f"{split} {shown}  (n={figures[split]['n']}, seed {figures['seed']})")
+    for split, found in figures.get("from_scratch", {}).items():
+        shown = " ".join(f"{name} {found[name]:.4f}" for name in recipe.metrics)
+        lines.append(f"{split} {shown}  from random weights (n={found['n']}, seed {figures['seed']})")
+    lines += [f"WRONG: {fault}" for fault in figures.get("faults", [])]
+    return "\n".join([*lines, f"run folder: {folder}"])

@@ -1,0 +1,58 @@
+"""The processes of a launch: what only the first one does, and what only it says. Accelerate's PartialState underneath."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from hfft.errors import HfftError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_alone = False  # inside, the first process acts by itself: the others wait for the outcome of the outermost call
+
+
+def several() -> Any:
+    """Accelerate's state of the processes, where a launch has started several and they have met; else None."""
+    module = sys.modules.get("accelerate.state")
+    if module is None or not module.PartialState._shared_state:
+        return None
+    state = module.PartialState()
+    return state if state.num_processes > 1 else None
+
+
+def by_first_process(function: Callable[P, R]) -> Callable[P, R]:
+    """Let the first process alone do something; all get its result, and all raise what it raised."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        global _alone
+        state = None if _alone else several()
+        if state is None:
+            return function(*args, **kwargs)
+        from accelerate.utils import broadcast_object_list
+
+        outcome: list[Any] = [None, None]
+        if state.is_main_process:
+            _alone = True
+            try:
+                outcome[0] = function(*args, **kwargs)
+            except HfftError as error:
+                outcome[1] = error
+            finally:
+                _alone = False
+        broadcast_object_list(outcome)
+        if outcome[1] is not None:
+            raise outcome[1]
+        return outcome[0]
+
+    return run
+
+
+def say(text: str) -> None:
+    """Print on the first process only."""
+    state = several()
+    if state is None or state.is_main_process:
+        print(text, flush=True)
