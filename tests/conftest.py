@@ -1,5 +1,7 @@
 """The tiers: `make test-fast` leaves out what is marked `slow`."""
 
+import gc
+
 import pytest
 
 
@@ -22,3 +24,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     gone = [f"{test} has no case {case!r}" for (test, case), absent in missing.items() if absent]
     if gone and config.option.markexpr == "not slow" and config.args == config.getini("testpaths"):
         raise pytest.UsageError("; ".join(gone))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Every training collects garbage first, several times; what the imports and the collection left is no garbage."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def without_what_lives_on():
+    """As above, of what the tests of the file before have imported."""
+    gc.collect()
+    gc.freeze()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import torch
 import transformers
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
@@ -240,6 +241,9 @@ IMAGE = {
     ),
 }
 ALL = {**TEXT, **IMAGE}
+# Of a test of every architecture, the fast tier keeps these.
+FEW = ("bert", "vit", "resnet")
+EVERY = [pytest.param(name, marks=() if name in FEW else pytest.mark.slow) for name in ALL]
 
 
 def tiny_config(name: str, labels: int = 3, dropout: float | None = 0.0, **changes: Any) -> PretrainedConfig:

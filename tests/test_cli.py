@@ -24,6 +24,7 @@ def hfft(*arguments: str, cwd: Path | None = None) -> tuple[subprocess.Completed
     return done, after.children_user + after.children_system - before.children_user - before.children_system
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["list"], ["check", "vit_cifar10"], ["show", "digits", "--recipe-only"]]
 )
@@ -33,6 +34,7 @@ def test_what_needs_no_torch_answers_in_under_a_second(arguments):
     assert seconds < 1.0
 
 
+@pytest.mark.slow
 def test_a_run_imports_no_library_before_it_is_needed():
     script = "import sys, hfft.pipeline.finetune, hfft.predict.predictor; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
@@ -40,6 +42,7 @@ def test_a_run_imports_no_library_before_it_is_needed():
     assert heavy & set(done.stdout.split()) == set()
 
 
+@pytest.mark.slow
 def test_mistakes_are_told_at_once_with_status_2_and_without_a_traceback(tmp_path):
     (tmp_path / "x.yaml").write_text("task: image-classification\nbackbone: {nam: y}\ntraining:\n  warmup_ratio: 0.1\n")
     done, seconds = hfft("train", "x.yaml", cwd=tmp_path)
@@ -95,6 +98,7 @@ def test_bad_arguments_are_one_line_and_status_2(arguments, part, capsys, tmp_pa
     assert len(error.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_launched_file_does_not_let_its_folder_shadow_other_packages(tmp_path):
     """`accelerate launch hfft/run.py` puts hfft/ first on the path, where `data` and `score` are folders."""
     start = "import sys, runpy; sys.argv = ['run.py', '--help']; sys.path.insert(0, {0!r})"
@@ -131,6 +135,7 @@ def test_the_wheel_carries_recipes_backbones_and_types(tmp_path):
     assert size < 2_000_000 * 2
 
 
+@pytest.mark.slow
 def test_imports_are_not_searched_for_garbage_and_what_follows_is():
     script = (
         "import gc; from hfft import run\n"

@@ -12,14 +12,17 @@ import pytest
 import torch
 
 from hfft import cli, finetune
-from hfft.data import fingerprints, load_splits
+from hfft.data import fingerprints
 from hfft.errors import BadInput, Diverged, RunError
 from hfft.recipe import Recipe
 from hfft.recipe.build import build
 from hfft.runs import checkpoint, lock
 from hfft.train.resume import Resumable
 from hfft.train.trainer import FineTuner
+from tests.parts import splits_of
 from tests.torture.runs import RECIPE, compare
+
+pytestmark = pytest.mark.slow
 
 
 def recipe(folder: Path, *overrides: str) -> Recipe:
@@ -126,7 +129,7 @@ def test_another_recipe_is_refused_unless_forced(tmp_path, kill, capsys):
 
 def test_the_same_rows_have_the_same_fingerprint_and_others_have_not(tmp_path):
     def of(*overrides):
-        return fingerprints(load_splits(recipe(tmp_path, *overrides))[0])
+        return fingerprints(splits_of(recipe(tmp_path, *overrides))[0])
 
     assert of() == of()
     assert of("data.max_train_samples=31")["train"] != of()["train"]

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,6 +10,8 @@ from hfft.errors import RecipeError
 from hfft.recipe.build import build
 from tests.torture.fuzz import fuzz
 from tests.torture.hub import faults
+
+pytestmark = pytest.mark.slow
 
 
 def test_mutants_of_recipes_are_refused_or_run(tmp_path):

@@ -190,6 +190,7 @@ def good(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow_but("code for an unknown type")
 @pytest.mark.parametrize("kind", MODELS)
 def test_a_hostile_model_runs_no_code_and_ends_in_a_line(kind, good, tmp_path):
     change, usable = MODELS[kind]
@@ -212,6 +213,7 @@ def test_a_hostile_model_runs_no_code_and_ends_in_a_line(kind, good, tmp_path):
         assert "auto_map" not in Path("run/model/config.json").read_text()
 
 
+@pytest.mark.slow
 def test_importing_hfft_opens_no_socket():
     script = """
 import sys

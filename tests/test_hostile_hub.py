@@ -16,6 +16,8 @@ from torch import zeros
 from tests.hub_server import Commit, Hub
 from tests.publish.test_push import cifar, vit
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 TOKEN = "hf_canary_hostile_token"
 NAMES = (

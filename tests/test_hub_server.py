@@ -90,6 +90,7 @@ print(json.dumps(said))
 """
 
 
+@pytest.mark.slow
 def test_a_client_pushes_and_reads_back(hub: Hub, tmp_path: Path) -> None:
     weights = os.urandom(70_000)
     files = write(
@@ -149,6 +150,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_refusals_become_the_errors_of_the_client(hub: Hub, tmp_path: Path) -> None:
     hub.validate_yaml = False
     write(tmp_path / "files", {"config.json": b"{}"})
@@ -197,6 +199,7 @@ configs:
 """
 
 
+@pytest.mark.slow
 def test_datasets_and_models_load_by_name(hub: Hub, tmp_path: Path) -> None:
     folder = tmp_path / "tiny"
     write(folder, {"README.md": CARD.encode(), "plain_text/.keep": b""})
@@ -229,6 +232,7 @@ print(json.dumps(said))
 """
 
 
+@pytest.mark.slow
 def test_faults_meet_the_clients(hub: Hub, tmp_path: Path) -> None:
     hub.faults += [
         Fault("/commit/", lost=True),

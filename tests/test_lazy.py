@@ -34,6 +34,7 @@ def test_a_name_is_looked_up_once():
     assert find("join") is importlib.import_module("os.path").join is globals()["join"]
 
 
+@pytest.mark.slow
 def test_recipe_commands_and_faces_need_no_torch():
     script = f"""
 import importlib, sys
@@ -42,7 +43,7 @@ for name in {["hfft", "hfft.cli", "hfft.run", *FACES]!r}:
 from hfft import load_recipe
 from hfft.lazy import F, torch
 load_recipe("digits")
-assert "torch" not in sys.modules and "transformers" not in sys.modules
+assert not {{"torch", "transformers", "evaluate", "sklearn"}} & set(sys.modules)
 assert torch.ones(2).sum() == 2
 assert F.relu(torch.tensor(-1.0)) == 0
 """

@@ -16,6 +16,8 @@ from safetensors.torch import load_file
 from hfft import cli
 from tests.pretended_gpu import build
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 SHORT = (
     "training.num_train_epochs=2",

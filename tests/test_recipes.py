@@ -13,6 +13,7 @@ from hfft.recipe import shipped
 from tests import stand_ins
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", shipped())
 def test_the_recipe_runs_to_its_end(name, tmp_path, capsys):
     as_shipped = load_recipe(name)

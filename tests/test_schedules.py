@@ -30,6 +30,7 @@ def table_of(folder):
     return json.loads((folder / "layers.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_folder_says_when_each_depth_began_and_that_none_did_before(tmp_path, places, capsys):
     result = finetune(recipe(tmp_path / "run", places, "training.num_train_epochs=2"))
     assert [row["begins"] for row in table_of(result.folder)] == ["epoch 1"] * 3 + ["start"]
@@ -44,6 +45,7 @@ def test_the_folder_says_when_each_depth_began_and_that_none_did_before(tmp_path
     assert max(entry.get("learning_rate", 0) for entry in log if entry["epoch"] > 1.1) <= 5e-5
 
 
+@pytest.mark.slow
 def test_a_run_without_a_schedule_says_nothing_of_one(tmp_path, places):
     result = finetune(recipe(tmp_path / "run", places, "layers.schedule=null", "training.max_steps=1"))
     assert set(result.metrics["frozen"]) == {"tensors", "moved"}
@@ -78,6 +80,7 @@ def test_more_blocks_than_there_are_cannot_be_chosen(tmp_path, places):
         finetune(recipe(tmp_path / "run", places, *options))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", ["{type: surgical, batches: 2}", "{type: surgical, batches: 2, blocks: 1}"])
 def test_surgical_measures_before_the_first_step(options, tmp_path, places):
     result = finetune(recipe(tmp_path / "run", places, f"layers.schedule={options}", "training.max_steps=2"))
@@ -93,12 +96,13 @@ def test_surgical_measures_before_the_first_step(options, tmp_path, places):
         assert result.metrics["frozen"]["tensors"] > 10
 
 
+@pytest.mark.slow
 def test_a_continued_run_keeps_the_layers_it_chose(tmp_path, places):
     options = "layers.schedule={type: surgical, batches: 2, blocks: 1}"
     made = recipe(tmp_path / "run", places, options, "training.max_steps=2")
     folder = RunFolder(tmp_path / "run")
-    folder.open(made, fresh=False)
-    folder.write_recipe(made, None, None)
+    folder.open(made.resolved(), fresh=False)
+    folder.write_recipe(made.resolved(), None, None)
     assert folder.layers() == []
     other = [{"depth": depth, "relative_gradient": value} for depth, value in enumerate([0.1, 0.2, 0.9, None])]
     folder.write_json("layers.json", other)  # as measured on another device, say

@@ -6,6 +6,8 @@ from tests.torture.elsewhere import elsewhere
 from tests.torture.kill import kill
 from tests.torture.stop import stop
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

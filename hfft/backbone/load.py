@@ -11,12 +11,12 @@ import torch
 import transformers
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, PretrainedConfig, PreTrainedModel
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
-from hfft import head
 from hfft.backbone import own_head
 from hfft.backbone.published_code import bare_class
 from hfft.errors import BadInput, HubError, ModelError
+from hfft.head import dropout_entry, parameter_names
 from hfft.hub.client import arrived, refused
 from hfft.hub.errors import commit_of, reading
 from hfft.tasks.labels import Labels
@@ -25,7 +25,7 @@ from hfft.wording import first_line, listing, nearest
 
 if TYPE_CHECKING:
     from hfft.backbone.spec import Backbone
-    from hfft.recipe import Recipe
+    from hfft.head.spec import Head
 
 # Remote code stays off, and weights come as safetensors or not at all: a pickle can run code when it is read.
 _SAFE = {"trust_remote_code": False}
@@ -89,13 +89,13 @@ def pinned(backbone: Backbone) -> Backbone:
 
 
 def load_processor(backbone: Backbone, task: Task, max_length: int | None = None) -> Any:
-    """The tokenizer or image processor that belongs to the backbone; a tokenizer without padding pads with its end token.
+    """The tokenizer or image processor that belongs to the backbone, ready for batches.
 
     Raises:
         BadInput: the model is not there, or has no processor for the task.
     """
-    auto = AutoImageProcessor if task.modality == "image" else AutoTokenizer
-    with reading(f"the {task.modality} processor of {backbone.name}"):
+    auto = getattr(transformers, task.modality.auto_processor)
+    with reading(f"the {task.modality.name} processor of {backbone.name}"):
         processor = fetched(
             backbone.name,
             lambda name: auto.from_pretrained(name, revision=backbone.revision, **backbone.processor, **_SAFE),
@@ -106,11 +106,9 @@ def load_processor(backbone: Backbone, task: Task, max_length: int | None = None
             raise ModelError(
                 f"backbone.processor.{key}: {type(processor).__name__} has no such entry{nearest(key, known)}"
             )
-    if task.modality == "text":
-        if processor.pad_token is None:
-            processor.pad_token = processor.eos_token
-        if max_length is not None:
-            processor.model_max_length = max_length
+    task.modality.inputs.ready(processor)
+    if max_length is not None:
+        processor.model_max_length = max_length
     _forget_code(processor)
     return processor
 
@@ -121,14 +119,13 @@ def _forget_code(loaded: Any) -> None:
         held.pop("auto_map", None)
 
 
-def load_config(recipe: Recipe, labels: Labels, processor: Any = None) -> PretrainedConfig:
+def load_config(backbone: Backbone, head: Head, task: Task, labels: Labels, processor: Any = None) -> PretrainedConfig:
     """The backbone's config with the recipe's overrides and the new task's labels.
 
     Raises:
         BadInput: the model is not there, or its config has no such entry.
     """
-    backbone = recipe.backbone
-    config = load_published_config(recipe)
+    config = load_published_config(backbone)
     _forget_code(config)
     known = [*config.to_dict(), *config.attribute_map]
     for key, value in backbone.config.items():
@@ -138,21 +135,19 @@ def load_config(recipe: Recipe, labels: Labels, processor: Any = None) -> Pretra
             setattr(config, key, value)
         except StrictDataclassError as error:
             raise ModelError(f"backbone.config.{key}: {str(error).splitlines()[-1].strip()}") from error
-    if recipe.head.dropout is not None and not own_head.wanted(recipe, config):
-        setattr(config, head.dropout_entry(config), recipe.head.dropout)
-    if recipe.the_task.labelled:
+    if head.dropout is not None and not own_head.wanted(backbone, head, task, config):
+        setattr(config, dropout_entry(config), head.dropout)
+    if task.labelled:
         names = labels.names or [f"LABEL_{i}" for i in range(labels.size)]  # what transformers calls unnamed outputs
         config.id2label = dict(enumerate(names))
         config.label2id = {name: i for i, name in enumerate(names)}
         config.problem_type = labels.problem
-    if recipe.the_task.modality == "text" and processor is not None:
-        text = config.get_text_config()
-        if getattr(text, "pad_token_id", None) is None:  # decoders need it to find the last token of each row
-            text.pad_token_id = processor.pad_token_id
+    if processor is not None:
+        task.modality.inputs.fit_config(config, processor)
     return config
 
 
-def load_model(recipe: Recipe, labels: Labels, processor: Any = None) -> PreTrainedModel:
+def load_model(backbone: Backbone, head: Head, task: Task, labels: Labels, processor: Any = None) -> PreTrainedModel:
     """The backbone with the stock head for the task's labels: every weight but the head's is the pretrained one.
 
     With `backbone.init: random` the same architecture untrained.
@@ -161,15 +156,15 @@ def load_model(recipe: Recipe, labels: Labels, processor: Any = None) -> PreTrai
         ModelError: weights other than the head's are missing or have another shape; each is listed.
         BadInput: the model is not there, holds no safetensors, or has no class for the task.
     """
-    config, backbone = load_config(recipe, labels, processor), recipe.backbone
-    if own_head.wanted(recipe, config):
-        return own_head.put_on(_bare(recipe, config), recipe, processor)
-    auto = auto_class(config, recipe)
+    config = load_config(backbone, head, task, labels, processor)
+    if own_head.wanted(backbone, head, task, config):
+        return own_head.put_on(_bare(backbone, head, config), head, task, processor)
+    auto = auto_class(config, backbone, task)
     dtype = getattr(torch, backbone.dtype)
     if backbone.init == "random":
         with _loading(backbone.name):
             model = auto.from_config(config, dtype=dtype, **_SAFE)
-        check_dropout(model, recipe.head.dropout)
+        check_dropout(model, head.dropout)
         return model
     with _loading(backbone.name):
         options = {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True, **_SAFE}
@@ -177,27 +172,27 @@ def load_model(recipe: Recipe, labels: Labels, processor: Any = None) -> PreTrai
             backbone.name,
             lambda name: auto.from_pretrained(name, config=config, revision=backbone.revision, dtype=dtype, **options),
         )
-    _check_whole(model, loaded, recipe)
-    check_dropout(model, recipe.head.dropout)
+    _check_whole(model, loaded, backbone, head)
+    check_dropout(model, head.dropout)
     return model
 
 
-def auto_class(config: PretrainedConfig, recipe: Recipe) -> Any:
-    """The Auto class of the recipe's task.
+def auto_class(config: PretrainedConfig, backbone: Backbone, task: Task) -> Any:
+    """The Auto class of the task.
 
     Raises:
         ModelError: transformers has no model of the config's type for the task.
     """
-    name = recipe.the_task.auto_class
+    name = task.auto_class
     auto = getattr(transformers, name)
     if type(config) not in auto._model_mapping:
-        raise ModelError(f"{recipe.backbone.name} is a {config.model_type}, which transformers has no {name} for")
+        raise ModelError(f"{backbone.name} is a {config.model_type}, which transformers has no {name} for")
     return auto
 
 
-def _bare(recipe: Recipe, config: PretrainedConfig) -> PreTrainedModel:
+def _bare(backbone: Backbone, head: Head, config: PretrainedConfig) -> PreTrainedModel:
     """The model without any head, every weight the pretrained one."""
-    backbone, dtype = recipe.backbone, getattr(torch, recipe.backbone.dtype)
+    dtype = getattr(torch, backbone.dtype)
     cls, kwargs = bare_class(config), own_head.without_pooler(config)
     with _loading(backbone.name):
         if backbone.init == "random":
@@ -210,7 +205,7 @@ def _bare(recipe: Recipe, config: PretrainedConfig) -> PreTrainedModel:
         }
         options |= {"config": config, "revision": backbone.revision, "dtype": dtype, **_SAFE}
         model, loaded = fetched(backbone.name, lambda where: cls.from_pretrained(where, **options))
-    _check_whole(model, loaded, recipe)
+    _check_whole(model, loaded, backbone, head)
     return model
 
 
@@ -222,9 +217,9 @@ def check_dropout(model: PreTrainedModel, wanted: float | None) -> None:
         raise ModelError(f"head.dropout: the head of {model.config.model_type} has no dropout of its own; leave it out")
 
 
-def _check_whole(model: PreTrainedModel, loaded: dict[str, Any], recipe: Recipe) -> None:
+def _check_whole(model: PreTrainedModel, loaded: dict[str, Any], backbone: Backbone, head: Head) -> None:
     """Raise where weights beside the head's are not the pretrained ones: a model never trains on a hole unnoticed."""
-    new = head.parameter_names(model, extra=recipe.head.new)
+    new = parameter_names(model, extra=head.new)
     missing = sorted(set(loaded["missing_keys"]) - new)
     mismatched = {name: shapes for name, *shapes in sorted(loaded["mismatched_keys"]) if name not in new}
     if not missing and not mismatched:
@@ -234,15 +229,14 @@ def _check_whole(model: PreTrainedModel, loaded: dict[str, Any], recipe: Recipe)
     modules = sorted({name.rpartition(".")[0] for name in (*missing, *mismatched)})
     remedy = f"head.new=[{', '.join(modules)}]" if len(modules) <= 3 else "head.new"
     raise ModelError(
-        f"{recipe.backbone.name} does not hold the whole backbone; {'; '.join(lists)}; if these are meant to start "
+        f"{backbone.name} does not hold the whole backbone; {'; '.join(lists)}; if these are meant to start "
         f"untrained, name their modules: {remedy}"
     )
 
 
-def load_published_config(recipe: Recipe) -> PretrainedConfig:
+def load_published_config(backbone: Backbone) -> PretrainedConfig:
     """The config as it was published, with the classes the pretrained head knows."""
-    with _loading(recipe.backbone.name):
-        backbone = recipe.backbone
+    with _loading(backbone.name):
         return fetched(
             backbone.name, lambda name: AutoConfig.from_pretrained(name, revision=backbone.revision, **_SAFE)
         )

@@ -9,34 +9,38 @@ import torch
 import transformers
 from transformers import PretrainedConfig, PreTrainedModel
 
-from hfft import head
 from hfft.backbone.published_code import bare_class, with_head
-from hfft.data.image_processor import blank
 from hfft.errors import ModelError
+from hfft.head import reinitialise
 from hfft.modeling import OwnHead
 from hfft.wording import first_line
 
 if TYPE_CHECKING:
-    from hfft.recipe import Recipe
+    from hfft.backbone.spec import Backbone
+    from hfft.head.spec import Head
+    from hfft.tasks.table import Task
 
 
-def wanted(recipe: Recipe, config: PretrainedConfig) -> bool:
+def wanted(backbone: Backbone, head: Head, task: Task, config: PretrainedConfig) -> bool:
     """Whether the head is one of hfft's: the recipe asks for it, or transformers has no class for the task.
 
     Raises:
         ModelError: there is no bare model for the task either.
     """
-    task, bare = recipe.the_task, bare_class(config)
+    bare = bare_class(config)
     stock = type(config) in getattr(transformers, task.auto_class)._model_mapping
-    if stock and not recipe.head.own:
+    if stock and not head.own:
         return False
     reads = getattr(bare, "main_input_name", None) if task.labelled else None
-    if reads == {"image": "pixel_values", "text": "input_ids"}[task.modality]:
+    expected = task.modality.input_name
+    if reads == expected:
         return True
     kind = config.model_type
     if stock:
-        raise ModelError(f"head.kind: transformers' bare {kind} does not read {task.modality}s alone; leave it out")
-    raise ModelError(f"{recipe.backbone.name} is a {kind}, which transformers has no {task.auto_class} for")
+        raise ModelError(
+            f"head.kind: transformers' bare {kind} does not read {task.modality.name}s alone; leave it out"
+        )
+    raise ModelError(f"{backbone.name} is a {kind}, which transformers has no {task.auto_class} for")
 
 
 def without_pooler(config: PretrainedConfig) -> dict[str, bool]:
@@ -44,31 +48,31 @@ def without_pooler(config: PretrainedConfig) -> dict[str, bool]:
     return {"add_pooling_layer": False} if "add_pooling_layer" in signature(bare_class(config)).parameters else {}
 
 
-def put_on(base: PreTrainedModel, recipe: Recipe, processor: Any) -> PreTrainedModel:
+def put_on(base: PreTrainedModel, head: Head, task: Task, processor: Any) -> PreTrainedModel:
     """The bare model with the recipe's head; on the meta device, a model without any data.
 
     Raises:
         ModelError: a pooling that the model's states do not allow, or a model that cannot be run.
     """
-    config, shape = base.config, _states(base, recipe, processor)
-    pooling = recipe.head.pooling or _usual_pooling(base, len(shape))
+    config, shape = base.config, _states(base, task, processor)
+    pooling = head.pooling or _usual_pooling(base, len(shape))
     if len(shape) == 4 and pooling in ("cls", "last"):
         raise ModelError(
             f"head.pooling: {config.model_type} gives a map (C, H, W), which has no {pooling}; use mean or max"
         )
-    given = {"kind": recipe.head.kind or "linear", "pooling": pooling, "dropout": recipe.head.dropout or 0.0}
-    given |= {"features": shape[1] if len(shape) == 4 else shape[-1], "hidden": recipe.head.hidden}
+    given = {"kind": head.kind or "linear", "pooling": pooling, "dropout": head.dropout or 0.0}
+    given |= {"features": shape[1] if len(shape) == 4 else shape[-1], "hidden": head.hidden}
     config.own_head = {key: value for key, value in given.items() if value is not None}
     with torch.device("meta"):
         model = with_head(bare_class(config))(config)
     if base.device.type != "meta":
         model.head = OwnHead(config.num_labels, **config.own_head).to(base.dtype)
         setattr(model, model.base_model_prefix, base)
-        head.reinitialise(model, {name for name in model.state_dict() if name.startswith("head.")})
+        reinitialise(model, {name for name in model.state_dict() if name.startswith("head.")})
     return model.eval()
 
 
-def _states(base: PreTrainedModel, recipe: Recipe, processor: Any) -> tuple[int, ...]:
+def _states(base: PreTrainedModel, task: Task, processor: Any) -> tuple[int, ...]:
     """The shape of what a bare model returns first: found by running it, or from its config where it cannot be."""
     sizes = getattr(base.config, "hidden_sizes", None)
     stated = (1, sizes[-1], 1, 1) if sizes else (1, 1, base.config.get_text_config().hidden_size)
@@ -76,7 +80,7 @@ def _states(base: PreTrainedModel, recipe: Recipe, processor: Any) -> tuple[int,
         return stated
     try:
         with torch.no_grad():
-            batch = blank(processor, recipe.the_task.modality)
+            batch = task.modality.inputs.blank(processor)
             return tuple(base.eval()(**{key: value.to(base.device) for key, value in batch.items()})[0].shape)
     except Exception as error:
         if base.device.type == "meta":

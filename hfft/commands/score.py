@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from hfft.errors import BadInput, DataError
 from hfft.lazy import torch
@@ -55,13 +54,13 @@ def score(source: str, overrides: list[str]) -> Iterator[str]:
     with importing():
         from hfft.console import quiet_libraries
         from hfft.data.load import load_splits
-        from hfft.evaluate.metrics import Metrics
-        from hfft.predict.predictor import WINDOW, load_predictor
+        from hfft.evaluate.scores import Metrics
+        from hfft.predict.predictor import load_predictor
 
     quiet_libraries()
     recipe = recipe_of(source, overrides)
-    predictor = load_predictor(source)
-    splits, labels = load_splits(recipe)
+    predictor, reader = load_predictor(source), recipe.the_task.modality.inputs
+    splits, labels = load_splits(recipe.data, recipe.the_task, recipe.seed)
     names = tuple(predictor.model.config.id2label.values()) if labels.names else ()
     unknown = [name for name in labels.names if name not in names]
     if unknown:
@@ -74,11 +73,11 @@ def score(source: str, overrides: list[str]) -> Iterator[str]:
         if name == "train":
             continue
         metrics = Metrics(known, recipe.metrics)
-        inputs = raw_inputs(rows, splits.columns)
-        at_once = BATCH * (WINDOW if predictor.modality == "text" else 1)
+        inputs = ((reader.of_row(row, splits.columns), row["labels"]) for row in rows)
+        at_once = BATCH * reader.gathered
         while batch := [pair for _, pair in zip(range(at_once), inputs, strict=False)]:
             target = torch.tensor([label for _, label in batch])
-            if order is not None and known.problem == "single_label_classification":
+            if order is not None and metrics.problem.classes:
                 target = order[target]
             elif order is not None:
                 target = torch.zeros(len(batch), len(names)).index_copy_(1, order, target.float())
@@ -86,14 +85,3 @@ def score(source: str, overrides: list[str]) -> Iterator[str]:
         figures = metrics.compute()
         shown = " ".join(f"{key} {value:.4f}" for key, value in figures.items() if key != "n")
         yield f"{name} {shown}  (n={figures['n']}, {splits.origin[name]})"
-
-
-def raw_inputs(rows: Any, columns: dict[str, str]) -> Iterator[tuple[Any, Any]]:
-    """(input, encoded label) of each row, the input as a user would pass it."""
-    for row in rows:
-        if "image" in columns:
-            yield row[columns["image"]], row["labels"]
-        elif "text_pair" in columns:
-            yield (row[columns["text"]], row[columns["text_pair"]]), row["labels"]
-        else:
-            yield row[columns["text"]], row["labels"]

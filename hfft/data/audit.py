@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
 from os import cpu_count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import datasets
 import numpy as np
 import torch
 from datasets import Dataset, IterableDataset
-from datasets.utils.file_utils import xopen
-from PIL import Image
 
-from hfft.data.columns import RowError
+from hfft.data.columns import RowError, inputs_of
 from hfft.data.spec import Data
 from hfft.data.splits import column as read_column
 from hfft.errors import DataError
 from hfft.wording import listing, nearest
+
+if TYPE_CHECKING:
+    from hfft.data.modality.base import Inputs
 
 SHOWN = 10  # rows that a message names
 VERSION = 1  # of `_inspect`: the cache knows its name, not its text
@@ -120,7 +120,7 @@ class Faults:
 
 
 def check(
-    splits: dict[str, Dataset], source: Mapping[str, str], columns: Mapping[str, str], faults: Faults
+    splits: dict[str, Dataset], source: Mapping[str, str], columns: Mapping[str, str], inputs: Inputs, faults: Faults
 ) -> dict[str, list[int]]:
     """Look at the inputs of every row, once per machine: the verdict is kept in the cache of `datasets`.
 
@@ -133,10 +133,9 @@ def check(
     Returns:
         Held-out split -> its rows that stand in train too, by the bytes of the image or the words of the text.
     """
-    inputs = [columns[role] for role in ("image", "text", "text_pair") if role in columns]
-    digests = {}
+    roles, digests = inputs_of(columns), {}
     for name, rows in splits.items():
-        found = _verdict(rows.select_columns(inputs), "image" in columns, inputs)
+        found = _verdict(rows.select_columns(list(roles.values())), roles, inputs)
         numbers = read_column(rows, "row").to_numpy()
         for i in np.flatnonzero(read_column(found, "fault").to_numpy() != ""):
             faults.add(source.get(name, name), int(numbers[i]), BadRow(found[int(i)]["fault"]))
@@ -155,33 +154,31 @@ def twin_notes(twins: dict[str, list[int]], source: Mapping[str, str]) -> list[s
     ]
 
 
-def _verdict(rows: Dataset, image: bool, inputs: list[str]) -> Dataset:
-    if image:
-        rows = rows.cast_column(inputs[0], datasets.Image(decode=False))
-    return rows.map(
+def _verdict(rows: Dataset, columns: Mapping[str, str], inputs: Inputs) -> Dataset:
+    names = list(columns.values())
+    return inputs.stored(rows, columns).map(
         _inspect,
         batched=True,
         batch_size=256,
-        input_columns=inputs,
-        remove_columns=inputs,
-        fn_kwargs={"image": image, "names": inputs, "version": VERSION},
+        input_columns=names,
+        remove_columns=names,
+        fn_kwargs={"inputs": inputs, "names": names, "version": VERSION},
         features=datasets.Features(fault=datasets.Value("string"), digest=datasets.Value("int64")),
         desc="check rows",
     )
 
 
-def _inspect(*values: list[Any], image: bool, names: list[str], version: int) -> dict[str, list[Any]]:
+def _inspect(*values: list[Any], inputs: Inputs, names: list[str], version: int) -> dict[str, list[Any]]:
     """A batch of rows as what is wrong with each (or an empty string), and a digest of its content (or 0)."""
-    look: Callable[..., int] = image_digest if image else text_digest
 
     def one(row: tuple[Any, ...]) -> tuple[str, int]:
         try:
-            return "", look(row, names)
+            return "", inputs.digest(row, names)
         except BadRow as bad:
             return str(bad), 0
 
     rows = list(zip(*values, strict=True))
-    if not image:
+    if not inputs.threads:
         found = list(map(one, rows))
     else:  # decoding lets go of the interpreter; handing over rows one by one would take it back as often
         share = -(-len(rows) // (cpu_count() or 1))
@@ -191,46 +188,8 @@ def _inspect(*values: list[Any], image: bool, names: list[str], version: int) ->
     return {"fault": [fault for fault, _ in found], "digest": [digest for _, digest in found]}
 
 
-def text_digest(row: tuple[Any, ...], names: list[str]) -> int:
-    """The digest of one text or a pair, the same whatever its case and blanks.
-
-    Raises:
-        BadRow: one is missing or empty.
-    """
-    for value, name in zip(row, names, strict=True):
-        if not isinstance(value, str) or not value.strip():
-            raise BadRow(f"column {name!r} holds no text ({value!r:.20})")
-    return _digest("\0".join(" ".join(value.casefold().split()) for value in row).encode("utf-8", "surrogatepass"))
-
-
-def image_digest(row: tuple[Any, ...], names: list[str]) -> int:
-    """The digest of one image's bytes, once it has been decoded.
-
-    Raises:
-        BadRow: there is none, or it cannot be decoded.
-    """
-    (stored,) = row
-    if not stored or (stored["bytes"] is None and stored["path"] is None):
-        raise BadRow(f"no image in column {names[0]!r}")
-    if stored["bytes"] is None and stored["path"].startswith(("http://", "https://", "hf://")):
-        return 0
-    try:
-        content = stored["bytes"]
-        if content is None:
-            with xopen(stored["path"], "rb") as file:
-                content = file.read()
-        with Image.open(BytesIO(content)) as image:
-            image.draft(None, (1, 1))  # JPEG alone can be decoded small; whether it is whole shows all the same
-            image.load()
-            image.getexif()
-            if image.mode not in ("RGB", "L"):
-                image.convert("RGB")
-    except Exception as error:  # a decoder met with arbitrary bytes raises anything
-        raise BadRow(f"the image cannot be decoded ({type(error).__name__})") from None
-    return _digest(content)
-
-
-def _digest(content: bytes) -> int:
+def digest_of(content: bytes) -> int:
+    """A number for bytes, never 0."""
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), signed=True) or 1
 
 
@@ -277,18 +236,17 @@ class Tally:
         return worker.id % self.SLOTS if worker else 0
 
 
-def without_bad(rows: IterableDataset, tally: Tally, columns: Mapping[str, str]) -> IterableDataset:
+def without_bad(rows: IterableDataset, tally: Tally, columns: Mapping[str, str], inputs: Inputs) -> IterableDataset:
     """The stream less its rows whose inputs cannot be used."""
-    inputs = [columns[role] for role in ("image", "text", "text_pair") if role in columns]
-    look: Callable[..., int] = image_digest if "image" in columns else text_digest
+    names = list(inputs_of(columns).values())
 
     def good(*values: Any) -> bool:
         *row, number = values
         try:
-            look(tuple(row), inputs)
+            inputs.digest(tuple(row), names)
         except BadRow as bad:
             tally.skip(number, bad)
             return False
         return True
 
-    return rows.filter(good, input_columns=[*inputs, "row"])
+    return rows.filter(good, input_columns=[*names, "row"])

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-import datasets
 from datasets import Dataset
 
 from hfft.data.load import Splits
@@ -27,8 +26,10 @@ def fingerprints(splits: Splits) -> dict[str, str]:
         if isinstance(rows, Dataset):
             for key in (key for key in ("labels", "row") if key in rows.column_names):
                 _add(digest, column(rows, key).to_pylist())
-            image = splits.columns.get("image")
-            stored = rows.cast_column(image, datasets.Image(decode=False)) if image else rows
+            stored = rows
+            for key, feature in rows.features.items():
+                if hasattr(feature, "decode"):  # an image, or another file: the bytes count
+                    stored = stored.cast_column(key, type(feature)(decode=False))
             chosen = range(0, len(rows), max(len(rows) // SAMPLE, 1))
             _add(digest, stored.select(chosen).with_format(None)[:])
         found[name] = digest.hexdigest()[:16]

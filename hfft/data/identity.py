@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import torch
 from datasets import Dataset
 
-from hfft.data.inputs import ImageRows
+from hfft.data.modality.image import ImageRows
 from hfft.data.texts import TextRows
 
 WHOLE = 2 * 10**9  # bytes of a table that are read to the last; of a larger one its fingerprint counts

@@ -1,4 +1,4 @@
-"""Images as an image processor wants them, grey, RGB or RGBA by the channels it normalises; and inputs that say nothing."""
+"""Images as an image processor wants them, grey, RGB or RGBA by the channels it normalises."""
 
 from __future__ import annotations
 
@@ -37,13 +37,6 @@ def processed(images: list[Image.Image], processor: Any) -> Any:
     inputs = [as_input(image, processor) for image in images]
     told = {} if isinstance(inputs[0], Image.Image) else {"input_data_format": "channels_last"}
     return processor(images=inputs, return_tensors="pt", **told)
-
-
-def blank(processor: Any, modality: str) -> dict[str, Any]:
-    """A batch of one grey image or short text, to run a model on before there are data."""
-    if modality == "text":
-        return dict(processor(["a text"], return_tensors="pt"))
-    return dict(processed([Image.new("RGB", (64, 64), (90, 120, 150))], processor))
 
 
 def resize(processor: Any, size: int | list[int]) -> None:

@@ -12,10 +12,11 @@ import pyarrow as pa
 from datasets import Dataset, IterableDataset
 
 from hfft.data.audit import BadRow, Faults, Tally
+from hfft.data.spec import Data
 from hfft.data.splits import column as read_column
 from hfft.errors import DataError
-from hfft.recipe import Recipe
 from hfft.tasks.labels import Labels
+from hfft.tasks.table import Task
 from hfft.wording import listing, nearest
 
 SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
@@ -24,7 +25,7 @@ OTHERS = "mend the split, or name the classes to keep in data.classes"
 
 
 def encode(
-    parts: dict[str, Dataset], columns: dict[str, str], recipe: Recipe, faults: Faults
+    parts: dict[str, Dataset], columns: dict[str, str], data: Data, task: Task, faults: Faults
 ) -> tuple[dict[str, Dataset], Labels, list[str]]:
     """Each split with its label column replaced by `labels` and the number of each row in `row`, and what they mean.
 
@@ -32,10 +33,10 @@ def encode(
     a note. So are rows of `faults`, to which those with a bad label are added.
 
     Raises:
-        DataError: the labels of a whole split are not what the recipe says.
+        DataError: the labels of a whole split are not what the task says.
     """
-    if not recipe.the_task.labelled:
-        return {name: _numbered(rows) for name, rows in parts.items()}, Labels(recipe.problem), []
+    if not task.labelled:
+        return {name: _numbered(rows) for name, rows in parts.items()}, Labels(task.problem), []
     column, notes = columns["label"], []
     values = {n: read_column(rows, column).to_pylist() if column in rows.features else [] for n, rows in parts.items()}
     for name in [n for n in values if n != "train" and all(map(_missing, values[n]))]:
@@ -43,17 +44,17 @@ def encode(
         del values[name]
     for name, given in values.items():
         for i, value in enumerate(given):
-            if _absent(value, recipe.problem):
+            if _absent(value, task.problem):
                 faults.add(name, i, BadRow(NO_LABEL.format(column)))
     gaps = {name: faults.rows(name) for name in values}
     present = [value for i, value in enumerate(values["train"]) if i not in gaps["train"]]
     if not present:
         faults.refuse()
-    meaning, vectors = _meaning(parts["train"].features[column], present, recipe)
+    meaning, vectors = _meaning(parts["train"].features[column], present, task.problem, data.classes)
     encoded, trained = {}, set[Any]()
     for name, given in values.items():
         rows = parts[name]
-        encoder = _encoder(rows.features[column], meaning, recipe, vectors)
+        encoder = _encoder(rows.features[column], meaning, data.classes is not None, vectors)
         targets: list[Any] = [None] * len(given)
         for i, value in enumerate(given):
             if i in gaps[name]:
@@ -122,13 +123,12 @@ def _inner(feature: Any) -> Any:
     return getattr(feature, "feature", feature)
 
 
-def _meaning(feature: Any, values: Sequence[Any] | None, recipe: Recipe) -> tuple[Labels, bool]:
+def _meaning(feature: Any, values: Sequence[Any] | None, problem: str, wanted: list[str] | None) -> tuple[Labels, bool]:
     """The classes, from the feature's own names, the recipe, or the values; whether labels are vectors over them.
 
     Args:
         values: the labels of train; None for a stream.
     """
-    problem, wanted = recipe.problem, recipe.data.classes
     listed = hasattr(feature, "feature")
     if problem == REGRESSION:
         size = (len(values[0]) if values else feature.length) if listed else 1
@@ -218,13 +218,16 @@ def _vectors(feature: Any, values: Sequence[Any] | None, wanted: list[str] | Non
     return size if repeated or (named and size == len(wanted or ())) else 0
 
 
-def _encoder(feature: Any, meaning: Labels, recipe: Recipe, vectors: bool) -> Callable[[Any], Any]:
-    """A function label -> target; None for a class that the recipe leaves out. It raises BadRow for what is no label."""
+def _encoder(feature: Any, meaning: Labels, subset: bool, vectors: bool) -> Callable[[Any], Any]:
+    """A function label -> target; None for a class that is left out, where only a `subset` is kept.
+
+    It raises BadRow for what is no label.
+    """
     if meaning.problem == REGRESSION:
         return lambda value: _numbers(value, meaning.size)
     if vectors:
         return lambda value: _vector(value, meaning.size)
-    index = _indexer(feature, meaning, recipe)
+    index = _indexer(feature, meaning, subset)
     if meaning.problem == SINGLE:
         return index
 
@@ -235,11 +238,11 @@ def _encoder(feature: Any, meaning: Labels, recipe: Recipe, vectors: bool) -> Ca
     return several
 
 
-def _indexer(feature: Any, meaning: Labels, recipe: Recipe) -> Callable[[Any], int | None]:
+def _indexer(feature: Any, meaning: Labels, subset: bool) -> Callable[[Any], int | None]:
     """A function class -> its index."""
     inner = _inner(feature)
     names = list(inner.names) if isinstance(inner, datasets.ClassLabel) else None
-    index, subset = meaning.label2id, recipe.data.classes is not None
+    index = meaning.label2id
 
     def find(value: Any) -> int | None:
         if names is not None:
@@ -274,7 +277,7 @@ def _numbers(value: Any, size: int) -> list[float]:
 
 
 def encode_streams(
-    parts: dict[str, IterableDataset], columns: dict[str, str], recipe: Recipe, tallies: dict[str, Tally]
+    parts: dict[str, IterableDataset], columns: dict[str, str], data: Data, task: Task, tallies: dict[str, Tally]
 ) -> tuple[dict[str, IterableDataset], Labels, list[str]]:
     """The same for streams, whose values cannot be looked through first: class names must be known beforehand.
 
@@ -283,25 +286,28 @@ def encode_streams(
     Raises:
         DataError: neither the features nor `data.classes` name the classes.
     """
-    if not recipe.the_task.labelled:
+    if not task.labelled:
         counted = {name: rows.map(_counter(tallies[name]), with_indices=True) for name, rows in parts.items()}
-        return counted, Labels(recipe.problem), []
+        return counted, Labels(task.problem), []
     column, notes = columns["label"], []
     feature = (parts["train"].features or {})[column]
-    if not (recipe.problem == REGRESSION or isinstance(_inner(feature), datasets.ClassLabel) or recipe.data.classes):
+    if not (task.problem == REGRESSION or isinstance(_inner(feature), datasets.ClassLabel) or data.classes):
         raise DataError(f"column {column!r} of a streamed set does not name its classes; list them in data.classes")
-    meaning, vectors = _meaning(feature, None, recipe)
+    meaning, vectors = _meaning(feature, None, task.problem, data.classes)
     streams = {}
     for name, rows in parts.items():
         if name != "train" and _unlabelled(rows, column):
             notes.append(f"split {name} carries no labels and is not scored")
             continue
-        encoder, tally = _encoder((rows.features or {})[column], meaning, recipe, vectors), tallies[name]
+        encoder, tally = (
+            _encoder((rows.features or {})[column], meaning, data.classes is not None, vectors),
+            tallies[name],
+        )
 
         def one(value: Any, row: int, encoder: Any = encoder, tally: Tally = tally) -> dict[str, Any]:
             tally.read()
             try:
-                if _absent(value, recipe.problem):
+                if _absent(value, task.problem):
                     raise BadRow(NO_LABEL.format(column))
                 return {"labels": encoder(value), "row": row}
             except BadRow as bad:
@@ -309,7 +315,7 @@ def encode_streams(
                 return {"labels": None, "row": row}
 
         rows = rows.map(one, input_columns=[column], with_indices=True, remove_columns=[column])
-        if recipe.data.classes or recipe.data.on_bad_rows == "skip":
+        if data.classes or data.on_bad_rows == "skip":
             rows = rows.filter(lambda label: label is not None, input_columns=["labels"])
         streams[name] = rows
     return streams, meaning, notes

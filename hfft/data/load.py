@@ -18,8 +18,9 @@ from hfft.data.spec import Data
 from hfft.errors import DataError
 from hfft.hub.client import arrived
 from hfft.hub.errors import commit_of, reading
-from hfft.recipe import Recipe
 from hfft.tasks.labels import Labels
+from hfft.tasks.modality import Modality
+from hfft.tasks.table import Task
 from hfft.wording import listing, nearest
 
 _FORMATS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet", ".txt": "text"}
@@ -68,15 +69,15 @@ class Splits:
         return [(name, rows) for name, rows in named if rows is not None]
 
 
-def load_splits(recipe: Recipe) -> tuple[Splits, Labels]:
-    """The recipe's data, split and with encoded labels, and what the labels mean.
+def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]:
+    """The data, split and with encoded labels, and what the labels mean.
 
     Raises:
         DataError: no such split or column, an empty split, or rows that cannot be used: a label that is missing, out of
             range or unknown in train, an image that cannot be decoded, an empty text, an id given twice.
         BadInput, HubError: the data is not there or cannot be reached.
     """
-    data, seed = recipe.data, recipe.training.get("seed", 42)
+    inputs = task.modality.inputs
     if data.path in builtin.BUILTIN:
         splits.choose(builtin.split_names(data.path), data)
     raw, revision = load_raw(data)
@@ -86,20 +87,20 @@ def load_splits(recipe: Recipe) -> tuple[Splits, Labels]:
     shares = {name: share for name in ("test", "validation") if isinstance(share := wanted[name], float)}
 
     parts = {name: columns.typed(raw[split]) for name, split in origin.items()}
-    found = columns.find(parts["train"], recipe)
+    found = columns.find(parts["train"], data, task)
     faults = Faults(data)
     if data.columns.id is not None:
         for name, rows in parts.items():
             faults.repeated(name, rows, data.columns.id)
-    parts = {name: columns.read(rows, found, data, name, origin[name]) for name, rows in parts.items()}
+    parts = {name: columns.read(rows, found, data, task, name, origin[name]) for name, rows in parts.items()}
     parts, found = columns.apart(parts, found)
     if data.streaming:
         stated = {name: _stated(raw[split], split) for name, split in origin.items()}
-        return _streams(parts, found, origin, stated, revision, recipe)
+        return _streams(parts, found, origin, stated, revision, data, task, seed)
 
     faults.totals = {name: len(rows) for name, rows in parts.items()}
     try:
-        encoded, meaning, notes = labels.encode(parts, found, recipe, faults)
+        encoded, meaning, notes = labels.encode(parts, found, data, task, faults)
         encoded |= splits.set_aside(encoded["train"], shares, meaning, seed)
     except DataError:
         faults.refuse()  # what is wrong with single rows may be the cause
@@ -114,7 +115,7 @@ def load_splits(recipe: Recipe) -> tuple[Splits, Labels]:
             origin[name] += f", {cap} of {len(rows)} rows"
     origin = {name: what for name, what in origin.items() if name in encoded}
     source = dict.fromkeys(shares, "train")
-    twins = check(encoded, source, found, faults)
+    twins = check(encoded, source, found, inputs, faults)
     left_out = faults.settle()
     encoded = {name: faults.without(rows, source.get(name, name)) for name, rows in encoded.items()}
     sizes: dict[str, int | None] = {name: len(rows) for name, rows in encoded.items()}
@@ -150,38 +151,33 @@ def _streams(
     origin: dict[str, str],
     stated: dict[str, int | None],
     revision: str | None,
-    recipe: Recipe,
+    data: Data,
+    task: Task,
+    seed: int,
 ) -> tuple[Splits, Labels]:
     """The splits of a streamed set, train in a new order each epoch. A choice of classes makes their sizes unknown."""
-    tallies = {name: Tally(name, recipe.data) for name in parts}
-    streams, meaning, notes = labels.encode_streams(parts, found, recipe, tallies)
+    inputs = task.modality.inputs
+    tallies = {name: Tally(name, data) for name in parts}
+    streams, meaning, notes = labels.encode_streams(parts, found, data, task, tallies)
     sizes: dict[str, int | None] = {}
     for name, rows in streams.items():
-        sizes[name], cap = None if recipe.data.classes else stated[name], _cap(name, recipe.data)
+        sizes[name], cap = None if data.classes else stated[name], _cap(name, data)
         if cap is not None:
             rows, sizes[name] = rows.take(cap), min(cap, sizes[name] or cap)
         if name == "train":
-            seed, mixed = recipe.training.get("seed", 42), min(10, rows.num_shards)
+            mixed = min(10, rows.num_shards)
             rows = rows.shuffle(seed, buffer_size=1, max_buffer_input_shards=mixed)  # of shards; rows: `Stream.read`
-        if recipe.data.on_bad_rows == "skip":
-            rows = without_bad(rows, tallies[name], found)
+        if data.on_bad_rows == "skip":
+            rows = without_bad(rows, tallies[name], found, inputs)
         streams[name] = rows
     stored = dict(streams)
-    if "image" in found:
-        streams = {name: _decode(rows, found["image"], name) for name, rows in stored.items()}
+    streams = {name: inputs.decoded(rows, found, name) for name, rows in stored.items()}
     origin = {name: what for name, what in origin.items() if name in streams}
     held = streams.get("validation"), streams.get("test")
     told = tuple(notes)
     return Splits(
         streams["train"], *held, found, origin, sizes, revision, told, tallies=tallies, stored=stored
     ), meaning
-
-
-def _decode(rows: IterableDataset, column: str, split: str) -> IterableDataset:
-    def one(stored: Any, row: int) -> dict[str, Any]:
-        return {column: columns.decoded(stored, column, split, row)}
-
-    return rows.map(one, input_columns=[column, "row"])
 
 
 def load_raw(data: Data) -> tuple[DatasetDict | IterableDatasetDict, str | None]:
@@ -223,19 +219,20 @@ def load_raw(data: Data) -> tuple[DatasetDict | IterableDatasetDict, str | None]
     return raw, revision if revision and re.fullmatch(r"[0-9a-f]{40}", revision) else None
 
 
-def load_column(path: str, split: str, column: str | None, modality: str) -> Iterator[Any]:
-    """The images or texts of one split of any data set, unlabelled ones included.
+def load_column(path: str, split: str, column: str | None, modality: Modality) -> Iterator[Any]:
+    """The inputs of one split of any data set, unlabelled ones included, from one column.
 
     Raises:
         DataError: no such split or column, or an image that cannot be decoded.
     """
-    data = Data(path=path)
+    data, inputs, role = Data(path=path), modality.inputs, modality.name
+    expected = modality.columns[role]
     raw, _ = load_raw(data)
     if split not in raw:
         raise DataError(f"--split: no split {split!r}{nearest(split, raw)} ({path} has: {listing(raw)})")
     rows = raw[split]
-    fits = [name for name, feature in rows.features.items() if columns.plays(modality, feature)]
-    usual = [name for name in fits if name == modality] or fits
+    fits = [name for name, feature in rows.features.items() if inputs.plays(role, feature)]
+    usual = [name for name in fits if name == expected] or fits
     if column is None and len(usual) != 1:
         raise DataError(f"--column: which column is it? {path} has: {listing(rows.features)}")
     chosen = column or usual[0]
@@ -243,8 +240,6 @@ def load_column(path: str, split: str, column: str | None, modality: str) -> Ite
         raise DataError(
             f"--column: no column {chosen!r}{nearest(chosen, rows.features)} (it has: {listing(rows.features)})"
         )
-    rows = columns.read(rows, {modality: chosen}, data, split, split)
-    if modality != "image":
-        return (row[chosen] for row in rows)
-    stored = rows.cast_column(chosen, datasets.Image(decode=False))
-    return (columns.decoded(row[chosen], chosen, split, i) for i, row in enumerate(stored))
+    roles = {role: chosen}
+    stored = inputs.stored(inputs.read(rows.select_columns([chosen]), roles, data, split, split), roles)
+    return (inputs.of_row(inputs.decode_row(row, roles, split, i), roles) for i, row in enumerate(stored))

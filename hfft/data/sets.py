@@ -11,48 +11,44 @@ from datasets import Dataset
 from datasets.fingerprint import Hasher
 
 from hfft.data import columns
-from hfft.data.augment import compose
-from hfft.data.inputs import VERSION, ImageRows, ImageStep, TextStep, tokenised
+from hfft.data.inputs import VERSION
 from hfft.data.load import load_raw
 from hfft.data.spec import Data, DataSet
 from hfft.errors import DataError
 from hfft.tasks.labels import Labels
+from hfft.tasks.table import Task
 from hfft.wording import listing, nearest
 
 
 def load_sets(
     specs: Mapping[str, DataSet],
-    usual: Mapping[str, str | None],
+    task: Task,
     labels: Labels,
     processor: Any,
     augment: Sequence[Any],
     seed: int,
-    pixels: Any = None,
+    on_device: Any = None,
 ) -> dict[str, Any]:
     """Name -> rows of each further set, ready to be collated with the task's.
 
     Args:
-        usual: role -> usual name of its column, of the task.
         augment: as of the training rows.
-        pixels: what the device makes of images, as of the training rows.
+        on_device: what the device does to a batch, as of the training rows.
 
     Raises:
         DataError: no such split or column, or no row.
         BadInput, HubError: the data is not there or cannot be reached.
     """
     found: dict[str, Any] = {}
+    inputs = task.modality.inputs
     for name, spec in specs.items():
-        rows, roles = _rows(name, spec, usual, labels)
-        if "image" in roles:
-            step = ImageStep(processor, roles["image"], name, compose(list(augment)) if augment else None, seed, pixels)
-            found[name] = ImageRows(rows, step)
-        else:
-            known = Hasher.hash((VERSION, processor, roles, "set"))
-            found[name] = tokenised(rows, TextStep(processor, roles, name), known)
+        rows, roles = _rows(name, spec, task, labels)
+        step = inputs.step(processor, roles, name, seed, augment, on_device)
+        found[name] = inputs.rows(rows, step, Hasher.hash((VERSION, processor, roles, "set")))
     return found
 
 
-def _rows(name: str, spec: DataSet, usual: Mapping[str, str | None], labels: Labels) -> tuple[Dataset, dict[str, str]]:
+def _rows(name: str, spec: DataSet, task: Task, labels: Labels) -> tuple[Dataset, dict[str, str]]:
     """The rows of a set with `labels` of zeros and their numbers, and role -> column."""
     data = Data(**{key: value for key in _SAME if (value := getattr(spec, key)) is not None})
     raw, _ = load_raw(data)
@@ -62,11 +58,11 @@ def _rows(name: str, spec: DataSet, usual: Mapping[str, str | None], labels: Lab
         )
     rows = cast(Dataset, columns.typed(raw[spec.split]))
     roles: dict[str, str] = {}
-    for role, column in usual.items():
+    for role, column in task.columns.items():
         if role == "label":
             continue
-        named = getattr(spec.columns, role)
-        fits = [c for c, feature in rows.features.items() if columns.plays(role, feature)]
+        named = getattr(spec.columns, role, None)
+        fits = [c for c, feature in rows.features.items() if columns.plays(role, feature, task)]
         chosen = named or (column if column in rows.features else fits[0] if column and len(fits) == 1 else None)
         if chosen is None and column is None:  # such as the second text of a pair
             continue
@@ -74,7 +70,7 @@ def _rows(name: str, spec: DataSet, usual: Mapping[str, str | None], labels: Lab
             what = f"no column {named!r}{nearest(named, rows.features)}" if named else "which column is it?"
             raise DataError(f"data.sets.{name}.columns.{role}: {what} ({spec.path} has: {listing(rows.features)})")
         roles[role] = chosen
-    rows = cast(Dataset, columns.read(rows, roles, data, name, spec.split))
+    rows = cast(Dataset, columns.read(rows, roles, data, task, name, spec.split))
     if spec.max_samples is not None:
         rows = rows.select(range(min(spec.max_samples, len(rows))))
     if not len(rows):

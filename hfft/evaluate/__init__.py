@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 from hfft.lazy import names
 
 if TYPE_CHECKING:
-    from hfft.evaluate.metrics import Metrics
+    from hfft.evaluate.load_metric import check_files
+    from hfft.evaluate.scores import Metrics
     from hfft.evaluate.splits import score_splits
 
 __getattr__, __all__ = names(
     __name__,
     {
-        "Metrics": "hfft.evaluate.metrics",
+        "Metrics": "hfft.evaluate.scores",
+        "check_files": "hfft.evaluate.load_metric",
         "score_splits": "hfft.evaluate.splits",
     },
 )

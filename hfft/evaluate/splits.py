@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hfft.data import Prepared
-from hfft.evaluate.metrics import Metrics
+from hfft.evaluate.scores import Metrics
 from hfft.train import FineTuner
 
 

@@ -16,11 +16,9 @@ from transformers import TrainingArguments, set_seed
 
 from hfft import backbone, data, head, layers, strategy
 from hfft.backbone.edit import edit
-from hfft.data.image_processor import processed
-from hfft.data.inputs import max_length
 from hfft.data.splits import column
 from hfft.errors import BadInput, HfftError
-from hfft.evaluate import Metrics
+from hfft.evaluate import Metrics, check_files
 from hfft.frozen_cache import folder
 from hfft.frozen_cache.frozen_cache import FrozenCacheSettings
 from hfft.frozen_cache.spec import FrozenCacheSpec
@@ -33,8 +31,8 @@ from hfft.recipe.checks import situation
 from hfft.spec import as_list
 from hfft.strategy.needs import needed, refusals, uncacheable
 from hfft.tasks.labels import Labels
-from hfft.tasks.problem import PROBLEMS
-from hfft.tasks.table import SMALLER_IS_BETTER
+from hfft.tasks.problem import PROBLEMS, SMALLER_IS_BETTER, known_metrics
+from hfft.tasks.table import Task
 from hfft.train import FineTuner
 from hfft.train.callbacks import EpochLine
 from hfft.train.device import lay_out
@@ -75,15 +73,17 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
         adapter = layers.pinned_adapter(adapter)
         earlier = layers.published(adapter["from"], adapter.get("revision"))
         layers.check_base(earlier, recipe.backbone.name, adapter["from"], recipe.published_as)
+    check_files(recipe.metrics)
     dry_build(recipe)
-    processor = backbone.load_processor(recipe.backbone, recipe.the_task)
+    task = recipe.the_task
+    processor = backbone.load_processor(recipe.backbone, task)
     with arguments.main_process_first(local=True, desc="data"):
-        splits, labels = data.load_splits(recipe)  # 5
+        splits, labels = data.load_splits(recipe.data, task, recipe.seed)  # 5
     set_seed(arguments.seed)
-    model = backbone.load_model(recipe, labels, processor)  # 1
-    model, edits = edit.edit(model, recipe.backbone.edit, processor, inputs_of(recipe, splits))
+    model = backbone.load_model(recipe.backbone, recipe.head, task, labels, processor)  # 1
+    model, edits = edit.edit(model, recipe.backbone.edit, processor, first_batch(task, splits))
     head_names = head.parameter_names(model, recipe.head.new)
-    if recipe.the_task.labelled:
+    if task.labelled:
         set_seed(arguments.seed)  # the head is the same whatever was drawn while loading
         head.replace(model, recipe.head, pretrained_rows(recipe))  # 2
     depths = layers.depths(model, head_names)  # 3
@@ -91,14 +91,13 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     model = layers.adapt(model, *choice)
     methods = strategy.build_methods(recipe.strategy)  # 4
     check_methods(methods, recipe, arguments)
-    if recipe.the_task.modality == "text":
-        processor.model_max_length = max_length(processor, model, recipe.data.max_length) - layers.virtual_tokens(model)
+    task.modality.inputs.set_limit(processor, model, recipe.data.max_length, layers.virtual_tokens(model))
     with arguments.main_process_first(local=True, desc="preprocessing"):
-        prepared = data.prepare(splits, recipe, labels, processor)  # 5
+        prepared = data.prepare(splits, recipe.data, task, labels, processor, recipe.seed)  # 5
     prove(prepared)
     sets = data.load_sets(
         recipe.data.sets,
-        recipe.the_task.columns,
+        task,
         labels,
         processor,
         recipe.data.augment,
@@ -115,7 +114,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
         prepared.train,
         prepared.validation,
         compute_metrics=metrics,
-        callbacks=[EpochLine(say, recipe.metrics)],
+        callbacks=[EpochLine(say, metrics.scored)],
         labels=labels,
         depths=depths,
         lr_rules={
@@ -199,15 +198,12 @@ def planned(
     return layers.table(model, depths, trainer.groups(), begins)
 
 
-def inputs_of(recipe: Recipe, splits: data.Splits, count: int = 8) -> Callable[[Any], dict[str, torch.Tensor]]:
+def first_batch(task: Task, splits: data.Splits, count: int = 8) -> Callable[[Any], dict[str, torch.Tensor]]:
     """What a processor makes of the first training rows: on these, outputs before and after an edit are compared."""
 
     def batch(processor: Any) -> dict[str, torch.Tensor]:
-        rows = list(itertools.islice(iter(splits.train), count))
-        if recipe.the_task.modality == "image":
-            return processed([row[splits.columns["image"]] for row in rows], processor)
-        texts = [[row[splits.columns[key]] for row in rows] for key in ("text", "text_pair") if key in splits.columns]
-        return dict(processor(*texts, padding=True, truncation=True, max_length=32, return_tensors="pt"))
+        inputs, rows = task.modality.inputs, itertools.islice(iter(splits.train), count)
+        return inputs.batch([inputs.of_row(row, splits.columns) for row in rows], processor)
 
     return batch
 
@@ -216,10 +212,10 @@ def pretrained_rows(recipe: Recipe) -> dict[str, dict[str, torch.Tensor]] | None
     """The rows of the pretrained head by class name, where the recipe keeps those of known classes."""
     if not recipe.head.keep_known:
         return None
-    as_published = recipe.model_copy(update={"head": recipe.head.model_copy(update={"dropout": None})})
-    config = backbone.load_published_config(recipe)
+    as_published = recipe.head.model_copy(update={"dropout": None})
+    config = backbone.load_published_config(recipe.backbone)
     labels = Labels.of("single_label_classification", [config.id2label[i] for i in range(config.num_labels)])
-    return head_rows(backbone.load_model(as_published, labels))
+    return head_rows(backbone.load_model(recipe.backbone, as_published, recipe.the_task, labels))
 
 
 def class_ids(splits: data.Splits, labels: Labels) -> np.ndarray | None:
@@ -289,5 +285,6 @@ def check_schedule(arguments: TrainingArguments, splits: data.Splits) -> None:
         if arguments.load_best_model_at_end:
             raise BadInput("training.load_best_model_at_end: there is no validation split; name one in data.validation")
         arguments.eval_strategy = transformers.trainer_utils.IntervalStrategy.NO
-    if arguments.load_best_model_at_end and arguments.metric_for_best_model:
-        arguments.greater_is_better = arguments.metric_for_best_model.removeprefix("eval_") not in SMALLER_IS_BETTER
+    best = (arguments.metric_for_best_model or "").removeprefix("eval_")
+    if arguments.load_best_model_at_end and (best == "loss" or best in known_metrics()):
+        arguments.greater_is_better = best not in SMALLER_IS_BETTER

@@ -39,7 +39,7 @@ def show(recipe: Recipe) -> str:
         last = run.trainer.last_block.describe_ahead(run.trainer)
         why = uncached(recipe)
         kept = describe_ahead(run.trainer, logits_of) if why is None else f"cache: off, {why}"
-        open_ = yaml_lines.dump(describe_open(recipe, run.trainer))
+        open_ = yaml_lines.dump(describe_open(recipe.training, recipe.backbone.memory_format, run.trainer))
         return f"{describe(recipe, run)}\n{last}\n{kept}\n\n# what the recipe leaves open, as it is on this machine\n{open_}"
 
 
@@ -52,7 +52,7 @@ def check(recipe: Recipe) -> Iterator[str]:
     quiet_libraries()
     probe = RunFolder(recipe.output_dir)
     made = [path for path in (probe.path, *probe.path.parents) if not path.exists()]
-    probe.open(recipe, fresh=False)
+    probe.open(recipe.resolved(), fresh=False)
     for path in made:  # a check leaves nothing behind
         path.rmdir()
     yield f"run folder: {probe.path} can be written"

@@ -7,8 +7,6 @@ from torch import nn
 
 from hfft import backbone, head, layers
 from hfft.backbone.edit import edit
-from hfft.data.image_processor import blank
-from hfft.data.inputs import positions
 from hfft.errors import ModelError
 from hfft.modeling import Edited
 from hfft.recipe import Recipe
@@ -23,8 +21,9 @@ def dry_build(recipe: Recipe) -> None:
             that the architecture cannot take, or a model that is not there or has no class for the task.
     """
     edits, own = recipe.backbone.edit, recipe.head.own
+    inputs = recipe.the_task.modality.inputs
     processor = backbone.load_processor(recipe.backbone, recipe.the_task) if edits or own else None
-    model = backbone.build_meta_model(recipe, processor)
+    model = backbone.build_meta_model(recipe.backbone, recipe.head, recipe.the_task, processor)
     if model is None:
         return
     if recipe.published_as == "adapter" and isinstance(model, Edited):
@@ -32,9 +31,8 @@ def dry_build(recipe: Recipe) -> None:
             f"publish.as: is adapter, and transformers has no class of {model.config.model_type} for {recipe.task} that it "
             f"could be put onto; use publish.as=merged"
         )
-    model, _ = edit.edit(model, edits, processor, lambda it: blank(it, recipe.the_task.modality))
-    if recipe.the_task.modality == "text":
-        positions(model, recipe.data.max_length)
+    model, _ = edit.edit(model, edits, processor, inputs.blank)
+    inputs.check_limit(model, recipe.data.max_length)
     head_names = head.parameter_names(model, recipe.head.new)
     depths = layers.depths(model, head_names)
     choice, freeze = recipe.layers, as_list(recipe.layers.freeze)

@@ -78,7 +78,7 @@ def opened(recipe: Recipe, arguments: TrainingArguments, fresh: bool, force: boo
     """The run folder, ready for the recipe and locked, on every host; and what it holds."""
     folder = RunFolder(recipe.output_dir)
     with lock_folder_once(folder.path), contextlib.ExitStack() as held:
-        state = folder.open(recipe, fresh, force)
+        state = folder.open(recipe.resolved(), fresh, force)
         if distributed.own_disks(arguments, folder):
             distributed.begin(arguments, folder, state, fresh, held)
         yield folder, state
@@ -136,6 +136,6 @@ def from_scratch(recipe: Recipe, fresh: bool, force: bool) -> dict[str, Any]:
 def finish(training: Training, folder: RunFolder, metrics: dict[str, Any]) -> None:
     """Write the report, the card and, last, metrics.json, which says that the run is finished."""
     training.run.trainer.save_state()
-    publish.write_card(folder, training.recipe, metrics)
+    publish.write_card(folder, metrics)
     report.write_report(folder, metrics)
     folder.write_json("metrics.json", metrics)

@@ -49,8 +49,10 @@ class Training:
             RunError: there are checkpoints, and none of them verifies.
         """
         goes_on = state == "unfinished"
-        rewrite = not goes_on or bool(folder.changed(recipe))
-        self.recipe = folder.pinned(recipe) if goes_on else recipe  # the same, with the commits the run began with
+        rewrite = not goes_on or bool(folder.changed(recipe.resolved()))
+        self.recipe = (
+            Recipe.model_validate(folder.pinned(recipe.resolved())) if goes_on else recipe
+        )  # the same, with the commits the run began with
         if self.recipe.publish.hub_model_id:
             publish.check_permission(self.recipe.publish)
         self.folder, self.force, self.begun = folder, force, folder.layers() if goes_on else None
@@ -62,7 +64,7 @@ class Training:
         self._build(self._sized(arguments, begun.get("micro_batch")))
         self._check_conditions(differences(begun, self.run.trainer.facts) if begun else [])
         if rewrite:
-            folder.write_recipe(recipe, self.run.commit, self.run.splits.revision, self.run.adapter_commit)
+            folder.write_recipe(recipe.resolved(), self.run.commit, self.run.splits.revision, self.run.adapter_commit)
         folder.write_json("layers.json", self.run.layers)
 
     def _check_conditions(self, changed: list[str]) -> None:

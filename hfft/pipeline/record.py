@@ -12,6 +12,7 @@ from hfft.evaluate import score_splits
 from hfft.pipeline.build import Run, uncached
 from hfft.pipeline.fit import VERSIONS, Training
 from hfft.recipe import Recipe
+from hfft.tasks.measure import metric_names
 
 
 def describe(recipe: Recipe, run: Run) -> str:
@@ -105,10 +106,10 @@ def summary(recipe: Recipe, folder: Path, figures: dict[str, Any]) -> str:
     lines = []
     for split in ("validation", "test"):
         if split in figures:
-            shown = " ".join(f"{name} {figures[split][name]:.4f}" for name in recipe.metrics)
+            shown = " ".join(f"{name} {figures[split][name]:.4f}" for name in metric_names(figures[split]))
             lines.append(f"{split} {shown}  (n={figures[split]['n']}, seed {figures['seed']})")
     for split, found in figures.get("from_scratch", {}).items():
-        shown = " ".join(f"{name} {found[name]:.4f}" for name in recipe.metrics)
+        shown = " ".join(f"{name} {found[name]:.4f}" for name in metric_names(found))
         lines.append(f"{split} {shown}  from random weights (n={found['n']}, seed {figures['seed']})")
     lines += [f"WRONG: {fault}" for fault in figures.get("faults", [])]
     return "\n".join([*lines, f"run folder: {folder}"])

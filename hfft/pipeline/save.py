@@ -33,7 +33,7 @@ def save_model(run: Run, model: Any, recipe: Recipe, folder: Path) -> None:
         if recipe.published_as == "adapter":
             revision = run.commit or recipe.backbone.revision
             pinned = recipe.model_copy(update={"backbone": recipe.backbone.model_copy(update={"revision": revision})})
-            publish.save_adapter(model, pinned, run.labels, run.processor, aside)
+            publish.save_adapter(model, pinned.backbone, pinned.head, pinned.the_task, run.labels, run.processor, aside)
         else:
             whole = layers.merged(model) if recipe.layers.adapter else model
             whole.config.use_cache = True

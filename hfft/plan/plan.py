@@ -15,6 +15,7 @@ from hfft.pipeline.build import Run, build_run
 from hfft.plan.breakdown import breakdown
 from hfft.plan.measure import Measured, measure
 from hfft.recipe import Recipe
+from hfft.recipe.alternatives import choices, without_cache
 from hfft.train import training_arguments
 from hfft.train.arguments import DEFAULTS
 from hfft.train.callbacks import EpochLine
@@ -48,9 +49,9 @@ def plan(recipe: Recipe) -> Iterator[str]:
     )
     yield HEAD
     yield line("as the recipe says", found)
-    blocks, total = run.trainer.depths.blocks, seconds(recipe, found)
+    blocks, total = run.trainer.depths.blocks, seconds(recipe.training, found)
     del run
-    for name, other in choices(recipe, blocks, args.bf16):
+    for name, other in choices(recipe, blocks, args.bf16, torch.cuda.is_available()):
         try:
             yield line(name, measured(other)[1])
         except (BadInput, torch.OutOfMemoryError) as error:
@@ -88,38 +89,9 @@ def profile(recipe: Recipe) -> Iterator[str]:
         yield from breakdown(run.trainer)
 
 
-def without_cache(recipe: Recipe) -> Recipe:
-    """The same recipe, every step computed whole."""
-    if "cache" not in type(recipe.layers).model_fields:
-        return recipe
-    return changed(recipe, layers={**recipe.resolved()["layers"], "cache": "off"})
-
-
-def changed(recipe: Recipe, **sections: dict[str, Any]) -> Recipe:
-    """The recipe with these sections in the place of its own."""
-    return Recipe.model_validate({**recipe.resolved(), **sections})
-
-
-def choices(recipe: Recipe, blocks: int, bf16: bool) -> Iterator[tuple[str, Recipe]]:
-    """The alternatives that are worth a look: fewer blocks, the head alone, LoRA, bfloat16 where it is not on, else without."""
-    layers: list[dict[str, Any]] = [{"train": "all"}]
-    if blocks > 1:
-        layers.append({"train": f"last-{min(4, blocks // 2)}"})
-    layers += [{"train": "head"}, {"adapter": {"type": "lora", "r": 8}}]
-    if recipe.layers.adapter:
-        layers.pop()
-    else:
-        layers = [choice for choice in layers if recipe.train_layers != [choice.get("train")]]
-    for choice in layers:
-        name = f"layers.train={choice['train']}" if "train" in choice else "layers.adapter={type: lora, r: 8}"
-        yield name, changed(recipe, layers=choice)
-    other = {"bf16": not bf16, "fp16": False, "use_cpu": not torch.cuda.is_available()}
-    yield f"training.bf16={str(not bf16).lower()}", changed(recipe, training={**recipe.resolved()["training"], **other})
-
-
-def seconds(recipe: Recipe, found: Measured) -> float | None:
+def seconds(given: dict[str, Any], found: Measured) -> float | None:
     """Seconds of the whole training; by epochs, its evaluations included."""
-    training = {**DEFAULTS, **recipe.training}
+    training = {**DEFAULTS, **given}
     if training.get("max_steps", -1) > 0:
         return training["max_steps"] * found.step
     if found.epoch is None:

@@ -8,41 +8,34 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import transformers
-from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
+from transformers import AutoConfig, PretrainedConfig
 
 from hfft.backbone import published_code
-from hfft.data.batch_transform import Pixels, learn
-from hfft.data.inputs import ImageStep, image_batch
-from hfft.data.texts import TextCollate, longest_first
-from hfft.errors import BadInput, DataError
+from hfft.data.modality.base import OnDevice
+from hfft.errors import BadInput
 from hfft.hub.client import arrived
 from hfft.hub.errors import reading
 from hfft.layers import mend_convolutions
 from hfft.predict.adapted import is_apart, load_adapted, share
 from hfft.strategy import logits_of
-
-WINDOW = 50  # batches of texts that are sorted by length at once: no more than these are held
-IMAGE_FILES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"}
+from hfft.tasks.modality import Modality
+from hfft.tasks.problem import PROBLEMS, Problem
+from hfft.tasks.table import TASKS, Task
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A model with its processor, ready to predict.
-
-    Attributes:
-        modality: `image` or `text`.
-    """
+    """A model with its processor, ready to predict."""
 
     model: Any
     processor: Any
-    modality: str
+    modality: Modality
 
     def logits(self, inputs: list[Any], batch_size: int = 32) -> torch.Tensor:
         """Outputs `(N, C)` of the model for images (PIL) or texts (str, or pairs of them), on the CPU in float32."""
-        batches = self._images(inputs, batch_size) if self.modality == "image" else self._texts(inputs, batch_size)
+        batches = self.modality.inputs.batches(inputs, batch_size, self.processor, self._on_device)
         found: list[torch.Tensor] = [torch.empty(0)] * len(inputs)
         for places, batch in batches:
             for place, row in zip(places, self._outputs(batch), strict=True):
@@ -53,59 +46,29 @@ class Predictor:
     def _outputs(self, batch: dict[str, Any]) -> torch.Tensor:
         device = self.model.device
         batch = {k: v.to(device, non_blocking=True) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
-        if self._pixels is not None:
-            batch = self._pixels(batch)
+        if self._on_device is not None:
+            batch = self._on_device(batch)
         return logits_of(self.model(**batch)).float().cpu()
 
+    @property
+    def _problem(self) -> Problem:
+        return PROBLEMS[self.model.config.problem_type or "single_label_classification"]
+
     @cached_property
-    def _pixels(self) -> Pixels | None:
-        return learn(self.processor) if self.modality == "image" else None
-
-    def _images(self, images: list[Any], size: int) -> Iterator[tuple[range, dict[str, Any]]]:
-        step = ImageStep(self.processor, "", "", None, 0, self._pixels)
-        for start in range(0, len(images), size):
-            rows = [step(image, 0) for image in images[start : start + size]]
-            yield range(start, start + len(rows)), image_batch(rows)
-
-    def _texts(self, texts: list[Any], size: int) -> Iterator[tuple[list[int], dict[str, Any]]]:
-        """Texts of like length together, so that little is padded."""
-        firsts = [x[0] if isinstance(x, tuple) else x for x in texts]
-        seconds = [x[1] for x in texts] if isinstance(texts[0], tuple) else None
-        limit = self.processor.model_max_length < 100_000
-        tokens = self.processor(firsts, seconds, truncation=limit, return_attention_mask=False)
-        order = longest_first(np.array([len(ids) for ids in tokens["input_ids"]]))
-        collate = TextCollate(self.processor, "")
-        for start in range(0, len(order), size):
-            places = order[start : start + size]
-            yield places, collate([{name: column[i] for name, column in tokens.items()} for i in places])
+    def _on_device(self) -> OnDevice | None:
+        return self.modality.inputs.on_device(self.processor)
 
     def __call__(self, inputs: list[Any], batch_size: int = 32) -> torch.Tensor:
         """Probabilities `(N, C)` of the classes; for regression the values `(N, D)`."""
-        logits, problem = self.logits(inputs, batch_size), self.model.config.problem_type
-        if problem == "regression":
-            return logits
-        return logits.sigmoid() if problem == "multi_label_classification" else logits.softmax(1)
+        return self._problem.probabilities(self.logits(inputs, batch_size))
 
     def table(self, inputs: Iterable[tuple[str, Any]], batch_size: int = 32) -> Iterator[dict[str, Any]]:
         """One row per (id, input), in their order: `id`, `label`, `probability` (or `value`); labels are joined by `|`."""
         names = self.model.config.id2label
-        problem = self.model.config.problem_type
-        at_once = batch_size * (WINDOW if self.modality == "text" else 1)
+        at_once = batch_size * self.modality.inputs.gathered
         for chunk in _batched(inputs, at_once):
             for (name, _), row in zip(chunk, self([x for _, x in chunk], batch_size), strict=True):
-                if problem == "regression":
-                    yield {"id": name, "value": "|".join(f"{v:.6g}" for v in row.tolist())}
-                    continue
-                chosen = (
-                    torch.nonzero(row >= 0.5).flatten().tolist()
-                    if problem == "multi_label_classification"
-                    else [int(row.argmax())]
-                )
-                yield {
-                    "id": name,
-                    "label": "|".join(names[i] for i in chosen),
-                    "probability": "|".join(f"{row[i]:.6f}" for i in chosen),
-                }
+                yield {"id": name, **self._problem.describe(row, names)}
 
 
 def _batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
@@ -145,20 +108,29 @@ def load_predictor(source: str, revision: str | None = None, device: str | None 
         else:
             config = rebuilt or fetched(lambda: AutoConfig.from_pretrained(where, **safe))
         kind = published_code.task_class(config) if rebuilt else (config.architectures or [""])[0]
-        if "ImageClassification" in kind:
-            modality, auto, processor = "image", transformers.AutoModelForImageClassification, AutoImageProcessor
-        elif "SequenceClassification" in kind:
-            modality, auto, processor = "text", transformers.AutoModelForSequenceClassification, AutoTokenizer
-        else:
+        task = task_of(config, kind)
+        if task is None:
             raise BadInput(f"{source} is a {kind or 'model without a task'}; hfft predicts classes of images and texts")
         how: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True, **safe}
+        auto = getattr(transformers, task.auto_class)
+        processor = getattr(transformers, task.modality.auto_processor)
         if rebuilt:
-            model = fetched(lambda: published_code.load(where, config, auto.__name__, **how))
+            model = fetched(lambda: published_code.load(where, config, task.auto_class, **how))
         elif not apart:
             model = fetched(lambda: auto.from_pretrained(where, **how))
             mend_convolutions(model)
         model.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        return Predictor(model, fetched(lambda: processor.from_pretrained(where, config=config, **safe)), modality)
+        return Predictor(model, fetched(lambda: processor.from_pretrained(where, config=config, **safe)), task.modality)
+
+
+def task_of(config: PretrainedConfig, kind: str) -> Task | None:
+    """The task of a class of models: by transformers' mappings, else by its name; None where hfft predicts for none."""
+    labelled = [task for task in TASKS.values() if task.labelled]
+    for task in labelled:
+        stock = getattr(transformers, task.auto_class)._model_mapping.get(type(config), None)
+        if kind in {cls.__name__ for cls in (stock if isinstance(stock, tuple) else (stock,)) if cls is not None}:
+            return task
+    return next((task for task in labelled if task.auto_class.removeprefix("AutoModelFor") in kind), None)
 
 
 def load_predictors(sources: Mapping[str, str], device: str | None = None) -> dict[str, Predictor]:
@@ -175,29 +147,11 @@ def load_predictors(sources: Mapping[str, str], device: str | None = None) -> di
     return found
 
 
-def read_inputs(arguments: list[str], modality: str) -> Iterator[tuple[str, Any]]:
+def read_inputs(arguments: list[str], modality: Modality) -> Iterator[tuple[str, Any]]:
     """(id, input) of command-line arguments: image files and folders of them, or texts and files with a text per line.
 
     Raises:
         DataError: a file that is not there, or is no image.
     """
-    from PIL import Image, ImageOps
-
     for argument in arguments:
-        path = Path(argument)
-        if modality == "text":
-            if len(argument) < 1000 and path.is_file():
-                lines = path.read_text(encoding="utf-8").splitlines()
-                yield from ((f"{argument}:{i}", line) for i, line in enumerate(lines, 1) if line.strip())
-            else:
-                yield argument, argument
-            continue
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_FILES) if path.is_dir() else [path]
-        if not files:
-            raise DataError(f"folder {argument} holds no image; expected files such as .png or .jpg")
-        for file in files:
-            try:
-                with Image.open(file) as image:
-                    yield str(file), ImageOps.exif_transpose(image).convert("RGBA" if "A" in image.mode else "RGB")
-            except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-                raise DataError(f"{file} is no readable image ({type(error).__name__})") from None
+        yield from modality.inputs.open(argument)

@@ -9,16 +9,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hfft import backbone, head
+from hfft.backbone import load_model
+from hfft.backbone.spec import Backbone
+from hfft.head import parameter_names, top_modules
+from hfft.head.spec import Head
 from hfft.layers.adapters.arguments import stock_loads
 from hfft.publish.card import public
-from hfft.recipe import Recipe
 from hfft.tasks.labels import Labels
+from hfft.tasks.table import Task
 
 CONFIG = "adapter_config.json"
 
 
-def save_adapter(adapted: Any, recipe: Recipe, labels: Labels, processor: Any, folder: Path) -> None:
+def save_adapter(
+    adapted: Any, backbone: Backbone, head: Head, task: Task, labels: Labels, processor: Any, folder: Path
+) -> None:
     """Write an adapter with its head, the config with the classes, the processor, and the backbone it belongs on.
 
     transformers 5.23 reads config and weights of an adapter's model from one place: for a folder with a config.json
@@ -27,14 +32,14 @@ def save_adapter(adapted: Any, recipe: Recipe, labels: Labels, processor: Any, f
     hfft fetch nothing but the adapter's files.
 
     Args:
-        recipe: with the backbone's commit as its revision.
+        backbone: with its commit as its revision.
     """
     config, plain = adapted.peft_config["default"], adapted.get_base_model()
-    config.base_model_name_or_path = recipe.backbone.name
-    config.revision = recipe.backbone.revision
+    config.base_model_name_or_path = backbone.name
+    config.revision = backbone.revision
     if stands_alone(config):
-        whole = backbone.load_model(recipe, labels, processor)
-        for path in head.top_modules(whole, head.parameter_names(whole, recipe.head.new)):
+        whole = load_model(backbone, head, task, labels, processor)
+        for path in top_modules(whole, parameter_names(whole, head.new)):
             trained = plain.get_submodule(path).modules_to_save["default"]
             whole.get_submodule(path).load_state_dict(trained.state_dict())
         whole.config.use_cache = True

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import functools
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from hfft.recipe import Recipe, yaml_lines
+from hfft.recipe import Recipe, load_recipe, yaml_lines
 from hfft.runs.folder import RunFolder, write
+from hfft.tasks.measure import metric_names
+from hfft.tasks.problem import PROBLEMS
 
 BEGIN, END = "<!-- hfft: generated from here -->", "<!-- hfft: to here; text outside is kept -->"
 MOST_CLASSES = 100  # in the table of the card
@@ -23,9 +26,9 @@ _TITLES = {"ece": "expected calibration error", "rmse": "root mean squared error
            "mae": "mean absolute error", "r2": "R²"}  # fmt: skip
 
 
-def write_card(folder: RunFolder, recipe: Recipe, figures: dict[str, Any]) -> None:
+def write_card(folder: RunFolder, figures: dict[str, Any]) -> None:
     """Write README.md, recipe.yaml and metrics.json into the model folder: what a reader of the model needs."""
-    write(folder.model / "README.md", card(recipe, figures))
+    write(folder.model / "README.md", card(load_recipe(folder.recipe), figures))
     values = public(yaml_lines.parse(folder.recipe.read_text(encoding="utf-8"))[0])
     values["training"].pop("output_dir", None)
     write(folder.model / "recipe.yaml", yaml_lines.dump(values))
@@ -61,8 +64,9 @@ def card(recipe: Recipe, figures: dict[str, Any], repo: str | None = None, kept:
         kept: an earlier README.md, whose hand-written text and metadata are kept.
     """
     repo = repo or recipe.publish.hub_model_id or f"path/to/{recipe.name}"
-    head = metadata(recipe, figures, repo).to_dict()
-    text = f"{BEGIN}\n{body(recipe, figures, repo)}\n{END}"
+    told = Card(recipe, figures, repo)
+    head = told.metadata().to_dict()
+    text = f"{BEGIN}\n{told.body()}\n{END}"
     before = after = ""
     if kept is not None:
         meta = re.match(r"\A---\s*\n.*?\n---\s*\n", kept, re.S)
@@ -85,40 +89,113 @@ def _metadata_of(text: str) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def metadata(recipe: Recipe, figures: dict[str, Any], repo: str) -> ModelCardData:
-    """The card's metadata, with one result per scored split and metric."""
-    base, data = hub_id(recipe.backbone.name), hub_id(recipe.data.path)
-    extra: dict[str, Any] = {}
-    if base and recipe.backbone.init == "pretrained":
-        extra = {"base_model": base, "base_model_relation": "adapter" if as_adapter(recipe) else "finetune"}
-    results = [
-        EvalResult(
-            task_type=recipe.task,
-            dataset_type=data or Path(recipe.data.path).name,
-            dataset_name=data or Path(recipe.data.path).name,
-            dataset_config=recipe.data.name,
-            dataset_split=figures["data"]["origin"].get(split, split).split(",")[0].rpartition(" of ")[2],
-            dataset_revision=figures["data"]["revision"] if data else None,
-            dataset_args={"rows": figures[split]["n"], "rows_from": figures["data"]["origin"].get(split, split)},
-            metric_type=name.partition("_")[0] if name.startswith(("f1", "precision", "recall")) else name,
-            metric_name=f"{title(name)} ({split}, n={figures[split]['n']})",
-            metric_value=figures[split][name],
+@dataclass(frozen=True)
+class Card:
+    """What README.md says of a finished run.
+
+    Attributes:
+        figures: what metrics.json holds.
+        repo: id under which the snippet loads the model.
+    """
+
+    recipe: Recipe
+    figures: dict[str, Any]
+    repo: str
+
+    def metadata(self) -> ModelCardData:
+        """The card's metadata, with one result per scored split and metric."""
+        base, data = hub_id(self.recipe.backbone.name), hub_id(self.recipe.data.path)
+        extra: dict[str, Any] = {}
+        if base and self.recipe.backbone.init == "pretrained":
+            extra = {"base_model": base, "base_model_relation": "adapter" if self.as_adapter() else "finetune"}
+        results = [
+            EvalResult(
+                task_type=self.recipe.task,
+                dataset_type=data or Path(self.recipe.data.path).name,
+                dataset_name=data or Path(self.recipe.data.path).name,
+                dataset_config=self.recipe.data.name,
+                dataset_split=self.figures["data"]["origin"].get(split, split).split(",")[0].rpartition(" of ")[2],
+                dataset_revision=self.figures["data"]["revision"] if data else None,
+                dataset_args={
+                    "rows": self.figures[split]["n"],
+                    "rows_from": self.figures["data"]["origin"].get(split, split),
+                },
+                metric_type=name.partition("_")[0] if name.startswith(("f1", "precision", "recall")) else name,
+                metric_name=f"{title(name)} ({split}, n={self.figures[split]['n']})",
+                metric_value=self.figures[split][name],
+            )
+            for split in ("test", "validation")
+            if split in self.figures
+            for name in metric_names(self.figures[split])
+        ]
+        return ModelCardData(
+            library_name="peft" if self.as_adapter() else "transformers",
+            pipeline_tag=self.recipe.the_task.pipeline,
+            license=self.recipe.publish.license,
+            datasets=[data] if data else None,
+            metrics=sorted({r.metric_type for r in results}),
+            tags=["hfft", self.recipe.task],
+            model_name=self.repo.rpartition("/")[2],
+            eval_results=results or None,
+            **extra,
         )
-        for split in ("test", "validation")
-        if split in figures
-        for name in recipe.metrics
-    ]
-    return ModelCardData(
-        library_name="peft" if as_adapter(recipe) else "transformers",
-        pipeline_tag=recipe.the_task.pipeline,
-        license=recipe.publish.license,
-        datasets=[data] if data else None,
-        metrics=sorted({r.metric_type for r in results}),
-        tags=["hfft", recipe.task],
-        model_name=repo.rpartition("/")[2],
-        eval_results=results or None,
-        **extra,
-    )
+
+    def body(self) -> str:
+        """The generated part of the card's text, from the template `card.md.j2`."""
+        split = "test" if "test" in self.figures else "validation"
+        return _templates().get_template("card.md.j2").render(
+            name=self.repo.rpartition("/")[2],
+            repo=self.repo,
+            base=public(self.recipe.backbone.name),
+            init=self.recipe.backbone.init,
+            data=public(self.recipe.data.path),
+            only=self.recipe.data.classes,
+            task=self.recipe.task,
+            metrics=self.figures,
+            results=self.results(),
+            chosen=self.recipe.training.get("load_best_model_at_end", False),
+            classes={
+                "split": split,
+                "n": self.figures.get(split, {}).get("n"),
+                "rows": self.figures["classes"].get(split, {}).get("classes") or [],
+            },
+            most_classes=MOST_CLASSES,
+            stock_loads=self.figures.get("stock_loads", True),
+            pipeline=self.recipe.the_task.pipeline,
+            example=self.example(),
+            multi_label=PROBLEMS[self.recipe.problem].multi_label,
+            adapter=self.as_adapter(),
+            auto_class=self.recipe.the_task.auto_class,
+            code=self.figures.get("own_code"),
+            channels=next((edit["channels"] for edit in self.recipe.backbone.edit if edit.get("channels", 3) != 3), None),
+            edits=[{**row, "moved": moved(row["moved"])} for row in self.figures.get("edits", [])],
+        )  # fmt: skip
+
+    def results(self) -> list[dict[str, Any]]:
+        """Every figure with its split and rows; beside it the same recipe's from random weights where it was run."""
+        return [
+            {
+                "split": split,
+                "origin": self.figures["data"]["origin"].get(split, split),
+                "n": self.figures[split]["n"],
+                "metric": title(name),
+                "value": self.figures[split][name],
+                "scratch": self.figures.get("from_scratch", {}).get(split, {}).get(name),
+            }
+            for split in ("test", "validation")
+            if split in self.figures
+            for name in ("loss", *metric_names(self.figures[split]))
+        ]
+
+    def as_adapter(self) -> bool:
+        """Whether what is published is an adapter."""
+        return self.recipe.published_as == "adapter"
+
+    def example(self) -> str:
+        """What the snippet calls the pipeline with, as Python."""
+        if "text_pair" in self.recipe.data.columns.model_fields_set:
+            return '{"text": "a text", "text_pair": "another"}'
+        return self.recipe.the_task.example
 
 
 def title(metric: str) -> str:
@@ -126,36 +203,9 @@ def title(metric: str) -> str:
     return _TITLES.get(metric, metric.replace("_", " "))
 
 
-def body(recipe: Recipe, figures: dict[str, Any], repo: str) -> str:
-    """The generated part of the card's text, from the template `card.md.j2`."""
-    split = "test" if "test" in figures else "validation"
-    return _templates().get_template("card.md.j2").render(
-        name=repo.rpartition("/")[2],
-        repo=repo,
-        base=public(recipe.backbone.name),
-        init=recipe.backbone.init,
-        data=public(recipe.data.path),
-        only=recipe.data.classes,
-        task=recipe.task,
-        metrics=figures,
-        results=results(recipe, figures),
-        chosen=recipe.training.get("load_best_model_at_end", False),
-        classes={
-            "split": split,
-            "n": figures.get(split, {}).get("n"),
-            "rows": figures["classes"].get(split, {}).get("classes") or [],
-        },
-        most_classes=MOST_CLASSES,
-        stock_loads=figures.get("stock_loads", True),
-        pipeline=recipe.the_task.pipeline,
-        example=example(recipe),
-        multi_label=recipe.problem == "multi_label_classification",
-        adapter=as_adapter(recipe),
-        auto_class=recipe.the_task.auto_class,
-        code=figures.get("own_code"),
-        channels=next((edit["channels"] for edit in recipe.backbone.edit if edit.get("channels", 3) != 3), None),
-        edits=[{**row, "moved": moved(row["moved"])} for row in figures.get("edits", [])],
-    )  # fmt: skip
+def moved(share: float | None) -> str:
+    """How far an edit moved the outputs of the backbone before training."""
+    return "not compared" if share is None else f"{share:.2%}" if share > 1e-6 else "nothing"
 
 
 @functools.cache
@@ -171,40 +221,3 @@ def _templates() -> Environment:
 def cell(value: Any) -> str:
     """A text that stays within its cell of a Markdown table."""
     return re.sub(r"\s*\n\s*", " ", str(value)).replace("|", "\\|")
-
-
-def results(recipe: Recipe, figures: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every figure with its split and rows; beside it the same recipe's from random weights where it was run."""
-    return [
-        {
-            "split": split,
-            "origin": figures["data"]["origin"].get(split, split),
-            "n": figures[split]["n"],
-            "metric": title(name),
-            "value": figures[split][name],
-            "scratch": figures.get("from_scratch", {}).get(split, {}).get(name),
-        }
-        for split in ("test", "validation")
-        if split in figures
-        for name in ("loss", *recipe.metrics)
-    ]
-
-
-def as_adapter(recipe: Recipe) -> bool:
-    """Whether what is published is an adapter."""
-    return recipe.published_as == "adapter"
-
-
-def moved(share: float | None) -> str:
-    """How far an edit moved the outputs of the backbone before training."""
-    return "not compared" if share is None else f"{share:.2%}" if share > 1e-6 else "nothing"
-
-
-def example(recipe: Recipe) -> str:
-    """What the snippet calls the pipeline with, as Python."""
-    text_pair = "text_pair" in recipe.data.columns.model_fields_set
-    return {
-        "image-classification": '"image.png"',
-        "text-classification": '{"text": "a text", "text_pair": "another"}' if text_pair else '"a text"',
-        "fill-mask": 'f"a {model.tokenizer.mask_token} text"',
-    }[recipe.task]

@@ -24,7 +24,7 @@ from hfft.processes import by_first_process
 from hfft.publish.adapter import adapter_config, named, stands_alone
 from hfft.publish.card import card
 from hfft.publish.spec import Publish
-from hfft.recipe import Recipe, load_recipe
+from hfft.recipe import load_recipe
 from hfft.runs.folder import RunFolder, write
 from hfft.wording import first_line
 
@@ -123,7 +123,7 @@ def publish(folder: RunFolder, wanted: Publish, force: bool = False) -> str:
         with named(folder.model, repo):
             commit = retried(push)
             compare(hub, folder, repo, commit.oid)
-        verify(recipe, folder, repo, commit.oid)
+        verify(folder, repo, commit.oid)
         url = f"{hub.endpoint}/{repo}/tree/{commit.oid}"
         folder.note_published(repo, url)
         return url
@@ -163,7 +163,7 @@ def prove_adapter(folder: RunFolder) -> None:
         BadInput: it does not.
     """
     try:
-        verify(load_recipe(folder.recipe), folder, str(folder.model))
+        verify(folder, str(folder.model))
     except (HubError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise BadInput(
             f"publish.as: transformers does not put this adapter back onto its model as it was trained "
@@ -201,20 +201,20 @@ def retried(action: Callable[[], T]) -> T:
     raise AssertionError("unreachable")
 
 
-def verify(recipe: Recipe, folder: RunFolder, repo: str, commit: str | None = None) -> None:
+def verify(folder: RunFolder, repo: str, commit: str | None = None) -> None:
     """Load the pushed revision with plain transformers and compare its answers on a sample with the local model's.
 
     Raises:
         HubError: they differ.
     """
-    found = adapter_config(folder.model)
+    recipe, found = load_recipe(folder.recipe), adapter_config(folder.model)
     own_code = (folder.model / f"{published_code.FILE}.py").is_file()  # of a repository none is run
     if (
         own_code
         or any("channels" in edit for edit in recipe.backbone.edit)
         or (found is not None and not stands_alone(found))
     ):
-        verify_by_predictors(recipe, folder, repo, commit)
+        verify_by_predictors(folder, repo, commit)
         return
     options: dict[str, Any] = {"revision": commit, "dtype": torch.float32, "device": "cpu"}
     pushed = retried(
@@ -227,14 +227,14 @@ def verify(recipe: Recipe, folder: RunFolder, repo: str, commit: str | None = No
         if different:
             raise HubError(f"{repo}{at(commit)} differs from {folder.model} in {different} tensors; push it again")
         return
-    inputs = sample(recipe)
+    inputs = sample(folder)
     predictor = load_predictor(str(folder.model), device="cpu")
     expected = torch.cat([predictor([x]) for x in inputs])
     names = predictor.model.config.id2label
     asked = [{"text": x[0], "text_pair": x[1]} if isinstance(x, tuple) else x for x in inputs]
-    options = {"truncation": True} if predictor.modality == "text" else {}
+    told = recipe.the_task.modality.pipeline_options
     for row, probabilities in zip(asked, expected, strict=True):
-        given = {item["label"]: item["score"] for item in pushed(row, top_k=len(names), **options)}
+        given = {item["label"]: item["score"] for item in pushed(row, top_k=len(names), **told)}
         worst = max(abs(given[names[i]] - p) for i, p in enumerate(probabilities.tolist()))
         if worst > TOLERANCE:
             raise HubError(
@@ -243,7 +243,7 @@ def verify(recipe: Recipe, folder: RunFolder, repo: str, commit: str | None = No
             )
 
 
-def verify_by_predictors(recipe: Recipe, folder: RunFolder, repo: str, commit: str | None = None) -> None:
+def verify_by_predictors(folder: RunFolder, repo: str, commit: str | None = None) -> None:
     """The same for what no pipeline loads unasked: an adapter that PEFT alone puts back, or an edited model.
 
     Raises:
@@ -251,7 +251,7 @@ def verify_by_predictors(recipe: Recipe, folder: RunFolder, repo: str, commit: s
     """
     local = load_predictor(str(folder.model), device="cpu")
     pushed = retried(lambda: load_predictor(repo, commit, device="cpu"))
-    inputs = sample(recipe)
+    inputs = sample(folder)
     worst = (pushed(inputs) - local(inputs)).abs().max().item()
     if worst > TOLERANCE:
         raise HubError(f"{repo}{at(commit)} answers otherwise than {folder.model} (by {worst:.2g}); push it again")
@@ -262,17 +262,9 @@ def at(commit: str | None) -> str:
     return f" at {commit[:12]}" if commit else ""
 
 
-def sample(recipe: Recipe) -> list[Any]:
-    """A few held-out inputs as a user would pass them: images, texts, or pairs of texts."""
-    splits, _ = load_splits(recipe)
-    rows = splits.test or splits.validation or splits.train
-    columns = splits.columns
-    found = []
-    for row in rows.take(SAMPLE):
-        if "image" in columns:
-            found.append(row[columns["image"]].convert("RGB"))
-        else:
-            found.append(
-                (row[columns["text"]], row[columns["text_pair"]]) if "text_pair" in columns else row[columns["text"]]
-            )
-    return found
+def sample(folder: RunFolder) -> list[Any]:
+    """A few held-out inputs of a run as a user would pass them: images, texts, or pairs of texts."""
+    recipe = load_recipe(folder.recipe)
+    splits, _ = load_splits(recipe.data, recipe.the_task, recipe.seed)
+    rows, inputs = splits.test or splits.validation or splits.train, recipe.the_task.modality.inputs
+    return [inputs.plain(inputs.of_row(row, splits.columns)) for row in rows.take(SAMPLE)]

@@ -12,7 +12,8 @@ from hfft.recipe.training_arguments import training_problem
 from hfft.recipe.yaml_lines import Path
 from hfft.strategy.build import build_methods
 from hfft.strategy.needs import Situation, refusals
-from hfft.tasks.table import METRICS, SMALLER_IS_BETTER
+from hfft.tasks.measure import is_file
+from hfft.tasks.problem import PROBLEMS, SMALLER_IS_BETTER
 from hfft.wording import listing
 
 
@@ -22,7 +23,7 @@ def situation(recipe: Recipe) -> Situation:
         problem=recipe.problem,
         adapter=recipe.layers.adapter is not None,
         streaming=recipe.data.streaming,
-        continuous="image" in recipe.the_task.columns,
+        continuous=recipe.the_task.modality.continuous,
         sets=tuple(recipe.data.sets),
     )
 
@@ -37,7 +38,7 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
             found.append((("training", str(key)), problem))
     if recipe is None:
         return found
-    adapter, modality = recipe.layers.adapter, recipe.the_task.modality if recipe.the_task.labelled else "token"
+    adapter, task, modality = recipe.layers.adapter, recipe.the_task, recipe.the_task.modality
     if recipe.publish.as_ and adapter is None:
         found.append((("publish", "as"), "is for adapters; set layers.adapter, or leave it out"))
     elif adapter is not None and recipe.publish.as_ == "merged" and merges(adapter) is False:
@@ -56,7 +57,8 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
             )
         )
     if adapter is not None:
-        found += [(("layers", "adapter", key), problem) for key, problem in adapter_problems(adapter, modality)]
+        prompts = modality.tokens and task.labelled
+        found += [(("layers", "adapter", key), problem) for key, problem in adapter_problems(adapter, prompts)]
         if recipe.train_layers != ["head"]:
             found.append((("layers", "train"), f"is {recipe.layers.train!r}; beside an adapter only the head learns"))
         if recipe.layers.freeze:
@@ -64,8 +66,8 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
         if recipe.layers.norms == "live":
             text = "is live; an adapter holds no statistics of norms, in checkpoints or as published: leave it out"
             found.append((("layers", "norms"), text))
-    if recipe.data.augment and recipe.the_task.modality != "image":
-        found.append((("data", "augment"), f"is for images; task {recipe.task} reads {recipe.the_task.modality}"))
+    if recipe.data.augment and not modality.augmented:
+        found.append((("data", "augment"), f"is for images; task {recipe.task} reads {modality.name}"))
     views = getattr(recipe.layers.cache, "views", None)
     if views is not None and not recipe.data.augment:
         found.append((("layers", "cache", "views"), "is for augmented images; data.augment is empty: leave it out"))
@@ -73,23 +75,24 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
         if role == "id" and recipe.data.streaming:
             text = "is compared over all rows, which a streamed set has not at once; leave it out"
             found.append((("data", "columns", role), text))
-        elif role != "id" and role not in recipe.the_task.columns:
-            found.append((("data", "columns", role), f"task {recipe.task} reads {listing(recipe.the_task.columns)}"))
+        elif role != "id" and role not in task.columns:
+            found.append((("data", "columns", role), f"task {recipe.task} reads {listing(task.columns)}"))
+    target = PROBLEMS[recipe.problem]
     for i, metric in enumerate(recipe.score.metrics):
-        if metric not in METRICS[recipe.problem]:
-            fitting = listing(METRICS[recipe.problem], 30)
+        if metric not in target.metrics and not is_file(metric):
+            fitting = listing(target.metrics, 30)
             found.append(
                 (("score", "metrics", i), f"{metric!r} does not measure {recipe.problem}; choose from {fitting}")
             )
     if recipe.backbone.init == "random" and (recipe.layers.adapter or recipe.train_layers != ["all"]):
         found.append((("backbone", "init"), "is random; with frozen layers it would never learn: use layers.train=all"))
     for i, edit in enumerate(recipe.backbone.edit):
-        if problem := misfit(edit, recipe.the_task.modality):
+        if problem := misfit(edit, modality.edits_refused):
             found.append((("backbone", "edit", i), problem))
         if edit.get("channels") == 4 and recipe.data.augment:
             found.append((("data", "augment"), "changes grey and RGB images; with channels: 4 leave it out"))
     found += _head_checks(recipe)
-    if recipe.head.keep_known and recipe.problem != "single_label_classification":
+    if recipe.head.keep_known and not target.classes:
         found.append((("head", "keep_known"), f"needs classes with names, which {recipe.problem} has not"))
     found += [(("strategy", key), why) for key, why in refusals(build_methods(recipe.strategy), situation(recipe))]
     for part in ("validation", "test"):
@@ -167,7 +170,8 @@ def _training_checks(recipe: Recipe) -> list[tuple[Path, str]]:
         text = f"is {folder!r:.80}; variables are not replaced: write the path out"
         found.append((("training", "output_dir"), text))
     metric = str(given.get("metric_for_best_model") or "").removeprefix("eval_")
-    if metric and metric != "loss" and metric not in recipe.metrics:
+    own = any(is_file(name) for name in recipe.metrics)  # what it returns, the run will tell
+    if metric and metric != "loss" and metric not in recipe.metrics and not own:
         scored = listing([*recipe.metrics, "loss"])
         text = f"is {metric!r}, which is not scored; add it to score.metrics or choose from {scored}"
         found.append((("training", "metric_for_best_model"), text))
@@ -176,9 +180,10 @@ def _training_checks(recipe: Recipe) -> list[tuple[Path, str]]:
         if save != "best" and evaluate != save:
             text = f"needs eval_strategy ({evaluate}) and save_strategy ({save}) to be the same"
             found.append((("training", "load_best_model_at_end"), text))
-    if given.get("label_smoothing_factor") and recipe.problem != "single_label_classification":
+    if given.get("label_smoothing_factor") and not PROBLEMS[recipe.problem].classes:
         found.append((("training", "label_smoothing_factor"), f"smooths classes, which {recipe.problem} has not"))
     bigger = given.get("greater_is_better")
-    if bigger is not None and metric and bigger == (metric in SMALLER_IS_BETTER):
+    known = metric == "loss" or metric in PROBLEMS[recipe.problem].metrics
+    if bigger is not None and known and bigger == (metric in SMALLER_IS_BETTER):
         found.append((("training", "greater_is_better"), f"is {bigger}, the wrong way round for {metric}"))
     return found

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from hfft.backbone.spec import Backbone
 from hfft.data.spec import Data
@@ -16,14 +18,22 @@ from hfft.layers.spec import Layers
 from hfft.publish.spec import Publish
 from hfft.spec import Spec, as_list
 from hfft.strategy.spec import Strategy
-from hfft.tasks.table import DEFAULT_METRICS, TASKS, ProblemType, Task
+from hfft.tasks.problem import PROBLEMS
+from hfft.tasks.table import TASKS, ProblemType, Task
+
+
+def _task(name: str) -> str:
+    if name not in TASKS:  # looked up when it is read, so that a task can be added from outside
+        *others, last = map(repr, TASKS)
+        raise PydanticCustomError("literal_error", "unknown", {"expected": f"{', '.join(others)} or {last}"})
+    return name
 
 
 class Recipe(Spec):
     """A whole fine-tune. `training` holds arguments of `transformers.TrainingArguments`, verbatim."""
 
     name: str = Field(pattern=r"^[\w][\w.-]*$")
-    task: Literal[tuple(TASKS)]  # type: ignore[valid-type]
+    task: Annotated[str, AfterValidator(_task)]
     problem_type: ProblemType = "single_label_classification"
     backbone: Backbone
     head: Head = Head()
@@ -36,18 +46,24 @@ class Recipe(Spec):
 
     @property
     def the_task(self) -> Task:
-        """The row of the table of tasks."""
-        return TASKS[self.task]
+        """The row of the table of tasks, with the problem that the recipe names."""
+        task = TASKS[self.task]
+        return replace(task, problem=self.problem_type) if task.labelled else task
 
     @property
     def problem(self) -> str:
         """The kind of target: the `problem_type`, or `masked_language_modelling` for a task without labels."""
-        return self.problem_type if self.the_task.labelled else "masked_language_modelling"
+        return self.the_task.problem
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """The metrics asked for, or the usual ones of the problem."""
-        return tuple(self.score.metrics) or DEFAULT_METRICS[self.problem]
+        return tuple(self.score.metrics) or PROBLEMS[self.problem].default_metrics
+
+    @property
+    def seed(self) -> int:
+        """The seed of the run, by the recipe or by transformers' default."""
+        return self.training.get("seed", 42)
 
     @property
     def output_dir(self) -> Path:
@@ -69,7 +85,7 @@ class Recipe(Spec):
 
     def column(self, role: str) -> str | None:
         """The column of the data that plays `role`, by the recipe or by the task's default."""
-        return getattr(self.data.columns, role) or self.the_task.columns.get(role)
+        return getattr(self.data.columns, role, None) or self.the_task.columns.get(role)
 
     def resolved(self) -> dict[str, Any]:
         """Everything the recipe says and leaves to defaults, as plain values; loading it gives the recipe again."""

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from hfft.errors import BadInput, RunError
 from hfft.processes import by_first_process
-from hfft.recipe import Recipe, yaml_lines
+from hfft.recipe import yaml_lines
 from hfft.runs import checkpoint
 from hfft.wording import first_line, listing
 
@@ -56,10 +56,13 @@ class RunFolder:
         return "finished" if self.metrics.is_file() and self.model.is_dir() else "unfinished"
 
     @by_first_process
-    def open(self, recipe: Recipe, fresh: bool, force: bool = False) -> State:
+    def open(self, recipe: dict[str, Any], fresh: bool, force: bool = False) -> State:
         """Make the folder ready for this recipe and say what it holds; `fresh` clears what a run wrote, nothing else.
 
         An unfinished run goes on under changes that leave its weights alone (HARMLESS), or any where `force` is set.
+
+        Args:
+            recipe: the resolved recipe, as plain values.
 
         Raises:
             BadInput: the folder cannot be written, holds another recipe's run, or things that are no run's.
@@ -107,9 +110,9 @@ class RunFolder:
         return sorted(p for p in self.path.iterdir() if p.name in _WRITTEN or re.fullmatch(r"checkpoint-\d+", p.name))
 
     @by_first_process
-    def changed(self, recipe: Recipe) -> list[str]:
-        """How a recipe differs from the folder's; a revision pinned by the run is what the recipe said."""
-        new, (old, said) = recipe.resolved(), self._began()
+    def changed(self, recipe: dict[str, Any]) -> list[str]:
+        """How a resolved recipe differs from the folder's; a revision pinned by the run is what the recipe said."""
+        new, (old, said) = recipe, self._began()
         for section in _PINNED:
             before, now = _section(old, section), _section(new, section)
             if before and now and "revision" in before and now.get("revision") == said.get(section):
@@ -120,14 +123,14 @@ class RunFolder:
         return differences(old, new)
 
     @by_first_process
-    def pinned(self, recipe: Recipe) -> Recipe:
-        """The recipe with the commits that the run began with, where it asks for nothing else."""
-        values, (old, said) = copy.deepcopy(recipe.resolved()), self._began()
+    def pinned(self, recipe: dict[str, Any]) -> dict[str, Any]:
+        """The resolved recipe with the commits that the run began with, where it asks for nothing else."""
+        values, (old, said) = copy.deepcopy(recipe), self._began()
         for section in _PINNED:
             before, now = _section(old, section), _section(values, section)
             if before and now and "revision" in before and now.get("revision") == said.get(section):
                 now["revision"] = before["revision"]
-        return Recipe.model_validate(values)
+        return values
 
     def _began(self) -> tuple[dict[str, Any], dict[str, str]]:
         """The resolved recipe in the folder, and what it said of the revisions that the run pinned."""
@@ -159,9 +162,9 @@ class RunFolder:
         return found
 
     @by_first_process
-    def write_recipe(self, recipe: Recipe, *commits: str | None) -> None:
+    def write_recipe(self, recipe: dict[str, Any], *commits: str | None) -> None:
         """Write the resolved recipe, with the commits that were used: of the backbone, the data, a published adapter."""
-        values, said = copy.deepcopy(recipe.resolved()), ""
+        values, said = copy.deepcopy(recipe), ""
         for section, revision in zip(_PINNED, commits, strict=False):
             found = _section(values, section)
             if revision is not None and found is not None:

@@ -1,23 +1,27 @@
-"""The table of tasks: what a task's model class is, which columns it reads, what it is scored by. Needs no torch."""
+"""The table of tasks: what a task's model class is, which columns it reads. Needs no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-Modality = Literal["image", "text"]
+from hfft.tasks.modality import IMAGE, TEXT, Modality
+
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+LABEL: dict[str, str | None] = {"label": "label"}
 
 
 @dataclass(frozen=True)
 class Task:
-    """One task: the Auto class that loads its model, and the columns of its data.
+    """One task: a modality and a problem, and the Auto class that loads its model.
 
     Attributes:
         pipeline: the name under which `transformers.pipeline` serves it.
         auto_class: the class of transformers that loads the model with its head.
-        columns: default name of each column the task reads; `None` where there is no usual one.
+        columns: role -> usual name of each column the task reads; `None` where there is no usual one.
+        example: what a snippet calls the pipeline with, as Python.
         labelled: False where targets are made from the inputs, as in masked language modelling.
+        problem: the kind of target, which a recipe may choose where there are labels.
     """
 
     name: str
@@ -25,7 +29,9 @@ class Task:
     auto_class: str
     modality: Modality
     columns: dict[str, str | None]
+    example: str
     labelled: bool = True
+    problem: str = "single_label_classification"
 
 
 TASKS = {
@@ -35,48 +41,27 @@ TASKS = {
             "image-classification",
             "image-classification",
             "AutoModelForImageClassification",
-            "image",
-            {"image": "image", "label": "label"},
+            IMAGE,
+            {**IMAGE.columns, **LABEL},
+            '"image.png"',
         ),
         Task(
             "text-classification",
             "text-classification",
             "AutoModelForSequenceClassification",
-            "text",
-            {"text": "text", "text_pair": None, "label": "label"},
+            TEXT,
+            {**TEXT.columns, **LABEL},
+            '"a text"',
         ),
-        Task("fill-mask", "fill-mask", "AutoModelForMaskedLM", "text", {"text": "text"}, labelled=False),
+        Task(
+            "fill-mask",
+            "fill-mask",
+            "AutoModelForMaskedLM",
+            TEXT,
+            {"text": "text"},
+            'f"a {model.tokenizer.mask_token} text"',
+            labelled=False,
+            problem="masked_language_modelling",
+        ),
     )
 }
-
-# Per problem: every metric that can be asked for, the ones that are reported when none is; larger is better unless
-# listed in SMALLER_IS_BETTER. `loss` is always reported.
-METRICS: dict[str, tuple[str, ...]] = {
-    "single_label_classification": (
-        "accuracy",
-        "balanced_accuracy",
-        "f1_macro",
-        "f1_micro",
-        "f1_weighted",
-        "precision_macro",
-        "recall_macro",
-        "top5_accuracy",
-        "ece",
-        "matthews_correlation",
-    ),
-    "multi_label_classification": ("f1_micro", "f1_macro", "subset_accuracy", "hamming_accuracy", "average_precision"),
-    "regression": ("mse", "rmse", "mae", "r2", "pearson", "spearman"),
-    "masked_language_modelling": ("perplexity",),
-}
-DEFAULT_METRICS: dict[str, tuple[str, ...]] = {
-    "single_label_classification": ("accuracy", "f1_macro"),
-    "multi_label_classification": ("f1_micro", "f1_macro"),
-    "regression": ("rmse", "spearman"),
-    "masked_language_modelling": ("perplexity",),
-}
-SMALLER_IS_BETTER = {"loss", "ece", "mse", "rmse", "mae", "perplexity"}
-
-
-def known_metrics() -> list[str]:
-    """All metric names of all problems, each once."""
-    return list(dict.fromkeys(name for names in METRICS.values() for name in names))

@@ -58,7 +58,7 @@ def training_arguments(recipe: Recipe, **changes: Any) -> TrainingArguments:
     """
     said = {**recipe.training, **changes}
     gpu = torch.cuda.is_available() and not said.get("use_cpu")
-    text = recipe.the_task.modality == "text"
+    text = recipe.the_task.modality.tokens
     batch = said.get("per_device_train_batch_size", 8)
     if batch == "auto":  # all rows of a step at once, until it is known how many the device can hold
         batch = said.get("gradient_accumulation_steps") or AUTO
@@ -107,13 +107,13 @@ def training_arguments(recipe: Recipe, **changes: Any) -> TrainingArguments:
     return arguments
 
 
-def describe_open(recipe: Recipe, trainer: Trainer) -> dict[str, Any]:
+def describe_open(training: dict[str, Any], memory_format: str, trainer: Trainer) -> dict[str, Any]:
     """What is chosen for the recipe where it leaves the speed of training open, in the recipe's own words."""
     values = trainer.args.to_dict()
-    chosen = {name: values[name] for name in TOLD if recipe.training.get(name, "auto") == "auto"}
-    if "non_blocking" not in (recipe.training.get("accelerator_config") or {}):
+    chosen = {name: values[name] for name in TOLD if training.get(name, "auto") == "auto"}
+    if "non_blocking" not in (training.get("accelerator_config") or {}):
         chosen["accelerator_config"] = {"non_blocking": trainer.args.accelerator_config.non_blocking}
-    open_ = recipe.backbone.memory_format == "auto"
+    open_ = memory_format == "auto"
     laid_out = {"backbone": {"memory_format": layout(trainer.model)}} if open_ else {}
     return {**laid_out, "training": chosen}
 

@@ -256,7 +256,7 @@ class FineTuner(Dealing):
         if labels is None:
             return (logits,)
         sums, counts = self.problem.loss(logits, labels), self.problem.targets(labels)
-        if self.labels.problem == "masked_language_modelling":
+        if self.problem.per_token:
             logits, labels = torch.stack([sums, counts], 1), torch.zeros(len(sums), device=sums.device)
         return logits, labels, sums, counts
 

@@ -44,6 +44,7 @@ KNOWN = {
 READ_ONE = {"vit"}  # of the others the head reads more than the first token of the last block
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("modality", "name"), [(modality, name) for modality in SAMPLE for name in SAMPLE[modality]])
 def test_everything_holds(modality, name):

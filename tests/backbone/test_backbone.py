@@ -17,7 +17,8 @@ from hfft.head.spec import Head
 from hfft.recipe import Recipe
 from hfft.tasks.labels import Labels
 from hfft.tasks.table import TASKS
-from tests.examples import ALL, MULTI, REGRESSION, SINGLE, tiny, tiny_config
+from tests.examples import ALL, EVERY, MULTI, REGRESSION, SINGLE, tiny, tiny_config
+from tests.parts import model_of
 
 LABELS = Labels.of(SINGLE, ["red", "green"])
 
@@ -54,25 +55,25 @@ def masked(tmp_path):
 # --- whole, or not at all
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EVERY)
 def test_the_backbone_is_the_pretrained_one_and_the_head_fits_the_task(name, tmp_path):
     pretrained = tiny(name, labels=5)
     pretrained.save_pretrained(tmp_path)
-    model = backbone.load_model(recipe(tmp_path, ALL[name].task), LABELS)
+    model = model_of(recipe(tmp_path, ALL[name].task), LABELS)
     before, after = pretrained.state_dict(), model.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[key], after[key]) for key in before if key not in ALL[name].head)
     assert all(2 in after[key].shape for key in ALL[name].last)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EVERY)
 def test_any_missing_tensor_of_the_backbone_is_an_error_that_names_it(name, tmp_path):
     tiny(name).save_pretrained(tmp_path)
     parameters = [key for key in load_file(tmp_path / "model.safetensors") if key not in ALL[name].head]
     gone = parameters[len(parameters) // 2]
     edit(tmp_path, lambda tensors: tensors.pop(gone))
     with pytest.raises(ModelError, match="does not hold the whole backbone") as caught:
-        backbone.load_model(recipe(tmp_path, ALL[name].task), LABELS)
+        model_of(recipe(tmp_path, ALL[name].task), LABELS)
     # The file may spell it otherwise than the model (an older name of the same module): the last part is the same.
     assert f".{gone.split('.')[-1]};" in str(caught.value)
     assert "head.new=[" in str(caught.value)
@@ -82,24 +83,24 @@ def test_a_tensor_of_another_shape_is_an_error_with_both_shapes(bert):
     key = "bert.embeddings.position_embeddings.weight"
     edit(bert, lambda tensors: tensors.update({key: torch.zeros(5, 16)}))
     with pytest.raises(ModelError, match=r"of another shape: .*position_embeddings.*\(5, 16\).*\(24, 16\)"):
-        backbone.load_model(recipe(bert), LABELS)
+        model_of(recipe(bert), LABELS)
 
 
 def test_blocks_beyond_the_pretrained_ones_are_an_error_and_fewer_are_not(bert):
     with pytest.raises(ModelError, match=r"missing: bert\.encoder\.layer\.3\..* more\)"):
-        backbone.load_model(recipe(bert, config={"num_hidden_layers": 5}), LABELS)
-    model = backbone.load_model(recipe(bert, config={"num_hidden_layers": 2}), LABELS)
+        model_of(recipe(bert, config={"num_hidden_layers": 5}), LABELS)
+    model = model_of(recipe(bert, config={"num_hidden_layers": 2}), LABELS)
     assert len(model.bert.encoder.layer) == 2
 
 
 def test_a_pooler_that_was_never_pretrained_must_be_named(masked):
     with pytest.raises(ModelError, match=r"missing: bert\.pooler\.dense\.bias.*head\.new=\[bert\.pooler\.dense\]"):
-        backbone.load_model(recipe(masked), LABELS)
+        model_of(recipe(masked), LABELS)
 
 
 @pytest.mark.parametrize("module", ["pooler", "bert.pooler", "bert.pooler.dense"])
 def test_a_pooler_that_is_named_starts_untrained(masked, module):
-    model = backbone.load_model(recipe(masked, head=Head(new=[module])), LABELS)
+    model = model_of(recipe(masked, head=Head(new=[module])), LABELS)
     pretrained = load_file(masked / "model.safetensors")
     assert all(torch.equal(model.state_dict()[key], tensor) for key, tensor in pretrained.items() if "cls." not in key)
     assert torch.isfinite(model.bert.pooler.dense.weight).all()
@@ -109,7 +110,7 @@ def test_damaged_weights_are_an_error(bert):
     file = bert / "model.safetensors"
     file.write_bytes(file.read_bytes()[:2000])
     with pytest.raises(ModelError, match=r"the weights of .* are damaged"):
-        backbone.load_model(recipe(bert), LABELS)
+        model_of(recipe(bert), LABELS)
 
 
 # --- what is not read
@@ -119,7 +120,7 @@ def test_pickled_weights_are_refused(bert):
     torch.save(tiny("bert").state_dict(), bert / "pytorch_model.bin")
     (bert / "model.safetensors").unlink()
     with pytest.raises(ModelError, match="has no safetensors weights"):
-        backbone.load_model(recipe(bert), LABELS)
+        model_of(recipe(bert), LABELS)
 
 
 def test_remote_code_is_refused_without_asking_and_never_run(tmp_path, monkeypatch):
@@ -130,7 +131,7 @@ def test_remote_code_is_refused_without_asking_and_never_run(tmp_path, monkeypat
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": maps}))
     (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     with pytest.raises(ModelError, match="code of its own, which hfft does not run"):
-        backbone.load_model(recipe(tmp_path), LABELS)
+        model_of(recipe(tmp_path), LABELS)
     assert not (tmp_path / "ran").exists()
     assert asked == []
 
@@ -139,21 +140,21 @@ def test_remote_code_is_refused_without_asking_and_never_run(tmp_path, monkeypat
 def test_a_folder_that_is_not_there_is_said_to_be_missing(tmp_path, place):
     place = place.format(tmp_path)
     with pytest.raises(ModelError, match="there is no folder"):
-        backbone.load_model(recipe(place), LABELS)
+        model_of(recipe(place), LABELS)
     with pytest.raises(ModelError, match="there is no folder"):
         backbone.load_processor(Backbone(name=place), TASKS["text-classification"])
 
 
 def test_a_folder_without_a_model_is_an_error(tmp_path):
     with pytest.raises(BadInput, match="cannot be used"):
-        backbone.load_model(recipe(tmp_path), LABELS)
+        model_of(recipe(tmp_path), LABELS)
 
 
 @pytest.mark.parametrize(("name", "task"), [("bert", "image-classification"), ("vit", "text-classification")])
 def test_a_model_without_a_class_for_the_task_is_an_error(name, task, tmp_path):
     tiny(name).save_pretrained(tmp_path)
     with pytest.raises(ModelError, match=f"is a {name}, which transformers has no AutoModelFor"):
-        backbone.load_model(recipe(tmp_path, task), LABELS)
+        model_of(recipe(tmp_path, task), LABELS)
 
 
 # --- as the recipe says
@@ -162,18 +163,19 @@ def test_a_model_without_a_class_for_the_task_is_an_error(name, task, tmp_path):
 @pytest.mark.parametrize("stored", [torch.bfloat16, torch.float16])
 def test_weights_are_float32_whatever_the_checkpoint_holds(stored, bert):
     tiny("bert").to(stored).save_pretrained(bert)
-    model = backbone.load_model(recipe(bert), LABELS)
+    model = model_of(recipe(bert), LABELS)
     assert {tensor.dtype for tensor in model.parameters()} == {torch.float32}
-    halved = backbone.load_model(recipe(bert, dtype="bfloat16"), LABELS)
+    halved = model_of(recipe(bert, dtype="bfloat16"), LABELS)
     assert {tensor.dtype for tensor in halved.parameters()} == {torch.bfloat16}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bert", "llama", "vit", "resnet", "clip"])
 def test_random_weights_are_of_the_same_architecture_and_others(name, tmp_path):
     tiny(name).save_pretrained(tmp_path)
-    pretrained = backbone.load_model(recipe(tmp_path, ALL[name].task), LABELS)
+    pretrained = model_of(recipe(tmp_path, ALL[name].task), LABELS)
     torch.manual_seed(1)
-    random = backbone.load_model(recipe(tmp_path, ALL[name].task, init="random"), LABELS)
+    random = model_of(recipe(tmp_path, ALL[name].task, init="random"), LABELS)
     assert type(random) is type(pretrained)
     assert {k: v.shape for k, v in random.state_dict().items()} == {
         k: v.shape for k, v in pretrained.state_dict().items()
@@ -184,30 +186,30 @@ def test_random_weights_are_of_the_same_architecture_and_others(name, tmp_path):
 
 
 def test_entries_of_the_config_can_be_overridden(bert):
-    model = backbone.load_model(recipe(bert, config={"hidden_dropout_prob": 0.25}), LABELS)
+    model = model_of(recipe(bert, config={"hidden_dropout_prob": 0.25}), LABELS)
     assert model.config.hidden_dropout_prob == 0.25
     assert model.bert.embeddings.dropout.p == 0.25
 
 
 def test_an_unknown_entry_of_the_config_is_answered_with_the_nearest(bert):
     with pytest.raises(ModelError, match=r"config\.hidden_dropout_prop: bert .* did you mean 'hidden_dropout_prob'"):
-        backbone.load_model(recipe(bert, config={"hidden_dropout_prop": 0.25}), LABELS)
+        model_of(recipe(bert, config={"hidden_dropout_prop": 0.25}), LABELS)
 
 
 def test_a_value_the_config_cannot_hold_is_an_error_with_its_name(bert):
     with pytest.raises(ModelError, match=r"backbone\.config\.hidden_dropout_prob: .*expected float"):
-        backbone.load_model(recipe(bert, config={"hidden_dropout_prob": "much"}), LABELS)
+        model_of(recipe(bert, config={"hidden_dropout_prob": "much"}), LABELS)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EVERY)
 def test_dropout_of_the_head_reaches_the_model_or_is_refused(name, tmp_path):
     tiny(name).save_pretrained(tmp_path)
     wanted = recipe(tmp_path, ALL[name].task, head=Head(dropout=0.37))
     if name in ("gpt2", "llama", "vit", "dinov2", "beit", "convnext", "swin", "resnet", "clip", "siglip"):
         with pytest.raises(ModelError, match=r"head\.dropout: the head of .* has no dropout of its own; leave it out"):
-            backbone.load_model(wanted, LABELS)
+            model_of(wanted, LABELS)
         return
-    model = backbone.load_model(wanted, LABELS)
+    model = model_of(wanted, LABELS)
     inside = set(model.base_model.modules())
     rates = {True: [], False: []}
     for module in model.modules():
@@ -224,14 +226,14 @@ def test_dropout_that_the_config_states_and_the_head_does_not_use_is_refused(tmp
     transformers.SegformerForImageClassification(config).save_pretrained(tmp_path)
     for init in ("pretrained", "random"):
         with pytest.raises(ModelError, match=r"head\.dropout: the head of segformer has no dropout of its own"):
-            backbone.load_model(recipe(tmp_path, "image-classification", init=init, head=Head(dropout=0.37)), LABELS)
+            model_of(recipe(tmp_path, "image-classification", init=init, head=Head(dropout=0.37)), LABELS)
 
 
 # --- labels
 
 
 def test_names_of_classes_are_ints_and_strings_and_survive_saving(bert, tmp_path):
-    model = backbone.load_model(recipe(bert), Labels.of(SINGLE, ["10", "2", "red"]))
+    model = model_of(recipe(bert), Labels.of(SINGLE, ["10", "2", "red"]))
     assert model.config.id2label == {0: "10", 1: "2", 2: "red"}
     assert model.config.label2id == {"10": 0, "2": 1, "red": 2}
     assert model.config.problem_type == SINGLE
@@ -241,6 +243,7 @@ def test_names_of_classes_are_ints_and_strings_and_survive_saving(bert, tmp_path
     assert config.num_labels == 3
 
 
+@pytest.mark.slow_but("labels1-None")
 @pytest.mark.parametrize("published", [SINGLE, MULTI, REGRESSION, None])
 @pytest.mark.parametrize(
     "labels",
@@ -251,7 +254,7 @@ def test_the_problem_of_the_new_task_replaces_the_published_one(published, label
     pretrained.config.id2label = {0: "cat", 1: "dog", 2: "bird"}
     pretrained.config.problem_type = published
     pretrained.save_pretrained(tmp_path)
-    model = backbone.load_model(recipe(tmp_path, problem_type=labels.problem), labels)
+    model = model_of(recipe(tmp_path, problem_type=labels.problem), labels)
     assert model.config.problem_type == labels.problem
     assert model.config.num_labels == model.classifier.out_features == labels.size
     assert not {"cat", "dog", "bird"} & {*model.config.id2label.values(), *model.config.label2id}
@@ -260,7 +263,7 @@ def test_the_problem_of_the_new_task_replaces_the_published_one(published, label
 
 
 def test_a_regression_of_one_number_has_one_output(bert):
-    model = backbone.load_model(recipe(bert, problem_type=REGRESSION), Labels(REGRESSION, (), 1))
+    model = model_of(recipe(bert, problem_type=REGRESSION), Labels(REGRESSION, (), 1))
     assert model(torch.tensor([[1, 5, 2]])).logits.shape == (1, 1)
 
 
@@ -273,5 +276,5 @@ def test_a_decoder_without_a_padding_token_pads_with_its_end(tmp_path):
     tokenizer.save_pretrained(tmp_path)
     processor = backbone.load_processor(Backbone(name=str(tmp_path)), TASKS["text-classification"])
     assert processor.pad_token == "<end>"
-    model = backbone.load_model(recipe(tmp_path), LABELS, processor)
+    model = model_of(recipe(tmp_path), LABELS, processor)
     assert model.config.pad_token_id == processor.pad_token_id == 1

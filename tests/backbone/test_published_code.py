@@ -11,7 +11,7 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
-from hfft import backbone, finetune, head, load_recipe
+from hfft import finetune, head, load_recipe
 from hfft.backbone import published_code
 from hfft.backbone.edit import edit
 from hfft.commands.predict import predict
@@ -22,6 +22,7 @@ from hfft.tasks.table import TASKS
 from tests import stand_ins
 from tests.examples import ALL, SINGLE, tiny
 from tests.head.test_kinds import recipe
+from tests.parts import model_of
 from tests.training import collate, examples, labels_of
 
 ALONE = """
@@ -57,7 +58,7 @@ def made(name, root):
         processor = transformers.ViTImageProcessorPil(size={"height": 32, "width": 32})
     own = {"kind": "attention-pool", "dropout": 0.1} if name in ("distilbert", "dinov2") else {}
     given = recipe(pretrained, task, **own)
-    model = backbone.load_model(given, labels_of(SINGLE))
+    model = model_of(given, labels_of(SINGLE))
     head.replace(model, given.head)
     batch = collate(examples(ALL[name].modality, SINGLE, 3))
     batch.pop("labels")
@@ -76,6 +77,7 @@ def made(name, root):
     return folder
 
 
+@pytest.mark.slow
 def test_transformers_alone_answers_the_same_and_hfft_runs_no_code(tmp_path):
     torch.manual_seed(0)
     names = ("bert", "distilbert", "gpt2", "vit", "dinov2", "resnet", "swin")
@@ -92,7 +94,7 @@ def test_transformers_alone_answers_the_same_and_hfft_runs_no_code(tmp_path):
         code = folder / "modeling_hfft.py"
         code.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n" + code.read_text())
         predictor = load_predictor(str(folder), device="cpu")
-        inputs = "the film was good" if predictor.modality == "text" else stand_ins_image()
+        inputs = "the film was good" if predictor.modality.tokens else stand_ins_image()
         probabilities = predictor([inputs])[0].tolist()
         names_of = predictor.model.config.id2label
         assert {names_of[i]: p for i, p in enumerate(probabilities)} == pytest.approx(answer, abs=1e-5)
@@ -133,6 +135,7 @@ def run(folder, task, model, data, *overrides, columns="{image: img, label: labe
     return load_recipe(folder / "r.yaml", f"training.output_dir={folder / 'run'}", *overrides)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 4])
 def test_images_of_other_channels_and_size_are_delivered_trained_on_and_predicted(channels, tmp_path):
     edits = f"backbone.edit=[{{channels: {channels}}}, {{image_size: 48}}]"
@@ -152,6 +155,7 @@ def test_images_of_other_channels_and_size_are_delivered_trained_on_and_predicte
     assert f"images of {channels} channel(s)" in (result.model / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_with_edits_and_an_own_head_scores_reports_and_resumes(tmp_path, capsys):
     edits = "backbone.edit=[{remove: last-1}, {insert: /mlp$/, module: {type: bottleneck}}]"
     more = (edits, "head.kind=mlp", "head.pooling=mean", "layers.train=last-1", "score.metrics=[accuracy]")
@@ -180,6 +184,7 @@ def test_a_run_with_edits_and_an_own_head_scores_reports_and_resumes(tmp_path, c
     assert again.metrics["test"] == whole.metrics["test"]
 
 
+@pytest.mark.slow
 def test_new_tokens_train_and_the_tokenizer_that_is_saved_knows_them(tmp_path):
     edits = 'backbone.edit=[{tokens: ["[X]"]}, {remove: last-1}]'
     result = finetune(

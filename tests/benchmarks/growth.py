@@ -22,7 +22,6 @@ import torch
 import transformers
 
 from hfft import head, layers, report
-from hfft.data import load_splits, prepare
 from hfft.evaluate import Metrics
 from hfft.head.spec import Head
 from hfft.plan import measure
@@ -31,6 +30,7 @@ from hfft.tasks.labels import Labels
 from tests import stand_ins, training
 from tests.benchmarks.plot import plot
 from tests.benchmarks.table import versions
+from tests.parts import prepared_of, splits_of
 
 HERE = Path(__file__).parent
 LINEAR = 1.15  # an exponent up to here is linear, noise included
@@ -79,19 +79,19 @@ def text_file(rows: int, folder: Path, classes: int = 6) -> Recipe:
 def loading(rows: int, folder: Path) -> Work:
     """Columns found, labels encoded, a share set aside."""
     recipe = text_file(rows, folder)
-    load_splits(recipe)  # datasets turns the file into Arrow once, as it does for anyone
-    return lambda: load_splits(recipe)
+    splits_of(recipe)  # datasets turns the file into Arrow once, as it does for anyone
+    return lambda: splits_of(recipe)
 
 
 def tokenising(rows: int, folder: Path) -> Work:
     """Tokens of every row, never from a cache."""
     recipe = text_file(rows, folder)
-    splits, labels = load_splits(recipe)
+    splits, labels = splits_of(recipe)
 
     def work() -> None:
         datasets.disable_caching()
         try:
-            prepare(splits, recipe, labels, stand_ins.tokenizer())
+            prepared_of(splits, recipe, labels, stand_ins.tokenizer())
         finally:
             datasets.enable_caching()
 
@@ -101,8 +101,8 @@ def tokenising(rows: int, folder: Path) -> Work:
 def epoch_order(rows: int, folder: Path) -> Work:
     """The batches of an epoch, as the trainer draws them."""
     recipe = text_file(rows, folder)
-    splits, labels = load_splits(recipe)
-    ready = prepare(splits, recipe, labels, stand_ins.tokenizer()).train
+    splits, labels = splits_of(recipe)
+    ready = prepared_of(splits, recipe, labels, stand_ins.tokenizer()).train
     model = bert(1)
     settings = training.arguments(folder / "run")
     return lambda: measure.epoch_batches(training.finetuner(model, labels, ready, settings))
@@ -130,8 +130,8 @@ def class_table(classes: int, folder: Path) -> Work:
 
 def loading_of(recipe: Recipe) -> Work:
     """Loading, once datasets has turned the file into Arrow."""
-    load_splits(recipe)
-    return lambda: load_splits(recipe)
+    splits_of(recipe)
+    return lambda: splits_of(recipe)
 
 
 def new_head(classes: int, folder: Path) -> Work:

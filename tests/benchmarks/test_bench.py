@@ -56,6 +56,7 @@ def bench(folders: Path, work: Path, *arguments: str) -> tuple[int, str]:
     return status, (work / "table.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_case_is_measured_on_all_sides_and_an_interrupted_benchmark_goes_on(folders, tmp_path, started):
     status, page = bench(folders, tmp_path, "--only", "trec-last-2", "--only", "vit-last-1", "--rows", "16")
     assert started == ["prepare", "ours", "rivals", "rivals"] * 2
@@ -77,6 +78,7 @@ def test_a_case_is_measured_on_all_sides_and_an_interrupted_benchmark_goes_on(fo
     assert started == ["rivals"], "the one that is missing"
 
 
+@pytest.mark.slow
 def test_evaluation_and_stream_say_whether_memory_is_flat(folders, tmp_path, started):
     status, page = bench(folders, tmp_path, "--only", "evaluation", "--rows", "32")
     assert started == ["prepare", "ours", "rivals", "rivals", "prepare", "ours"], "the last with ten times the rows"
@@ -88,6 +90,7 @@ def test_evaluation_and_stream_say_whether_memory_is_flat(folders, tmp_path, sta
     assert status == ("FAILED" in page)
 
 
+@pytest.mark.slow
 def test_the_gpu_script_walks_on_a_cpu(started, tmp_path, capsys):
     assert gpu.main(["--tiny", "--table", str(tmp_path / "gpu.md")]) == 0
     page = (tmp_path / "gpu.md").read_text()
@@ -105,6 +108,7 @@ def test_operations_of_vit_base_are_those_of_its_paper():
     assert gpu.flops(gpu.WHOLE, "last-4", 197) == pytest.approx(forward * (12 + 8) / 12)
 
 
+@pytest.mark.slow
 def test_growth_writes_its_table_and_plot(tmp_path):
     for only in ("report", "blocks", "metrics"):
         growth.main(["--only", only, "--most", "8" if only == "blocks" else "100", "--folder", str(tmp_path)])
@@ -213,6 +217,7 @@ def test_a_plot_holds_every_line():
 # --- start
 
 
+@pytest.mark.slow
 def test_a_start_is_told_in_parts(tmp_path):
     given = argparse.Namespace(models=None, data=None)
     run = start.measure(start.CASES[0], "ours", given, tmp_path)

@@ -13,9 +13,11 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Image, Value
 from PIL import Image as Picture
 
-from hfft.data import audit, load_splits
+from hfft.data import audit
+from hfft.data.modality.image import ImageInputs
 from hfft.errors import DataError, RecipeError
 from hfft.recipe.build import build
+from tests.parts import splits_of
 
 NAMES = ["a", "b", "c"]
 
@@ -29,7 +31,7 @@ def in_folder(tmp_path, monkeypatch):
 
 def load(path="d", task="image-classification", problem="single_label_classification", **data):
     values = {"task": task, "problem_type": problem, "backbone": {"name": "-"}, "data": {"path": path, **data}}
-    return load_splits(build(json.dumps(values), "test.yaml", "test"))[0]
+    return splits_of(build(json.dumps(values), "test.yaml", "test"))[0]
 
 
 def encoded(seed, kind="png"):
@@ -86,6 +88,7 @@ def damaged():
     return [i for i in range(600) if i not in {*DAMAGE, *LABELS, 400}]
 
 
+@pytest.mark.slow
 def test_all_kinds_of_damage_are_told_at_once_with_their_rows(damaged):
     with pytest.raises(DataError) as caught:
         load(columns={"id": "name"}, validation="train")
@@ -104,6 +107,7 @@ def test_all_kinds_of_damage_are_told_at_once_with_their_rows(damaged):
     )
 
 
+@pytest.mark.slow
 def test_skipped_rows_are_left_out_counted_and_told(damaged):
     settings = {"columns": {"id": "name"}, "validation": 0.1, "on_bad_rows": "skip", "max_bad_rows": 0.03}
     splits = load(**settings)
@@ -119,32 +123,36 @@ def test_skipped_rows_are_left_out_counted_and_told(damaged):
     assert splits.train[0]["image"].size == (24, 24)
 
 
+@pytest.mark.slow
 def test_more_bad_rows_than_the_recipe_allows_are_refused(damaged):
     with pytest.raises(DataError, match=r"split train: 8 of 600 rows are bad, above data.max_bad_rows=0.01; raise it"):
         load(columns={"id": "name"}, on_bad_rows="skip")
 
 
+@pytest.mark.slow
 def test_only_the_rows_that_are_used_are_decoded(damaged, monkeypatch):
     seen = []
-    look = audit.image_digest
-    monkeypatch.setattr(audit, "image_digest", lambda *row: seen.append(1) or look(*row))
+    look = ImageInputs.digest
+    monkeypatch.setattr(ImageInputs, "digest", lambda *row: seen.append(1) or look(*row))
     load(on_bad_rows="skip", max_bad_rows=0.1, validation="test", max_train_samples=50, max_eval_samples=10)
     assert len(seen) == 50 + 10 + 10
 
 
+@pytest.mark.slow
 def test_the_verdict_is_found_once_per_machine(damaged, monkeypatch):
     settings = {"on_bad_rows": "skip", "max_bad_rows": 0.03}
     first = load(**settings)
-    monkeypatch.setattr(audit, "image_digest", lambda *row: pytest.fail("looked at again"))
+    monkeypatch.setattr(ImageInputs, "digest", lambda *row: pytest.fail("looked at again"))
     again = load(**settings)
     assert again.train["row"][:] == first.train["row"][:]
     assert again.skipped == first.skipped == {"train": 7, "test": 1}
 
 
+@pytest.mark.slow
 def test_a_bomb_is_told_without_being_unfolded(damaged):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(audit.BadRow, match="DecompressionBombError"):
-        audit.image_digest(({"bytes": bomb(), "path": None},), ["image"])
+        ImageInputs().digest(({"bytes": bomb(), "path": None},), ["image"])
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB; its pixels would be 1.1 GB
 
 
@@ -215,6 +223,7 @@ def test_odd_numbers_to_predict_are_left_out(tmp_path):
     assert len(str(caught.value).splitlines()) == 2
 
 
+@pytest.mark.slow
 def test_an_id_column_must_be_there_and_rows_without_one_are_told(damaged):
     with pytest.raises(DataError, match=r"data.columns.id: no column 'nme' in split train; did you mean 'name'\?"):
         load(columns={"id": "nme"})
@@ -225,6 +234,7 @@ def test_an_id_column_must_be_there_and_rows_without_one_are_told(damaged):
 # --- streams
 
 
+@pytest.mark.slow
 def test_a_stream_leaves_bad_rows_out_as_it_is_read(damaged):
     splits = load(on_bad_rows="skip", max_bad_rows=0.02, streaming=True, validation="test", shuffle_buffer=1)
     assert sorted(row["row"] for row in splits.train) == [i for i in range(600) if i not in {*DAMAGE, *LABELS}]

@@ -115,6 +115,7 @@ def test_crop_without_padding_at_own_size_is_identity(mode):
     assert all(key(run("random_crop", image, seed, padding=0)) == key(image) for seed in range(10))
 
 
+@pytest.mark.slow_but("constant-L")
 @modes
 @pytest.mark.parametrize("padding_mode", ["constant", "reflect", "edge"])
 def test_crop_is_a_window_of_the_padded_image_at_uniform_offsets(padding_mode, mode):
@@ -154,6 +155,7 @@ def test_fill_reaches_every_channel(mode, fill, corner):
         assert {pixel for _, pixel in result.getcolors()} == {image.getpixel((0, 0)), corner}
 
 
+@pytest.mark.slow
 def test_resized_crop_window_keeps_the_area_the_aspect_and_uniform_offsets():
     side = 200
     offsets, aspects = [], []
@@ -217,6 +219,7 @@ def test_brightness_range(brightness, low, high):
     assert_counts(np.histogram(factors, 4, (low - 0.01, high))[0], [0.25] * 4)
 
 
+@pytest.mark.slow
 def test_jitter_takes_every_order_alike():
     image = noise(6, 6, low=0, high=256)
     turns = 60
@@ -375,6 +378,7 @@ def chances(*tables):
     return odds
 
 
+@pytest.mark.slow_but("15-6-31-L")
 @modes
 @pytest.mark.parametrize(("magnitude", "bits", "bins"), [(9, 7, 31), (15, 6, 31), (30, 4, 31), (3, 5, 5)])
 def test_rand_augment_draws_the_tables_of_the_paper(magnitude, bits, bins, mode):
@@ -389,6 +393,7 @@ def test_rand_augment_draws_the_tables_of_the_paper(magnitude, bits, bins, mode)
     assert_counts(list(counts.values()), list(odds.values()))
 
 
+@pytest.mark.slow_but("L")
 @modes
 def test_trivial_augment_draws_the_wide_tables(mode):
     image = noise(50, 40, mode)

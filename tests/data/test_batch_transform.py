@@ -13,7 +13,7 @@ from PIL import Image
 
 from hfft.data import batch_transform, image_processor
 from hfft.data.batch_transform import Pixels, cropped, learn, pack, resized, two_passes, unpacked
-from hfft.data.inputs import ImageCollate, ImageStep
+from hfft.data.modality.image import ImageCollate, ImageStep
 
 transformers.logging.set_verbosity_error()
 SIZES = [(32, 32), (48, 64), (199, 100), (61, 240)]
@@ -76,6 +76,7 @@ def levels_apart(found, expected, scale):
     return apart.max().item(), apart.mean().item()
 
 
+@pytest.mark.slow_but("EfficientNet ")
 @pytest.mark.parametrize("name", PROCESSORS)
 def test_images_of_any_size_become_what_the_processor_makes_of_them(name):
     own = processor(name, PROCESSORS[name])
@@ -157,7 +158,7 @@ def test_the_middle_is_cut_and_padded_as_the_processors_do(shape):
 def test_an_image_much_larger_than_its_input_is_fitted_before_it_travels(monkeypatch):
     own = processor("CLIP", PROCESSORS["CLIP"])
     found, small = learn(own), Image.fromarray(photograph(90, 120))
-    monkeypatch.setattr("hfft.data.inputs.LARGE", 100 * 120)
+    monkeypatch.setattr("hfft.data.modality.image.LARGE", 100 * 120)
     step, large = ImageStep(own, "image", "train", None, 42, found), Image.fromarray(photograph(190, 120))
     rows = [{**step(image, 0), "labels": 0} for image in (small, large)]
     assert [row["pixel_values"].shape for row in rows] == [(90, 120, 3), (64, 64, 3)]

@@ -29,6 +29,7 @@ def shares(split: Dataset) -> dict[int, float]:
     return {label: count / len(split) for label, count in Counter(split["label"]).items()}
 
 
+@pytest.mark.slow_but("digits")
 @pytest.mark.parametrize("name", builtin.BUILTIN)
 def test_loading_twice_gives_the_same_rows(name: str) -> None:
     docstrings.read_docstrings.cache_clear()
@@ -39,6 +40,7 @@ def test_loading_twice_gives_the_same_rows(name: str) -> None:
         assert again[split]._fingerprint == rows._fingerprint  # what maps over these rows is found again in the cache
 
 
+@pytest.mark.slow_but("digits")
 @pytest.mark.parametrize("name", builtin.BUILTIN)
 def test_every_set_has_the_splits_it_is_told_to_have(name: str) -> None:
     assert list(made(name)) == builtin.split_names(name)
@@ -58,6 +60,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
         builtin.load("digit")
 
 
+@pytest.mark.slow_but("digits-10")
 @pytest.mark.parametrize(("name", "classes"), [("digits", 10), ("letters", len(letters.GLYPHS)), ("docstrings", 12)])
 def test_every_class_has_a_name_and_the_same_share_of_both_splits(name: str, classes: int) -> None:
     train, test = made(name)["train"], made(name)["test"]
@@ -68,6 +71,7 @@ def test_every_class_has_a_name_and_the_same_share_of_both_splits(name: str, cla
         assert shares(test)[label] == pytest.approx(share, abs=0.005)
 
 
+@pytest.mark.slow_but("digits-sizes0")
 @pytest.mark.parametrize(("name", "sizes"), [("digits", (1297, 500)), ("letters", (30240, 2520))])
 def test_images_are_grey_and_small(name: str, sizes: tuple[int, int]) -> None:
     splits = made(name)
@@ -84,6 +88,7 @@ def test_digits_are_those_of_scikit_learn() -> None:
     assert sorted(np.rint(levels).reshape(-1, 64).tolist()) == sorted(load_digits().images.reshape(-1, 64).tolist())
 
 
+@pytest.mark.slow
 def test_letters_are_no_digits_and_look_like_digits() -> None:
     assert not set("0123456789") & set(made("letters")["train"].features["label"].names)
     letters, digits = pixels(made("letters")["test"]), pixels(made("digits")["test"])
@@ -91,6 +96,7 @@ def test_letters_are_no_digits_and_look_like_digits() -> None:
     assert letters.mean() == pytest.approx(digits.mean(), rel=0.15)
 
 
+@pytest.mark.slow
 def test_docstrings_are_enough_and_do_not_name_their_package() -> None:
     splits = made("docstrings")
     assert len(splits["train"]) > 1500
@@ -98,6 +104,7 @@ def test_docstrings_are_enough_and_do_not_name_their_package() -> None:
     assert not any(docstrings.PACKAGE_NAME.search(text) for split in splits.values() for text in split["text"])
 
 
+@pytest.mark.slow
 def test_no_docstring_is_in_two_splits_or_twice_in_one() -> None:
     labelled, unlabelled = made("docstrings"), made("docstrings-unlabelled")
     texts = {split: list(rows["text"]) for split, rows in [*labelled.items(), *unlabelled.items()]}

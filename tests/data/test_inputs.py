@@ -18,11 +18,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch.utils.data import DataLoader
 from transformers import AutoImageProcessor, PreTrainedTokenizerFast, T5Config
 
-from hfft.data import load_splits, prepare
-from hfft.data.inputs import max_length
+from hfft.data.modality.text import max_length
 from hfft.data.stream import Stream, StreamOrder
 from hfft.errors import DataError
 from hfft.recipe.build import build
+from tests.parts import prepared_of, splits_of
 
 SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
 WORDS = [f"w{i}" for i in range(40)]
@@ -44,8 +44,8 @@ def recipe(path, task="text-classification", problem=SINGLE, seed=42, **data):
 def ready(path, processor, **settings):
     """(prepared, splits) of a recipe."""
     given = recipe(path, **settings)
-    splits, labels = load_splits(given)
-    return prepare(splits, given, labels, processor), splits
+    splits, labels = splits_of(given)
+    return prepared_of(splits, given, labels, processor), splits
 
 
 def words(limit=16):
@@ -153,6 +153,7 @@ def test_more_tokens_than_the_model_has_positions_for_are_refused_before_trainin
     )
 
 
+@pytest.mark.slow_but("  \\n-second-True")
 @pytest.mark.parametrize("streaming", [False, True])
 @pytest.mark.parametrize("column", ["text", "second"])
 @pytest.mark.parametrize("value", [None, "", "  \n"])
@@ -206,14 +207,15 @@ def test_targets_that_are_no_class_are_float_rows(problem, values, classes):
 # --- once per machine
 
 AGAIN = """
-import json, sys
-sys.path.insert(0, sys.argv[1])
+import json, os, sys
+sys.path[:0] = [sys.argv[1], os.path.dirname(os.path.dirname(sys.argv[1]))]
 from test_inputs import ready, words
 prepared, _ = ready("d", words())
 print(json.dumps([rows.rows.cache_files for rows in (prepared.train, prepared.validation, prepared.test)]))
 """
 
 
+@pytest.mark.slow
 def test_texts_are_tokenised_once_per_machine_and_not_once_per_process(tmp_path):
     for split in ("train", "test"):
         table(f"d/{split}.parquet", TEXTS)
@@ -289,6 +291,7 @@ def number(row, count=8):
     return 2 * row if row < count / 2 else 2 * row - count + 1
 
 
+@pytest.mark.slow_but("1-True")
 @pytest.mark.parametrize("streaming", [False, True])
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P", "1", "LA", "CMYK"])
 def test_an_image_is_what_the_models_own_processor_gives(mode, streaming, processor):
@@ -334,6 +337,7 @@ def broken(kind):
     }[kind]
 
 
+@pytest.mark.slow_but("cut off-True")
 @pytest.mark.parametrize("streaming", [False, True])
 @pytest.mark.parametrize("kind", ["no image", "empty", "text", "cut off", "damaged"])
 def test_an_image_that_cannot_be_used_is_named_with_split_and_row(kind, streaming, processor):
@@ -371,15 +375,16 @@ def test_an_image_set_aside_is_named_by_its_number_in_train_also_from_a_worker(p
         assert refusal(prepared, num_workers=workers) == message
 
 
+@pytest.mark.slow
 def test_nothing_is_written_and_nothing_decoded_before_it_is_read(processor, tmp_path, monkeypatch):
     decoded = []
     decode = datasets.Image.decode_example
     monkeypatch.setattr(datasets.Image, "decode_example", lambda *a, **k: decoded.append(1) or decode(*a, **k))
     folder()
     given = recipe("pictures", task="image-classification", classes=["b", "a"], max_train_samples=4)
-    splits, labels = load_splits(given)
+    splits, labels = splits_of(given)
     before = sorted((tmp_path / "cache").rglob("*"))
-    prepared = prepare(splits, given, labels, processor)
+    prepared = prepared_of(splits, given, labels, processor)
     assert (sorted((tmp_path / "cache").rglob("*")), decoded) == (before, [])
     verdicts = [path for path in before if path.name.startswith("cache-")]
     assert sum(path.stat().st_size for path in verdicts) < 5000, "no image is among them"
@@ -410,6 +415,7 @@ def epochs(prepared, workers, count=3):
     return torch.stack(found)
 
 
+@pytest.mark.slow
 def test_augmentation_depends_on_seed_epoch_and_row_and_on_nothing_else(processor):
     prepared = augmented(processor)
     alone = epochs(prepared, WORKERS[0])
@@ -436,6 +442,7 @@ def test_the_same_picture_in_two_rows_is_augmented_in_two_ways(processor):
     assert not any(np.array_equal(rows[i], rows[j]) for i in range(4) for j in range(i))
 
 
+@pytest.mark.slow_but("True")
 @pytest.mark.parametrize("streaming", [False, True])
 def test_what_is_scored_is_never_augmented(streaming, processor):
     prepared = augmented(processor, streaming)
@@ -476,6 +483,7 @@ def test_a_stream_gives_what_the_whole_set_gives_in_another_order_each_epoch(pro
     assert len(set(map(tuple, orders))) == 3
 
 
+@pytest.mark.slow_but("workers0")
 @pytest.mark.parametrize("workers", WORKERS)
 def test_a_stream_is_read_whole_by_any_number_of_workers_and_augmented_for_its_epoch(workers, processor):
     found = epochs(augmented(processor, streaming=True, max_train_samples=8), workers)

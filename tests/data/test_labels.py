@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 
-from hfft.data import labels, load_splits
+from hfft.data import labels
 from hfft.data.audit import Faults, Tally
 from hfft.errors import DataError
 from hfft.recipe.build import build
 from hfft.tasks.labels import Labels
+from tests.parts import splits_of
 
 SINGLE, MULTI, REGRESSION = labels.SINGLE, labels.MULTI, labels.REGRESSION
 COLUMNS = {"text": "text", "label": "label"}
@@ -51,7 +52,7 @@ def encode(train, feature=None, problem=SINGLE, classes=None, **held_out):
     given = recipe(problem, classes)
     faults = Faults(given.data)
     faults.totals = {name: len(rows) for name, rows in parts.items()}
-    encoded, meaning, notes = labels.encode(parts, COLUMNS, given, faults)
+    encoded, meaning, notes = labels.encode(parts, COLUMNS, given.data, given.the_task, faults)
     faults.settle()
     for part in encoded.values():
         assert part.column_names == ["text", "row", "labels"]
@@ -68,7 +69,9 @@ def refused(message, *args, **settings):
 def stream(train, feature=None, problem=SINGLE, classes=None, **held_out):
     parts = {"train": rows(train, feature), **{name: rows(values, feature) for name, values in held_out.items()}}
     streams = {name: part.to_iterable_dataset() for name, part in parts.items()}
-    encoded, meaning, notes = labels.encode_streams(streams, COLUMNS, recipe(problem, classes), tallies(streams))
+    encoded, meaning, notes = labels.encode_streams(
+        streams, COLUMNS, recipe(problem, classes).data, recipe(problem, classes).the_task, tallies(streams)
+    )
     found = {name: list(part) for name, part in encoded.items()}
     for part in found.values():
         assert all(row["text"] == f"t{row['row']}" for row in part)
@@ -119,7 +122,7 @@ def test_classes_of_the_held_out_splits_are_those_of_train_even_in_another_order
         "train": rows([0, 1, 2], ClassLabel(names=["a", "b", "c"])),
         "test": rows([0, 1, 2], ClassLabel(names=["c", "a", "b"])),
     }
-    encoded, _, _ = labels.encode(parts, COLUMNS, recipe(), Faults(recipe().data))
+    encoded, _, _ = labels.encode(parts, COLUMNS, recipe().data, recipe().the_task, Faults(recipe().data))
     assert list(encoded["test"]["labels"]) == [2, 0, 1]
 
 
@@ -149,13 +152,12 @@ def test_a_held_out_split_without_labels_is_left_out_with_a_note(kind):
 @pytest.mark.parametrize("problem", [SINGLE, REGRESSION])
 def test_a_held_out_split_without_a_label_column_is_left_out_with_a_note(problem):
     parts = {"train": rows([1, 2]), "test": rows([1, 2]).remove_columns("label")}
-    encoded, _, notes = labels.encode(parts, COLUMNS, recipe(problem), Faults(recipe().data))
+    encoded, _, notes = labels.encode(parts, COLUMNS, recipe().data, recipe(problem).the_task, Faults(recipe().data))
     assert list(encoded) == ["train"]
     assert notes == ["split test carries no labels and is not scored"]
     streams = {name: part.to_iterable_dataset() for name, part in parts.items()}
-    encoded, _, again = labels.encode_streams(
-        streams, COLUMNS, recipe(problem, None if problem == REGRESSION else ["1", "2"]), tallies(streams)
-    )
+    given = recipe(problem, None if problem == REGRESSION else ["1", "2"])
+    encoded, _, again = labels.encode_streams(streams, COLUMNS, given.data, given.the_task, tallies(streams))
     assert list(encoded) == ["train"]
     assert again == notes
 
@@ -287,7 +289,7 @@ def test_choosing_classes_of_images_writes_no_image_anew(tmp_path):
     whole = datasets.load_dataset(str(tmp_path / "d"))["train"]
     files = sorted((tmp_path / "cache").rglob("*.arrow"))
     task = "image-classification"
-    splits, _ = load_splits(
+    splits, _ = splits_of(
         recipe(path=tmp_path / "d", classes=["c", "a"], task=task, validation=0.2, max_train_samples=9)
     )
     assert splits.sizes == {"train": 9, "validation": 4}
@@ -460,9 +462,9 @@ def test_a_streamed_split_without_labels_is_left_out_and_single_gaps_are_named(k
 def test_a_task_without_labels_only_numbers_its_rows():
     given = recipe(task="fill-mask")
     parts = {"train": rows(["x", "y"]).select_columns(["text"])}
-    encoded, meaning, notes = labels.encode(parts, {"text": "text"}, given, Faults(given.data))
+    encoded, meaning, notes = labels.encode(parts, {"text": "text"}, given.data, given.the_task, Faults(given.data))
     streams = {"train": parts["train"].to_iterable_dataset()}
-    streamed, same, _ = labels.encode_streams(streams, {"text": "text"}, given, tallies(streams))
+    streamed, same, _ = labels.encode_streams(streams, {"text": "text"}, given.data, given.the_task, tallies(streams))
     assert list(streamed["train"]) == list(encoded["train"]) == [{"text": "t0", "row": 0}, {"text": "t1", "row": 1}]
     assert meaning == same == Labels("masked_language_modelling")
     assert notes == []

@@ -12,10 +12,11 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Image, Value
 from PIL import Image as Picture
 
-from hfft.data import load_splits
 from hfft.data.load import load_column
 from hfft.errors import BadInput, DataError
 from hfft.recipe.build import build
+from hfft.tasks.modality import IMAGE, TEXT
+from tests.parts import splits_of
 
 TEXTS = {
     "train": [{"text": f"sentence {i}", "label": "abc"[i % 3], "extra": i} for i in range(30)],
@@ -37,7 +38,7 @@ def recipe(path, task="text-classification", seed=42, problem="single_label_clas
 
 
 def load(path, **settings):
-    return load_splits(recipe(path, **settings))
+    return splits_of(recipe(path, **settings))
 
 
 def images(path, **settings):
@@ -127,6 +128,7 @@ TEXT_SOURCES = {
 }
 
 
+@pytest.mark.slow_but("jsonl files")
 @pytest.mark.parametrize("source", TEXT_SOURCES)
 def test_every_source_of_texts_gives_the_same_splits_loaded_and_streamed(source):
     settings = TEXT_SOURCES[source]()
@@ -243,6 +245,7 @@ IMAGE_SOURCES = {
 }
 
 
+@pytest.mark.slow_but("csv of absolute paths")
 @pytest.mark.parametrize("source", IMAGE_SOURCES)
 def test_every_source_of_images_gives_the_same_pixels_and_labels_loaded_and_streamed(source):
     settings = IMAGE_SOURCES[source]()
@@ -269,6 +272,7 @@ def test_images_of_the_web_keep_their_address():
     assert all(row["image"]["path"].startswith("https://example.org/") for row in stored)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits", "letters"])
 def test_a_streamed_built_in_set_is_the_built_in_set(name, monkeypatch):
     from hfft.data.builtin import letters
@@ -361,6 +365,7 @@ SKEWED = [
 ]  # 360, 20, 20
 
 
+@pytest.mark.slow_but("test-0.5")
 @pytest.mark.parametrize("share", [0.0146, 0.1, 1 / 3, 0.5, 0.9])
 @pytest.mark.parametrize("role", ["validation", "test"])
 def test_a_share_is_stratified_seeded_disjoint_and_leaves_the_rest_to_train(role, share):
@@ -431,6 +436,7 @@ def test_a_share_of_numbers_to_predict_is_drawn_from_all_rows():
 # --- caps
 
 
+@pytest.mark.slow_but("100-counts2")
 @pytest.mark.parametrize(
     ("cap", "counts"), [(3, {0: 1, 1: 1, 2: 1}), (30, {0: 10, 1: 10, 2: 10}), (100, {0: 60, 1: 20, 2: 20})]
 )
@@ -627,14 +633,14 @@ def test_a_streamed_image_that_cannot_be_decoded_is_named():
 
 def test_the_inputs_of_a_split_are_read_with_or_without_labels():
     path = table("x.csv", [{"text": f"t{i}", "other": f"o{i}"} for i in range(3)])
-    assert list(load_column(path, "train", None, "text")) == ["t0", "t1", "t2"]
-    assert list(load_column(path, "train", "other", "text")) == ["o0", "o1", "o2"]
+    assert list(load_column(path, "train", None, TEXT)) == ["t0", "t1", "t2"]
+    assert list(load_column(path, "train", "other", TEXT)) == ["o0", "o1", "o2"]
     image_folder()
-    assert [image.tobytes() for image in load_column("pictures", "test", None, "image")] == [
+    assert [image.tobytes() for image in load_column("pictures", "test", None, IMAGE)] == [
         picture(i).tobytes() for i in (10, 8, 11, 9)
     ]
     put("3.png", 3)
-    (image,) = load_column(table("y.csv", [{"image": "3.png"}]), "train", "image", "image")
+    (image,) = load_column(table("y.csv", [{"image": "3.png"}]), "train", "image", IMAGE)
     assert image.tobytes() == picture(3).tobytes()
 
 
@@ -650,5 +656,5 @@ def test_the_inputs_of_a_split_are_read_with_or_without_labels():
 def test_inputs_that_are_not_there_are_named(split, column, message):
     path = table("x.csv", [{"a": "x", "b": "y", "n": 1}])
     with pytest.raises(DataError) as caught:
-        load_column(path, split, column, "text")
+        load_column(path, split, column, TEXT)
     assert str(caught.value) == message

@@ -12,9 +12,10 @@ from hfft.errors import DataError
 from hfft.pipeline.finetune import finetune
 from hfft.recipe import load_recipe
 from hfft.tasks.labels import Labels
+from hfft.tasks.table import TASKS
 from tests.examples import MULTI, REGRESSION, SINGLE
 
-IMAGES = {"image": "image", "label": "label"}
+IMAGES = TASKS["image-classification"]
 
 
 @pytest.fixture
@@ -85,13 +86,12 @@ def test_texts_are_tokenised_as_those_of_the_task(tmp_path):
     Dataset.from_dict({"text": ["a tensor", "an array of arrays"]}).to_parquet(tmp_path / "t.parquet")
     tokenizer = AutoTokenizer.from_pretrained(source("nano-bert"))
     spec = DataSet(path=str(tmp_path / "t.parquet"))
-    rows = load_sets({"t": spec}, {"text": "text", "label": "label"}, Labels.of(SINGLE, ["a", "b"]), tokenizer, (), 0)[
-        "t"
-    ]
+    rows = load_sets({"t": spec}, TASKS["text-classification"], Labels.of(SINGLE, ["a", "b"]), tokenizer, (), 0)["t"]
     assert rows[1]["input_ids"] == tokenizer("an array of arrays")["input_ids"]
     assert rows.lengths.tolist() == [len(tokenizer(text)["input_ids"]) for text in ("a tensor", "an array of arrays")]
 
 
+@pytest.mark.slow
 def test_a_run_learns_from_the_rows_of_a_set(folder, tmp_path, capsys):
     few = ("data.max_train_samples=32", "data.max_eval_samples=16", "training.max_steps=3", "score.from_scratch=false")
     told = {}

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from torch.utils.data import BatchSampler, DataLoader
 
-from hfft.data import load_splits, prepare
 from hfft.data.inputs import Prepared
 from hfft.data.stream import Stream, StreamOrder
 from hfft.errors import DataError
 from hfft.recipe.build import build
 from tests.data.test_inputs import words
+from tests.parts import prepared_of, splits_of
 
 COUNT = 45
 
@@ -30,8 +30,8 @@ def load(**data) -> Prepared:
     given = {"path": "json", "data_files": "train-*.jsonl", "streaming": True, "classes": ["a", "b"], **data}
     written = {"task": "text-classification", "backbone": {"name": "x"}, "data": given}
     recipe = build(json.dumps(written), "x.yaml", "x")
-    splits, labels = load_splits(recipe)
-    return prepare(splits, recipe, labels, words())
+    splits, labels = splits_of(recipe)
+    return prepared_of(splits, recipe, labels, words())
 
 
 def stream(size=None, buffer=4, seed=0, rows=None) -> Stream:
@@ -101,6 +101,7 @@ def test_what_is_scored_ends_where_the_stream_does():
     assert len(given(StreamOrder(rows))) == rows.count == COUNT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [COUNT, None])
 @pytest.mark.parametrize("epoch", [0, 2])
 def test_an_order_is_taken_up_again_at_any_row(size, epoch):

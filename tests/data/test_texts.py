@@ -88,6 +88,7 @@ def test_a_step_holds_the_same_rows_however_it_is_split():
         assert [{row for batch in step for row in batch} for step in steps] == whole
 
 
+@pytest.mark.slow
 def test_a_million_rows_are_ordered_in_moments():
     lengths = lengths_of(1_000_000)
     order = by_length(lengths, 32, 42, 0)

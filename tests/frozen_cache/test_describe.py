@@ -1,10 +1,13 @@
 """What `hfft show` tells of the cache is what a run tells before its first step."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from hfft.frozen_cache.describe import ONCE, describe_ahead
+from hfft.frozen_cache.describe import ONCE, describe, describe_ahead, search
 from hfft.frozen_cache.frozen_cache import FrozenCacheSettings
+from hfft.frozen_cache.split_point import Cut
 from hfft.layers.schedules.moments import begins
 from hfft.layers.spec import Schedule
 from hfft.strategy import logits_of
@@ -16,6 +19,7 @@ from tests.train.test_train_arguments import recipe
 from tests.training import arguments, examples, finetuner, labels_of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", ["head", "last-1"])
 @pytest.mark.parametrize("name", ["bert", "gpt2", "vit", "resnet"])
 def test_it_is_what_the_training_then_says(name, train, tmp_path):
@@ -34,6 +38,43 @@ def test_it_is_what_the_training_then_says(name, train, tmp_path):
     assert "run once" in line or "runs once" in line
 
 
+@pytest.mark.parametrize(
+    ("stands", "told"),
+    [
+        ((), "the embeddings run once (cut before block 1, 50% of the work)"),
+        (("embeddings",), "the embeddings run once (cut before block 1, 50% of the work)"),
+        (("embeddings", "encoder.layer.0"), "block 1 of 3 runs once (cut before block 2, 50% of the work)"),
+        (("encoder.layer.0", "encoder.layer.1"), "blocks 1-2 of 3 run once (cut before block 3, 50% of the work)"),
+        (("encoder.layer.2",), "everything in front of the head runs once (50% of the work)"),
+        (("encoder.layer.1", "pooler"), "everything in front of the head runs once (50% of the work)"),
+    ],
+)
+def test_a_cut_is_told_by_the_deepest_block_in_front_of_it(stands, told):
+    model = tiny("bert")
+    depths = head_and_depths(model)[1]
+    for part, where in ((model, "bert."), (model.bert, "")):  # a path may begin the name of a parameter
+        cut = Cut({f"{where}{path}": (None, ()) for path in stands}, None, (), 0.5, 1.0, {})
+        of = depths.of if where else lambda name: depths.of(f"bert.{name}")
+        assert describe(cut, part, SimpleNamespace(of=of, blocks=depths.blocks)) == told
+
+
+def test_what_needs_exactly_its_limit_is_kept(tmp_path, monkeypatch):
+    trainer = trained(tmp_path / "run", "bert", "head", kept=tmp_path / "cache", run=False)
+    needed = {}
+
+    def found(*args):
+        needed["bytes"] = (found := search(*args)).needed
+        return found
+
+    monkeypatch.setattr("hfft.frozen_cache.describe.search", found)
+    kept = describe_ahead(trainer, logits_of)
+    trainer.cache_settings = FrozenCacheSettings(tmp_path / "cache", needed["bytes"])
+    assert describe_ahead(trainer, logits_of) == kept
+    trainer.cache_settings = FrozenCacheSettings(tmp_path / "cache", needed["bytes"] - 1)
+    assert describe_ahead(trainer, logits_of).startswith("cache: off, it needs ")
+
+
+@pytest.mark.slow
 def test_with_a_schedule_it_is_the_first_cut(tmp_path):
     model = tiny("bert")
     _, depths = head_and_depths(model)
@@ -71,10 +112,10 @@ def test_where_nothing_is_kept_it_says_why(train, settings, limit, why, tmp_path
 def test_what_a_recipe_leaves_open_is_told_in_its_own_words(tmp_path):
     given = recipe(tmp_path, optim="sgd", dataloader_num_workers=2, eval_strategy="no")
     trainer = finetuner(tiny("resnet"), labels_of(SINGLE), examples("image", SINGLE, 4), training_arguments(given))
-    open_ = describe_open(given, trainer)
+    open_ = describe_open(given.training, given.backbone.memory_format, trainer)
     assert open_["backbone"] == {"memory_format": "contiguous_format"}
     assert {"bf16", "tf32", "torch_compile", "dataloader_pin_memory", "accelerator_config"} <= set(open_["training"])
     assert open_["training"]["dataloader_prefetch_factor"] == 2
     assert {"optim", "dataloader_num_workers"} & set(open_["training"]) == set()
     fixed = given.model_copy(update={"backbone": given.backbone.model_copy(update={"memory_format": "channels_last"})})
-    assert "backbone" not in describe_open(fixed, trainer)
+    assert "backbone" not in describe_open(fixed.training, fixed.backbone.memory_format, trainer)

@@ -10,7 +10,7 @@ from transformers import AutoModelForSequenceClassification, TrainerCallback
 
 from hfft import layers
 from hfft.backbone.edit import edit
-from hfft.data.inputs import ImageCollate
+from hfft.data.modality.image import ImageCollate
 from hfft.frozen_cache import folder as cache
 from hfft.frozen_cache.cached_dataset import STATE, CachedDataset
 from hfft.frozen_cache.frozen_cache import FrozenCacheSettings
@@ -113,6 +113,7 @@ def assert_nothing_stays(trainer):
     assert not any("forward" in vars(module) and path for path, module in trainer.model.named_modules())
 
 
+@pytest.mark.slow_but("vit-head")
 @pytest.mark.parametrize("train", ["head", "last-1"])
 @pytest.mark.parametrize(
     "name", ["bert", "roberta", "gpt2", "modernbert", "deberta-v2", "vit", "swin", "resnet", "convnext"]
@@ -129,6 +130,7 @@ def test_every_loss_is_that_of_the_training_without(name, train, tmp_path, recor
 BOTTLENECK = {"type": "bottleneck", "size": 4}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", ["head", "last-1"])
 @pytest.mark.parametrize(
     ("name", "edits", "freeze", "once"),
@@ -157,6 +159,7 @@ def test_an_edited_model_trains_the_same(name, edits, freeze, once, train, tmp_p
     assert once is None or kept.cache_report["rows"] == kept.cache_report["of"] == 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", [MULTI, REGRESSION])
 def test_other_targets_are_kept_as_well(problem, tmp_path):
     assert_same_training(
@@ -165,6 +168,7 @@ def test_other_targets_are_kept_as_well(problem, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -188,6 +192,7 @@ def test_the_losses_are_the_same_with(changes, tmp_path):
     assert_same_training(whole, kept, 1e-2 if "bf16" in changes else 1e-6)
 
 
+@pytest.mark.slow
 def test_adapters_in_the_last_block_train_the_same(tmp_path):
     adapter = {"type": "lora", "r": 2, "target_modules": ["query", "value"], "layers_to_transform": [2]}
     whole = trained(tmp_path / "a", "bert", "head", adapter=adapter)
@@ -196,6 +201,7 @@ def test_adapters_in_the_last_block_train_the_same(tmp_path):
     assert_same_training(whole, kept)
 
 
+@pytest.mark.slow
 def test_dropout_of_an_adapter_draws_the_same_where_maps_are_kept_channels_last(tmp_path):
     adapter = {"type": "lora", "r": 2, "lora_dropout": 0.3, "target_modules": r".*stages\.2.*convolution"}
     runs = []
@@ -215,6 +221,7 @@ class Unfreeze(TrainerCallback):
         model.bert.encoder.layer[1].requires_grad_(round(state.epoch or 0) in (1, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_the_cut_follows_what_learns(workers, tmp_path):
     def run(folder, **changes):
@@ -243,6 +250,7 @@ def test_the_cut_follows_what_learns(workers, tmp_path):
     assert len(folders) == 6, "refrozen weights are other weights"
 
 
+@pytest.mark.slow
 def test_a_second_run_reads_what_the_first_has_left(tmp_path, records):
     first = trained(tmp_path / "a", "bert", "last-1", kept=tmp_path / "cache")
     del records[:]
@@ -252,6 +260,7 @@ def test_a_second_run_reads_what_the_first_has_left(tmp_path, records):
     assert all(torch.equal(a, b) for a, b in zip(first.model.parameters(), second.model.parameters(), strict=True))
 
 
+@pytest.mark.slow_but("bert-3-True")
 @pytest.mark.parametrize("lost", [False, True])
 @pytest.mark.parametrize(("name", "stop"), [("bert", 3), ("bert", 7), ("resnet", 3)])
 def test_a_resumed_run_ends_with_the_same_bits(name, stop, lost, tmp_path):
@@ -277,6 +286,7 @@ def test_a_resumed_run_ends_with_the_same_bits(name, stop, lost, tmp_path):
     assert [key for key in expected if not torch.equal(expected[key], found[key])] == []
 
 
+@pytest.mark.slow
 def test_damage_is_found_and_computed_again(tmp_path):
     first = trained(tmp_path / "a", "bert", "last-1", kept=tmp_path / "cache")
     for path in (tmp_path / "cache").glob("*/shard-00000.bin"):
@@ -287,6 +297,7 @@ def test_damage_is_found_and_computed_again(tmp_path):
     assert_same_training(first, trained(tmp_path / "b", "bert", "last-1", kept=tmp_path / "cache"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["weights", "rows", "config"])
 def test_nothing_is_taken_from_another_model_or_other_rows(what, tmp_path):
     def run(folder, kept, change):
@@ -330,6 +341,7 @@ def augmented(folder, kept, views, epochs=4, **changes):
     return trainer
 
 
+@pytest.mark.slow
 def test_augmented_rows_are_not_kept_unless_views_are_asked_for(tmp_path):
     trainer = augmented(tmp_path, tmp_path / "cache", 0)
     assert trainer.cache_report["cut"] is None
@@ -338,6 +350,7 @@ def test_augmented_rows_are_not_kept_unless_views_are_asked_for(tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.slow
 def test_each_view_is_shown_in_turn_and_computed_once(tmp_path, records):
     trainer = augmented(tmp_path / "a", tmp_path / "cache", 2)
     assert trainer.cache_report["rows"] == trainer.cache_report["of"] == 20
@@ -349,6 +362,7 @@ def test_each_view_is_shown_in_turn_and_computed_once(tmp_path, records):
 # --- where it does not apply
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("train", "changes", "why"),
     [
@@ -366,6 +380,7 @@ def test_where_nothing_is_gained_the_run_goes_on_without(train, changes, why, tm
     assert losses(whole) == losses(kept)
 
 
+@pytest.mark.slow
 def test_a_limit_that_is_too_small_is_told(tmp_path):
     trainer = trained(tmp_path / "a", "bert", "last-1", kept=tmp_path / "cache", run=False)
     trainer.cache_settings = FrozenCacheSettings(tmp_path / "cache", 100, say=trainer.said.append)
@@ -375,6 +390,7 @@ def test_a_limit_that_is_too_small_is_told(tmp_path):
     assert trainer.said[0].endswith("its limit is 100 B")
 
 
+@pytest.mark.slow
 def test_a_first_batch_that_comes_out_otherwise_turns_it_off(tmp_path, monkeypatch):
     batch = CachedDataset.batch
 
@@ -388,6 +404,7 @@ def test_a_first_batch_that_comes_out_otherwise_turns_it_off(tmp_path, monkeypat
     assert losses(kept) == losses(trained(tmp_path / "a", "bert", "last-1"))
 
 
+@pytest.mark.slow
 def test_a_forward_that_takes_another_way_turns_it_off(tmp_path, monkeypatch):
     calls, record = [], Cut.record
 
@@ -406,6 +423,7 @@ def test_a_forward_that_takes_another_way_turns_it_off(tmp_path, monkeypatch):
 # --- what is saved
 
 
+@pytest.mark.slow
 def test_what_is_saved_while_training_and_after_is_whole(tmp_path):
     trainer = trained(tmp_path / "run", "bert", "last-1", kept=tmp_path / "cache", save_strategy="epoch")
     trainer.model.save_pretrained(tmp_path / "model")
@@ -431,6 +449,7 @@ def test_a_step_that_fails_leaves_the_model_whole(tmp_path):
     assert all(not entry.in_use for entry in cache.entries(tmp_path / "cache"))
 
 
+@pytest.mark.slow
 def test_scores_outside_of_training_run_the_whole_model(tmp_path, records):
     trainer = trained(tmp_path, "bert", "last-1", kept=tmp_path / "cache")
     with torch.no_grad():
@@ -442,6 +461,7 @@ def test_scores_outside_of_training_run_the_whole_model(tmp_path, records):
     assert trainer.evaluate()["eval_loss"] == before
 
 
+@pytest.mark.slow
 def test_no_random_number_is_drawn_for_it(tmp_path):
     drawn = []
     for kept in (None, tmp_path / "cache", tmp_path / "cache"):

@@ -12,7 +12,7 @@ from hfft.frozen_cache.split_point import Kept
 from hfft.frozen_cache.trace import NotCuttable
 from hfft.layers.freeze import hold
 from hfft.strategy.outputs import logits_of
-from tests.examples import ALL, SINGLE, head_and_depths, tiny
+from tests.examples import ALL, EVERY, SINGLE, head_and_depths, tiny
 from tests.training import collate, examples
 
 
@@ -54,8 +54,9 @@ def assert_equal(found):
     assert torch.equal(drawn, drawn_too), "the cut draws other random numbers"
 
 
+@pytest.mark.slow_but("vit-head")
 @pytest.mark.parametrize("train", ["head", "last-1", "last-2"])
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EVERY)
 def test_from_the_cut_on_logits_gradients_and_random_numbers_are_the_same(name, train):
     model, batch = learning(name, train)
     assert_equal(both(model, find(model, batch, logits_of), batch))

@@ -1,5 +1,8 @@
 """Rows come back as they were written, bit by bit; what was damaged or half-written is absent."""
 
+import errno
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -57,6 +60,7 @@ def assert_same(found, expected):
         assert torch.equal(found[name], tensor), name
 
 
+@pytest.mark.slow_but("one shard-at once")
 @pytest.mark.parametrize("again", [False, True], ids=["at once", "opened again"])
 def test_rows_come_back_in_any_order(folder, again):
     store = opened(folder)
@@ -110,6 +114,7 @@ def test_a_damaged_row_is_absent_and_can_be_written_again(folder):
     assert_same(again.read(np.arange(8)), values_of(range(8)))
 
 
+@pytest.mark.slow_but("one shard-no sums")
 @pytest.mark.parametrize("damage", ["short", "gone", "no sums", "short sums"])
 def test_a_shard_or_index_that_is_not_whole_is_made_again(folder, damage):
     store = opened(folder)
@@ -151,6 +156,33 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot be written"):
         opened(tmp_path / "file" / "entry")
+
+
+def test_a_file_that_another_process_made_meanwhile_is_taken(folder, monkeypatch):
+    link, met = os.link, []
+
+    def late(source, target):
+        link(source, target)  # the other's
+        met.append(target)
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    store = opened(folder)
+    rows = np.arange(len(LENGTHS))
+    store.write(rows, values_of(rows))
+    assert len(met) == 1 + store.shard_of[-1] + 1, "the checksums' and those of the shards"
+    assert_same(store.read(rows), values_of(rows))
+    assert not list(folder.glob(".*.bin.*"))
+
+
+def test_a_file_that_cannot_be_made_is_told_by_its_cause(folder, monkeypatch):
+    def refuse(source, target):
+        raise PermissionError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(RunError, match=r"cannot be written \(no links here\)"):
+        opened(folder)
+    assert not list(folder.glob(".rows*")), "what was made aside is removed"
 
 
 def test_its_size_is_known_before_it_is_made(folder):

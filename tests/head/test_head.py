@@ -14,10 +14,11 @@ from hfft.head.replace_head import rows
 from hfft.head.spec import Head
 from hfft.recipe import Recipe
 from hfft.tasks.labels import Labels
-from tests.examples import ALL, REGRESSION, SINGLE, tiny
+from tests.examples import ALL, EVERY, REGRESSION, SINGLE, tiny
+from tests.parts import model_of
 from tests.training import collate, examples
 
-every = pytest.mark.parametrize("name", ALL)
+every = pytest.mark.parametrize("name", EVERY)
 
 
 def in_order(model, names):
@@ -170,9 +171,9 @@ def test_shared_classes_answer_as_before_whatever_their_order(name, tmp_path):
     pretrained.save_pretrained(tmp_path)
     keep = recipe(tmp_path, ALL[name].task, head=Head(keep_known=True))
     labels = Labels.of(SINGLE, ["bird", "horse", "cat"])
-    config = backbone.load_published_config(keep)
-    known = rows(backbone.load_model(keep, Labels.of(SINGLE, config.id2label.values())))
-    model = backbone.load_model(keep, labels)
+    config = backbone.load_published_config(keep.backbone)
+    known = rows(model_of(keep, Labels.of(SINGLE, config.id2label.values())))
+    model = model_of(keep, labels)
     assert head.replace(model, keep.head, known) == 2
     before, after = logits(pretrained, name), logits(model, name)
     torch.testing.assert_close(after[:, [0, 2]], before[:, [2, 0]])

@@ -4,7 +4,7 @@ import pytest
 import torch
 import transformers
 
-from hfft import backbone, head, layers
+from hfft import head, layers
 from hfft.backbone import published_code
 from hfft.backbone.spec import Backbone
 from hfft.data.spec import Data
@@ -15,6 +15,7 @@ from hfft.recipe import Recipe
 from hfft.tasks.labels import Labels
 from tests import stand_ins
 from tests.examples import ALL, MULTI, REGRESSION, SINGLE, tiny, tiny_config
+from tests.parts import model_of
 from tests.training import arguments, collate, examples, finetuner, labels_of
 
 KINDS = ("linear", "mlp", "cosine", "attention-pool")
@@ -29,7 +30,7 @@ def recipe(folder, task, **given) -> Recipe:
 def loaded(name, folder, size=3, problem=SINGLE, **given):
     """The saved tiny model with an own head, as a run begins with it."""
     made = recipe(folder, ALL[name].task, **given)
-    model = backbone.load_model(made, labels_of(problem, size))
+    model = model_of(made, labels_of(problem, size))
     head.replace(model, made.head)
     return model
 
@@ -50,6 +51,7 @@ def batch(name, count=4):
     return made
 
 
+@pytest.mark.slow_but("attention-pool-vit")
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_own_head_stands_on_the_pretrained_backbone_and_alone_learns(name, kind, saved, tmp_path):
@@ -71,6 +73,7 @@ def test_an_own_head_stands_on_the_pretrained_backbone_and_alone_learns(name, ki
     assert [key for key, p in start.items() if torch.equal(p, model.get_parameter(key))] == []
 
 
+@pytest.mark.slow_but("linear-llama-last")
 @pytest.mark.parametrize(("name", "pooling"), [("bert", "mean"), ("llama", "last"), ("vit", "cls"), ("resnet", "max")])
 @pytest.mark.parametrize("kind", KINDS)
 def test_saved_and_loaded_it_answers_as_before(name, pooling, kind, saved, tmp_path):
@@ -137,13 +140,13 @@ def test_where_transformers_has_no_class_for_the_task_the_head_is_an_own_one(tmp
     vision = transformers.AutoModel.from_config(tiny_config("clip").vision_config)
     vision.save_pretrained(tmp_path / "vision")
     made = recipe(tmp_path / "vision", "image-classification")
-    model = backbone.load_model(made, labels_of(SINGLE))
+    model = model_of(made, labels_of(SINGLE))
     assert type(model).__name__ == "EditedCLIPVisionModelWithHead"
     assert model(**batch("vit")).logits.shape == (4, 3)
     text = transformers.AutoModel.from_config(tiny_config("clip").text_config)
     text.save_pretrained(tmp_path / "text")
     stand_ins.tokenizer().save_pretrained(tmp_path / "text")
-    model = backbone.load_model(recipe(tmp_path / "text", "text-classification", pooling="mean"), labels_of(SINGLE))
+    model = model_of(recipe(tmp_path / "text", "text-classification", pooling="mean"), labels_of(SINGLE))
     assert model(**batch("bert")).logits.shape == (4, 3)
 
 
@@ -161,4 +164,4 @@ def test_a_map_has_no_first_or_last_position(pooling, saved):
 def test_what_the_bare_model_cannot_read_is_an_error(tmp_path):
     tiny("clip").save_pretrained(tmp_path)
     with pytest.raises(ModelError, match="does not read images"):
-        backbone.load_model(recipe(tmp_path, "image-classification", kind="mlp"), Labels.of(SINGLE, ["a", "b"]))
+        model_of(recipe(tmp_path, "image-classification", kind="mlp"), Labels.of(SINGLE, ["a", "b"]))

@@ -6,10 +6,10 @@ import torch
 from hfft import layers
 from hfft.layers.depth import Depths
 from tests.architectures.case import Case
-from tests.examples import ALL, SINGLE, head_and_depths, tiny
+from tests.examples import ALL, EVERY, SINGLE, head_and_depths, tiny
 from tests.training import collate, examples
 
-every = pytest.mark.parametrize("name", ALL)
+every = pytest.mark.parametrize("name", EVERY)
 BLOCKS = {name: architecture.blocks for name, architecture in ALL.items()}
 # The first parameters the input meets, and what stands between the last block and the head.
 FIRST = {
@@ -105,6 +105,23 @@ def test_names_that_a_wrapper_changed_are_known():
         "base_model.model.classifier.modules_to_save.default.weight",
     ):
         assert depths.of(name) == 3
+
+
+@every
+def test_what_a_wrapper_adds_to_a_module_has_the_depth_of_the_module(name):
+    model = tiny(name)
+    depths = head_and_depths(model)[1]
+    for path, module in model.named_modules():
+        if own := [depths.of(f"{path}.{key}") for key, _ in module.named_parameters(recurse=False)]:
+            assert depths.of(f"base_model.model.{path}.lora_A.default.weight") == max(own)
+
+
+def test_a_module_whose_parameters_differ_in_depth_has_the_greatest():
+    depths = layers.depths(tiny("vit"), {"classifier.weight"})
+    assert depths.of("classifier.bias") == depths.blocks < depths.of("classifier.weight") == depths.head
+    assert depths.of("classifier.lora_A.default.weight") == depths.head
+    depths = layers.depths(tiny("vit"), {"classifier.bias"})
+    assert depths.of("classifier.lora_A.default.weight") == depths.head
 
 
 def test_a_parameter_of_no_module_is_an_error():

@@ -7,10 +7,10 @@ import torch
 
 from hfft import layers
 from hfft.errors import ModelError
-from tests.examples import ALL, SINGLE, head_and_depths, tiny
+from tests.examples import ALL, EVERY, SINGLE, head_and_depths, tiny
 from tests.training import arguments, collate, examples, finetuner, labels_of
 
-every = pytest.mark.parametrize("name", ALL)
+every = pytest.mark.parametrize("name", EVERY)
 LORA = {"type": "lora", "r": 2, "lora_alpha": 16}
 
 
@@ -79,6 +79,7 @@ def test_what_the_architecture_keeps_fixed_is_not_made_to_learn():
     assert not model.bert.embeddings.position_embeddings.weight.requires_grad
 
 
+@pytest.mark.slow_but("bert-last-1")
 @pytest.mark.parametrize("train", ["head", "last-1"])
 @every
 def test_frozen_parameters_and_statistics_are_bit_identical_after_training(name, train, tmp_path):
@@ -93,6 +94,7 @@ def test_frozen_parameters_and_statistics_are_bit_identical_after_training(name,
     assert any(not torch.equal(before[key], after[key]) for key in free)
 
 
+@pytest.mark.slow
 def test_statistics_move_where_their_block_learns(tmp_path):
     model, depths = adapted("resnet", "last-1")
     key = f"{ALL['resnet'].blocks[-1]}.layer.0.normalization.running_mean"
@@ -167,6 +169,7 @@ def test_every_parameter_of_an_adapted_model_has_a_depth(name):
     assert all(depths.of(originals[key]) == plain.of(key) for key in plain.tensors)
 
 
+@pytest.mark.slow
 @every
 def test_an_adapter_starts_without_effect_and_merges_into_the_same_outputs(name, tmp_path):
     before = logits(tiny(name), name)
@@ -181,6 +184,7 @@ def test_an_adapter_starts_without_effect_and_merges_into_the_same_outputs(name,
     torch.testing.assert_close(logits(merged, name), trained, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet", "efficientnet"])
 def test_networks_of_convolutions_get_the_adapter_on_their_convolutions(name):
     model = tiny(name)
@@ -189,6 +193,7 @@ def test_networks_of_convolutions_get_the_adapter_on_their_convolutions(name):
     assert all(isinstance(tiny(name).get_submodule(path), torch.nn.Conv2d) for path in targets)
 
 
+@pytest.mark.slow
 def test_batch_statistics_stand_still_beside_an_adapter(tmp_path):
     model, depths = adapted("resnet", "head", LORA)
     before = {key: value.clone() for key, value in model.named_buffers()}

@@ -18,6 +18,7 @@ def gradients(case, model):
     return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
+@pytest.mark.slow_but("head")
 @pytest.mark.parametrize("train", ["last-1", "first-1", "biases", "head"])
 def test_the_gradients_of_reversible_layers_are_the_same_whatever_is_frozen_around_them(reformer, train):
     whole = gradients(reformer, reformer.fresh())

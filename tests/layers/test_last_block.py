@@ -9,7 +9,7 @@ from torch import nn
 from hfft import layers
 from hfft.layers.last_block import first_token
 from hfft.strategy.outputs import logits_of
-from tests.examples import ALL, SINGLE, head_and_depths, tiny
+from tests.examples import ALL, EVERY, SINGLE, head_and_depths, tiny
 from tests.training import collate, examples
 
 READ_ONE = {"bert", "roberta", "distilbert", "electra", "vit"}
@@ -51,12 +51,13 @@ def assert_equal(answers):
         torch.testing.assert_close(others[name], grad, rtol=1e-4, atol=1e-6, msg=name)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EVERY)
 def test_it_is_found_where_the_first_token_alone_is_read(name):
     found = first_token(tiny(name), batch_for(name), logits_of)
     assert (found is not None) == (name in READ_ONE)
 
 
+@pytest.mark.slow_but("vit-last-1")
 @pytest.mark.parametrize("train", ["all", "last-1", "lora"])
 @pytest.mark.parametrize("name", sorted(READ_ONE))
 def test_logits_and_gradients_are_those_of_the_whole_block(name, train):

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from hfft import layers
-from tests.examples import ALL, head_and_depths, tiny
+from tests.examples import ALL, EVERY, head_and_depths, tiny
 
-every = pytest.mark.parametrize("name", ALL)
+every = pytest.mark.parametrize("name", EVERY)
 # Tensors that must decay, and tensors of two dimensions and more that must not.
 MATRICES = {
     "bert": ["bert.embeddings.word_embeddings.weight", "bert.encoder.layer.0.output.dense.weight", "classifier.weight"],

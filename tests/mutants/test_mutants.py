@@ -2,6 +2,8 @@
 
 import ast
 
+import pytest
+
 from tests.mutants.__main__ import ROOT, files_below, mirrors, planted, run_tests
 from tests.mutants.plant import mutants
 
@@ -47,6 +49,7 @@ def test_a_seed_draws_the_same_again_and_at_most_as_many_as_asked_for():
     assert mutants('"""Nothing."""\n\nx: int = None\n', 3, 0) == []
 
 
+@pytest.mark.slow
 def test_a_planted_bug_is_noticed_and_the_file_restored(tmp_path):
     (tmp_path / "toy.py").write_text("def least(a, b):\n    return min(a, b)\n")
     (tmp_path / "test_toy.py").write_text("from toy import least\n\n\ndef test_least():\n    assert least(1, 2) == 1\n")
@@ -61,6 +64,7 @@ def test_a_planted_bug_is_noticed_and_the_file_restored(tmp_path):
     assert run_tests(tmp_path, ["test_toy.py"], 60) == "survived"
 
 
+@pytest.mark.slow
 def test_every_file_that_can_hold_a_bug_has_tests():
     files = files_below(["hfft"])
     bare = [f for f in files if mutants((ROOT / f).read_text(), 1, 0) and not mirrors(f)]

@@ -13,7 +13,7 @@ import pytest
 import torch
 import transformers
 
-from hfft import backbone, head, layers
+from hfft import head, layers
 from hfft.errors import BadInput, ModelError
 from hfft.layers.adapters.add import adapter_targets
 from hfft.pipeline.dry_build import dry_build
@@ -21,8 +21,9 @@ from hfft.recipe import Recipe
 from hfft.recipe.build import build
 from tests import stand_ins
 from tests.architectures.tiny import tiny_model
-from tests.examples import ALL, head_and_depths, tiny, tiny_config
+from tests.examples import ALL, EVERY, head_and_depths, tiny, tiny_config
 from tests.hub_server import Hub
+from tests.parts import meta_model_of
 
 ROOT = Path(__file__).parents[2]
 BERT = "google-bert/bert-base-uncased"
@@ -42,11 +43,12 @@ def bert(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.slow_but("vit")
+@pytest.mark.parametrize("name", EVERY)
 def test_the_outline_is_the_model_without_its_weights(name, tmp_path):
     model = tiny(name, labels=2)
     model.config.save_pretrained(tmp_path)
-    outlined = backbone.build_meta_model(recipe(tmp_path, task=ALL[name].task))
+    outlined = meta_model_of(recipe(tmp_path, task=ALL[name].task))
     assert {p.device.type for p in outlined.parameters()} == {"meta"}
     assert {n: p.shape for n, p in outlined.named_parameters()} == {n: p.shape for n, p in model.named_parameters()}
     assert head_and_depths(outlined) == head_and_depths(model)
@@ -141,10 +143,11 @@ def test_what_cannot_be_built_without_values_is_left_to_the_run(bert, monkeypatc
 
     mapping = transformers.AutoModelForSequenceClassification._model_mapping
     monkeypatch.setitem(mapping._extra_content, transformers.BertConfig, Computing)
-    assert backbone.build_meta_model(recipe(bert)) is None
+    assert meta_model_of(recipe(bert)) is None
     dry_build(recipe(bert, "layers.train=last-30"))
 
 
+@pytest.mark.slow
 def test_of_a_model_of_the_hub_only_the_config_is_fetched(tmp_path):
     model = stand_ins.model(BERT, tmp_path / "bert")
     rows = stand_ins.data("CogComp/trec", tmp_path / "rows")

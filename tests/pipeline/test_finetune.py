@@ -50,6 +50,7 @@ def recipe(folder: Path, model: Path, data: Path, more: str = "", *overrides: st
     return build(text + lines.replace("True", "true") + textwrap.dedent(more), "test.yaml", "test", overrides)
 
 
+@pytest.mark.slow
 def test_a_run_leaves_its_folder_and_a_model_that_plain_transformers_loads(tmp_path, bert, trec, capsys):
     result = finetune(recipe(tmp_path / "run", bert, trec, num_train_epochs=8))
     assert result.metrics["test"]["accuracy"] > 0.9, "the first word tells the class"
@@ -73,6 +74,7 @@ def test_a_run_leaves_its_folder_and_a_model_that_plain_transformers_loads(tmp_p
     assert "(n=24, seed 42)" in lines[-2]
 
 
+@pytest.mark.slow
 def test_the_same_command_says_that_a_run_is_finished_and_its_recipe_repeats_it(tmp_path, bert, trec, capsys):
     first = finetune(recipe(tmp_path / "run", bert, trec))
     weights = (first.model / "model.safetensors").read_bytes()
@@ -83,6 +85,7 @@ def test_the_same_command_says_that_a_run_is_finished_and_its_recipe_repeats_it(
     assert (first.model / "model.safetensors").read_bytes() == weights, "running recipe.yaml again repeats the run"
 
 
+@pytest.mark.slow
 def test_another_recipe_in_the_same_folder_is_refused_with_the_difference(tmp_path, bert, trec):
     finetune(recipe(tmp_path / "run", bert, trec))
     with pytest.raises(BadInput, match=r"training\.learning_rate: 0\.003, now 0\.02"):
@@ -96,6 +99,7 @@ def test_a_refused_run_leaves_no_folder(tmp_path, bert, trec, change):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_broke_off_continues_and_ends_with_the_same_weights(tmp_path, bert, trec):
     whole = finetune(recipe(tmp_path / "whole", bert, trec, num_train_epochs=3))
     parts = recipe(tmp_path / "parts", bert, trec, num_train_epochs=3)
@@ -147,6 +151,7 @@ def pairs(folder: Path) -> Path:
     return stand_ins.save_splits(folder, train=rows, test=rows.select(range(20)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("problem", "make", "more", "metric", "at_least"),
     [
@@ -174,6 +179,7 @@ def test_every_problem_learns_and_the_pipeline_gives_the_probabilities_of_predic
         assert [answer[config.id2label[i]] for i in range(len(answer))] == pytest.approx(expected.tolist(), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_lora_learns_little_and_is_merged_into_a_model_that_needs_no_peft(tmp_path, bert, trec):
     made = recipe(
         tmp_path / "run", bert, trec, "layers: {adapter: {type: lora, r: 4, lora_alpha: 8}}", num_train_epochs=4
@@ -196,11 +202,13 @@ def score_again(folder: Path) -> float:
     return float(line.split("accuracy ")[1].split()[0])
 
 
+@pytest.mark.slow
 def test_score_gives_the_figures_of_the_run(tmp_path, bert, trec):
     result = finetune(recipe(tmp_path / "run", bert, trec))
     assert score_again(result.folder) == pytest.approx(result.metrics["test"]["accuracy"], abs=5e-5)
 
 
+@pytest.mark.slow
 def test_only_the_layers_asked_for_move(tmp_path, bert, trec):
     result = finetune(recipe(tmp_path / "run", bert, trec, "layers: {train: last-1}"))
     before = transformers.AutoModel.from_pretrained(bert).state_dict()
@@ -214,6 +222,7 @@ def test_only_the_layers_asked_for_move(tmp_path, bert, trec):
     assert "bit for bit, what was loaded" in (result.folder / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_layers_are_chosen_by_lists_of_kinds_and_patterns_with_rates_of_their_own(tmp_path, bert, trec):
     choice = 'layers: {train: [norms, /pooler/], freeze: [head], lr: {"/pooler/": 0.0}}'
     result = finetune(recipe(tmp_path / "run", bert, trec, choice))
@@ -223,6 +232,7 @@ def test_layers_are_chosen_by_lists_of_kinds_and_patterns_with_rates_of_their_ow
     assert moved == {name for name in before if "LayerNorm" in name}, "what learns at rate 0 stays where it is"
 
 
+@pytest.mark.slow
 def test_keep_known_starts_with_the_rows_of_the_shared_classes(tmp_path, bert, trec):
     known = finetune(recipe(tmp_path / "known", bert, trec, num_train_epochs=8))
     changes = ["data.classes=[NUM, ABBR]", "training.max_steps=1", "training.learning_rate=0.0"]
@@ -234,11 +244,13 @@ def test_keep_known_starts_with_the_rows_of_the_shared_classes(tmp_path, bert, t
     assert result.metrics["test"]["accuracy"] > 0.9, "without a step of training"
 
 
+@pytest.mark.slow
 def test_zeros_begin_at_a_uniform_guess(tmp_path, bert, trec):
     made = recipe(tmp_path / "run", bert, trec, "head: {init: zeros}", max_steps=1, learning_rate=0.0)
     assert finetune(made).metrics["test"]["loss"] == pytest.approx(math.log(6), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_from_scratch_stands_beside_the_pretrained(tmp_path, bert, trec, capsys):
     result = finetune(recipe(tmp_path / "run", bert, trec, "score: {from_scratch: true}"))
     assert set(result.metrics["from_scratch"]) == {"validation", "test"}
@@ -246,6 +258,7 @@ def test_from_scratch_stands_beside_the_pretrained(tmp_path, bert, trec, capsys)
     assert "from random weights" in (result.model / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_stream_trains_as_many_epochs_as_asked_for(tmp_path, bert, trec, capsys):
     made = recipe(
         tmp_path / "run", bert, trec, "", "data.streaming=true", "data.validation=test", "data.max_train_samples=48"
@@ -256,6 +269,7 @@ def test_a_stream_trains_as_many_epochs_as_asked_for(tmp_path, bert, trec, capsy
     assert sum(line.startswith("epoch ") for line in capsys.readouterr().out.splitlines()) == 2
 
 
+@pytest.mark.slow
 def test_class_weights_and_l2_sp_are_part_of_the_loss(tmp_path, bert, trec):
     plain = finetune(recipe(tmp_path / "plain", bert, trec))
     same = finetune(recipe(tmp_path / "zero", bert, trec, "strategy: {l2_sp: {weight: 0.0}}"))
@@ -269,6 +283,7 @@ def test_class_weights_and_l2_sp_are_part_of_the_loss(tmp_path, bert, trec):
     assert any("l2_sp" in entry for entry in history), "each term is logged under its name"
 
 
+@pytest.mark.slow
 def test_the_deep_check_passes_a_good_recipe_and_leaves_nothing(tmp_path, bert, trec, capsys):
     made = recipe(tmp_path / "runs" / "run", bert, trec)
     path = tmp_path / "good.yaml"
@@ -289,6 +304,7 @@ def test_the_deep_check_passes_a_good_recipe_and_leaves_nothing(tmp_path, bert, 
     assert "  train_sampling_strategy: group_by_length\n" in out.partition("what the recipe leaves open")[2]
 
 
+@pytest.mark.slow
 def test_bad_input_is_told_before_training_and_nothing_is_written(tmp_path, bert, trec):
     cases = {
         "no such column": (["data.columns.label=coarse"], DataError),
@@ -306,6 +322,7 @@ def test_bad_input_is_told_before_training_and_nothing_is_written(tmp_path, bert
         assert not list((tmp_path / "run").glob("*")), name
 
 
+@pytest.mark.slow
 def test_predict_writes_a_table_for_a_whole_set_and_for_texts(tmp_path, bert, trec, capsys):
     result = finetune(recipe(tmp_path / "run", bert, trec))
     capsys.readouterr()

@@ -11,6 +11,7 @@ from hfft import cli, load_recipe
 from hfft.pipeline.build import build_run
 from hfft.plan import plan
 from hfft.plan.measure import MOST, batch_size, pick, text_lengths
+from hfft.recipe.alternatives import changed, choices
 from hfft.train import training_arguments
 from tests import stand_ins
 
@@ -25,9 +26,10 @@ def trec(tmp_path_factory):
     return load_recipe("distilbert_trec", *given, "training.bf16=false", "training.per_device_train_batch_size=8")
 
 
+@pytest.mark.slow
 def test_weights_gradients_and_optimiser_are_exact(trec):
     for train in ("all", "last-1", "head"):
-        recipe = plan.changed(trec, layers={"train": train})
+        recipe = changed(trec, layers={"train": train})
         run, found = plan.measured(recipe)
         model = run.trainer.model
         learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -38,8 +40,9 @@ def test_weights_gradients_and_optimiser_are_exact(trec):
         assert found.optimizer == 8 * learning + 4 * tensors, "two moments, and a step count for each tensor"
 
 
+@pytest.mark.slow
 def test_activations_are_what_a_step_keeps_and_grow_with_what_learns(trec):
-    kept = {train: plan.measured(plan.changed(trec, layers={"train": train}))[1] for train in ("all", "last-1", "head")}
+    kept = {train: plan.measured(changed(trec, layers={"train": train}))[1] for train in ("all", "last-1", "head")}
     assert kept["all"].activations > 1.5 * kept["last-1"].activations > 3 * kept["head"].activations > 0
     assert kept["all"].state is None, "nothing in front of the embeddings is frozen"
     run = build_run(trec, training_arguments(trec))
@@ -49,6 +52,7 @@ def test_activations_are_what_a_step_keeps_and_grow_with_what_learns(trec):
     assert 0 < kept["last-1"].prefix < kept["head"].prefix < 1
 
 
+@pytest.mark.slow
 def test_one_linear_layer_keeps_its_input(tmp_path):
     """Counted by hand: a linear head behind a frozen backbone keeps the features, the logits' softmax and little else."""
     recipe = load_recipe("digits", "layers.train=head", f"training.output_dir={tmp_path}", "data.augment=[]")
@@ -57,6 +61,7 @@ def test_one_linear_layer_keeps_its_input(tmp_path):
     assert 4 * batch * (hidden + classes) <= found.activations <= 4 * 65 * batch * hidden
 
 
+@pytest.mark.slow
 def test_the_time_of_an_epoch_is_near_that_of_a_real_one(tmp_path):
     recipe = load_recipe(
         "digits", "training.num_train_epochs=2", "score.from_scratch=false", f"training.output_dir={tmp_path}"
@@ -93,16 +98,18 @@ def test_a_batch_is_as_large_as_its_tokens_with_padding(trec):
     assert batch_size([0, 1, 2], None) == 3
 
 
+@pytest.mark.slow
 def test_a_stream_is_planned_by_its_steps(trec):
-    recipe = plan.changed(
+    recipe = changed(
         trec, data={**trec.resolved()["data"], "streaming": True, "validation": "test", "max_train_samples": 120}
     )
-    recipe = plan.changed(recipe, training={**recipe.resolved()["training"], "max_steps": 50})
+    recipe = changed(recipe, training={**recipe.resolved()["training"], "max_steps": 50})
     _, found = plan.measured(recipe)
     assert found.steps == 15, "of eight rows each"
-    assert plan.seconds(recipe, found) == 50 * found.step
+    assert plan.seconds(recipe.training, found) == 50 * found.step
 
 
+@pytest.mark.slow
 def test_the_command_names_every_choice_and_where_the_time_goes(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = ["layers.train=last-1", "data.max_train_samples=64", "training.dataloader_num_workers=1"]
@@ -118,10 +125,11 @@ def test_the_command_names_every_choice_and_where_the_time_goes(tmp_path, capsys
 
 @pytest.mark.parametrize(("on", "other"), [(True, "training.bf16=false"), (False, "training.bf16=true")])
 def test_the_precision_that_is_not_on_is_offered(trec, on, other):
-    assert [name for name, _ in plan.choices(trec, 2, on) if "bf16" in name] == [other]
+    assert [name for name, _ in choices(trec, 2, on, False) if "bf16" in name] == [other]
 
 
+@pytest.mark.slow
 def test_a_choice_that_cannot_be_is_told_in_its_line(trec, monkeypatch):
-    monkeypatch.setattr(plan, "choices", lambda *_: [("none", plan.changed(trec, layers={"train": "/no such/"}))])
+    monkeypatch.setattr(plan, "choices", lambda *_: [("none", changed(trec, layers={"train": "/no such/"}))])
     (told,) = [line for line in plan.plan(trec) if line.startswith("none")]
     assert "cannot be: " in told

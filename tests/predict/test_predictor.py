@@ -7,6 +7,7 @@ import transformers
 from PIL import Image
 
 from hfft.predict.predictor import Predictor
+from hfft.tasks.modality import IMAGE, TEXT
 from tests import stand_ins
 from tests.examples import tiny
 
@@ -25,6 +26,7 @@ def alone(predictor, inputs):
     return torch.stack(found)
 
 
+@pytest.mark.slow_but("distilbert-right-False")
 @pytest.mark.parametrize("pairs", [False, True])
 @pytest.mark.parametrize(("name", "side"), [("bert", "right"), ("llama", "left"), ("distilbert", "right")])
 def test_texts_of_any_length_are_predicted_in_their_order(name, side, pairs):
@@ -32,7 +34,7 @@ def test_texts_of_any_length_are_predicted_in_their_order(name, side, pairs):
     tokenizer.padding_side = side
     if name == "distilbert":
         tokenizer.model_input_names = ["input_ids", "attention_mask"]
-    predictor = Predictor(tiny(name, max_position_embeddings=64), tokenizer, "text")
+    predictor = Predictor(tiny(name, max_position_embeddings=64), tokenizer, TEXT)
     inputs = texts(23)
     inputs = [(a, b) for a, b in zip(inputs, texts(46)[23:], strict=True)] if pairs else inputs
     expected = alone(predictor, inputs)
@@ -42,7 +44,7 @@ def test_texts_of_any_length_are_predicted_in_their_order(name, side, pairs):
 
 def test_texts_of_like_length_share_a_batch():
     widths = []
-    predictor = Predictor(tiny("bert"), stand_ins.tokenizer(), "text")
+    predictor = Predictor(tiny("bert"), stand_ins.tokenizer(), TEXT)
     predictor.model.register_forward_pre_hook(
         lambda module, args, kwargs: widths.append(kwargs["input_ids"].shape[1]), with_kwargs=True
     )
@@ -54,7 +56,7 @@ def test_texts_of_like_length_share_a_batch():
 
 def test_images_are_seen_as_the_processor_sees_them():
     processor = transformers.ViTImageProcessorPil(size={"height": 32, "width": 32})
-    predictor = Predictor(tiny("vit"), processor, "image")
+    predictor = Predictor(tiny("vit"), processor, IMAGE)
     rng = np.random.default_rng(0)
     sizes = [(40, 50), (32, 32), (40, 50), (90, 31)]
     images = [Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)) for size in sizes]

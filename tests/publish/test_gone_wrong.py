@@ -10,6 +10,8 @@ import pytest
 
 from tests.hub_server import Hub
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TOKEN = "hf_canary_write_token"
 SHORT = (

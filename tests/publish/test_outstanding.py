@@ -9,6 +9,8 @@ from hfft.errors import HubError
 from hfft.runs import RunFolder
 from tests.torture import runs
 
+pytestmark = pytest.mark.slow
+
 URL = "http://hub/me/model/tree/0123"
 
 

@@ -24,6 +24,8 @@ from hfft.recipe.build import build
 from tests import stand_ins
 from tests.hub_server import Hub
 
+pytestmark = pytest.mark.slow
+
 SST2 = "{text: sentence, label: label}"
 TREC = "{text: text, label: coarse_label}"
 KINDS = ["ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"]

@@ -16,8 +16,10 @@ from hfft.recipe import Recipe, load_recipe, shipped, yaml_lines
 from hfft.recipe.build import build
 from hfft.recipe.find import find_recipe
 from hfft.spec import Spec
-from hfft.tasks.table import DEFAULT_METRICS, METRICS, TASKS
+from hfft.tasks.problem import PROBLEMS
+from hfft.tasks.table import TASKS
 
+METRICS = {name: tuple(problem.metrics) for name, problem in PROBLEMS.items()}
 ROOT = Path(__file__).parents[2]
 IMAGE = """\
 task: image-classification
@@ -120,9 +122,9 @@ def test_a_recipe_needs_a_task_a_backbone_and_data_and_fills_in_the_rest():
         "a/b",
         "p",
     )
-    assert recipe.the_task is TASKS["image-classification"]
+    assert recipe.the_task == TASKS["image-classification"]
     assert recipe.problem == "single_label_classification"
-    assert recipe.metrics == DEFAULT_METRICS["single_label_classification"]
+    assert recipe.metrics == PROBLEMS["single_label_classification"].default_metrics
     assert recipe.output_dir == Path("runs/r")
     assert recipe.train_layers == ["all"]
     assert (recipe.column("image"), recipe.column("label"), recipe.column("text")) == ("image", "label", None)
@@ -771,7 +773,7 @@ def recipes(draw: st.DrawFn) -> dict:
         test=words,
         classes=st.lists(words, min_size=2, max_size=3),
         max_train_samples=st.integers(1, 10**9),
-        augment=augment if task.modality == "image" else st.just([]),
+        augment=augment if task.modality.augmented else st.just([]),
         max_length=st.none() | st.integers(2, 512),
     )
     lora = section(r=st.integers(1, 64), lora_dropout=shares, target_modules=st.none() | st.lists(words, max_size=2))
@@ -807,6 +809,7 @@ def recipes(draw: st.DrawFn) -> dict:
     return {**draw(section(name=names)), **values}
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(recipes())
 def test_any_resolved_recipe_gives_the_recipe_again(values):
@@ -991,6 +994,7 @@ def clear(message: str) -> bool:
     return all(LINE.match(line) and line.isprintable() for line in message.split("\n"))
 
 
+@pytest.mark.slow
 def test_a_damaged_recipe_is_accepted_or_refused_line_by_line():
     accepted = refused = 0
     for origin, text in mutants(320):

@@ -67,6 +67,7 @@ def test_every_default_of_training_arguments_passes_the_check():
             assert training_problem(field.name, getattr(field.default, "value", field.default)) is None, field.name
 
 
+@pytest.mark.slow
 def test_a_recipe_is_checked_without_importing_the_libraries(tmp_path):
     recipe = tmp_path / "x.yaml"
     recipe.write_text(

@@ -275,6 +275,7 @@ def test_what_nests_too_deep_or_holds_itself_is_refused_with_its_line(text):
     assert problem == Problem(2, (), TOO_LARGE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["[" * 100_000, "a: [" + "1, " * 200_000 + "1]", "- " * 100_000])
 def test_a_huge_document_is_refused_fast(text):
     started = time.process_time()
@@ -310,6 +311,7 @@ values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(values)
 def test_what_was_dumped_is_read_back(value):

@@ -25,8 +25,8 @@ def recipe(path, **training) -> Recipe:
 
 def finished(folder: RunFolder, made: Recipe) -> None:
     """What a finished run leaves."""
-    folder.open(made, fresh=False)
-    folder.write_recipe(made, None, None)
+    folder.open(made.resolved(), fresh=False)
+    folder.write_recipe(made.resolved(), None, None)
     folder.model.mkdir()
     (folder.model / "config.json").write_text("{}")
     folder.write_json("metrics.json", {})
@@ -43,18 +43,18 @@ def folder(tmp_path):
 def test_a_folder_is_new_then_unfinished_then_finished(folder):
     made = recipe(folder.path)
     assert folder.state() == "new"
-    assert folder.open(made, fresh=False) == "new"
-    assert folder.open(made, fresh=False) == "new", "nothing was written yet"
-    folder.write_recipe(made, None, None)
-    assert folder.open(made, fresh=False) == "unfinished"
+    assert folder.open(made.resolved(), fresh=False) == "new"
+    assert folder.open(made.resolved(), fresh=False) == "new", "nothing was written yet"
+    folder.write_recipe(made.resolved(), None, None)
+    assert folder.open(made.resolved(), fresh=False) == "unfinished"
     folder.model.mkdir()
-    assert folder.open(made, fresh=False) == "unfinished", "metrics.json is written last"
+    assert folder.open(made.resolved(), fresh=False) == "unfinished", "metrics.json is written last"
     folder.write_json("metrics.json", {})
-    assert folder.open(made, fresh=False) == "finished"
+    assert folder.open(made.resolved(), fresh=False) == "finished"
 
 
 def test_opening_leaves_no_traces(folder):
-    folder.open(recipe(folder.path), fresh=False)
+    folder.open(recipe(folder.path).resolved(), fresh=False)
     assert list(folder.path.iterdir()) == []
 
 
@@ -64,7 +64,7 @@ def test_fresh_clears_the_run_and_nothing_else(folder):
     (folder.path / "checkpoint-3").mkdir()
     (folder.path / "notes.txt").write_text("mine")
     (folder.path / "checkpoint-best").mkdir()
-    assert folder.open(made, fresh=True) == "new"
+    assert folder.open(made.resolved(), fresh=True) == "new"
     assert {entry.name for entry in folder.path.iterdir()} == {"notes.txt", "checkpoint-best"}
 
 
@@ -74,7 +74,7 @@ def test_fresh_removes_a_link_and_not_what_it_leads_to(folder, tmp_path):
     (tmp_path / "far").mkdir()
     (tmp_path / "far" / "precious").write_text("x")
     (folder.path / "checkpoint-3").symlink_to(tmp_path / "far")
-    folder.open(made, fresh=True)
+    folder.open(made.resolved(), fresh=True)
     assert (tmp_path / "far" / "precious").exists()
 
 
@@ -83,14 +83,14 @@ def test_fresh_removes_a_link_and_not_what_it_leads_to(folder, tmp_path):
 def test_what_may_be_anothers_is_neither_continued_nor_cleared(folder, entry, fresh):
     (folder.path / entry).mkdir(parents=True)
     with pytest.raises(BadInput, match=rf"holds {entry} of no run that can be told"):
-        folder.open(recipe(folder.path), fresh)
+        folder.open(recipe(folder.path).resolved(), fresh)
     assert (folder.path / entry).exists()
 
 
 def test_other_files_in_a_new_folder_are_let_be(folder):
     folder.path.mkdir()
     (folder.path / "log.txt").write_text("started")
-    assert folder.open(recipe(folder.path), fresh=False) == "new"
+    assert folder.open(recipe(folder.path).resolved(), fresh=False) == "new"
 
 
 # --- the same recipe, or another
@@ -99,8 +99,8 @@ def test_other_files_in_a_new_folder_are_let_be(folder):
 def test_another_recipe_is_refused_with_what_differs(folder):
     finished(folder, recipe(folder.path, seed=1))
     with pytest.raises(BadInput, match=r"another recipe \(training\.seed: 1, now 2\); add --fresh"):
-        folder.open(recipe(folder.path, seed=2), fresh=False)
-    assert folder.open(recipe(folder.path, seed=2), fresh=True) == "new"
+        folder.open(recipe(folder.path, seed=2).resolved(), fresh=False)
+    assert folder.open(recipe(folder.path, seed=2).resolved(), fresh=True) == "new"
 
 
 @pytest.mark.parametrize("said", [None, "main", "v1.0"])
@@ -108,15 +108,15 @@ def test_a_pinned_revision_is_still_the_one_the_recipe_said(folder, said):
     made = recipe(folder.path)
     backbone = made.backbone.model_copy(update={"revision": said})
     made = made.model_copy(update={"backbone": backbone})
-    folder.open(made, fresh=False)
-    folder.write_recipe(made, "a" * 40, "b" * 40)
-    assert folder.open(made, fresh=False) == "unfinished"
+    folder.open(made.resolved(), fresh=False)
+    folder.write_recipe(made.resolved(), "a" * 40, "b" * 40)
+    assert folder.open(made.resolved(), fresh=False) == "unfinished"
     written = load_recipe(folder.recipe)
     assert (written.backbone.revision, written.data.revision) == ("a" * 40, "b" * 40)
-    assert folder.open(written, fresh=False) == "unfinished", "running recipe.yaml again repeats the run"
+    assert folder.open(written.resolved(), fresh=False) == "unfinished", "running recipe.yaml again repeats the run"
     other = made.model_copy(update={"backbone": backbone.model_copy(update={"revision": "other"})})
     with pytest.raises(BadInput, match=r"backbone\.revision: a{40}, now other"):
-        folder.open(other, fresh=False)
+        folder.open(other.resolved(), fresh=False)
 
 
 def test_a_damaged_recipe_is_an_error_with_a_way_on(folder):
@@ -125,8 +125,8 @@ def test_a_damaged_recipe_is_an_error_with_a_way_on(folder):
     for damage in ("a: [", "", "plain text"):
         folder.recipe.write_text(damage)
         with pytest.raises(BadInput, match="add --fresh to begin anew"):
-            folder.open(made, fresh=False)
-    assert folder.open(made, fresh=True) == "new"
+            folder.open(made.resolved(), fresh=False)
+    assert folder.open(made.resolved(), fresh=True) == "new"
 
 
 def test_differences_name_what_was_added_removed_and_changed():
@@ -148,7 +148,7 @@ def test_a_file_in_the_way_is_an_error_with_its_name(tmp_path, place):
     (tmp_path / "file").write_text("here first")
     path = tmp_path / place
     with pytest.raises(BadInput, match=rf"training\.output_dir: {path} cannot be written \(.*\); name another folder"):
-        RunFolder(path).open(recipe(path), fresh=False)
+        RunFolder(path).open(recipe(path).resolved(), fresh=False)
     assert (tmp_path / "file").read_text() == "here first"
 
 
@@ -173,11 +173,11 @@ def test_a_crash_while_writing_leaves_the_old_file_and_no_other(tmp_path, monkey
 
 def test_what_a_kill_left_of_a_file_is_cleared(folder):
     made = recipe(folder.path)
-    folder.open(made, fresh=False)
-    folder.write_recipe(made, None, None)
+    folder.open(made.resolved(), fresh=False)
+    folder.write_recipe(made.resolved(), None, None)
     (folder.path / ".metrics.json.4711").write_text("{")
     (folder.path / ".hidden").write_text("mine")
-    assert folder.open(made, fresh=False) == "unfinished"
+    assert folder.open(made.resolved(), fresh=False) == "unfinished"
     assert {entry.name for entry in folder.path.iterdir()} == {"recipe.yaml", ".hidden"}
 
 
@@ -193,6 +193,6 @@ def test_json_has_no_nan_and_keeps_letters(folder):
 
 def test_the_written_recipe_is_the_recipe(folder):
     made = recipe(folder.path, learning_rate=3e-4, bf16="auto")
-    folder.open(made, fresh=False)
-    folder.write_recipe(made, None, None)
+    folder.open(made.resolved(), fresh=False)
+    folder.write_recipe(made.resolved(), None, None)
     assert load_recipe(folder.recipe).resolved() == made.resolved()

@@ -56,6 +56,7 @@ def holder():
             continue
 
 
+@pytest.mark.slow
 def test_a_second_start_is_refused_in_one_line_and_changes_nothing(tmp_path, holder, monkeypatch, capsys):
     monkeypatch.setattr(lock, "PATIENCE", 0.3)
     run = tmp_path / "run"
@@ -81,6 +82,7 @@ def test_a_killed_holder_holds_no_longer_even_where_its_workers_live_on(tmp_path
     assert not (tmp_path / "run").exists(), "nothing is left of it"
 
 
+@pytest.mark.slow
 def test_one_that_is_just_ending_is_waited_for(tmp_path, holder):
     process = holder(tmp_path)
     os.kill(process.pid, signal.SIGSTOP)

@@ -52,6 +52,7 @@ def whole(tmp_path_factory):
     return functools.cache(lambda name, rows: run(name, tmp_path_factory.mktemp("whole"), 8, 1, rows))
 
 
+@pytest.mark.slow_but("focal-17")
 @pytest.mark.parametrize("rows", [20, 17])
 @pytest.mark.parametrize("name", [name for name in CASES if name not in RANDOM])
 def test_any_accumulation_is_the_same_step(name, rows, whole, tmp_path):
@@ -73,6 +74,7 @@ def two_processes(tmp_path_factory):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [20, 17])
 @pytest.mark.parametrize("name", [name for name in CASES if name not in RANDOM])
 def test_two_processes_take_the_same_step(name, rows, two_processes, whole):
@@ -81,6 +83,7 @@ def test_two_processes_take_the_same_step(name, rows, two_processes, whole):
         assert close(found), found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_run_that_goes_on_ends_where_it_would_have(name, tmp_path):
     stop = 4
@@ -114,6 +117,7 @@ def test_a_run_that_goes_on_ends_where_it_would_have(name, tmp_path):
     assert equal(straight.steps.state(), resumed.steps.state())
 
 
+@pytest.mark.slow_but("balanced")
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_saved_is_a_plain_model(name, tmp_path):
     trainer = trainer_of(CASES[name], tmp_path, dtype=torch.float32, num_train_epochs=1)
@@ -141,6 +145,7 @@ class Count(TrainerCallback):
         self.taken += 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_the_method_changes_the_run(name, tmp_path):
     """Equalities prove nothing of a method that does nothing."""

@@ -36,6 +36,7 @@ def frozen_run(name, folder, cached, train="head"):
     return trainer, gradients.steps, [entry for entry in trainer.state.log_history if "loss" in entry], said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", ["head", "last-1"])
 @pytest.mark.parametrize(
     "name",
@@ -67,6 +68,7 @@ def test_states_of_blocks_are_not_read_of_rows_that_are_kept():
 # --- the short last block
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bss", "r_drop", "sam"])
 def test_a_short_last_block_changes_nothing_where_it_is_allowed(name, tmp_path):
     whole, short = (
@@ -134,6 +136,7 @@ class Constant(Method):
         self.updates += 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [1, 5])
 def test_a_step_that_is_left_out_counts_nowhere(every, tmp_path):
     method = Constant({2})
@@ -167,6 +170,7 @@ def settings_of(every):
     return {"per_device_train_batch_size": 4, "logging_steps": every, "num_train_epochs": 1, "learning_rate": 0.0}
 
 
+@pytest.mark.slow
 def test_an_average_does_not_move_in_a_step_that_is_left_out(tmp_path):
     methods = [Constant({0, 1, 2, 3, 4}), *methods_of(non_finite={"skip": 9}, ema=0.5)]
     settings = arguments(tmp_path, per_device_train_batch_size=4, num_train_epochs=1)
@@ -181,6 +185,7 @@ def test_an_average_does_not_move_in_a_step_that_is_left_out(tmp_path):
 # --- what a step costs beside one forward and backward
 
 
+@pytest.mark.slow
 def test_the_trial_of_memory_sees_replayed_steps(tmp_path):
     ran = []
     for name in ("none", "sam"):

@@ -13,7 +13,7 @@ import datasets
 import torch
 
 from hfft.data.stream import Cell, Stream
-from hfft.evaluate.metrics import Metrics
+from hfft.evaluate.scores import Metrics
 from hfft.train import FineTuner
 from tests import examples, training
 

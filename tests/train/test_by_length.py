@@ -15,7 +15,7 @@ from transformers import TrainerCallback, ViTImageProcessorPil
 from hfft import layers
 from hfft.data.augment import grammar
 from hfft.data.batch_transform import learn
-from hfft.data.inputs import ImageCollate, ImageRows, ImageStep
+from hfft.data.modality.image import ImageCollate, ImageRows, ImageStep
 from hfft.data.texts import ByLength, TextCollate, TextRows
 from hfft.evaluate import Metrics
 from hfft.frozen_cache.frozen_cache import FrozenCacheSettings
@@ -68,6 +68,7 @@ class Stop(TrainerCallback):
 
 
 # Twenty-two texts make six batches an epoch: step 6 is its end, 8 the middle of the next; with accumulation 2, three.
+@pytest.mark.slow
 @pytest.mark.parametrize(("accumulation", "stop"), [(1, 6), (1, 8), (2, 4)])
 def test_a_resumed_run_ends_with_the_same_bits(accumulation, stop, tmp_path):
     settings = {"save_strategy": "steps", "save_steps": stop, "gradient_accumulation_steps": accumulation}
@@ -81,6 +82,7 @@ def test_a_resumed_run_ends_with_the_same_bits(accumulation, stop, tmp_path):
     assert [key for key in expected if not torch.equal(expected[key], found[key])] == []
 
 
+@pytest.mark.slow
 def test_each_epoch_has_an_order_of_its_own(tmp_path):
     rows, seen = rows_of(22), []
     fetch = rows.__getitems__
@@ -150,6 +152,7 @@ def test_a_batch_of_many_tokens_is_scored_in_parts_as_it_is_whole(labelled, tmp_
             torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_memory_is_flat_in_the_number_of_texts_scored(tmp_path):
     unit = 1 if sys.platform == "darwin" else 1024
     rows = {count: rows_of(count) for count in (2_000, 20_000)}
@@ -161,6 +164,7 @@ def test_memory_is_flat_in_the_number_of_texts_scored(tmp_path):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before < 25 * 2**20
 
 
+@pytest.mark.slow
 def test_no_step_waits_for_the_device(tmp_path, monkeypatch):
     """What hfft does in a step fetches nothing from the device, where it would wait for all that is under way."""
     fetched = []
@@ -239,6 +243,7 @@ def pictures(count, seed=0, augmentation=None):
     return ImageRows(rows, ImageStep(processor, "image", "train", augmentation, 42, pixels))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accumulation", [1, 2])
 @pytest.mark.parametrize("train", ["head", "last-1"])
 @pytest.mark.parametrize("name", ["bert", "vit", "resnet"])
@@ -254,6 +259,7 @@ def test_the_losses_are_those_without_the_cache(name, train, accumulation, tmp_p
     assert found[1] == pytest.approx(found[0], abs=1e-6, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_views_of_images_are_fitted_on_the_device_and_kept(tmp_path):
     said, found = [], []
     for folder in ("a", "b"):
@@ -268,6 +274,7 @@ def test_views_of_images_are_fitted_on_the_device_and_kept(tmp_path):
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_what_is_frozen_runs_once_and_the_rows_of_several_batches_together(tmp_path, monkeypatch):
     passes, record = [], Cut.record
     monkeypatch.setattr(
@@ -282,6 +289,7 @@ def test_what_is_frozen_runs_once_and_the_rows_of_several_batches_together(tmp_p
     assert kept.cache_report["rows"] == 66
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "stop"), [(22, 6), (22, 8), (66, 1), (66, 5), (66, 18)])
 def test_a_resumed_run_reads_the_cache_in_the_same_order(count, stop, tmp_path):
     settings = {"rows": rows_of(count), "save_strategy": "steps", "save_steps": stop}

@@ -35,6 +35,7 @@ def test_one_thread_is_for_what_is_inside(two_threads):
     assert torch.get_num_threads() == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("few", "expected"), [(1e7, 1), (0, 2)])
 def test_little_behind_the_cut_is_computed_by_one_thread_and_what_is_in_front_by_all(
     few, expected, two_threads, tmp_path, monkeypatch

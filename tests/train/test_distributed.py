@@ -47,6 +47,7 @@ def test_one_process_has_one_disk(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(network.possible() is not None, reason=f"two hosts: {network.possible()}")
 def test_two_hosts_train_what_one_process_does(tmp_path):
     assert hosts.one_run(tmp_path) == []

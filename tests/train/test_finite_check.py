@@ -49,6 +49,7 @@ def spoilt(folder, name, what, step, **settings):
     return trainer
 
 
+@pytest.mark.slow_but("1-loss")
 @pytest.mark.parametrize("what", ["loss", "gradient", "weight"])
 @pytest.mark.parametrize("step", [1, 2, 5, 9])
 def test_a_step_that_is_not_finite_ends_the_run_before_it_counts(what, step, tmp_path):
@@ -65,6 +66,7 @@ def test_a_step_that_is_not_finite_ends_the_run_before_it_counts(what, step, tmp
         assert all(tensor.isfinite().all() for tensor in load_file(newest / "model.safetensors").values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bert", "resnet"])
 @pytest.mark.parametrize("what", ["loss", "gradient"])
 def test_a_step_that_is_skipped_leaves_no_trace(name, what, tmp_path):
@@ -90,12 +92,14 @@ def test_a_step_that_is_skipped_leaves_no_trace(name, what, tmp_path):
     assert all(map(math.isfinite, logged))
 
 
+@pytest.mark.slow
 def test_only_as_many_steps_are_skipped_as_the_recipe_allows(tmp_path):
     trainer = spoilt(tmp_path, "bert", "weight", 2, skips=2, save_strategy="no")
     with pytest.raises(Diverged, match="step 4 is not finite after 2 were skipped"):
         trainer.train()
 
 
+@pytest.mark.slow
 def test_what_was_skipped_before_a_stop_counts_after_it(tmp_path):
     trainer = spoilt(tmp_path, "bert", "gradient", 2, skips=1)
     trainer.train()
@@ -104,6 +108,7 @@ def test_what_was_skipped_before_a_stop_counts_after_it(tmp_path):
     assert again.watch.skipped == 1
 
 
+@pytest.mark.slow
 def test_skipping_is_off_where_nothing_is_skipped(tmp_path):
     plain, careful = (trainer_of(tmp_path, "resnet", skips=n, save_strategy="no", save_steps=1) for n in (0, 3))
     found = []
@@ -114,6 +119,7 @@ def test_skipping_is_off_where_nothing_is_skipped(tmp_path):
     assert all(torch.equal(found[0]["model"][key], found[1]["model"][key]) for key in found[0]["model"])
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     class Break(TrainerCallback):
         def on_optimizer_step(self, args, state, control, model=None, **kwargs):
@@ -136,6 +142,7 @@ class LaterEvent:
     synchronize = record
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("save_steps", [1, 100])
 def test_what_is_read_a_step_late_is_read_before_anything_is_saved(tmp_path, monkeypatch, save_steps):
     """As on a CUDA device: the step has moved the weights by then, but nothing has been written."""
@@ -149,6 +156,7 @@ def test_what_is_read_a_step_late_is_read_before_anything_is_saved(tmp_path, mon
     assert (checkpoint.step(newest) if newest else 0) == (4 if save_steps == 1 else 0)
 
 
+@pytest.mark.slow
 def test_reading_late_changes_no_bit(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "Event", LaterEvent)
     found = []
@@ -171,6 +179,7 @@ def test_the_global_batch_stays(size, accumulation, expected):
     assert smaller(size, accumulation) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "error",
     [

@@ -10,6 +10,8 @@ from hfft.pipeline.finetune import finetune
 from tests.train import fsdp
 from tests.train.test_processes import ROOT, free_port, launch, stderr_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def divided(tmp_path_factory):

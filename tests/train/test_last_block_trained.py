@@ -35,6 +35,7 @@ def losses(trainer):
     return [log.get("loss", log.get("eval_loss")) for log in trainer.state.log_history]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cached", [False, True])
 @pytest.mark.parametrize("train", ["all", "last-1", "head"])
 @pytest.mark.parametrize("name", ["bert", "vit"])
@@ -51,6 +52,7 @@ def test_losses_and_weights_are_the_same(name, train, cached, tmp_path):
         assert less.cache_report["rows"] == 20
 
 
+@pytest.mark.slow
 def test_accumulated_micro_batches_are_the_batch(tmp_path):
     whole, _ = trained(tmp_path / "a", "vit", "all", wanted=True)
     parted, _ = trained(
@@ -60,12 +62,14 @@ def test_accumulated_micro_batches_are_the_batch(tmp_path):
         torch.testing.assert_close(parted.model.state_dict()[key], tensor, rtol=1e-4, atol=1e-6, msg=key)
 
 
+@pytest.mark.slow
 def test_a_model_that_reads_every_token_runs_whole(tmp_path):
     trainer, said = trained(tmp_path, "beit", "all", wanted=True)
     assert (trainer.last_block.found, said) == (None, [])
     assert not trainer.last_block.wanted, "it is not looked for again"
 
 
+@pytest.mark.slow
 def test_rows_kept_before_do_not_hinder_it(tmp_path):
     trained(tmp_path / "a", "bert", "last-1", wanted=True, kept=tmp_path / "cache")
     again, said = trained(tmp_path / "b", "bert", "last-1", wanted=True, kept=tmp_path / "cache")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import Trainer
 
-from tests.examples import ALL, PROBLEMS, SINGLE, tiny
+from tests.examples import EVERY, PROBLEMS, SINGLE, tiny
 from tests.train.split_cases import ALL_AT_ONCE, MASKED, Case, run, worst
 from tests.training import Gradients, arguments, collate, difference, examples
 
@@ -35,12 +35,14 @@ def same(left, right):
     return found["gradients"] < 1e-12 and found["weights"] < 1e-12 and max(found.values()) < 1e-6
 
 
+@pytest.mark.slow_but("vit-regression")
 @pytest.mark.parametrize("problem", PROBLEMS)
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_batch_trains_the_same_whole_and_in_uneven_micro_batches(name, problem, whole, tmp_path):
     assert same(whole(Case(name, problem)), run(Case(name, problem), tmp_path, 3, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("batch", "accumulation"), SPLITS)
 @pytest.mark.parametrize("name", ["bert", "vit", "resnet"])
 def test_terms_weights_smoothing_and_clipping_train_the_same_for_every_split(
@@ -53,6 +55,7 @@ def test_terms_weights_smoothing_and_clipping_train_the_same_for_every_split(
     assert together.logs[0]["l2_sp"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", [*PROBLEMS, MASKED])
 @pytest.mark.parametrize(("batch", "accumulation"), [(4, 2), (2, 4)])
 def test_the_ragged_end_of_an_epoch_counts_its_own_examples(problem, batch, accumulation, whole, tmp_path):
@@ -62,12 +65,14 @@ def test_the_ragged_end_of_an_epoch_counts_its_own_examples(problem, batch, accu
     assert same(together, run(case, tmp_path, batch, accumulation))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("batch", "accumulation"), SPLITS)
 def test_masked_tokens_count_alike_in_whichever_micro_batch_they_stand(batch, accumulation, whole, tmp_path):
     case = Case("bert", MASKED)
     assert same(whole(case), run(case, tmp_path, batch, accumulation))
 
 
+@pytest.mark.slow
 def test_the_logged_loss_is_the_mean_over_the_examples(tmp_path):
     logged = run(Case("bert", SINGLE), tmp_path, 3, 3).logs[0]["loss"]
     model, batch = tiny("bert"), collate(examples("text", SINGLE, 8))
@@ -79,6 +84,7 @@ def test_the_logged_loss_is_the_mean_over_the_examples(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_the_stock_trainer_gives_four_times_the_gradient_so_these_tests_would_notice(tmp_path):
     def stock(folder: Path, batch: int, accumulation: int) -> tuple[dict[str, torch.Tensor], float]:
         model, gradients = tiny("bert").double(), Gradients()

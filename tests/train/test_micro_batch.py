@@ -42,6 +42,7 @@ def limited(trainer, limit):
     return trainer
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_found_by_trying_and_leaves_nothing_behind(tmp_path):
     trainer = limited(trainer_of(tmp_path, rows_of(40), per_device_train_batch_size=16), 5)
     before = {key: value.clone() for key, value in trainer.model.state_dict().items()}
@@ -52,6 +53,7 @@ def test_what_does_not_fit_is_found_by_trying_and_leaves_nothing_behind(tmp_path
     assert all(torch.equal(before[key], value) for key, value in trainer.model.state_dict().items())
 
 
+@pytest.mark.slow
 def test_statistics_of_norms_do_not_move_when_a_batch_is_tried(tmp_path):
     model = tiny("resnet")
     trainer = finetuner(model, labels_of(SINGLE), examples("image", SINGLE, 4), arguments(tmp_path))
@@ -60,6 +62,7 @@ def test_statistics_of_norms_do_not_move_when_a_batch_is_tried(tmp_path):
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
+@pytest.mark.slow
 def test_a_run_that_was_split_trains_what_the_whole_batch_does(tmp_path, monkeypatch):
     def trained(limit):
         trainer = trainer_of(tmp_path, rows_of(40), per_device_train_batch_size=16, optim="sgd", max_grad_norm=0)

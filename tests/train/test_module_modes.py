@@ -73,6 +73,7 @@ class Walks(TrainerCallback):
         self.steps.append(0)
 
 
+@pytest.mark.slow
 def test_no_step_walks_the_tree_once_training_runs(tmp_path, monkeypatch):
     trainer = finetuner(
         tiny("bert"),

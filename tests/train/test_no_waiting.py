@@ -43,6 +43,7 @@ def test_what_makes_a_gpu_wait_is_seen():
     assert seen.found == ["_local_scalar_dense", "index", "lift_fresh"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cached", [False, True])
 @pytest.mark.parametrize("name", ["vit", "resnet"])
 def test_a_training_step_waits_for_nothing(name, cached, tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from accelerate.utils.launch import prepare_multi_gpu_env
 from hfft import layers
 from hfft.errors import BadInput
 from hfft.train.fsdp import name_units
-from tests.examples import ALL, head_and_depths, tiny
+from tests.examples import EVERY, head_and_depths, tiny
 from tests.train import fsdp
 
 FOLDER = Path(__file__).parents[2] / "recipes/launch"
@@ -102,7 +102,7 @@ class Alone:
 
 
 @pytest.mark.parametrize("adapter", [None, {"type": "lora", "r": 2}], ids=["all", "lora"])
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EVERY)
 def test_accelerate_divides_a_model_block_by_block(name, adapter, world_of_one):
     model = tiny(name)
     names, depths = head_and_depths(model)

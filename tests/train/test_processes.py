@@ -77,6 +77,7 @@ def two_processes(tmp_path_factory):
     return [{name: split_cases.Outcome(**found) for name, found in rank.items()} for rank in ranks]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", split_cases.LAUNCHED)
 def test_two_processes_train_what_one_does(name, two_processes, tmp_path):
     alone = split_cases.run(split_cases.LAUNCHED[name], tmp_path, batch=8, accumulation=1)
@@ -86,12 +87,14 @@ def test_two_processes_train_what_one_does(name, two_processes, tmp_path):
     assert max(found.values()) < 1e-6  # what is logged is summed in float32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", split_cases.LAUNCHED)
 def test_both_processes_end_with_the_same_weights(name, two_processes):
     first, second = (rank[name].weights for rank in two_processes)
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
+@pytest.mark.slow
 def test_a_launch_that_leaves_each_process_alone_is_refused_and_one_without_gpus_is_not(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(REFUSED)
@@ -119,6 +122,7 @@ def test_a_world_of_the_size_asked_for_is_fine(monkeypatch):
         check_world(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bert", "resnet"])
 def test_two_processes_share_what_is_kept(name, kept_in_two):
     for rank in kept_in_two:
@@ -132,6 +136,7 @@ def test_two_processes_share_what_is_kept(name, kept_in_two):
     assert all(torch.equal(first[key], second[key]) for key in learnt)
 
 
+@pytest.mark.slow
 def test_two_processes_read_each_text_once_and_keep_it(kept_in_two):
     whole, kept = ([rank[f"text {on}"] for rank in kept_in_two] for on in (False, True))
     for epoch in range(3):

@@ -9,12 +9,12 @@ from transformers import TrainerCallback, ViTImageProcessorPil
 
 from hfft import layers
 from hfft.data.augment import grammar
-from hfft.data.inputs import ImageCollate, ImageRows, ImageStep
+from hfft.data.modality.image import ImageCollate, ImageRows, ImageStep
 from hfft.data.stream import Stream
 from hfft.errors import RunError
 from hfft.runs import checkpoint as seal
 from hfft.train import FineTuner
-from tests.examples import ALL, SIDE, SINGLE, head_and_depths, tiny
+from tests.examples import ALL, EVERY, SIDE, SINGLE, head_and_depths, tiny
 from tests.torture.runs import equal
 from tests.training import Pull, arguments, collate, examples, finetuner, labels_of, methods_of
 
@@ -119,6 +119,7 @@ LORA = {"train": "head", "adapter": {"type": "lora", "r": 2, "lora_dropout": 0.1
 
 
 # Ten examples make three batches an epoch: step 3 is its end, 4 the middle of the next; with accumulation 2, two steps.
+@pytest.mark.slow_but("bert-changes26-stops26")
 @pytest.mark.parametrize(
     ("name", "changes", "stops"),
     [
@@ -160,6 +161,7 @@ def test_a_resumed_run_ends_with_the_same_bits(name, changes, stops, tmp_path):
     assert [key for key in expected if not equal(expected[key], found[key])] == []
 
 
+@pytest.mark.slow
 def test_an_epochs_evaluation_that_a_kill_swallowed_is_made_up_for(tmp_path):
     changes = {"save_steps": 3, "eval_strategy": "epoch", "metric_for_best_model": "loss", "logging_strategy": "epoch"}
     whole = trainer_of(tmp_path / "whole", "vit", **changes)
@@ -170,6 +172,7 @@ def test_an_epochs_evaluation_that_a_kill_swallowed_is_made_up_for(tmp_path):
     assert [key for key in expected if not equal(expected[key], found[key])] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"max_steps": 7}])
 def test_a_run_that_was_killed_after_its_last_step_takes_no_other(changes, tmp_path):
     changes = {"save_steps": 7, "eval_strategy": "epoch", **changes}
@@ -181,6 +184,7 @@ def test_a_run_that_was_killed_after_its_last_step_takes_no_other(changes, tmp_p
     assert [key for key in expected if not equal(expected[key], found[key])] == []
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(tmp_path):
     found = []
     for workers in (0, 2):
@@ -190,6 +194,7 @@ def test_workers_change_nothing(tmp_path):
     assert [key for key in found[0] if not equal(found[0][key], found[1][key])] == []
 
 
+@pytest.mark.slow
 def test_augmentation_follows_the_epoch_and_repeats_itself(tmp_path):
     def seen(resume=None):
         trainer = trainer_of(tmp_path, "vit", save_steps=4)
@@ -209,7 +214,7 @@ def test_augmentation_follows_the_epoch_and_repeats_itself(tmp_path):
     assert {epoch for _, epoch in resumed} == {1, 2}
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EVERY)
 def test_every_weight_comes_back_from_a_checkpoint(name, tmp_path):
     trained = finetuner(tiny(name, seed=1), labels_of(SINGLE), [], arguments(tmp_path))
     trained.save_model(str(tmp_path / "checkpoint-1"))
@@ -219,6 +224,7 @@ def test_every_weight_comes_back_from_a_checkpoint(name, tmp_path):
     assert all(torch.equal(expected[key], found[key]) for key in expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vit", "bert"])
 @pytest.mark.parametrize("adapter", [None, {"type": "lora", "r": 2}])
 def test_the_best_model_is_loaded_at_the_end_to_the_last_weight(name, adapter, tmp_path):

@@ -12,6 +12,7 @@ def test_few_meet_every_value():
         assert {getattr(case, name) for case in FEW} == {getattr(case, name) for case in CASES}, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", FEW, ids=lambda case: "-".join(map(str, vars(case).values())))
 def test_a_resumed_run_ends_as_the_whole_one(case, tmp_path):
     assert resume(tmp_path, [case]) == []

@@ -9,6 +9,8 @@ from tests import training
 from tests.train import stream_cases
 from tests.train.test_processes import ROOT, free_port, launch, stderr_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory):

@@ -9,7 +9,7 @@ from transformers import TrainerCallback
 
 from hfft import layers
 from hfft.train.callbacks import EpochLine
-from tests.examples import ALL, MULTI, PROBLEMS, SINGLE, head_and_depths, tiny
+from tests.examples import ALL, EVERY, MULTI, PROBLEMS, SINGLE, head_and_depths, tiny
 from tests.train.split_cases import MASKED, Case, examples_of, model_of
 from tests.training import arguments, collate, examples, finetuner, labels_of, methods_of
 
@@ -36,6 +36,7 @@ def lines_of(folder, metrics=(), **settings):
     return lines
 
 
+@pytest.mark.slow
 def test_each_epoch_is_told_in_one_line(tmp_path):
     lines = lines_of(tmp_path, num_train_epochs=3, eval_strategy="epoch")
     assert len(lines) == 3
@@ -43,6 +44,7 @@ def test_each_epoch_is_told_in_one_line(tmp_path):
         assert re.fullmatch(rf"epoch {number}/3  loss \d\.\d{{4}}  validation loss \d\.\d{{4}}   \d+\.\d s", line)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["steps", "epoch"])
 def test_an_epoch_without_validation_is_told_as_well(strategy, tmp_path):
     lines = lines_of(tmp_path, num_train_epochs=3, eval_strategy="no", logging_strategy=strategy)
@@ -51,6 +53,7 @@ def test_an_epoch_without_validation_is_told_as_well(strategy, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_validation_within_an_epoch_is_told_each_time_and_the_epoch_not_again(tmp_path):
     lines = lines_of(tmp_path, per_device_train_batch_size=2, num_train_epochs=1, eval_strategy="steps", eval_steps=2)
     assert [line.split()[1] for line in lines] == ["0.5/1", "1/1"]
@@ -87,6 +90,7 @@ def test_an_evaluation_outside_of_training_and_other_processes_say_nothing(tmp_p
     assert lines == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bars", [True, False])
 def test_nothing_else_is_printed(bars, tmp_path, capsys):
     trainer_of(tmp_path, disable_tqdm=not bars, eval_strategy="epoch").train()
@@ -113,6 +117,7 @@ def test_the_optimiser_learns_in_groups_by_depth_the_heads_first(optim, tmp_path
     assert [[id(p) for p in g["params"]] for g in found] == [[id(p) for p in g["params"]] for g in wanted]
 
 
+@pytest.mark.slow
 def test_the_logged_rate_is_the_heads(tmp_path):
     trainer = trainer_of(tmp_path, learning_rate=0.01)
     trainer.lr_rules = {"layer_decay": 0.5, "head_lr_scale": 3.0}
@@ -128,6 +133,7 @@ def test_frozen_parameters_are_not_in_the_optimiser(tmp_path):
     assert sum(len(group["params"]) for group in trainer.create_optimizer().param_groups) == len(ALL["bert"].head)
 
 
+@pytest.mark.slow
 def test_what_is_unfrozen_while_training_wakes_up(tmp_path):
     model = tiny("bert", dropout=0.1)
     head_names, depths = head_and_depths(model)
@@ -165,6 +171,7 @@ def test_the_loss_of_an_evaluation_is_the_plain_mean_without_what_training_adds(
         assert trainer.compute_loss(trainer.model.eval(), batch).item() == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_what_a_model_keeps_from_an_evaluation_can_be_trained_with(tmp_path):
     model = tiny("beit", patch_size=16)  # keeps its table of positions for each size; no other test has this one
     rows = examples("image", SINGLE, 8)
@@ -174,7 +181,7 @@ def test_what_a_model_keeps_from_an_evaluation_can_be_trained_with(tmp_path):
     assert trainer.state.global_step == 1
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EVERY)
 def test_predictions_are_the_logits_alone(name, tmp_path):
     rows = examples(ALL[name].modality, MULTI, 5)
     found = trainer_of(tmp_path, name, MULTI, rows=rows, per_device_eval_batch_size=2).predict(rows)

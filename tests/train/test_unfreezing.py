@@ -75,6 +75,7 @@ def same(left, right):
 # --- equivalences
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bert", "vit", "resnet"])
 def test_what_begins_at_the_start_is_no_schedule(name, tmp_path):
     plain = trainer_of(tmp_path, name)
@@ -86,6 +87,7 @@ def test_what_begins_at_the_start_is_no_schedule(name, tmp_path):
     assert logged(plain) == logged(followed)
 
 
+@pytest.mark.slow_but("schedule0-3-vit")
 @pytest.mark.parametrize("name", ["bert", "vit", "resnet", "gpt2"])
 @pytest.mark.parametrize(("schedule", "flip"), [(HEAD_FIRST, 3), (Schedule(type="head-then-all", head_steps=4), 4)])
 def test_up_to_the_flip_the_head_trains_as_if_it_were_alone(name, schedule, flip, tmp_path):
@@ -97,6 +99,7 @@ def test_up_to_the_flip_the_head_trains_as_if_it_were_alone(name, schedule, flip
     )
 
 
+@pytest.mark.slow
 def test_gradual_trains_as_last_n_until_the_next_blocks_begin(tmp_path):
     last, gradual = Watch(), Watch()
     schedule = Schedule(type="gradual", every_steps=4, blocks=2)
@@ -105,6 +108,7 @@ def test_gradual_trains_as_last_n_until_the_next_blocks_begin(tmp_path):
     assert [same(*pair) for pair in zip(last.weights, gradual.weights, strict=True)] == [True] * 8 + [False]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "schedule", "changes"),
     [
@@ -128,6 +132,7 @@ def test_a_run_resumed_at_any_point_ends_with_the_same_bits(name, schedule, chan
         assert logged(resumed) == logged(whole), stop
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", [Schedule(type="gradual", every_steps=1), SURGICAL], ids=["gradual", "surgical"])
 @pytest.mark.parametrize("name", ["bert", "vit", "resnet"])
 def test_a_batch_trains_the_same_whole_and_in_micro_batches(name, schedule, tmp_path):
@@ -140,6 +145,7 @@ def test_a_batch_trains_the_same_whole_and_in_micro_batches(name, schedule, tmp_
 # --- frozen until then
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bert", "vit", "resnet"])
 def test_what_waits_has_no_gradient_no_state_and_does_not_move(name, tmp_path):
     watch = Watch()
@@ -161,6 +167,7 @@ def test_what_waits_has_no_gradient_no_state_and_does_not_move(name, tmp_path):
     assert all(parameter.requires_grad for parameter in trainer.model.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [2, 9])
 def test_what_moves_before_its_turn_is_told(steps, tmp_path):
     class Meddle(TrainerCallback):
@@ -173,6 +180,7 @@ def test_what_moves_before_its_turn_is_told(steps, tmp_path):
     assert trainer.follow.early == ["bert.encoder.layer.0.output.dense.bias"]
 
 
+@pytest.mark.slow
 def test_live_statistics_are_no_early_move(tmp_path):
     trainer = trainer_of(tmp_path, "resnet", HEAD_FIRST)
     trainer.live_norms = True
@@ -183,6 +191,7 @@ def test_live_statistics_are_no_early_move(tmp_path):
 # --- rates
 
 
+@pytest.mark.slow
 def test_the_heads_own_rate_ends_with_its_phase(tmp_path):
     trainer = trainer_of(tmp_path, "bert", WITHIN)
     trainer.train()
@@ -193,6 +202,7 @@ def test_the_heads_own_rate_ends_with_its_phase(tmp_path):
     assert found[4:] == schedule[4:]
 
 
+@pytest.mark.slow
 def test_a_rate_of_its_own_is_the_learning_rate_of_a_run_of_the_head_alone(tmp_path):
     alone, first = Watch(), Watch()
     trainer_of(tmp_path, "bert", train="head", learning_rate=0.05, callbacks=[alone]).train()
@@ -201,6 +211,7 @@ def test_a_rate_of_its_own_is_the_learning_rate_of_a_run_of_the_head_alone(tmp_p
         torch.testing.assert_close(left, right, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_surgical_takes_each_depth_at_its_share_of_the_rate(tmp_path):
     watch = Watch()
     trainer = trainer_of(
@@ -224,6 +235,7 @@ def test_surgical_takes_each_depth_at_its_share_of_the_rate(tmp_path):
         torch.testing.assert_close(trainer.model.get_parameter(key).detach(), before[key] - rate * gradient)
 
 
+@pytest.mark.slow
 def test_measuring_leaves_no_trace_in_training(tmp_path, monkeypatch):
     plain = trainer_of(tmp_path, "bert")
     plain.train()
@@ -240,6 +252,7 @@ def test_relative_gradients_are_measured_anew_each_epoch_and_the_same_each_time(
     assert unfreezing.measure(trainer, SURGICAL, 0) == first != second
 
 
+@pytest.mark.slow
 def test_a_head_that_passes_no_gradient_on_cannot_choose(tmp_path):
     trainer = trainer_of(tmp_path, "bert", SURGICAL)
     for name in ALL["bert"].head:

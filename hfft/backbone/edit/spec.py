@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import Predicate
@@ -10,13 +11,6 @@ from pydantic.fields import FieldInfo
 
 from hfft.spec import check_pattern
 from hfft.wording import listing, nearest
-
-_IMAGES_ONLY = {
-    "squeeze_excite": "averages over positions, padding too",
-    "conv": "reads neighbouring positions, padding too",
-    "prompt": "puts in tokens that the attention mask knows nothing of",
-}
-
 
 # What a value has to be is its field's description, which the messages quote.
 _Count = Annotated[int, Field(ge=1, description="a whole number of at least 1")]
@@ -186,15 +180,15 @@ def _explained(error: ValidationError, kind: str, edit: dict[str, Any]) -> str:
     return f"{where if key == kind else f'{where}: {key}'} is {value!r:.80}; expected {expected}"
 
 
-def misfit(edit: dict[str, Any], modality: str) -> str | None:
-    """Why an edit does not go with the task's inputs, or None."""
+def misfit(edit: dict[str, Any], refused: Mapping[str, str]) -> str | None:
+    """Why an edit does not go with the task's inputs, or None.
+
+    Args:
+        refused: kind of edit, or of module that it inserts -> why, as the modality says.
+    """
     kind = next(key for key in edit if key in KINDS)
-    if modality == "image":
-        return "tokens are for texts; the task reads images" if kind == "tokens" else None
-    if kind in ("image_size", "channels"):
-        return f"{kind} is for images; the task reads texts"
     given = edit["module"]["type"] if kind == "insert" else None
-    return f"{given} {_IMAGES_ONLY[given]}: it is for images" if given in _IMAGES_ONLY else None
+    return refused.get(kind) or refused.get(given or "")
 
 
 def describe(edit: dict[str, Any]) -> str:

@@ -102,8 +102,12 @@ def _fields(node: ast.ClassDef) -> dict[str, str]:
     return found | {n.target.id: ast.unparse(n.annotation) for n in own if isinstance(n.target, ast.Name)}
 
 
-def adapter_problems(adapter: dict[str, Any], modality: str = "text") -> list[tuple[str, str]]:
-    """(key, problem) for each mistake in `layers.adapter`, held against the installed PEFT's own config class."""
+def adapter_problems(adapter: dict[str, Any], prompts: bool = True) -> list[tuple[str, str]]:
+    """(key, problem) for each mistake in `layers.adapter`, held against the installed PEFT's own config class.
+
+    Args:
+        prompts: whether learned tokens may stand in front of the task's inputs.
+    """
     if "from" in adapter:
         problems = [(key, "comes from the published adapter; leave it out") for key in adapter if key not in _PUBLISHED]
         texts = [
@@ -117,7 +121,7 @@ def adapter_problems(adapter: dict[str, Any], modality: str = "text") -> list[tu
         hint = f"; use {_RENAMED[str(kind)]}" if str(kind) in _RENAMED else nearest(str(kind), types())
         return [("type", f"is {kind!r:.80}; expected a type of PEFT{hint} (known: {listing(types(), 60)})")]
     assert isinstance(kind, str)
-    if kind in PROMPTS and modality != "text":
+    if kind in PROMPTS and not prompts:
         return [("type", f"is {kind}, which puts learned tokens in front of a text to classify; use lora")]
     kind, given = plain(adapter)
     known = arguments(kind)

@@ -6,6 +6,8 @@ from typing import Any
 
 from hfft.report.chart import Series, curve
 from hfft.report.record import Record
+from hfft.tasks.measure import metric_names
+from hfft.tasks.problem import PROBLEMS
 
 
 def section(record: Record) -> dict[str, Any]:
@@ -15,8 +17,8 @@ def section(record: Record) -> dict[str, Any]:
         return name, colour, [(row["step"], row[key]) for row in record.history if row.get(key) is not None]
 
     train, validation = record.split("train"), record.split("validation")
-    metric = next((name for name in record.metrics.get("validation", {}) if name not in ("loss", "n")), "")
-    unit = "squared error" if record.metrics["problem"] == "regression" else "nats"
+    metric = next(iter(metric_names(record.metrics.get("validation", {}))), "")
+    unit = PROBLEMS[record.metrics["problem"]].unit
     charts = [
         curve(f"loss ({unit})", [series(train, 0, "loss"), series(validation, 1, "eval_loss")], log=True),
         curve(metric.replace("_", " "), [series(validation, 1, f"eval_{metric}")]),

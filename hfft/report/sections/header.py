@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hfft.report.record import Record
+from hfft.tasks.problem import PROBLEMS
 
 
 def section(record: Record) -> dict[str, Any]:
@@ -17,6 +18,6 @@ def section(record: Record) -> dict[str, Any]:
         "edits": metrics.get("edits", []),
         "data": metrics["data"],
         "task": f"{metrics['task']}, {problem.replace('_', ' ')}",
-        "classes": len(metrics["labels"]) if "classification" in problem else None,
+        "classes": len(metrics["labels"]) if PROBLEMS[problem].class_names else None,
         "seed": metrics["seed"],
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hfft.report.record import Record
-from hfft.tasks.table import SMALLER_IS_BETTER
+from hfft.tasks.problem import SMALLER_IS_BETTER
 
 
 def section(record: Record) -> dict[str, Any]:

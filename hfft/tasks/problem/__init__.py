@@ -1,4 +1,4 @@
-"""The kinds of target: what a row's loss is, how many targets it holds, how far two answers are apart. One file each."""
+"""The kinds of target: what a row's loss is, how many targets it holds, what scores it. One file each."""
 
 from hfft.tasks.problem.base import Problem
 from hfft.tasks.problem.masked_tokens import MaskedTokens
@@ -6,8 +6,27 @@ from hfft.tasks.problem.multi_label import MultiLabel
 from hfft.tasks.problem.regression import Regression
 from hfft.tasks.problem.single_label import SingleLabel
 
-__all__ = ["PROBLEMS", "MaskedTokens", "MultiLabel", "Problem", "Regression", "SingleLabel"]
+__all__ = [
+    "PROBLEMS",
+    "SMALLER_IS_BETTER",
+    "MaskedTokens",
+    "MultiLabel",
+    "Problem",
+    "Regression",
+    "SingleLabel",
+    "known_metrics",
+]
 
 PROBLEMS: dict[str, Problem] = {
     problem.name: problem for problem in (SingleLabel(), MultiLabel(), Regression(), MaskedTokens())
 }
+
+
+SMALLER_IS_BETTER = {"loss"} | {
+    name for problem in PROBLEMS.values() for name, measure in problem.metrics.items() if measure.smaller_is_better
+}
+
+
+def known_metrics() -> list[str]:
+    """All metric names of all problems, each once."""
+    return list(dict.fromkeys(name for problem in PROBLEMS.values() for name in problem.metrics))

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from hfft.lazy import F
+from hfft.tasks.measure import Measure
 from hfft.tasks.problem.base import Problem, precise
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ class MaskedTokens(Problem):
     """Logits `(B, T, V)`, labels `(B, T)` int, -100 where nothing is asked: cross-entropy of each hidden token."""
 
     name = "masked_language_modelling"
+    per_token = True
+    metrics = {"perplexity": Measure("perplexity", smaller_is_better=True)}
+    default_metrics = ("perplexity",)
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy of each row, summed over its hidden tokens, `(B,)`."""
@@ -37,6 +41,10 @@ class MaskedTokens(Problem):
     def probabilities(self, logits: Tensor) -> Tensor:
         """Softmax over the vocabulary."""
         return precise(logits).softmax(-1)
+
+    def answers(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Loss and number of hidden tokens of each row, which stand in place of its logits: `(B, 2)`."""
+        return {"losses": logits[:, 0], "targets": logits[:, 1]}
 
     def uniform(self, outputs: int) -> float | None:
         """ln V where the vocabulary's size is known."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hfft.lazy import F
+from hfft.lazy import F, torch
+from hfft.tasks.measure import Measure
 from hfft.tasks.problem.base import LOG_2, Problem, precise
 
 if TYPE_CHECKING:
@@ -15,6 +16,15 @@ class MultiLabel(Problem):
     """Logits `(B, C)`, labels `(B, C)` of 0 and 1: binary cross-entropy, mean over the classes."""
 
     name = "multi_label_classification"
+    multi_label = True
+    metrics = {
+        "f1_micro": Measure("f1", "micro"),
+        "f1_macro": Measure("f1", "macro"),
+        "subset_accuracy": Measure("subset_accuracy"),
+        "hamming_accuracy": Measure("hamming_accuracy"),
+        "average_precision": Measure("average_precision"),
+    }
+    default_metrics = ("f1_micro", "f1_macro")
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Binary cross-entropy of each row, `(B,)`."""
@@ -30,6 +40,21 @@ class MultiLabel(Problem):
     def probabilities(self, logits: Tensor) -> Tensor:
         """Sigmoid of each class."""
         return precise(logits).sigmoid()
+
+    def chosen(self, row: Tensor) -> list[int]:
+        """The classes of probability 0.5 or more."""
+        return (row >= 0.5).nonzero().flatten().tolist()
+
+    def answers(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Beside the losses `probabilities`, `predictions` (1 from 0.5 on) and `references`, `(B, C)` each."""
+        probabilities = self.probabilities(logits)
+        said, there = (probabilities >= 0.5).to(torch.uint8), labels.bool().to(torch.uint8)
+        return {
+            **super().answers(logits, labels),
+            "probabilities": probabilities,
+            "predictions": said,
+            "references": there,
+        }
 
     def uniform(self, outputs: int) -> float | None:
         """ln 2."""

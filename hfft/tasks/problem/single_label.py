@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from hfft.lazy import F
+from hfft.tasks.measure import Measure
 from hfft.tasks.problem.base import Problem, precise
 
 if TYPE_CHECKING:
@@ -17,6 +18,19 @@ class SingleLabel(Problem):
 
     name = "single_label_classification"
     classes = True
+    metrics = {
+        "accuracy": Measure("accuracy"),
+        "balanced_accuracy": Measure("balanced_accuracy"),
+        "f1_macro": Measure("f1", "macro"),
+        "f1_micro": Measure("f1", "micro"),
+        "f1_weighted": Measure("f1", "weighted"),
+        "precision_macro": Measure("precision", "macro"),
+        "recall_macro": Measure("recall", "macro"),
+        "top5_accuracy": Measure("top5_accuracy"),
+        "ece": Measure("calibration_error", smaller_is_better=True),
+        "matthews_correlation": Measure("matthews_correlation"),
+    }
+    default_metrics = ("accuracy", "f1_macro")
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy of each row, `(B,)`; of labels `(B, K)`, K classes that are asked about, `(B, K)`."""
@@ -33,6 +47,21 @@ class SingleLabel(Problem):
     def probabilities(self, logits: Tensor) -> Tensor:
         """Softmax over the classes."""
         return precise(logits).softmax(1)
+
+    def chosen(self, row: Tensor) -> list[int]:
+        """The most probable class."""
+        return [int(row.argmax())]
+
+    def answers(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Beside the losses, `(B,)` each: `predictions`, their `confidences`, `references`, and the `ranks` of these from 0."""
+        confidences, predictions = self.probabilities(logits).max(1)
+        return {
+            **super().answers(logits, labels),
+            "predictions": predictions.int(),
+            "confidences": confidences,
+            "references": labels.int(),
+            "ranks": (logits > logits.gather(1, labels[:, None])).sum(1).int(),
+        }
 
     def uniform(self, outputs: int) -> float | None:
         """ln C."""

@@ -60,6 +60,7 @@ def stir(model) -> None:
 # --- insert
 
 
+@pytest.mark.slow_but("vit")
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_inserted_passes_on_what_it_is_given_until_it_learns(name):
     before, inserted = logits(tiny(name), name), set()
@@ -76,6 +77,7 @@ def test_what_is_inserted_passes_on_what_it_is_given_until_it_learns(name):
     assert len(inserted) >= 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_an_edited_model_saved_and_loaded_answers_as_before(name, tmp_path):
     places = [block(name, 0), block(name)]
@@ -121,6 +123,7 @@ def test_behind_a_sequence_what_is_inserted_runs_once():
     assert runs == [1]
 
 
+@pytest.mark.slow_but("head-vit")
 @pytest.mark.parametrize("name", ["bert", "vit", "resnet"])
 @pytest.mark.parametrize("train", ["head", "last-1"])
 def test_what_is_inserted_learns_and_the_frozen_rest_stays(name, train, tmp_path):
@@ -145,6 +148,7 @@ def test_what_is_inserted_learns_and_the_frozen_rest_stays(name, train, tmp_path
         assert {key for key, _ in model.named_buffers() if key in before} <= stayed
 
 
+@pytest.mark.slow_but("vit-adapter7")
 @pytest.mark.parametrize(
     ("name", "adapter"),
     [
@@ -178,6 +182,7 @@ def test_beside_an_adapter_what_is_inserted_learns_whole_and_merges(name, adapte
     )
 
 
+@pytest.mark.slow_but("vit")
 @pytest.mark.parametrize("name", ["distilbert", "vit", "resnet"])
 def test_a_run_that_is_resumed_ends_as_one_that_is_not(name, tmp_path):
     def run(folder, stop=None):
@@ -230,6 +235,7 @@ def test_prompts_are_put_in_behind_the_first_token(name, place, deep, places, tm
 # --- remove
 
 
+@pytest.mark.slow_but("vit-first-1")
 @pytest.mark.parametrize("which", ["last-1", "first-1", [2]])
 @pytest.mark.parametrize("name", ["bert", "distilbert", "deberta-v2", "gpt2", "llama", "vit", "dinov2", "siglip"])
 def test_fewer_blocks_are_the_stock_model_of_fewer_layers(name, which, tmp_path):
@@ -313,6 +319,7 @@ def test_another_implementation_of_attention_answers_the_same():
 # --- what cannot be done, found without data
 
 
+@pytest.mark.slow_but("False-bert-one0-did you mean 'bert.encoder.layer.1'")
 @pytest.mark.parametrize(
     ("name", "one", "said"),
     [
@@ -344,6 +351,7 @@ def test_an_edit_that_does_not_fit_is_an_error_that_says_why(name, one, said, me
     assert str(caught.value).startswith("backbone.edit.0: ")
 
 
+@pytest.mark.slow
 def test_hooks_and_edits_are_the_same_on_a_model_without_data():
     for name in IMAGE:
         one = {"insert": block(name), "module": MODULES[0]}

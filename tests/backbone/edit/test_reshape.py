@@ -13,7 +13,7 @@ from hfft.data import image_processor as data_modes
 from hfft.data.image_processor import as_input, processed
 from hfft.tasks.table import TASKS
 from tests import stand_ins
-from tests.examples import IMAGE, SIDE, tiny
+from tests.examples import EVERY, IMAGE, SIDE, tiny
 
 
 def images(side: int = SIDE, channels: int = 3) -> torch.Tensor:
@@ -51,7 +51,7 @@ def test_positions_are_interpolated_as_the_model_does_itself(name, side):
     assert rows[0]["moved"] > 0
 
 
-@pytest.mark.parametrize("name", IMAGE)
+@pytest.mark.parametrize("name", [name for name in EVERY if name.values[0] in IMAGE])
 def test_every_architecture_takes_images_of_twice_the_side_and_saves_as_stock(name, tmp_path):
     model, _ = done(tiny(name), {"image_size": 64}, side=64)
     meta, _ = done(on_meta(tiny(name), tiny(name).config), {"image_size": 64}, side=64)
@@ -88,6 +88,7 @@ def test_the_processor_delivers_the_new_size(processor, size, crop):
 # --- channels
 
 
+@pytest.mark.slow_but("vit")
 @pytest.mark.parametrize("name", ["vit", "dinov2", "beit", "convnext", "swin", "resnet", "siglip"])
 def test_grey_is_seen_as_rgb_of_three_equal_channels_was(name, tmp_path):
     pretrained, grey = tiny(name), images(channels=1)

@@ -62,6 +62,7 @@ def learn(model, name, steps=3):
         optimizer.step()
 
 
+@pytest.mark.slow_but("bert-p_tuning")
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_a_type_starts_learns_merges_and_is_put_back_by_peft(name, kind, tmp_path):
     before = logits(tiny(name), name)
@@ -93,6 +94,7 @@ def test_a_type_starts_learns_merges_and_is_put_back_by_peft(name, kind, tmp_pat
     torch.testing.assert_close(logits(merged, name), trained, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow_but("ia3")
 @pytest.mark.parametrize("kind", CONVOLUTIONS)
 def test_convolutions_that_are_kept_channels_last_learn_and_merge_too(kind):
     model, _ = adapted("resnet", adapter_of(kind))
@@ -144,6 +146,7 @@ def test_layers_to_transform_holds_without_naming_targets():
 # --- AdaLoRA
 
 
+@pytest.mark.slow
 def test_adalora_shares_its_ranks_out_over_the_steps_of_the_run(tmp_path):
     model, depths = adapted("bert", {"type": "adalora", "init_r": 4, "target_r": 1})
     rows = examples("text", SINGLE, 8)
@@ -244,6 +247,6 @@ def test_a_type_that_cannot_serve_is_refused_with_the_reason(kind):
     ],
 )
 def test_a_mistake_is_answered(adapter, key, said):
-    [(found, problem)] = adapter_problems(adapter, "image")
+    [(found, problem)] = adapter_problems(adapter, prompts=False)
     assert found == key
     assert said in problem

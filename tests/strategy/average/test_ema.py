@@ -1,5 +1,6 @@
 """EMA: its recursion, and what is scored."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -24,6 +25,7 @@ def test_it_follows_its_recursion():
     torch.testing.assert_close(method.mean["weight"], mean)
 
 
+@pytest.mark.slow
 def test_the_average_is_scored_and_the_weights_come_back_to_the_bit(tmp_path):
     trainer = trainer_of(CASES["ema"], tmp_path, dtype=torch.float32)
     trainer.train()

@@ -24,6 +24,7 @@ def test_the_same_answers_cost_nothing_and_others_something(problem):
     assert (distillation(PROBLEMS[problem], logits, logits + torch.randn(5, 3)) > 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "passes"),
     [
@@ -38,6 +39,7 @@ def test_a_teacher_whose_answers_cannot_change_is_asked_once(case, passes, tmp_p
     assert len(asked) == passes
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_what_the_teacher_answers_live(tmp_path):
     outcomes = []
     for live in (False, True):

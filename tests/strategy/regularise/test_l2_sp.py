@@ -99,6 +99,7 @@ def test_a_term_of_no_weight_trains_bit_by_bit_as_none(tmp_path):
     assert all(torch.equal(with_zero[key], value) for key, value in model.state_dict().items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("batch", "accumulation"), [(4, 2), (2, 4), (1, 8)])
 def test_a_term_is_logged_under_its_name_alike_for_any_accumulation(batch, accumulation, tmp_path):
     whole, _ = training(tmp_path, 5.0)
@@ -109,6 +110,7 @@ def test_a_term_is_logged_under_its_name_alike_for_any_accumulation(batch, accum
         assert [log[key] for log in split] == pytest.approx([log[key] for log in whole], rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [1, 2, 4])
 def test_what_is_logged_is_the_mean_of_the_term_over_the_steps_since(every, tmp_path):
     each, _ = training(tmp_path, 5.0)
@@ -118,6 +120,7 @@ def test_what_is_logged_is_the_mean_of_the_term_over_the_steps_since(every, tmp_
     assert [log["l2_sp"] for log in some] == pytest.approx(means)
 
 
+@pytest.mark.slow
 def test_the_loss_that_is_logged_holds_the_term(tmp_path):
     plain, _ = training(tmp_path, 0.0, learning_rate=0.0)
     model = tiny("bert")

@@ -1,0 +1,306 @@
+"""Images: decoded and augmented when they are read, so that nothing is written to disk; sizes are made equal on the device."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from datasets import Dataset, Features, IterableDataset
+from datasets.utils.file_utils import xopen
+from PIL import Image, ImageOps
+
+from hfft.data.audit import BadRow, digest_of
+from hfft.data.augment import grammar
+from hfft.data.batch_transform import LARGE, Pixels, learn, pack
+from hfft.data.columns import RowError, Rows, folder_of, holds_text
+from hfft.data.image_processor import in_mode, levels, processed
+from hfft.data.modality.base import Inputs
+from hfft.data.spec import Data
+from hfft.data.stream import Cell
+from hfft.data.texts import target
+from hfft.errors import DataError
+
+IMAGE_FILES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"}
+
+
+class ImageInputs(Inputs):
+    """One picture a row, in the column of role `image`."""
+
+    threads = True
+
+    def plays(self, role: str, feature: Any) -> bool:
+        """Whether a column holds images."""
+        return isinstance(feature, datasets.Image)
+
+    def read(self, rows: Rows, columns: Mapping[str, str], data: Data, split: str, source: str) -> Rows:
+        """Let a column of paths, or of files as bytes, be images; relative paths start at the folder of their file."""
+        column, stream = columns["image"], isinstance(rows, IterableDataset)
+        feature = rows.features[column]
+        if holds_text(feature):
+            folder = folder_of(data, source)
+
+            def one(path: str | None) -> dict[str, Any]:
+                full = path if path is None or "://" in path else str(folder / path)
+                return {column: {"bytes": None, "path": full} if stream else full}
+
+            first = next((row[column] for row in islice(rows.select_columns([column]), 100) if row[column]), None)
+            if first and "://" not in first and not (folder / first).is_file():
+                raise DataError(
+                    f"data.columns.image: column {column!r} holds text ({first[:60]!r}) and there is no file "
+                    f"{str(folder / first)[:200]}; name a column of images, or mend the paths"
+                )
+            features = Features({**rows.features, column: datasets.Image(decode=False) if stream else feature})
+            rows = rows.map(one, input_columns=[column], features=features)
+        elif not (
+            self.plays("image", feature)
+            or (isinstance(feature, dict) and set(feature) == {"bytes", "path"})
+            or (isinstance(feature, datasets.Value) and feature.dtype in ("binary", "large_binary"))
+        ):
+            raise DataError(f"data.columns.image: column {column!r} holds {feature}, no images; name another")
+        # a stream waits in a buffer before it is decoded: files are much smaller than their pixels
+        return rows.cast_column(column, datasets.Image(decode=not stream))
+
+    def stored(self, rows: Rows, columns: Mapping[str, str]) -> Rows:
+        """The rows with their images as files."""
+        return rows.cast_column(columns["image"], datasets.Image(decode=False))
+
+    def decoded(self, rows: IterableDataset, columns: Mapping[str, str], split: str) -> IterableDataset:
+        """A stream of decoded images."""
+        column = columns["image"]
+
+        def one(stored: Any, row: int) -> dict[str, Any]:
+            return {column: decoded(stored, column, split, row)}
+
+        return rows.map(one, input_columns=[column, "row"])
+
+    def decode_row(self, row: dict[str, Any], columns: Mapping[str, str], split: str, number: int) -> dict[str, Any]:
+        """A row with its image decoded."""
+        column = columns["image"]
+        return {**row, column: decoded(row[column], column, split, number)}
+
+    def digest(self, row: tuple[Any, ...], names: Sequence[str]) -> int:
+        """The digest of an image's bytes, once it has been decoded."""
+        (stored,) = row
+        if not stored or (stored["bytes"] is None and stored["path"] is None):
+            raise BadRow(f"no image in column {names[0]!r}")
+        if stored["bytes"] is None and stored["path"].startswith(("http://", "https://", "hf://")):
+            return 0
+        try:
+            content = stored["bytes"]
+            if content is None:
+                with xopen(stored["path"], "rb") as file:
+                    content = file.read()
+            with Image.open(BytesIO(content)) as image:
+                image.draft(None, (1, 1))  # JPEG alone can be decoded small; whether it is whole shows all the same
+                image.load()
+                image.getexif()
+                if image.mode not in ("RGB", "L"):
+                    image.convert("RGB")
+        except Exception as error:  # a decoder met with arbitrary bytes raises anything
+            raise BadRow(f"the image cannot be decoded ({type(error).__name__})") from None
+        return digest_of(content)
+
+    def plain(self, value: Any) -> Any:
+        """An image in three colours."""
+        return value.convert("RGB")
+
+    def of_row(self, row: Mapping[str, Any], columns: Mapping[str, str]) -> Any:
+        """The image."""
+        return row[columns["image"]]
+
+    def open(self, argument: str) -> Iterator[tuple[str, Any]]:
+        """The image of a file, or all images below a folder, by name."""
+        path = Path(argument)
+        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_FILES) if path.is_dir() else [path]
+        if not files:
+            raise DataError(f"folder {argument} holds no image; expected files such as .png or .jpg")
+        for file in files:
+            try:
+                with Image.open(file) as image:
+                    yield str(file), ImageOps.exif_transpose(image).convert("RGBA" if "A" in image.mode else "RGB")
+            except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+                raise DataError(f"{file} is no readable image ({type(error).__name__})") from None
+
+    def batch(self, inputs: Sequence[Any], processor: Any) -> dict[str, Any]:
+        """What the processor makes of images."""
+        return dict(processed(list(inputs), processor))
+
+    def blank(self, processor: Any) -> dict[str, Any]:
+        """One grey image."""
+        return self.batch([Image.new("RGB", (64, 64), (90, 120, 150))], processor)
+
+    def on_device(self, processor: Any) -> Pixels | None:
+        """Sizes, levels and norms by the device, where the processor does nothing else."""
+        return learn(processor)
+
+    def step(
+        self,
+        processor: Any,
+        columns: Mapping[str, str],
+        split: str,
+        seed: int = 0,
+        augment: Sequence[Any] = (),
+        on_device: Any = None,
+        draws: Any = None,
+    ) -> ImageStep:
+        """Images -> levels for the device, or the model's inputs."""
+        augmentation = grammar.compose(list(augment)) if augment else None
+        return ImageStep(processor, columns["image"], split, augmentation, seed, on_device)
+
+    def rows(self, rows: Dataset, step: ImageStep, known: str) -> ImageRows:
+        """Rows that are decoded when they are read."""
+        return ImageRows(rows, step)
+
+    def collate(self, processor: Any, problem: str, mlm_probability: float | None = None) -> ImageCollate:
+        """Levels packed for the device, or inputs of the model as they are."""
+        return ImageCollate(problem)
+
+    def batches(
+        self, inputs: Sequence[Any], size: int, processor: Any, on_device: Any
+    ) -> Iterator[tuple[Sequence[int], dict[str, Any]]]:
+        """In their order, as in training."""
+        step = ImageStep(processor, "", "", None, 0, on_device)
+        for start in range(0, len(inputs), size):
+            rows = [step(image, 0) for image in inputs[start : start + size]]
+            yield range(start, start + len(rows)), image_batch(rows)
+
+
+class ImageStep:
+    """One image -> its levels for the device, or the model's input, augmented from (seed, epoch, row) alone.
+
+    Never from a shared generator: so every worker count, every split over processes and every resumed run draws the same.
+
+    Args:
+        pixels: what the device does to the levels; without it the processor makes the model's input here.
+    """
+
+    def __init__(
+        self,
+        processor: Any,
+        column: str,
+        split: str,
+        augmentation: Callable | None,
+        seed: int,
+        pixels: Pixels | None = None,
+    ):
+        self.processor, self.column, self.split, self.pixels = processor, column, split, pixels
+        self.augmentation, self.seed, self.draw = augmentation, seed, 0
+        self._epoch = torch.zeros((), dtype=torch.long).share_memory_()  # workers that outlive an epoch see it change
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that augmentation draws for."""
+        return int(self._epoch)
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        """Let what is drawn from now on be of this epoch, in running workers too."""
+        self._epoch.fill_(epoch)
+
+    def __call__(self, image: Image.Image, row: int, drawn: tuple[int, int] | None = None) -> dict[str, Any]:
+        image = in_mode(image, self.processor)
+        if self.augmentation is not None:
+            try:
+                image = self.augmentation(image, np.random.default_rng(self._seeds(row, drawn)))
+            except ValueError as error:  # such as a crop larger than the image
+                raise RowError(f"split {self.split}, row {row}: {error}") from None
+        if self.pixels is None:
+            return {key: value[0] for key, value in processed([image], self.processor).items()}
+        values = levels(image)
+        if image.width * image.height <= LARGE:
+            return {"pixel_values": values}
+        fitted = self.pixels.fit(torch.from_numpy(values.copy()).permute(2, 0, 1)[None])[0]
+        return {"pixel_values": fitted.permute(1, 2, 0).numpy(), "fitted": True}
+
+    def _seeds(self, row: int, drawn: tuple[int, int] | None) -> tuple[int, ...]:
+        return (self.seed, *(drawn or (self.epoch, row)), *([self.draw] if self.draw else []))
+
+    def of_cells(self, cells: list[Cell]) -> list[dict[str, Any]]:
+        """Rows of a stream -> inputs; each draws for its pass and its place in it, since row numbers begin anew in shards."""
+        found = []
+        for cell in cells:
+            row, label = cell.row["row"], cell.row["labels"]
+            image = decoded(cell.row[self.column], self.column, self.split, row)
+            found.append({**self(image, row, (cell.epoch, cell.place)), "labels": label})
+        return found
+
+
+class ImageRows(torch.utils.data.Dataset):
+    """Rows of images as model inputs, decoded when they are read, so that nothing is written to disk."""
+
+    def __init__(self, rows: Dataset, step: ImageStep):
+        self.rows, self.step = rows.cast_column(step.column, datasets.Image(decode=False)), step
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        return self.__getitems__([i])[0]
+
+    def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
+        columns, step = self.rows[indices], self.step
+        cells = zip(columns[step.column], columns["row"], columns["labels"], strict=True)
+        return [
+            {**step(decoded(stored, step.column, step.split, row), row), "labels": label}
+            for stored, row, label in cells
+        ]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Let augmentation draw for this epoch."""
+        self.step.epoch = epoch
+
+    def in_draw(self, draw: int) -> ImageRows:
+        """The same rows in another augmentation, drawn from (seed, epoch, row, draw); 0 is that of the rows themselves."""
+        other = copy.copy(self)
+        other.step = copy.copy(self.step)
+        other.step.draw = draw
+        return other
+
+    def in_epoch(self, epoch: int) -> ImageRows:
+        """The same rows as they are in that epoch, whatever epoch it is for others."""
+        other = copy.copy(self)
+        other.step = copy.copy(self.step)
+        other.step._epoch = torch.tensor(epoch)
+        return other
+
+
+@dataclass(frozen=True)
+class ImageCollate:
+    """Rows of images -> batch: levels packed for the device, or inputs of the model as they are."""
+
+    problem: str
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        labels = target(np.array([row["labels"] for row in rows]).reshape(len(rows), -1), self.problem)
+        return {"labels": labels, **image_batch(rows)}
+
+
+def image_batch(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What `ImageStep` made of some images, as one batch."""
+    if isinstance(rows[0]["pixel_values"], np.ndarray):
+        return pack([row["pixel_values"] for row in rows], [row.get("fitted", False) for row in rows])
+    return {key: torch.stack([row[key] for row in rows]) for key in rows[0] if key != "labels"}
+
+
+def decoded(stored: Any, column: str, split: str, row: int) -> Image.Image:
+    """The image, upright as its EXIF says.
+
+    Raises:
+        DataError: there is none, or it cannot be decoded.
+    """
+    if stored is None or (isinstance(stored, dict) and stored["bytes"] is None and stored["path"] is None):
+        raise RowError(f"split {split}, row {row}: no image in column {column!r}; mend or drop it")
+    try:
+        return datasets.Image().decode_example(stored)
+    except Exception as error:  # a decoder met with arbitrary bytes raises anything
+        raise RowError(
+            f"split {split}, row {row}: the image cannot be decoded ({type(error).__name__}); mend or drop it"
+        ) from None

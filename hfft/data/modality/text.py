@@ -1,0 +1,230 @@
+"""Texts: tokenised once, batched by length, padded once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from datasets.fingerprint import Hasher
+from torch import nn
+from transformers import DataCollatorForLanguageModeling, PretrainedConfig
+
+from hfft.data.audit import BadRow, digest_of
+from hfft.data.columns import RowError, Rows, holds_text
+from hfft.data.masking import MaskStep
+from hfft.data.modality.base import Inputs
+from hfft.data.spec import Data
+from hfft.data.stream import Cell
+from hfft.data.texts import LENGTH, TextCollate, TextRows, longest_first
+from hfft.errors import DataError
+
+MAX_TEXT = 512  # tokens, for a tokenizer that states no limit
+UNLIMITED = 100_000  # what a tokenizer states that knows no limit is a huge number
+
+
+class TextInputs(Inputs):
+    """One text a row, in the column of role `text`, or a pair with that of role `text_pair`."""
+
+    gathered = 50
+
+    def plays(self, role: str, feature: Any) -> bool:
+        """Whether a column holds texts."""
+        return holds_text(feature)
+
+    def read(self, rows: Rows, columns: Mapping[str, str], data: Data, split: str, source: str) -> Rows:
+        """The rows, whose columns must hold texts."""
+        features = rows.features or {}
+        for role, column in columns.items():
+            if not holds_text(features[column]):
+                raise DataError(
+                    f"data.columns.{role}: column {column!r} holds {features[column]}, no text; name another"
+                )
+        return rows
+
+    def digest(self, row: tuple[Any, ...], names: Sequence[str]) -> int:
+        """The digest of a text or a pair, the same whatever its case and blanks."""
+        for value, name in zip(row, names, strict=True):
+            if not isinstance(value, str) or not value.strip():
+                raise BadRow(f"column {name!r} holds no text ({value!r:.20})")
+        return digest_of(
+            "\0".join(" ".join(value.casefold().split()) for value in row).encode("utf-8", "surrogatepass")
+        )
+
+    def of_row(self, row: Mapping[str, Any], columns: Mapping[str, str]) -> Any:
+        """The text, or the pair as a tuple."""
+        pair = columns.get("text_pair")
+        return row[columns["text"]] if pair is None else (row[columns["text"]], row[pair])
+
+    def open(self, argument: str) -> Iterator[tuple[str, Any]]:
+        """The lines of a file that are not blank, or the text itself."""
+        path = Path(argument)
+        if len(argument) < 1000 and path.is_file():
+            lines = path.read_text(encoding="utf-8").splitlines()
+            yield from ((f"{argument}:{i}", line) for i, line in enumerate(lines, 1) if line.strip())
+        else:
+            yield argument, argument
+
+    def ready(self, processor: Any) -> None:
+        """A tokenizer without padding pads with its end token."""
+        if processor.pad_token is None:
+            processor.pad_token = processor.eos_token
+
+    def fit_config(self, config: PretrainedConfig, processor: Any) -> None:
+        """A decoder needs the id of the padding to find the last token of each row."""
+        text = config.get_text_config()
+        if getattr(text, "pad_token_id", None) is None:
+            text.pad_token_id = processor.pad_token_id
+
+    def check_limit(self, model: Any, wanted: int | None) -> None:
+        """Raise where the recipe asks for more tokens than the model has positions for."""
+        positions(model, wanted)
+
+    def set_limit(self, processor: Any, model: Any, wanted: int | None, taken: int = 0) -> None:
+        """Cut texts to `max_length` tokens, less those in front of them that an adapter takes."""
+        processor.model_max_length = max_length(processor, model, wanted) - taken
+
+    def batch(self, inputs: Sequence[Any], processor: Any) -> dict[str, Any]:
+        """What the tokenizer makes of the beginnings of texts."""
+        columns = _columns(inputs)
+        return dict(processor(*columns, padding=True, truncation=True, max_length=32, return_tensors="pt"))
+
+    def blank(self, processor: Any) -> dict[str, Any]:
+        """One short text."""
+        return dict(processor(["a text"], return_tensors="pt"))
+
+    def step(
+        self,
+        processor: Any,
+        columns: Mapping[str, str],
+        split: str,
+        seed: int = 0,
+        augment: Sequence[Any] = (),
+        on_device: Any = None,
+        draws: MaskStep | None = None,
+    ) -> TextStep:
+        """Texts -> token ids."""
+        return TextStep(processor, columns, split, draws)
+
+    def rows(self, rows: Dataset, step: TextStep, known: str) -> TextRows:
+        """Rows that have been tokenised."""
+        return tokenised(rows, step, known)
+
+    def collate(self, processor: Any, problem: str, mlm_probability: float | None = None) -> TextCollate:
+        """Pads a batch to its longest row; masks tokens where the task is to fill them in."""
+        mask = None
+        if mlm_probability is not None:
+            mask = DataCollatorForLanguageModeling(processor, mlm_probability=mlm_probability)
+        return TextCollate(processor, problem, mask)
+
+    def batches(
+        self, inputs: Sequence[Any], size: int, processor: Any, on_device: Any
+    ) -> Iterator[tuple[Sequence[int], dict[str, Any]]]:
+        """Texts of like length together, so that little is padded."""
+        firsts, *seconds = _columns(inputs)
+        limit = processor.model_max_length < UNLIMITED
+        tokens = processor(firsts, *seconds, truncation=limit, return_attention_mask=False)
+        order = longest_first(np.array([len(ids) for ids in tokens["input_ids"]]))
+        collate = TextCollate(processor, "")
+        for start in range(0, len(order), size):
+            places = order[start : start + size]
+            yield places, collate([{name: column[i] for name, column in tokens.items()} for i in places])
+
+
+def _columns(inputs: Sequence[Any]) -> list[list[str]]:
+    """The texts, or the first and the second texts of pairs."""
+    pairs = isinstance(inputs[0], tuple)
+    firsts = [x[0] if isinstance(x, tuple) else x for x in inputs]
+    return [firsts, [x[1] for x in inputs]] if pairs else [firsts]
+
+
+def positions(model: nn.Module, wanted: int | None = None) -> list[int]:
+    """How many tokens the model's tables of positions hold, table by table.
+
+    Raises:
+        DataError: the recipe asks for more.
+    """
+    places = [
+        table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)  # RoBERTa counts from there
+        for name, table in model.named_modules()
+        if isinstance(table, nn.Embedding) and "position_embeddings" in name
+    ]
+    if wanted is not None and places and wanted > min(places):
+        raise DataError(
+            f"data.max_length: is {wanted}; the model has {min(places)} positions: ask for {min(places)} at most"
+        )
+    return places
+
+
+def max_length(processor: Any, model: nn.Module, wanted: int | None) -> int:
+    """The longest input in tokens: the recipe's, else the tokenizer's or the model's limit, else 512.
+
+    Raises:
+        DataError: the recipe asks for more than the model has positions for.
+    """
+    places = positions(model, wanted)
+    stated = getattr(model.config.get_text_config(), "max_position_embeddings", None)  # type: ignore[union-attr, operator]
+    limit = min([processor.model_max_length, *places, *([stated] if stated else [])])
+    return wanted or (limit if limit < UNLIMITED else MAX_TEXT)
+
+
+class TextStep:
+    """Texts -> token ids, truncated to the tokenizer's `model_max_length`; padding and its mask wait for the batch.
+
+    Args:
+        columns: role (`text`, `text_pair`) -> column.
+        draws: gives each row the draw it is masked by, where the task is to fill in what is hidden.
+    """
+
+    def __init__(self, tokenizer: Any, columns: Mapping[str, str], split: str, draws: MaskStep | None = None):
+        self.tokenizer, self.split, self.draws = tokenizer, split, draws
+        self.text, self.pair = columns["text"], columns.get("text_pair")
+
+    @property
+    def read(self) -> list[str]:
+        """Columns that the model's inputs stand in the place of."""
+        return [column for column in (self.text, self.pair) if column is not None]
+
+    def __call__(self, batch: Mapping[str, list[Any]]) -> dict[str, Any]:
+        """Columns of some rows -> columns of the model's inputs.
+
+        Raises:
+            DataError: a row without text.
+        """
+        for column in self.read:
+            for row, value in zip(batch["row"], batch[column], strict=True):
+                if not isinstance(value, str) or not value.strip():
+                    raise RowError(
+                        f"split {self.split}, row {row}: column {column!r} holds no text ({value!r}); mend or drop it"
+                    )
+        seconds = batch[self.pair] if self.pair else None
+        return dict(self.tokenizer(batch[self.text], seconds, truncation=True, return_attention_mask=False))
+
+    def of_cells(self, cells: list[Cell]) -> list[dict[str, Any]]:
+        """Rows of a stream -> inputs."""
+        tokens = self({column: [cell.row[column] for cell in cells] for column in (*self.read, "row")})
+        rows = [{name: values[i] for name, values in tokens.items()} for i in range(len(cells))]
+        for row, cell in zip(rows, cells, strict=True):
+            if self.draws is None:
+                row["labels"] = cell.row["labels"]
+            else:
+                row["draw"] = self.draws.draw(cell.place, cell.epoch)
+        return rows
+
+
+def tokenised(rows: Dataset, step: TextStep, known: str) -> TextRows:
+    """All rows as token ids, once.
+
+    By `known`, a digest of all that they depend on beside the rows, the cache of `datasets` finds them again.
+    """
+
+    def tokenise(batch: dict[str, list[Any]]) -> dict[str, Any]:
+        tokens = step(batch)
+        return {**tokens, LENGTH: [len(ids) for ids in tokens["input_ids"]]}
+
+    drop = [*step.read, *(["row"] if step.draws is None else [])]
+    kept, told = Hasher.hash((rows._fingerprint, known)), f"tokenise {step.split}"
+    found = TextRows(rows.map(tokenise, batched=True, remove_columns=drop, new_fingerprint=kept, desc=told))
+    return found if step.draws is None else found.masked_by(step.draws)

@@ -1,0 +1,26 @@
+"""Share of what was said that is right, averaged over the classes."""
+
+from __future__ import annotations
+
+import evaluate
+import numpy as np
+from sklearn.metrics import precision_score
+
+from hfft.evaluate.metrics.info import CLASS, CLASSES, info
+
+
+class Precision(evaluate.Metric):
+    """Share of what was said that is right, in [0, 1]; `config_name` is scikit-learn's `average`: micro, macro or weighted."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        one = {"predictions": CLASS, "references": CLASS}
+        return info(
+            "Share of what was said that is right, averaged over the classes",
+            one,
+            predictions=CLASSES,
+            references=CLASSES,
+        )
+
+    def _compute(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
+        found = precision_score(references, predictions, average=self.config_name, zero_division=0)
+        return {f"precision_{self.config_name}": float(found)}

@@ -1,0 +1,29 @@
+"""What a problem can be scored by: one line per metric. Needs neither torch nor `evaluate`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric: the module of `hfft/evaluate/metrics/` that computes it, and its `config_name` there.
+
+    Attributes:
+        smaller_is_better: whether a smaller figure is the better one.
+    """
+
+    module: str
+    config_name: str | None = None
+    smaller_is_better: bool = False
+
+
+def is_file(metric: str) -> bool:
+    """Whether an entry of `score.metrics` is the path of a user's own metric."""
+    return metric.endswith(".py")
+
+
+def metric_names(figures: Iterable[str]) -> list[str]:
+    """The metrics among the figures of a split, in their order: a user's own metric is named by what it returns."""
+    return [name for name in figures if name not in ("loss", "n")]

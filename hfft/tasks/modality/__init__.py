@@ -1,0 +1,8 @@
+"""The kinds of input: which columns a row has and what reads them. One file each, here without torch, its other half in
+`hfft/data/modality/`."""
+
+from hfft.tasks.modality.base import Modality
+from hfft.tasks.modality.image import IMAGE
+from hfft.tasks.modality.text import TEXT
+
+__all__ = ["IMAGE", "TEXT", "Modality"]

@@ -1,0 +1,147 @@
+"""Metrics fed in batches are those of the whole, and agree with their definitions."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics as sk
+
+from hfft.evaluate import Metrics, scores
+from hfft.tasks.labels import Labels
+from tests.evaluate.cases import MASKED, METRICS, MULTI, OWN, REGRESSION, ROWS, SINGLE, example, scored
+from tests.train.test_processes import ROOT, free_port, launch, stderr_of
+
+
+@pytest.mark.parametrize("problem", [SINGLE, MULTI, REGRESSION])
+@pytest.mark.parametrize("batch", [1, 16, 203])
+def test_batches_of_any_size_give_the_figures_of_the_whole(problem, batch):
+    logits, target, labels = example(problem)
+    whole, parts = (Metrics(labels, METRICS[problem]) for _ in range(2))
+    whole.update(logits, target)
+    for i in range(0, len(logits), batch):
+        parts.update(logits[i : i + batch], target[i : i + batch])
+    expected, found = whole.compute(), parts.compute()
+    assert found == pytest.approx(expected, rel=1e-6)
+    assert found["n"] == 203
+    assert set(METRICS[problem]) < set(found)
+
+
+def test_loss_and_tables_are_those_of_their_definitions():
+    logits, target, labels = example(SINGLE)
+    metrics = Metrics(labels, METRICS[SINGLE])
+    metrics.update(logits, target)
+    found, predicted = metrics.compute(), logits.argmax(1)
+    assert found["loss"] == pytest.approx(torch.nn.functional.cross_entropy(logits, target).item(), rel=1e-6)
+    assert metrics.result["confusion"] == sk.confusion_matrix(target, predicted).tolist()
+    assert [row["n"] for row in metrics.result["classes"]] == torch.bincount(target, minlength=7).tolist()
+
+
+def test_masked_tokens_count_alike_whatever_batch_they_are_in():
+    metrics = Metrics(Labels(MASKED), ["perplexity"])
+    metrics.update(torch.tensor([[6.0, 3.0], [0.0, 0.0]]), torch.zeros(2))
+    metrics.update(torch.tensor([[2.0, 1.0]]), torch.zeros(1))
+    assert metrics.compute() == {"loss": 2.0, "perplexity": pytest.approx(np.exp(2.0)), "n": 3}
+
+
+def test_what_is_kept_does_not_grow_with_the_classes():
+    labels = Labels.of(SINGLE, [str(i) for i in range(5000)])
+    metrics = Metrics(labels, ["accuracy"])
+    metrics.update(torch.randn(8, 5000), torch.zeros(8, dtype=torch.long))
+    assert sum(column.nbytes for batch in metrics._waiting for column in batch.values()) <= 8 * 6 * 4
+
+
+def test_a_split_without_rows_is_an_error_and_figures_start_over_after_each_split():
+    logits, target, labels = example(SINGLE)
+    metrics = Metrics(labels, ["accuracy"])
+    with pytest.raises(ValueError, match="empty"):
+        metrics.compute()
+    batch = type("Batch", (), {"predictions": logits, "label_ids": target})
+    assert metrics(batch, compute_result=False) == {}
+    assert metrics(batch, compute_result=True)["n"] == 406
+    assert metrics(batch, compute_result=True)["n"] == 203
+
+
+@pytest.mark.parametrize("problem", [SINGLE, MULTI, REGRESSION])
+def test_one_row_and_constant_predictions_give_finite_figures(problem):
+    for rows in (1, 5):
+        logits, target, labels = example(problem, rows=rows)
+        metrics = Metrics(labels, METRICS[problem])
+        metrics.update(torch.zeros_like(logits), target)
+        assert np.isfinite(list(metrics.compute().values())).all()
+
+
+def test_what_waits_on_the_device_is_bounded_and_fed_in_between(monkeypatch):
+    monkeypatch.setattr(scores, "WAITING", 100)
+    logits, target, labels = example(MULTI)
+    metrics, whole = Metrics(labels, METRICS[MULTI]), Metrics(labels, METRICS[MULTI])
+    for i in range(len(logits)):
+        metrics.update(logits[i : i + 1], target[i : i + 1])
+        assert sum(column.numel() for batch in metrics._waiting for column in batch.values()) < 100
+        assert i < 10 or len(metrics._metrics["f1_micro"]) > 0
+    monkeypatch.undo()
+    whole.update(logits, target)
+    assert metrics.compute() == pytest.approx(whole.compute(), rel=1e-6)
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scores")
+    (folder / "wrong.py").write_text(OWN)
+    port = ("--master-addr", "127.0.0.1", "--master-port", free_port())
+    process = launch("torch.distributed.run", "--nproc-per-node", 2, *port, ROOT / "tests/evaluate/cases.py", folder)
+    said = stderr_of(process)
+    assert process.returncode == 0, said[-3000:]
+    return folder, [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("problem", METRICS)
+def test_two_processes_score_as_one_does_though_their_last_batch_is_filled_up(problem, two_processes, tmp_path):
+    folder, ranks = two_processes
+    for batch in (1, ROWS):
+        alone = scored(problem, tmp_path, batch, str(folder / "wrong.py"))
+        assert alone["figures"]["n"] == ROWS
+        assert set(METRICS[problem]) | ({"wrong", "rows"} if problem == SINGLE else set()) < set(alone["figures"])
+        for rank in ranks:
+            assert rank[problem]["figures"] == pytest.approx(alone["figures"], rel=1e-6)
+            assert rank[problem].get("classes") == alone.get("classes")
+            assert rank[problem].get("confusion") == alone.get("confusion")
+
+
+def test_scoring_draws_no_random_number_and_leaves_nothing_in_the_cache(tmp_path):
+    script = """
+import torch, numpy as np
+from hfft.evaluate import Metrics, scores
+from tests.evaluate.cases import METRICS, SINGLE, example
+logits, target, labels = example(SINGLE)
+before = torch.get_rng_state(), np.random.get_state()[1]
+metrics = Metrics(labels, METRICS[SINGLE])
+metrics.update(logits, target)
+metrics.compute()
+assert torch.equal(before[0], torch.get_rng_state()) and (before[1] == np.random.get_state()[1]).all()
+"""
+    env = {**os.environ, "HF_HOME": str(tmp_path / "cache"), "TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, env=env)
+    assert done.returncode == 0, done.stderr
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_evaluate_is_imported_with_the_first_batch_that_is_fed():
+    script = """
+import sys, torch
+from hfft.evaluate import Metrics, check_files
+from hfft.tasks.labels import Labels
+import hfft.evaluate.load_metric, hfft.evaluate.scores, hfft.evaluate.splits
+metrics = Metrics(Labels.of("single_label_classification", "ab"), ["accuracy"])
+check_files(["accuracy"])
+assert not {"evaluate", "sklearn"} & set(sys.modules)
+metrics.update(torch.eye(2), torch.arange(2))
+assert metrics.compute()["accuracy"] == 1 and "evaluate" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
