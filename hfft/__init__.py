@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hfft.recipe.find import load_recipe
     from hfft.recipe.recipe import Recipe
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 _named, __all__ = names(
     __name__,
     {

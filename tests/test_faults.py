@@ -104,7 +104,7 @@ def test_other_versions_rows_or_processes_are_refused_unless_forced(tmp_path, wh
     interrupted(run, kill, 3)
     facts = checkpoint.facts(run / "checkpoint-2")
     change(facts)
-    checkpoint.seal(run / "checkpoint-2", facts)
+    checkpoint.write_digests(run / "checkpoint-2", facts)
     with pytest.raises(BadInput, match=rf"of a run with other conditions \({said}.*--force to continue all the same"):
         finetune(recipe(run))
     if "torch" not in said:  # once is enough
@@ -175,7 +175,7 @@ def test_a_full_disk_is_one_line_and_the_checkpoint_before_is_kept(tmp_path, who
         kept = disk / "run" / "checkpoint-4"
         assert line.startswith(f"the checkpoint of step 6 could not be written: the disk is full; {kept} is kept.")
         assert checkpoint.newest(disk / "run") == checkpoint.Newest(kept, ())
-        assert not (disk / "run" / checkpoint.ASIDE).exists()
+        assert not (disk / "run" / checkpoint.TEMP_DIR).exists()
         subprocess.run(["mount", "-o", "remount,size=99m", disk], check=True)
         assert cli.main(words) == 0
         assert compare(whole, disk / "run") == []

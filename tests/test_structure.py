@@ -392,3 +392,36 @@ except SystemExit as end:
     assert "hfft.recipe" in modules
     assert PACKAGE not in Path(library).parents
     assert set(modules) & {"recipe", "errors", "tasks", "data", "train", "torch"} == set()
+
+
+def test_the_picture_of_the_house_is_the_ranks():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    picture = text.split("```text\n")[1].split("```")[0]
+    floors = [tuple("" if name == "hfft" else name for name in floor.split()) for floor in picture.split("\n---\n")]
+    assert tuple(reversed(floors)) == RANKS
+
+
+GONE = {"assemble", "workflow", "outline", "mistakes", "watch", "verdict", "aside", "world", "keeping", "told", "still"}
+GONE |= {"seal", "sealed", "room", "fewer", "pace"}
+
+
+def names_of(tree: ast.Module) -> set[str]:
+    """Every name that a source gives: functions, classes, parameters, variables, attributes."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            found.add(node.attr)
+    return {name.strip("_").lower() for name in found}
+
+
+def test_no_name_is_a_word_that_went():
+    trees = sources()
+    modules = {module: GONE & {*module.split("."), *names_of(tree)} for module, tree in trees.items()}
+    assert {module: found for module, found in modules.items() if found} == {}
+    assert names_of(ast.parse("def f(aside): self._watch = 1")) == {"f", "aside", "watch"}

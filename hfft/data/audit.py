@@ -135,7 +135,7 @@ def check(
     """
     roles, digests = inputs_of(columns), {}
     for name, rows in splits.items():
-        found = _verdict(rows.select_columns(list(roles.values())), roles, inputs)
+        found = _inspected(rows.select_columns(list(roles.values())), roles, inputs)
         numbers = read_column(rows, "row").to_numpy()
         for i in np.flatnonzero(read_column(found, "fault").to_numpy() != ""):
             faults.add(source.get(name, name), int(numbers[i]), BadRow(found[int(i)]["fault"]))
@@ -154,7 +154,7 @@ def twin_notes(twins: dict[str, list[int]], source: Mapping[str, str]) -> list[s
     ]
 
 
-def _verdict(rows: Dataset, columns: Mapping[str, str], inputs: Inputs) -> Dataset:
+def _inspected(rows: Dataset, columns: Mapping[str, str], inputs: Inputs) -> Dataset:
     names = list(columns.values())
     return inputs.stored(rows, columns).map(
         _inspect,
@@ -184,7 +184,7 @@ def _inspect(*values: list[Any], inputs: Inputs, names: list[str], version: int)
         share = -(-len(rows) // (cpu_count() or 1))
         parts = [rows[i : i + share] for i in range(0, len(rows), share)]
         with ThreadPoolExecutor(len(parts)) as threads:
-            found = [verdict for part in threads.map(lambda part: list(map(one, part)), parts) for verdict in part]
+            found = [row for part in threads.map(lambda part: list(map(one, part)), parts) for row in part]
     return {"fault": [fault for fault, _ in found], "digest": [digest for _, digest in found]}
 
 

@@ -72,5 +72,5 @@ def _batches(rows: Dataset) -> Iterator[pa.Table]:
 
 
 def _plain(processor: Any) -> str:
-    told = processor.to_dict() if hasattr(processor, "to_dict") else vars(processor)
-    return json.dumps({"class": type(processor).__name__, **told}, sort_keys=True, default=str)
+    settings = processor.to_dict() if hasattr(processor, "to_dict") else vars(processor)
+    return json.dumps({"class": type(processor).__name__, **settings}, sort_keys=True, default=str)

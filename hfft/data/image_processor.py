@@ -35,8 +35,8 @@ def as_input(image: Image.Image, processor: Any) -> Any:
 def processed(images: list[Image.Image], processor: Any) -> Any:
     """The batch that the processor makes of images."""
     inputs = [as_input(image, processor) for image in images]
-    told = {} if isinstance(inputs[0], Image.Image) else {"input_data_format": "channels_last"}
-    return processor(images=inputs, return_tensors="pt", **told)
+    options = {} if isinstance(inputs[0], Image.Image) else {"input_data_format": "channels_last"}
+    return processor(images=inputs, return_tensors="pt", **options)
 
 
 def resize(processor: Any, size: int | list[int]) -> None:

@@ -174,9 +174,9 @@ def _streams(
     streams = {name: inputs.decoded(rows, found, name) for name, rows in stored.items()}
     origin = {name: what for name, what in origin.items() if name in streams}
     held = streams.get("validation"), streams.get("test")
-    told = tuple(notes)
+    remarks = tuple(notes)
     return Splits(
-        streams["train"], *held, found, origin, sizes, revision, told, tallies=tallies, stored=stored
+        streams["train"], *held, found, origin, sizes, revision, remarks, tallies=tallies, stored=stored
     ), meaning
 
 

@@ -58,8 +58,8 @@ def set_aside(rows: Dataset, shares: dict[str, float], meaning: Labels, seed: in
     sizes, parts, left = np.array([len(group) for group in groups]), {}, groups
     for name, share in shares.items():
         rng = np.random.default_rng((seed, _DRAWS[name]))
-        room = np.array([len(group) - 1 for group in left])
-        counts = _portions(sizes, share, room, rng)
+        most = np.array([len(group) - 1 for group in left])
+        counts = _portions(sizes, share, most, rng)
         if not counts.sum():
             raise DataError(
                 f"data.{name}: {share} of {len(rows)} rows leaves a split empty; name another share or a split"
@@ -99,12 +99,12 @@ def _classes(rows: Dataset, meaning: Labels) -> list[np.ndarray]:
     return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
 
 
-def _portions(sizes: np.ndarray, share: float, room: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _portions(sizes: np.ndarray, share: float, most: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """How many of each group make up `share` of all: within one of its own share, and never more than its room."""
     exact = share * sizes
-    counts = np.minimum(np.floor(exact).astype(int), room)
+    counts = np.minimum(np.floor(exact).astype(int), most)
     left = max(1, round(share * int(sizes.sum()))) - int(counts.sum())  # rounding down left these over
     order = np.lexsort((rng.random(len(sizes)), counts - exact))  # to the largest remainders
-    order = order[(room > counts)[order]]
+    order = order[(most > counts)[order]]
     counts[order[: max(left, 0)]] += 1
     return counts

@@ -159,8 +159,8 @@ class StreamOrder(Sampler):
             begun = count
 
             def note(place: int, state: Any, number: int = number, before: int = count - place) -> None:
-                told = {"epoch": epoch, "pass": number, "rows": before + place, "place": place, "state": state}
-                self._marks.append(told)
+                mark = {"epoch": epoch, "pass": number, "rows": before + place, "place": place, "state": state}
+                self._marks.append(mark)
 
             for cell in stream.read(number, place, state, note):
                 last.append(cell)

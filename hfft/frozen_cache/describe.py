@@ -92,15 +92,15 @@ def describe_ahead(trainer: Any, logits: Logits) -> str:
 
     Found on a few rows. What a run tries beyond that, its first batch both ways and the room on the disk, it may still refuse.
     """
-    keeping, follow, model = trainer.cache_settings, trainer.follow, trainer.model
+    settings, follow, model = trainer.cache_settings, trainer.follow, trainer.model
     waiting = {depth for depth, start in follow.begins.items() if not start.reached(0, 0)} if follow else set()
     with _at_first(trainer, waiting):
         if all(p.requires_grad for p in model.parameters()):
             return "cache: off, everything learns"
-        if (why := impossible(trainer, keeping.views)) is not None:
+        if (why := impossible(trainer, settings.views)) is not None:
             return f"cache: off, {why}"
         held = [rows for rows in (trainer.train_dataset, trainer.eval_dataset) if rows is not None]
-        views = [keeping.views if rows is trainer.train_dataset else 0 for rows in held]
+        views = [settings.views if rows is trainer.train_dataset else 0 for rows in held]
         splits = [
             CachedDataset(rows, trainer.data_collator, trainer._prepare_inputs, i, count, trainer.args.seed)
             for i, (rows, count) in enumerate(zip(held, views, strict=True))
@@ -110,8 +110,8 @@ def describe_ahead(trainer: Any, logits: Logits) -> str:
                 found = search(model, splits, logits)
         except NotCuttable as error:
             return f"cache: off, {error}"
-        if found.needed > keeping.limit:
-            return f"cache: off, it needs {human(found.needed)}, its limit is {human(keeping.limit)}"
+        if found.needed > settings.limit:
+            return f"cache: off, it needs {human(found.needed)}, its limit is {human(settings.limit)}"
         moves = "; the cut follows the schedule" if waiting else ""
         return f"cache: {describe(found.cut, model, trainer.depths)}, {human(found.needed)} at most{moves}"
 

@@ -33,11 +33,11 @@ def find(model: nn.Module, batch: Batch, logits: Logits) -> Cut:
     Raises:
         NotCuttable: there is none, or none that holds; the message says why.
     """
-    few, fewer = Probe.of(batch).samples()
+    few, small = Probe.of(batch).samples()
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]  # live norms count every batch that they see
     try:
         with random_state_kept(batch), torch.enable_grad():
-            return _Search(model, few, fewer, logits).cut()
+            return _Search(model, few, small, logits).cut()
     except _ODD as error:
         raise NotCuttable(f"its forward pass takes no other sizes ({str(error).splitlines()[0][:100]})") from error
     finally:
@@ -49,11 +49,11 @@ def find(model: nn.Module, batch: Batch, logits: Logits) -> Cut:
 class _Search:
     """One search: the passes over a few examples, and what follows from them."""
 
-    def __init__(self, model: nn.Module, few: Probe, fewer: Probe, logits: Logits):
-        self.model, self.few, self.fewer, self.logits = model, few, fewer, logits
+    def __init__(self, model: nn.Module, few: Probe, small: Probe, logits: Logits):
+        self.model, self.few, self.small, self.logits = model, few, small, logits
         self.plain, output = trace(model, few.batch, 0)
         self.again, _ = trace(model, few.batch, 1)
-        self.less, _ = trace(model, fewer.batch, 0)
+        self.less, _ = trace(model, small.batch, 0)
         self.expected = logits(output).detach()
         if not [c.path for c in self.plain] == [c.path for c in self.again] == [c.path for c in self.less]:
             raise NotCuttable("its forward pass calls other modules from time to time")
@@ -85,7 +85,7 @@ class _Search:
         heavy = {
             name: (tuple(t.shape[1:]), t.dtype)
             for name, t in self.few.batch.items()
-            if t.is_floating_point() and t.ndim > 2 and t.shape[1:] == self.fewer.batch[name].shape[1:]
+            if t.is_floating_point() and t.ndim > 2 and t.shape[1:] == self.small.batch[name].shape[1:]
         }
         states = [live[key] for key in numbers]
         cut = self.narrowed(Cut(stands, None, tuple(kept), share, left, heavy), states, inside)
@@ -123,10 +123,10 @@ class _Search:
                 return False
             if not x.is_floating_point() or self.learnt(x) or not x.ndim or x.ndim != z.ndim or not same(x, y, 1e-6):
                 return False
-            if len(x) != self.few.size or len(z) != self.fewer.size:
+            if len(x) != self.few.size or len(z) != self.small.size:
                 return False
             sizes = {(a, b) for a, b in zip(x.shape[1:], z.shape[1:], strict=True) if a != b}
-            if not sizes <= {(self.few.length, self.fewer.length)}:
+            if not sizes <= {(self.few.length, self.small.length)}:
                 return False
             tensors += 1
         return tensors > 0

@@ -101,9 +101,9 @@ class Store:
         text = json.dumps(meta)
         path = self.folder / "meta.json"
         if not path.is_file():
-            aside = path.with_name(f".meta.{os.getpid()}")
-            aside.write_text(text)
-            os.replace(aside, path)
+            temp_dir = path.with_name(f".meta.{os.getpid()}")
+            temp_dir.write_text(text)
+            os.replace(temp_dir, path)
         elif path.read_text() != text:
             raise OSError(0, "it holds other tensors under the same name; `hfft cache clear` removes it")
         sums = self.folder / "rows.crc"
@@ -235,11 +235,11 @@ def _reserve(path: Path, size: int) -> None:
     """A file of zeros of this size, made aside and linked, so that of several processes one makes it and all have it."""
     if path.is_file():
         return
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    temp_dir = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with open(aside, "wb") as file:
+        with open(temp_dir, "wb") as file:
             file.truncate(size)
         with contextlib.suppress(FileExistsError):
-            os.link(aside, path)
+            os.link(temp_dir, path)
     finally:
-        aside.unlink(missing_ok=True)
+        temp_dir.unlink(missing_ok=True)

@@ -33,13 +33,13 @@ class Probe:
         rows = [order[0], order[-1], *order[1:-1]][: max(3, min(most, self.size))]
         rows = (rows * 3)[: max(3, len(rows))]
         few = self.of({name: t[rows] for name, t in self.batch.items()})
-        fewer = {name: t[:-1] for name, t in few.batch.items()}
+        small = {name: t[:-1] for name, t in few.batch.items()}
         if self.length is not None:
-            fewer = {
+            small = {
                 name: torch.cat([t[:, :1], t[:, 2:]], 1) if t.ndim > 1 and t.shape[1] == self.length else t
-                for name, t in fewer.items()
+                for name, t in small.items()
             }
-        return few, self.of(fewer)
+        return few, self.of(small)
 
     def alone(self, row: int) -> tuple[Probe, Tensor | None]:
         """One example without padding, and which tokens of the batch are its own."""

@@ -17,7 +17,7 @@ def frozen_tensors(model: nn.Module, live_norms: bool = False) -> dict[str, torc
     Args:
         live_norms: the statistics of frozen norms go on living, and are left out.
     """
-    still = {
+    statistics = {
         id(buffer)
         for frozen in frozen_modules(model)
         for module in frozen.modules()
@@ -25,7 +25,7 @@ def frozen_tensors(model: nn.Module, live_norms: bool = False) -> dict[str, torc
         for buffer in module.buffers(recurse=False)
     }
     tensors: dict[str, torch.Tensor] = {name: p for name, p in model.named_parameters() if not p.requires_grad}
-    return tensors | {name: b for name, b in model.named_buffers() if id(b) in still}
+    return tensors | {name: b for name, b in model.named_buffers() if id(b) in statistics}
 
 
 def frozen_digests(model: nn.Module, live_norms: bool = False) -> dict[str, str]:

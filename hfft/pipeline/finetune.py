@@ -105,8 +105,8 @@ def published(folder: RunFolder, recipe: Recipe) -> str | None:
     try:
         url = publish.publish(folder, recipe.publish)
     except Stopped as stop:
-        told = f"the run is finished and was not published; push it with `hfft publish {folder.path}`"
-        raise Stopped(stop.number, told) from None
+        remedy = f"the run is finished and was not published; push it with `hfft publish {folder.path}`"
+        raise Stopped(stop.number, remedy) from None
     say(f"published: {url}")
     return url
 

@@ -66,7 +66,7 @@ def collect(training: Training) -> dict[str, Any]:
             "n": run.splits.sizes["train"],
             "epochs": state.epoch,
             "steps": state.global_step,
-            "skipped_steps": run.trainer.watch.skipped,
+            "skipped_steps": run.trainer.finite_check.skipped,
             "micro_batch": run.trainer.args.per_device_train_batch_size,
             "seconds": round(time.perf_counter() - training.started, 2),
         },

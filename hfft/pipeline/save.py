@@ -26,24 +26,26 @@ def save_model(run: Run, model: Any, recipe: Recipe, folder: Path) -> None:
     Raises:
         RunError: they cannot be written; the last checkpoint is kept.
     """
-    aside = folder.with_name(f".{folder.name}")
-    for old in (aside, folder):
+    temp_dir = folder.with_name(f".{folder.name}")
+    for old in (temp_dir, folder):
         shutil.rmtree(old, ignore_errors=True)
     try:
         if recipe.published_as == "adapter":
             revision = run.commit or recipe.backbone.revision
             pinned = recipe.model_copy(update={"backbone": recipe.backbone.model_copy(update={"revision": revision})})
-            publish.save_adapter(model, pinned.backbone, pinned.head, pinned.the_task, run.labels, run.processor, aside)
+            publish.save_adapter(
+                model, pinned.backbone, pinned.head, pinned.the_task, run.labels, run.processor, temp_dir
+            )
         else:
             whole = layers.merged(model) if recipe.layers.adapter else model
             whole.config.use_cache = True
-            published_code.save(whole, aside, recipe.the_task.auto_class)
-            run.processor.save_pretrained(aside)
-        for path in aside.iterdir():
+            published_code.save(whole, temp_dir, recipe.the_task.auto_class)
+            run.processor.save_pretrained(temp_dir)
+        for path in temp_dir.iterdir():
             checkpoint.sync(path)
-        os.replace(aside, folder)
+        os.replace(temp_dir, folder)
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temp_dir, ignore_errors=True)
         raise RunError(
             f"the model could not be written to {folder}: {first_line(error)}; the last checkpoint is kept, and the same "
             f"command continues from it"

@@ -64,9 +64,9 @@ def card(recipe: Recipe, figures: dict[str, Any], repo: str | None = None, kept:
         kept: an earlier README.md, whose hand-written text and metadata are kept.
     """
     repo = repo or recipe.publish.hub_model_id or f"path/to/{recipe.name}"
-    told = Card(recipe, figures, repo)
-    head = told.metadata().to_dict()
-    text = f"{BEGIN}\n{told.body()}\n{END}"
+    made = Card(recipe, figures, repo)
+    head = made.metadata().to_dict()
+    text = f"{BEGIN}\n{made.body()}\n{END}"
     before = after = ""
     if kept is not None:
         meta = re.match(r"\A---\s*\n.*?\n---\s*\n", kept, re.S)

@@ -232,9 +232,9 @@ def verify(folder: RunFolder, repo: str, commit: str | None = None) -> None:
     expected = torch.cat([predictor([x]) for x in inputs])
     names = predictor.model.config.id2label
     asked = [{"text": x[0], "text_pair": x[1]} if isinstance(x, tuple) else x for x in inputs]
-    told = recipe.the_task.modality.pipeline_options
+    extra = recipe.the_task.modality.pipeline_options
     for row, probabilities in zip(asked, expected, strict=True):
-        given = {item["label"]: item["score"] for item in pushed(row, top_k=len(names), **told)}
+        given = {item["label"]: item["score"] for item in pushed(row, top_k=len(names), **extra)}
         worst = max(abs(given[names[i]] - p) for i, p in enumerate(probabilities.tolist()))
         if worst > TOLERANCE:
             raise HubError(

@@ -19,8 +19,8 @@ from typing import Any
 
 from hfft.wording import first_line, printable
 
-SEAL = "seal.json"
-ASIDE = ".saving"  # where a checkpoint is written before it gets its name
+DIGESTS = "seal.json"
+TEMP_DIR = ".saving"  # where a checkpoint is written before it gets its name
 PREFIX = "checkpoint-"
 THREADS = 8
 
@@ -33,31 +33,31 @@ class Newest:
     skipped: tuple[str, ...]
 
 
-def seal(folder: Path, facts: dict[str, Any]) -> None:
+def write_digests(folder: Path, facts: dict[str, Any]) -> None:
     """Sync every file of a folder to the disk and write its seal, last.
 
     Args:
         facts: what the run began with, kept in the seal; plain JSON values.
     """
-    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != SEAL)
+    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != DIGESTS)
     with ThreadPoolExecutor(THREADS) as pool:  # the disk takes syncs together, and hashing lets go of the interpreter
         known = list(pool.map(_synced, paths))
     files = {path.relative_to(folder).as_posix(): entry for path, entry in zip(paths, known, strict=True)}
     for path in [folder, *(p for p in folder.rglob("*") if p.is_dir())]:
         sync(path)
     body = {"files": files, "facts": facts}
-    part = folder / f".{SEAL}"
+    part = folder / f".{DIGESTS}"
     part.write_text(json.dumps({**body, "sha256": _digest(body)}, indent=1), encoding="utf-8")
     sync(part)
-    os.replace(part, folder / SEAL)
+    os.replace(part, folder / DIGESTS)
     sync(folder)
 
 
 def verify(folder: Path) -> str | None:
     """Why a folder is not, to the bit, what was sealed: one line naming the file; None where it is."""
     try:
-        sealed = _read(folder)
-        for name, known in sealed["files"].items():
+        written = _read(folder)
+        for name, known in written["files"].items():
             path = folder / name
             if not path.is_file():
                 return f"{printable(name)} is missing"
@@ -66,11 +66,11 @@ def verify(folder: Path) -> str | None:
             if _sha256(path) != known["sha256"]:
                 return f"{printable(name)} is damaged (SHA-256 differs)"
     except FileNotFoundError:
-        return f"{SEAL} is missing"
+        return f"{DIGESTS} is missing"
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     except (ValueError, KeyError, TypeError, AttributeError):
-        return f"{SEAL} is damaged"
+        return f"{DIGESTS} is damaged"
     return None
 
 
@@ -79,12 +79,12 @@ def facts(folder: Path) -> dict[str, Any]:
     return _read(folder)["facts"]
 
 
-def publish(aside: Path, final: Path) -> None:
+def publish(temp_dir: Path, final: Path) -> None:
     """Give a sealed folder its name; one that has it already is replaced."""
     if final.exists():
-        shutil.rmtree(final.parent / ASIDE / "old", ignore_errors=True)
-        os.replace(final, final.parent / ASIDE / "old")
-    os.replace(aside, final)
+        shutil.rmtree(final.parent / TEMP_DIR / "old", ignore_errors=True)
+        os.replace(final, final.parent / TEMP_DIR / "old")
+    os.replace(temp_dir, final)
     sync(final.parent)
 
 
@@ -148,10 +148,10 @@ def sync(path: Path) -> None:
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    sealed = json.loads((folder / SEAL).read_text(encoding="utf-8"))
-    body = {"files": sealed["files"], "facts": sealed["facts"]}
-    if sealed["sha256"] != _digest(body):
-        raise ValueError(SEAL)
+    written = json.loads((folder / DIGESTS).read_text(encoding="utf-8"))
+    body = {"files": written["files"], "facts": written["facts"]}
+    if written["sha256"] != _digest(body):
+        raise ValueError(DIGESTS)
     return body
 
 

@@ -12,16 +12,18 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from hfft.errors import BadInput, RunError
 from hfft.processes import by_first_process
-from hfft.recipe import yaml_lines
+from hfft.recipe import Recipe, yaml_lines
 from hfft.runs import checkpoint
 from hfft.wording import first_line, listing
 
 State = Literal["new", "unfinished", "finished"]
 # What a run writes, besides its checkpoints.
 _WRITTEN = {"recipe.yaml", "metrics.json", "layers.json", "report.html", "trainer_state.json", "model", "from_scratch"}
-_WRITTEN |= {checkpoint.ASIDE, ".model", "published.json"}
+_WRITTEN |= {checkpoint.TEMP_DIR, ".model", "published.json"}
 # What an unfinished run may change and still end with the same weights.
 HARMLESS = (
     "publish.",
@@ -141,6 +143,8 @@ class RunFolder:
             raise BadInput(f"{self.recipe} cannot be read ({first_line(error)}); add --fresh to begin anew") from None
         if not isinstance(old, dict):
             raise BadInput(f"{self.recipe} holds no recipe; add --fresh to begin anew")
+        with contextlib.suppress(ValidationError):  # then it differs, and what differs is told
+            old = Recipe.model_validate(old).resolved()  # an earlier version did not write keys that it did not know
         return old, dict(_SAID.findall(text))
 
     @by_first_process
@@ -233,13 +237,13 @@ def _finite(value: Any) -> Any:
 
 def write(path: Path, text: str) -> None:
     """Write a file so that it is either the old one or the new one, never half of it."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    temp_dir = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        aside.write_text(text, encoding="utf-8")
-        checkpoint.sync(aside)
-        os.replace(aside, path)
+        temp_dir.write_text(text, encoding="utf-8")
+        checkpoint.sync(temp_dir)
+        os.replace(temp_dir, path)
     finally:
-        aside.unlink(missing_ok=True)
+        temp_dir.unlink(missing_ok=True)
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], path: tuple[str, ...] = ()) -> list[str]:

@@ -27,9 +27,9 @@ class Stopped(KeyboardInterrupt):
         told: what is kept, and how the run goes on.
     """
 
-    def __init__(self, number: int, told: str = "the same command continues the run"):
+    def __init__(self, number: int, remedy: str = "the same command continues the run"):
         self.number, self.exit_code = int(number), 128 + int(number)
-        super().__init__(f"stopped by {signal.Signals(number).name}; {told}")
+        super().__init__(f"stopped by {signal.Signals(number).name}; {remedy}")
 
 
 class _State:

@@ -29,7 +29,7 @@ DEFAULTS: dict[str, Any] = {
     "tf32": "auto",
 }
 # What a user may wonder about: how the time is spent. Told by `hfft show` where the recipe leaves it open.
-TOLD = (
+LEFT_OPEN = (
     "per_device_train_batch_size",
     "gradient_accumulation_steps",
     "per_device_eval_batch_size",
@@ -110,7 +110,7 @@ def training_arguments(recipe: Recipe, **changes: Any) -> TrainingArguments:
 def describe_open(training: dict[str, Any], memory_format: str, trainer: Trainer) -> dict[str, Any]:
     """What is chosen for the recipe where it leaves the speed of training open, in the recipe's own words."""
     values = trainer.args.to_dict()
-    chosen = {name: values[name] for name in TOLD if training.get(name, "auto") == "auto"}
+    chosen = {name: values[name] for name in LEFT_OPEN if training.get(name, "auto") == "auto"}
     if "non_blocking" not in (training.get("accelerator_config") or {}):
         chosen["accelerator_config"] = {"non_blocking": trainer.args.accelerator_config.non_blocking}
     open_ = memory_format == "auto"

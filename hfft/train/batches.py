@@ -65,8 +65,8 @@ class Dealing(Resumable):
 
     def _together(self, batch: int) -> int:
         """To a multiple of how many rows the processes fill a stream up, so that each has as many batches."""
-        world = self.args.world_size
-        return batch * world if world > 1 and not self.args.dataloader_drop_last else 1
+        processes = self.args.world_size
+        return batch * processes if processes > 1 and not self.args.dataloader_drop_last else 1
 
     # --- ends
 

@@ -105,8 +105,8 @@ def begin(arguments: TrainingArguments, folder: RunFolder, state: str, fresh: bo
             held.enter_context(lock_folder(folder.path))
         except BadInput as error:
             busy = f"process {arguments.process_index} of {arguments.world_size}: {error}"
-    if told := [line for line in gather_object([busy]) if line]:
-        raise BadInput(told[0])
+    if lines := [line for line in gather_object([busy]) if line]:
+        raise BadInput(lines[0])
     if state == "new" and arguments.local_process_index == 0 and arguments.process_index > 0:
         if fresh:
             folder.clear()

@@ -76,10 +76,10 @@ class FiniteCheck:
         if self.skipped < self.skips:
             self.skipped += 1
             return True
-        told = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, read[2:], strict=True))
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, read[2:], strict=True))
         after = f" after {self.skips} were skipped" if self.skips else ""
         raise Diverged(
-            f"step {step} is not finite{after} ({told}); the last checkpoint is: lower training.learning_rate, look at "
+            f"step {step} is not finite{after} ({shown}); the last checkpoint is: lower training.learning_rate, look at "
             f"the rows, or {self.remedy}"
         )
 

@@ -21,7 +21,7 @@ from transformers.trainer_utils import TrainOutput
 
 from hfft.errors import RunError
 from hfft.layers import whole
-from hfft.runs import checkpoint as seal
+from hfft.runs import checkpoint
 from hfft.runs.signals import Stopped
 from hfft.strategy.non_finite import REMEDY
 from hfft.train import memory
@@ -46,12 +46,12 @@ class Resumable(Trainer):
     def __init__(self, *args: Any, facts: dict[str, Any] | None = None, skips: int = 0, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.facts = dict(facts or {})
-        self.watch = FiniteCheck(self.args.device, self.args.world_size, skips, REMEDY)
+        self.finite_check = FiniteCheck(self.args.device, self.args.world_size, skips, REMEDY)
         self.loss_terms: dict[str, Tensor] = {}  # of the running step, for the message when it is not finite
         self.term_log = TermLog()
         self.left_out = False  # the step that was judged last
         self.epoch_ended = False
-        self._aside: Path | None = None
+        self._temp_dir: Path | None = None
         self._checkpoint: Path | None = None  # that this training began from
         self._saved = False
         self._due: dict[str, bool] = {}
@@ -81,7 +81,7 @@ class Resumable(Trainer):
 
     def leave_if_asked(self) -> None:
         """Called for each batch of an evaluation: leave it where a signal asks to stop."""
-        if self.is_in_train and self.watch.asked_now():
+        if self.is_in_train and self.finite_check.asked_now():
             raise LeftEvaluation
 
     def _maybe_log_save_evaluate(
@@ -90,19 +90,21 @@ class Resumable(Trainer):
         self._logged = (grad_norm, kw.get("learning_rate"))
         self._saved = False
         if self.control.should_log or self.control.should_evaluate or self.control.should_save:
-            self.watch.settle()
+            self.finite_check.settle()
         before = random_state() if self.control.should_evaluate else None
         try:
             super()._maybe_log_save_evaluate(tr_loss, grad_norm, model, trial, *args, **kw)
         except LeftEvaluation:
             set_random_state(before)
             self._due, self._saved = {"evaluate": True, "save": self.control.should_save}, False
-        if self._due or (self.watch.asked() and (self.epoch_ended or not self._at_epoch_end())):
-            self.watch.settle()
+        if self._due or (self.finite_check.asked() and (self.epoch_ended or not self._at_epoch_end())):
+            self.finite_check.settle()
             if not self._saved:
                 self._save_checkpoint(model, trial)
-            name = f"{seal.PREFIX}{self.state.global_step}"
-            raise Stopped(self.watch.asked(), f"the same command continues from {name} in {self.args.output_dir}")
+            name = f"{checkpoint.PREFIX}{self.state.global_step}"
+            raise Stopped(
+                self.finite_check.asked(), f"the same command continues from {name} in {self.args.output_dir}"
+            )
 
     def _at_epoch_end(self) -> bool:
         """Whether the step that just ended is the last before the loop ends the epoch, which then saves by itself."""
@@ -112,13 +114,13 @@ class Resumable(Trainer):
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """One forward and backward pass; what it gave is kept until the step is judged."""
-        if self.watch.skips and not self._statistics:
+        if self.finite_check.skips and not self._statistics:
             floats = [self._tr_loss, *(b for b in model.buffers() if b.is_floating_point())]
             self._statistics = [(buffer, buffer.clone()) for buffer in floats]
         with memory.watched(self.args):
             loss = self.micro_batch(model, inputs, num_items_in_batch)
         self._loss = loss if self._loss is None else self._loss + loss
-        return torch.nan_to_num(loss, 0.0, 0.0, 0.0) if self.watch.skips else loss
+        return torch.nan_to_num(loss, 0.0, 0.0, 0.0) if self.finite_check.skips else loss
 
     def micro_batch(self, model: nn.Module, inputs: Any, num_items_in_batch: Any) -> Tensor:
         """Forward and backward of one micro-batch, and what else a step computes."""
@@ -133,7 +135,7 @@ class Resumable(Trainer):
         figures = {"loss": torch.as_tensor(self._loss), "gradient norm": torch.as_tensor(self._norm), **self.loss_terms}
         scaled = getattr(self.accelerator, "scaler", None) is not None  # fp16: its scaler leaves such steps out itself
         judged = ["loss"] if scaled else ["loss", "gradient norm"]
-        self.left_out = self.watch.step(self.state.global_step + 1, figures, judged)
+        self.left_out = self.finite_check.step(self.state.global_step + 1, figures, judged)
         if self.left_out:
             model.zero_grad(set_to_none=True)  # without gradients the optimiser moves nothing, not even its moments
             with torch.no_grad():
@@ -151,7 +153,7 @@ class Resumable(Trainer):
     # --- saving
 
     def _get_output_dir(self, trial: Any) -> str:
-        return str(self._aside) if self._aside is not None else super()._get_output_dir(trial)
+        return str(self._temp_dir) if self._temp_dir is not None else super()._get_output_dir(trial)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         if self.args.save_on_each_node:  # transformers 5.23 writes weights on the first process of the world alone
@@ -170,37 +172,37 @@ class Resumable(Trainer):
             RunError: it cannot be written; the one before is kept.
             Diverged: a weight is not finite.
         """
-        run, name = Path(super()._get_output_dir(trial)), f"{seal.PREFIX}{self.state.global_step}"
-        aside = run / seal.ASIDE / name
+        run, name = Path(super()._get_output_dir(trial)), f"{checkpoint.PREFIX}{self.state.global_step}"
+        temp_dir = run / checkpoint.TEMP_DIR / name
         check_weights(self.model, self.state.global_step)
         try:
             if self.args.should_save:
                 if not run.is_dir():
                     raise FileNotFoundError(2, f"the run folder {run} is gone")
-                shutil.rmtree(aside, ignore_errors=True)
-                aside.mkdir(parents=True)
+                shutil.rmtree(temp_dir, ignore_errors=True)
+                temp_dir.mkdir(parents=True)
             self.accelerator.wait_for_everyone()
-            self._aside = aside.parent
+            self._temp_dir = temp_dir.parent
             super()._save_checkpoint(model, trial)
-            self._save_methods(aside)
-            (aside / f"progress_{self.args.process_index}.json").write_text(json.dumps(self.progress()))
+            self._save_methods(temp_dir)
+            (temp_dir / f"progress_{self.args.process_index}.json").write_text(json.dumps(self.progress()))
             best = self._place_best(run)
             self.accelerator.wait_for_everyone()
             if self.args.should_save:
-                self.state.save_to_json(str(aside / "trainer_state.json"))
-                seal.seal(aside, self.facts)
-                seal.publish(aside, run / name)
-                seal.rotate(run, self.args.save_total_limit, best, run / name)
-                shutil.rmtree(aside.parent, ignore_errors=True)
+                self.state.save_to_json(str(temp_dir / "trainer_state.json"))
+                checkpoint.write_digests(temp_dir, self.facts)
+                checkpoint.publish(temp_dir, run / name)
+                checkpoint.rotate(run, self.args.save_total_limit, best, run / name)
+                shutil.rmtree(temp_dir.parent, ignore_errors=True)
             self._saved = True
         except torch.OutOfMemoryError:
             raise
         except (OSError, RuntimeError, SafetensorError) as error:
-            raise RunError(seal.failed(run, self.state.global_step, error)) from error
+            raise RunError(checkpoint.failed(run, self.state.global_step, error)) from error
         finally:
-            self._aside = None
+            self._temp_dir = None
             if not self._saved and self.args.should_save:
-                shutil.rmtree(aside.parent, ignore_errors=True)
+                shutil.rmtree(temp_dir.parent, ignore_errors=True)
 
     def _save_methods(self, folder: Path) -> None:
         """Write what stands beside the model into a checkpoint."""
@@ -208,7 +210,7 @@ class Resumable(Trainer):
     def _place_best(self, run: Path) -> Path | None:
         """Where the best checkpoint is, or will be once this one has its name; the state says so too."""
         best = self.state.best_global_step
-        path = run / f"{seal.PREFIX}{best}" if best else None
+        path = run / f"{checkpoint.PREFIX}{best}" if best else None
         if path is not None and best != self.state.global_step and not path.is_dir():
             path = None
         self.state.best_model_checkpoint = str(path) if path else None
@@ -224,7 +226,7 @@ class Resumable(Trainer):
             "logged": self._globalstep_last_logged,
             "grad_norm": float(norm) if norm is not None else None,
             "learning_rate": rate,
-            "skipped": self.watch.skipped,
+            "skipped": self.finite_check.skipped,
             "terms": self.term_log.state(),
             "due": {"epoch_end": at_epoch_end, "evaluate": False, "save": False, **self._due},
         }
@@ -259,7 +261,7 @@ class Resumable(Trainer):
         """Take over what `progress` wrote."""
         self._tr_loss.fill_(progress["loss"])
         self._total_loss_scalar, self._globalstep_last_logged = progress["total_loss"], progress["logged"]
-        self.watch.skipped = progress["skipped"]
+        self.finite_check.skipped = progress["skipped"]
         self.term_log.load(progress["terms"], self.args.device)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
@@ -272,7 +274,7 @@ class Resumable(Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """transformers' log; the mean loss of a continued training is that of all its steps."""
         if "train_loss" in logs:
-            logs["train_loss"] = self._total_loss_scalar / max(self.state.global_step - self.watch.skipped, 1)
+            logs["train_loss"] = self._total_loss_scalar / max(self.state.global_step - self.finite_check.skipped, 1)
         super().log(logs, start_time)
 
 
@@ -298,7 +300,7 @@ class _Watching(TrainerCallback):
         self.trainer.epoch_ended = True
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.trainer.watch.settle()
+        self.trainer.finite_check.settle()
         check_weights(self.trainer.model, state.global_step)
 
 

@@ -96,10 +96,10 @@ class UnfreezingCallback(TrainerCallback):
         now = self._due(state)
         if now != self.learning:
             self._let_learn(now)
-            still = set(layers.frozen_tensors(self.trainer.model))
-            waking = {name: digest for name, digest in self.digests.items() if name not in still}
+            frozen = set(layers.frozen_tensors(self.trainer.model))
+            waking = {name: digest for name, digest in self.digests.items() if name not in frozen}
             self.early += layers.moved(self.trainer.model, waking)
-            self.digests = {name: digest for name, digest in self.digests.items() if name in still}
+            self.digests = {name: digest for name, digest in self.digests.items() if name in frozen}
         if self.schedule.head_learning_rate is not None:
             alone = self.learning == {self.depths.head}
             for group in self.trainer.optimizer.param_groups:

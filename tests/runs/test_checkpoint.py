@@ -14,11 +14,11 @@ FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "
 
 def checkpoint(run, step):
     """A sealed checkpoint with the files that transformers writes."""
-    aside = run / seal.ASIDE / f"checkpoint-{step}"
+    aside = run / seal.TEMP_DIR / f"checkpoint-{step}"
     aside.mkdir(parents=True)
     for i, name in enumerate(FILES):
         (aside / name).write_bytes(bytes(range(256)) * (i + 1))
-    seal.seal(aside, {"step": step})
+    seal.write_digests(aside, {"step": step})
     seal.publish(aside, run / aside.name)
     return run / aside.name
 
@@ -42,7 +42,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-@pytest.mark.parametrize("file", [*FILES, seal.SEAL])
+@pytest.mark.parametrize("file", [*FILES, seal.DIGESTS])
 def test_a_damaged_checkpoint_is_told_and_the_one_before_is_taken(tmp_path, file, damage):
     before, latest = checkpoint(tmp_path, 9), checkpoint(tmp_path, 10)
     assert seal.newest(tmp_path) == seal.Newest(latest, ())
@@ -55,7 +55,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_is_taken(tmp_path, file
 
 def test_every_bit_of_a_seal_counts(tmp_path):
     made = checkpoint(tmp_path, 1)
-    file = made / seal.SEAL
+    file = made / seal.DIGESTS
     content, quiet = file.read_bytes(), []
     for bit in range(0, 8 * len(content), 23):
         flipped(file, bit)
@@ -76,7 +76,7 @@ def test_no_checkpoint_that_verifies_is_an_error_and_none_at_all_is_a_start(tmp_
 
 def test_what_is_not_yet_sealed_is_no_checkpoint(tmp_path):
     made = checkpoint(tmp_path, 3)
-    (tmp_path / seal.ASIDE / "checkpoint-4").mkdir(parents=True)
+    (tmp_path / seal.TEMP_DIR / "checkpoint-4").mkdir(parents=True)
     (tmp_path / "checkpoint-best").mkdir()
     assert seal.checkpoints(tmp_path) == [made]
 

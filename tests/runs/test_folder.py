@@ -8,7 +8,7 @@ import pytest
 from hfft.backbone.spec import Backbone
 from hfft.data.spec import Data
 from hfft.errors import BadInput
-from hfft.recipe import Recipe, load_recipe
+from hfft.recipe import Recipe, load_recipe, yaml_lines
 from hfft.runs import RunFolder
 from hfft.runs.folder import differences, write
 
@@ -196,3 +196,17 @@ def test_the_written_recipe_is_the_recipe(folder):
     folder.open(made.resolved(), fresh=False)
     folder.write_recipe(made.resolved(), None, None)
     assert load_recipe(folder.recipe).resolved() == made.resolved()
+
+
+def test_a_run_of_an_earlier_version_that_knew_fewer_keys_is_of_the_same_recipe(folder):
+    made = recipe(folder.path)
+    folder.open(made.resolved(), fresh=False)
+    folder.write_recipe(made.resolved(), None, None)
+    values = yaml_lines.parse(folder.recipe.read_text())[0]
+    assert values["data"].pop("sets") == {}
+    assert values["layers"].pop("last_block") == "auto"
+    folder.recipe.write_text(yaml_lines.dump(values))
+    assert folder.changed(made.resolved()) == []
+    values["layers"]["no_such_key"] = 1
+    folder.recipe.write_text(yaml_lines.dump(values))
+    assert "layers.no_such_key: 1, now None" in folder.changed(made.resolved())

@@ -151,7 +151,7 @@ def test_a_step_that_is_left_out_counts_nowhere(every, tmp_path):
     )
     plain.train()
     assert method.updates == 4
-    assert trainer.watch.skipped == 1
+    assert trainer.finite_check.skipped == 1
     logs = [entry for entry in trainer.state.log_history if "loss" in entry]
     taken = [entry for entry in logs if "constant" in entry]
     assert [entry["constant"] for entry in taken] == [2.0] * (4 if every == 1 else 1)

@@ -82,7 +82,7 @@ def test_a_step_that_is_skipped_leaves_no_trace(name, what, tmp_path):
     trainer = spoilt(tmp_path, name, what, 3, skips=1)
     trainer.add_callback(Keep())
     trainer.train()
-    assert trainer.watch.skipped == 1
+    assert trainer.finite_check.skipped == 1
     (before, moments), (after, moved) = kept[2], kept[3]
     floats = [key for key in before if before[key].is_floating_point()]  # BatchNorm counts the batches it saw
     assert all(torch.equal(before[key], after[key]) for key in floats)
@@ -105,7 +105,7 @@ def test_what_was_skipped_before_a_stop_counts_after_it(tmp_path):
     trainer.train()
     again = trainer_of(tmp_path, "bert", skips=1, save_steps=1)
     again.train(str(checkpoint.newest(tmp_path).path))
-    assert again.watch.skipped == 1
+    assert again.finite_check.skipped == 1
 
 
 @pytest.mark.slow
@@ -148,7 +148,7 @@ def test_what_is_read_a_step_late_is_read_before_anything_is_saved(tmp_path, mon
     """As on a CUDA device: the step has moved the weights by then, but nothing has been written."""
     monkeypatch.setattr(torch.cuda, "Event", LaterEvent)
     trainer = spoilt(tmp_path, "bert", "gradient", 5, save_steps=save_steps, logging_steps=100)
-    trainer.watch._late = True
+    trainer.finite_check._late = True
     with pytest.raises(Diverged, match=r"^step 5 is not finite"):
         trainer.train()
     assert trainer.state.global_step == 5
@@ -162,7 +162,7 @@ def test_reading_late_changes_no_bit(tmp_path, monkeypatch):
     found = []
     for late in (False, True):
         trainer = trainer_of(tmp_path, "bert", save_strategy="no", save_steps=1)
-        trainer.watch._late = late
+        trainer.finite_check._late = late
         trainer.train()
         found.append(outcome(trainer)["model"])
     assert all(torch.equal(found[0][key], found[1][key]) for key in found[0])

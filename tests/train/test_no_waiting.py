@@ -61,7 +61,9 @@ def test_a_training_step_waits_for_nothing(name, cached, tmp_path, monkeypatch):
         methods=methods,
         cache_settings=FrozenCacheSettings(tmp_path / "cache", 10**9) if cached else None,
     )
-    monkeypatch.setattr(trainer.watch, "step", lambda *_: False)  # which is read one step late, see test_watch
+    monkeypatch.setattr(
+        trainer.finite_check, "step", lambda *_: False
+    )  # which is read one step late, see test_finite_check
     steps, one = [], trainer.compute_loss
     counted = trainer._get_num_items_in_batch
 

@@ -54,7 +54,7 @@ def _specs(
     arguments: dict[str, Any] = {"type": kind, "features": features}
     if kind == "prompt":
         if len(shape) != 3:
-            raise ModelError(f"backbone.edit: prompt goes behind tokens (B, N, C); {path} returns {_told(shape)}")
+            raise ModelError(f"backbone.edit: prompt goes behind tokens (B, N, C); {path} returns {_as_words(shape)}")
         arguments["tokens"] = given.get("tokens", 10)
         renewing = block_paths(model)[:-1] if given.get("deep") else []
         again = [{"insert": block[0], "module": {**arguments, "renew": True}} for block in renewing]
@@ -68,12 +68,12 @@ def _specs(
             raise ModelError(f"backbone.edit: transformers has no activation {name!r}{nearest(name, ACT2FN)}")
     if kind == "conv":
         if len(shape) not in (3, 4):
-            raise ModelError(f"backbone.edit: conv goes behind positions; {path} returns {_told(shape)}")
+            raise ModelError(f"backbone.edit: conv goes behind positions; {path} returns {_as_words(shape)}")
         arguments |= {"kernel_size": given.get("kernel_size", 3), "dims": len(shape) - 2}
     return [{"insert": path, "module": arguments}]
 
 
-def _told(shape: tuple[int, ...]) -> str:
+def _as_words(shape: tuple[int, ...]) -> str:
     return f"({', '.join(map(str, shape))})"
 
 

@@ -83,11 +83,11 @@ def _shorter(
     config: PretrainedConfig, count: int, gone: set[int], sizes: list[tuple[int, int]]
 ) -> Iterator[PretrainedConfig]:
     """Configs of fewer blocks, the likelier first."""
-    fewer = dict(size for size in sizes if size[0] != size[1]) | {count: count - len(gone)}
+    smaller = dict(size for size in sizes if size[0] != size[1]) | {count: count - len(gone)}
     numbers, counts, lists = {}, {}, {}
     for i, (_, key, value) in enumerate(entries(config)):
-        if type(value) is int and value in fewer:
-            numbers[i, key] = fewer[value]
+        if type(value) is int and value in smaller:
+            numbers[i, key] = smaller[value]
         elif isinstance(value, (list, tuple)) and value:
             whole = all(type(v) is int for v in value)
             if whole and (sum(value) == count or list(value) == [size for size, _ in sizes]):

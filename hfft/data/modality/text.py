@@ -225,6 +225,6 @@ def tokenised(rows: Dataset, step: TextStep, known: str) -> TextRows:
         return {**tokens, LENGTH: [len(ids) for ids in tokens["input_ids"]]}
 
     drop = [*step.read, *(["row"] if step.draws is None else [])]
-    kept, told = Hasher.hash((rows._fingerprint, known)), f"tokenise {step.split}"
-    found = TextRows(rows.map(tokenise, batched=True, remove_columns=drop, new_fingerprint=kept, desc=told))
+    kept, title = Hasher.hash((rows._fingerprint, known)), f"tokenise {step.split}"
+    found = TextRows(rows.map(tokenise, batched=True, remove_columns=drop, new_fingerprint=kept, desc=title))
     return found if step.draws is None else found.masked_by(step.draws)

@@ -43,9 +43,9 @@ class Twice(Method):
         """
         self.problem = setting.problem
         config = getattr(setting.model, "config", None)
-        told = [value for key, value in vars(config).items() if "drop" in key] if config is not None else []
+        stated = [value for key, value in vars(config).items() if "drop" in key] if config is not None else []
         rates = [getattr(module, "p", 0.0) for module in setting.model.modules() if "Drop" in type(module).__name__]
-        if not any(isinstance(rate, float) and rate > 0 for rate in (*told, *rates)):
+        if not any(isinstance(rate, float) and rate > 0 for rate in (*stated, *rates)):
             raise BadInput(
                 "strategy.r_drop: the model has no dropout, so both passes are the same; set one, such as "
                 "head.dropout=0.1 or backbone.config={hidden_dropout_prob: 0.1}, or leave r_drop out"
