@@ -1,4 +1,4 @@
-"""Mistakes that a model's outline tells, before any data or weights are fetched."""
+"""Mistakes that the modules of a model tell, before any data or weights are fetched."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hfft.spec import as_list
 
 
 def dry_build(recipe: Recipe) -> None:
-    """Check what a recipe says of head, layers, adapter and length against the model's module tree (`backbone.outline`).
+    """Check what a recipe says of head, layers, adapter and length against the model's module tree (`backbone.build_meta_model`).
 
     Raises:
         BadInput: a path or pattern that names nothing, more blocks than there are, nothing left to learn, an adapter
