@@ -114,6 +114,19 @@ def test_other_versions_rows_or_processes_are_refused_unless_forced(tmp_path, wh
     assert compare(whole, run) == []
 
 
+def test_a_checkpoint_of_another_minor_version_is_refused_even_if_forced(tmp_path, kill):
+    run = tmp_path / "run"
+    interrupted(run, kill, 3)
+    facts = checkpoint.facts(run / "checkpoint-2")
+    facts["versions"]["hfft"] = "0.1.0"
+    checkpoint.write_digests(run / "checkpoint-2", facts)
+    for force in (False, True):
+        with pytest.raises(
+            BadInput, match=r"checkpoint-2 is of hfft 0\.1\.0, whose runs hfft \d.* cannot continue; .*--fresh"
+        ):
+            finetune(recipe(run), force=force)
+
+
 def test_another_recipe_is_refused_unless_forced(tmp_path, kill, capsys):
     run = tmp_path / "run"
     interrupted(run, kill)

@@ -61,11 +61,21 @@ class Training:
             say(line)
         self.checkpoint: Path | None = newest.path
         begun = sealed_facts(newest.path) if newest.path else {}
+        self._check_version((begun.get("versions") or {}).get("hfft"))
         self._build(self._sized(arguments, begun.get("micro_batch")))
         self._check_conditions(differences(begun, self.run.trainer.facts) if begun else [])
         if rewrite:
             folder.write_recipe(recipe.resolved(), self.run.commit, self.run.splits.revision, self.run.adapter_commit)
         folder.write_json("layers.json", self.run.layers)
+
+    def _check_version(self, earlier: str | None) -> None:
+        """Refuse a checkpoint of another minor version: what it holds beside the model is not what this one needs."""
+        now = importlib.metadata.version("hfft")
+        if earlier is not None and earlier.split(".")[:2] != now.split(".")[:2]:
+            raise BadInput(
+                f"{self.checkpoint} is of hfft {earlier}, whose runs hfft {now} cannot continue; finish it with that version, "
+                f"or add --fresh to begin anew"
+            )
 
     def _check_conditions(self, changed: list[str]) -> None:
         if changed and not self.force:
