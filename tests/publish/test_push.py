@@ -206,7 +206,6 @@ def test_an_edited_model_is_pushed_with_its_file_and_answers_the_same_from_there
     broken = textwrap.dedent(f"""
         from pathlib import Path
         from hfft.publish import push
-        from hfft.recipe import load_recipe
         from hfft.runs import RunFolder
         from safetensors.torch import load_file, save_file
         folder = RunFolder(Path({str(tmp_path / "runs" / "vit_cifar10")!r}))
