@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     command = add("score", score.run, "score a finished run or a published model on its recipe's held-out data")
     command.add_argument("source", help="run folder or hub id")
     command.add_argument("overrides", nargs="*", metavar="section.key=value", help="other data, other metrics")
+    command.add_argument("--fresh", action="store_true", help="run the model again, though its answers are kept")
     command = add("cache", cache.run, "what is kept of frozen layers: list it, or clear what no run uses")
     command.add_argument("what", choices=["list", "clear"])
     command.add_argument("--dir", metavar="FOLDER", help="another folder than $HFFT_CACHE")

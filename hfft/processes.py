@@ -23,6 +23,12 @@ def several() -> Any:
     return state if state.num_processes > 1 else None
 
 
+def is_first() -> bool:
+    """Whether this is the first process of its launch, or the only one."""
+    state = several()
+    return state is None or state.is_main_process
+
+
 def by_first_process(function: Callable[P, R]) -> Callable[P, R]:
     """Let the first process alone do something; all get its result, and all raise what it raised."""
 
@@ -53,6 +59,5 @@ def by_first_process(function: Callable[P, R]) -> Callable[P, R]:
 
 def say(text: str) -> None:
     """Print on the first process only."""
-    state = several()
-    if state is None or state.is_main_process:
+    if is_first():
         print(text, flush=True)

@@ -6,6 +6,8 @@ import difflib
 import re
 from collections.abc import Iterable
 
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the known word nearest to `word`, or an empty string."""
@@ -46,3 +48,23 @@ def first_line(error: BaseException, limit: int = 300) -> str:
     """The first line of an exception's message, or its class name: messages of other libraries run to pages."""
     text = str(error).strip()
     return (text.splitlines()[0][:limit] if text else "") or type(error).__name__
+
+
+def size_in_bytes(text: str) -> int:
+    """`20GB` or `500 MB` as a number of bytes.
+
+    Raises:
+        ValueError: it is no size.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B", text.strip(), re.IGNORECASE)
+    if not found or float(found[1]) == 0:
+        raise ValueError(f"is {text!r}; expected a size such as 20GB or 500MB")
+    return int(float(found[1]) * _UNITS[found[2].upper()])
+
+
+def human(size: float) -> str:
+    """A number of bytes as people write it."""
+    for unit in ("T", "G", "M", "K"):
+        if size >= _UNITS[unit]:
+            return f"{size / _UNITS[unit]:.3g} {unit}B"
+    return f"{size:.0f} B"

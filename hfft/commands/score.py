@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hfft.errors import BadInput, DataError
@@ -11,6 +11,7 @@ from hfft.lazy import torch
 from hfft.recipe.find import load_recipe
 from hfft.recipe.recipe import Recipe
 from hfft.run import importing
+from hfft.runs.folder import RunFolder
 from hfft.tasks.labels import Labels
 from hfft.wording import listing
 
@@ -19,7 +20,7 @@ BATCH = 64
 
 def run(given: argparse.Namespace) -> int:
     """The figures of a model on its recipe's held-out splits."""
-    for line in score(given.source, given.overrides):
+    for line in score(given.source, given.overrides, given.fresh):
         print(line, flush=True)
     return 0
 
@@ -45,8 +46,60 @@ def recipe_of(source: str, overrides: list[str]) -> Recipe:
     return load_recipe(path, *overrides)
 
 
-def score(source: str, overrides: list[str]) -> Iterator[str]:
-    """One line per held-out split of the model's recipe, scored anew in this process.
+def score(source: str, overrides: list[str], fresh: bool = False) -> Iterator[str]:
+    """One line per held-out split of the model's recipe.
+
+    A run folder holds the model's answers to its data: there only the metrics are computed.
+
+    Args:
+        fresh: run the model all the same.
+
+    Raises:
+        BadInput, DataError: no such model, or data whose classes are not the model's.
+    """
+    recipe = recipe_of(source, overrides)
+    files = [] if fresh or not all(override.startswith("score.") for override in overrides) else kept(Path(source))
+    if files:
+        yield from score_outputs(files, recipe.metrics)
+        yield f"from the answers in {files[0].parent}; add --fresh to run the model again"
+    else:
+        yield from score_model(source, recipe)
+
+
+def kept(folder: Path) -> list[Path]:
+    """The files of answers to every split that a finished run was scored on; none where one is missing."""
+    run = RunFolder(folder)
+    if not run.metrics.is_file():
+        return []
+    splits = [name for name in ("validation", "test") if name in run.metrics_of_run()]
+    files = [run.outputs / f"{name}.safetensors" for name in splits]
+    return files if all(file.is_file() for file in files) else []
+
+
+def score_outputs(files: list[Path], metrics: Sequence[str]) -> Iterator[str]:
+    """One line per split of which the answers are kept.
+
+    Raises:
+        BadInput: a file is damaged, or a user's metric fails.
+    """
+    with importing():
+        from hfft.evaluate.load_metric import check_files
+        from hfft.evaluate.outputs import Outputs
+
+    check_files(metrics)
+    for file in files:
+        outputs = Outputs.read(file)
+        yield line(outputs.split, outputs.score(metrics)["figures"], outputs.origin)
+
+
+def line(split: str, figures: Mapping[str, float], origin: str) -> str:
+    """What is printed of a split."""
+    shown = " ".join(f"{key} {value:.4f}" for key, value in figures.items() if key != "n")
+    return f"{split} {shown}  (n={figures['n']}, {origin})"
+
+
+def score_model(source: str, recipe: Recipe) -> Iterator[str]:
+    """One line per held-out split of a recipe, scored anew in this process.
 
     Raises:
         BadInput, DataError: no such model, or data whose classes are not the model's.
@@ -58,7 +111,6 @@ def score(source: str, overrides: list[str]) -> Iterator[str]:
         from hfft.predict.predictor import load_predictor
 
     quiet_libraries()
-    recipe = recipe_of(source, overrides)
     predictor, reader = load_predictor(source), recipe.the_task.modality.inputs
     splits, labels = load_splits(recipe.data, recipe.the_task, recipe.seed)
     names = tuple(predictor.model.config.id2label.values()) if labels.names else ()
@@ -82,6 +134,4 @@ def score(source: str, overrides: list[str]) -> Iterator[str]:
             elif order is not None:
                 target = torch.zeros(len(batch), len(names)).index_copy_(1, order, target.float())
             metrics.update(predictor.logits([x for x, _ in batch], BATCH), target)
-        figures = metrics.compute()
-        shown = " ".join(f"{key} {value:.4f}" for key, value in figures.items() if key != "n")
-        yield f"{name} {shown}  (n={figures['n']}, {splits.origin[name]})"
+        yield line(name, metrics.compute(), splits.origin[name])

@@ -1,18 +1,93 @@
-"""Score the held-out splits with the Trainer that trained, on all its processes."""
+"""Score the held-out splits with the Trainer that trained, on all its processes; their outputs are kept in files."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from hfft.data import Prepared
+import numpy as np
+import torch
+
+from hfft.data import Prepared, Stream
+from hfft.evaluate.outputs import OutputsFile, columns_of
 from hfft.evaluate.scores import Metrics
+from hfft.processes import by_first_process, is_first, say
 from hfft.train import FineTuner
+from hfft.wording import first_line, human
 
 
-def score_splits(trainer: FineTuner, prepared: Prepared, metrics: Metrics) -> dict[str, dict[str, Any]]:
-    """Split -> its figures (`n` among them), per-class table and confusion matrix."""
+def score_splits(
+    trainer: FineTuner, prepared: Prepared, metrics: Metrics, origin: Mapping[str, str], folder: Path, limit: int
+) -> dict[str, dict[str, Any]]:
+    """Split -> its figures (`n` among them), per-class table and confusion matrix.
+
+    Args:
+        origin: where each split comes from.
+        folder: where `<split>.safetensors` is written, the outputs that the figures are made from.
+        limit: bytes that such a file may take; without one the figures are made on the way.
+    """
     scores: dict[str, dict[str, Any]] = {}
     for name, rows in prepared.items():
-        trainer.evaluate(rows, metric_key_prefix=name)
-        scores[name] = metrics.result
+        recorder: Metrics | Recorder = metrics
+        if limit and not isinstance(rows, Stream):
+            order = trainer.scoring_order(rows)
+            file = OutputsFile(folder / f"{name}.safetensors", name, origin[name], metrics.labels, order)
+            recorder = Recorder(metrics, file, limit)
+        trainer.compute_metrics, before = recorder, trainer.compute_metrics
+        try:
+            trainer.evaluate(rows, metric_key_prefix=name)
+        finally:
+            trainer.compute_metrics = before
+        scores[name] = recorder.result
     return scores
+
+
+class Recorder:
+    """As `compute_metrics` of a Trainer: writes each batch to a file and, at the end of the split, scores the file.
+
+    The first process does so for all. Where the file would be too large, the metrics are fed in its place.
+    """
+
+    def __init__(self, metrics: Metrics, file: OutputsFile, limit: int):
+        self.metrics, self.limit = metrics, limit
+        self.file: OutputsFile | None = file
+        self.result: dict[str, Any] = {}
+
+    def __call__(self, prediction: Any, compute_result: bool = True) -> dict[str, float]:
+        """A Trainer's batch; with `compute_result` it is the last one, and the figures are returned."""
+        if is_first():
+            self._add(torch.as_tensor(prediction.predictions), torch.as_tensor(prediction.label_ids))
+        if not compute_result:
+            return {}
+        self.result = self._scored()
+        self.metrics.scored[:] = [name for name in self.result["figures"] if name not in ("loss", "n")]
+        return self.result["figures"]
+
+    def _add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        if self.file is not None:
+            columns = columns_of(logits, labels, self.metrics.labels)
+            if self.file.added or self._fits(self.file, columns):
+                self.file.add(columns)
+                return
+            self.file = None
+        self.metrics.update(logits, labels)
+
+    def _fits(self, file: OutputsFile, columns: Mapping[str, np.ndarray]) -> bool:
+        size, name = file.size(columns), file.path.stem
+        if size > self.limit:
+            say(f"outputs of {name} are not kept: {human(size)}, score.outputs allows {human(self.limit)}")
+            return False
+        try:
+            file.open(columns)
+        except OSError as error:
+            say(f"outputs of {name} are not kept: {first_line(error)}")
+            return False
+        return True
+
+    @by_first_process
+    def _scored(self) -> dict[str, Any]:
+        if self.file is None:
+            self.metrics.compute()
+            return self.metrics.result
+        return self.file.close().score(self.metrics.names)

@@ -13,11 +13,11 @@ from torch import nn
 from hfft.data.stream import Stream
 from hfft.frozen_cache.cached_dataset import CachedDataset
 from hfft.frozen_cache.find import Logits, find
-from hfft.frozen_cache.folder import human
 from hfft.frozen_cache.split_point import Cut
 from hfft.frozen_cache.store import Field
 from hfft.frozen_cache.trace import NotCuttable
 from hfft.layers import Depths
+from hfft.wording import human
 
 ONCE = "one epoch reads every row once"
 

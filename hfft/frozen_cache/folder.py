@@ -4,39 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from hfft.wording import human
+
 IN_USE = "in-use"  # a file of an entry that is locked by the runs that use it
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 def root() -> Path:
     """`$HFFT_CACHE`, or `hfft` in the user's cache folder."""
     given = os.environ.get("HFFT_CACHE")
     return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hfft"
-
-
-def size_in_bytes(text: str) -> int:
-    """`20GB` or `500 MB` as a number of bytes.
-
-    Raises:
-        ValueError: it is no size.
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B", text.strip(), re.IGNORECASE)
-    if not found or float(found[1]) == 0:
-        raise ValueError(f"is {text!r}; expected a size such as 20GB or 500MB")
-    return int(float(found[1]) * _UNITS[found[2].upper()])
-
-
-def human(size: float) -> str:
-    """A number of bytes as people write it."""
-    for unit in ("T", "G", "M", "K"):
-        if size >= _UNITS[unit]:
-            return f"{size / _UNITS[unit]:.3g} {unit}B"
-    return f"{size:.0f} B"
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,12 @@ from hfft.frozen_cache.cached_dataset import ROWS, STATE, CachedDataset, parted
 from hfft.frozen_cache.describe import ONCE, Found, describe, impossible, search
 from hfft.frozen_cache.find import Logits
 from hfft.frozen_cache.fingerprint import fingerprint
-from hfft.frozen_cache.folder import human, make_room
+from hfft.frozen_cache.folder import make_room
 from hfft.frozen_cache.split_point import Cut, random_state_kept
 from hfft.frozen_cache.threads import one_thread
 from hfft.frozen_cache.trace import NotCuttable, same
 from hfft.layers import Depths
+from hfft.wording import human
 
 FEW = 1e7  # multiplications of a batch behind the cut: below, waking a second thread takes longer than they do
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from hfft.frozen_cache.folder import size_in_bytes
 from hfft.spec import Spec
+from hfft.wording import size_in_bytes
 
 
 class FrozenCacheSpec(Spec):

@@ -39,7 +39,7 @@ from hfft.train.device import lay_out
 from hfft.train.last_block import LastBlock
 from hfft.train.micro_batch import settle
 from hfft.train.unfreezing import measure
-from hfft.wording import first_line
+from hfft.wording import first_line, size_in_bytes
 
 
 @dataclass
@@ -265,7 +265,7 @@ def cache_settings(recipe: Recipe, arguments: TrainingArguments) -> FrozenCacheS
     chosen = FrozenCacheSpec() if isinstance(recipe.layers.cache, str) else recipe.layers.cache
     return FrozenCacheSettings(
         folder=Path(chosen.dir).expanduser() if chosen.dir else folder.root(),
-        limit=folder.size_in_bytes(chosen.limit),
+        limit=size_in_bytes(chosen.limit),
         views=chosen.views or 0,
         say=say,
     )

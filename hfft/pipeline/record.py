@@ -56,7 +56,8 @@ def moved(edit: dict[str, Any]) -> str:
 def collect(training: Training) -> dict[str, Any]:
     """Score the held-out splits, and put together what metrics.json holds."""
     recipe, run = training.recipe, training.run
-    scores = score_splits(run.trainer, run.prepared, run.metrics)
+    limit = recipe.score.outputs_limit
+    scores = score_splits(run.trainer, run.prepared, run.metrics, run.splits.origin, training.folder.outputs, limit)
     state = run.trainer.state
     losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
     return {

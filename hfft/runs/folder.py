@@ -23,7 +23,7 @@ from hfft.wording import first_line, listing
 State = Literal["new", "unfinished", "finished"]
 # What a run writes, besides its checkpoints.
 _WRITTEN = {"recipe.yaml", "metrics.json", "layers.json", "report.html", "trainer_state.json", "model", "from_scratch"}
-_WRITTEN |= {checkpoint.TEMP_DIR, ".model", "published.json"}
+_WRITTEN |= {checkpoint.TEMP_DIR, ".model", "published.json", "outputs"}
 # What an unfinished run may change and still end with the same weights.
 HARMLESS = (
     "publish.",
@@ -42,7 +42,7 @@ _SAID = re.compile(r"^# ([\w.]+)\.revision was (.+)$", re.MULTILINE)
 
 
 class RunFolder:
-    """`recipe.yaml metrics.json layers.json report.html trainer_state.json checkpoint-*/ model/` of one run."""
+    """`recipe.yaml metrics.json layers.json report.html trainer_state.json checkpoint-*/ model/ outputs/` of one run."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -50,6 +50,7 @@ class RunFolder:
         self.recipe = path / "recipe.yaml"
         self.metrics = path / "metrics.json"
         self.report = path / "report.html"
+        self.outputs = path / "outputs"
 
     def state(self) -> State:
         """`finished` once metrics.json, which is written last, is there."""

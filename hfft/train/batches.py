@@ -56,12 +56,16 @@ class Dealing(Resumable):
         return found if np.isin(rows, found).all() else rows
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
-        """Texts from the longest to the shortest; metrics know no order."""
+        """The scoring order; a stream is read as it comes."""
         if isinstance(eval_dataset, Stream):
             return StreamOrder(eval_dataset, self._together(self.args.eval_batch_size))
         if isinstance(eval_dataset, TextRows):
-            return longest_first(eval_dataset.lengths)
+            return self.scoring_order(eval_dataset).tolist()
         return super()._get_eval_sampler(eval_dataset)
+
+    def scoring_order(self, rows: Any) -> np.ndarray:
+        """The order in which rows are scored, `(len(rows),)`: texts from the longest to the shortest, others as they stand."""
+        return np.array(longest_first(rows.lengths)) if isinstance(rows, TextRows) else np.arange(len(rows))
 
     def _together(self, batch: int) -> int:
         """To a multiple of how many rows the processes fill a stream up, so that each has as many batches."""

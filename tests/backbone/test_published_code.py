@@ -147,7 +147,7 @@ def test_images_of_other_channels_and_size_are_delivered_trained_on_and_predicte
     model = transformers.AutoModelForImageClassification.from_pretrained(result.model)
     assert (model.config.num_channels, model.config.image_size) == (channels, 48)
     assert result.metrics["test"]["n"] == 20
-    again = [line for line in score(str(result.folder), []) if line.startswith("test")]
+    again = [line for line in score(str(result.folder), [], fresh=True) if line.startswith("test")]
     assert f"accuracy {result.metrics['test']['accuracy']:.4f}" in again[0]
     image = stand_ins_image()
     image.save(tmp_path / "a.png")

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from hfft.evaluate import Metrics
+from hfft.evaluate import Metrics, score_splits
 from hfft.layers import Depths
 from hfft.tasks.labels import Labels
 from hfft.tasks.problem import PROBLEMS
@@ -81,10 +81,10 @@ def rows_of(problem: str) -> tuple[list[dict[str, torch.Tensor]], Labels]:
     return [{"logits": x, "labels": y} for x, y in zip(logits, target, strict=True)], labels
 
 
-def scored(problem: str, folder: Path, batch: int, own: str) -> dict[str, Any]:
-    """Every figure and table that a Trainer computes of the rows, on all its processes."""
+def scored(problem: str, folder: Path, batch: int, own: str, limit: int = 0) -> dict[str, Any]:
+    """Every figure and table that a Trainer computes of the rows, on all its processes; from outputs with a limit."""
     rows, labels = rows_of(problem)
-    metrics = Metrics(labels, (*METRICS[problem], *([own] if problem == SINGLE else [])))
+    metrics = Metrics(labels, (*METRICS[problem], *([own] if own and problem == SINGLE else [])))
     trainer = FineTuner(
         Echo(),
         training.arguments(folder, batch_eval_metrics=True, per_device_eval_batch_size=batch),
@@ -95,12 +95,14 @@ def scored(problem: str, folder: Path, batch: int, own: str) -> dict[str, Any]:
         labels=labels,
         depths=Depths(0, {"classifier": 1}, {}),
     )
-    trainer.evaluate()
-    return metrics.result
+    prepared: Any = {"test": rows}
+    return score_splits(trainer, prepared, metrics, {"test": "given"}, folder / problem, limit)["test"]
 
 
 if __name__ == "__main__":
     target = Path(sys.argv[1])
     outcomes = {problem: scored(problem, target / "run", 4, str(target / "wrong.py")) for problem in METRICS}
+    kept = {problem: scored(problem, target, 4, str(target / "wrong.py"), limit=10**6) for problem in METRICS}
+    outcomes |= {f"kept {problem}": outcome for problem, outcome in kept.items()}
     (target / f"{torch.distributed.get_rank()}.json").write_text(json.dumps(outcomes))
     torch.distributed.destroy_process_group()

@@ -13,8 +13,9 @@ import torch
 from sklearn import metrics as sk
 
 from hfft.evaluate import Metrics, scores
+from hfft.evaluate.outputs import Outputs
 from hfft.tasks.labels import Labels
-from tests.evaluate.cases import MASKED, METRICS, MULTI, OWN, REGRESSION, ROWS, SINGLE, example, scored
+from tests.evaluate.cases import MASKED, METRICS, MULTI, OWN, REGRESSION, ROWS, SINGLE, example, rows_of, scored
 from tests.train.test_processes import ROOT, free_port, launch, stderr_of
 
 
@@ -109,15 +110,25 @@ def test_two_processes_score_as_one_does_though_their_last_batch_is_filled_up(pr
         assert alone["figures"]["n"] == ROWS
         assert set(METRICS[problem]) | ({"wrong", "rows"} if problem == SINGLE else set()) < set(alone["figures"])
         for rank in ranks:
-            assert rank[problem]["figures"] == pytest.approx(alone["figures"], rel=1e-6)
-            assert rank[problem].get("classes") == alone.get("classes")
-            assert rank[problem].get("confusion") == alone.get("confusion")
+            for found in (rank[problem], rank[f"kept {problem}"]):
+                assert found["figures"] == pytest.approx(alone["figures"], rel=1e-6)
+                assert found.get("classes") == alone.get("classes")
+                assert found.get("confusion") == alone.get("confusion")
+    rows, _ = rows_of(problem)
+    outputs = Outputs.read(folder / problem / "test.safetensors")
+    if problem == MASKED:
+        assert outputs.targets.tolist() == [float((row["labels"] != -100).sum()) for row in rows]
+        assert (outputs.logits, outputs.references) == (None, None)
+    else:
+        assert (outputs.logits == torch.stack([row["logits"] for row in rows]).numpy()).all()
+        assert (outputs.references == torch.stack([row["labels"] for row in rows]).numpy()).all()
 
 
 def test_scoring_draws_no_random_number_and_leaves_nothing_in_the_cache(tmp_path):
     script = """
 import torch, numpy as np
 from hfft.evaluate import Metrics, scores
+from hfft.evaluate.outputs import Outputs
 from tests.evaluate.cases import METRICS, SINGLE, example
 logits, target, labels = example(SINGLE)
 before = torch.get_rng_state(), np.random.get_state()[1]

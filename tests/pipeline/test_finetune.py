@@ -63,6 +63,7 @@ def test_a_run_leaves_its_folder_and_a_model_that_plain_transformers_loads(tmp_p
         "trainer_state.json",
         "checkpoint",
         "model",
+        "outputs",
     }
     classify = transformers.pipeline("text-classification", model=str(result.model))
     assert classify("who is it")[0]["label"] in {"ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"}
@@ -198,14 +199,28 @@ def test_lora_learns_little_and_is_merged_into_a_model_that_needs_no_peft(tmp_pa
 def score_again(folder: Path) -> float:
     from hfft.commands.score import score
 
-    line = next(line for line in score(str(folder), []) if line.startswith("test"))
+    line = next(line for line in score(str(folder), [], fresh=True) if line.startswith("test"))
     return float(line.split("accuracy ")[1].split()[0])
 
 
 @pytest.mark.slow
-def test_score_gives_the_figures_of_the_run(tmp_path, bert, trec):
+def test_score_gives_the_figures_of_the_run_with_and_without_its_model(tmp_path, bert, trec):
+    from hfft.commands.score import score
+
     result = finetune(recipe(tmp_path / "run", bert, trec))
     assert score_again(result.folder) == pytest.approx(result.metrics["test"]["accuracy"], abs=5e-5)
+    again = list(score(str(result.folder), [], fresh=True))
+    (result.model / "config.json").rename(tmp_path / "config.json")
+    assert list(score(str(result.folder), [])) == [
+        *again,
+        f"from the answers in {result.folder / 'outputs'}; add --fresh to run the model again",
+    ]
+    shown = next(iter(score(str(result.folder), ["score.metrics=[matthews_correlation]"])))
+    assert shown.startswith("validation loss ")
+    assert " matthews_correlation " in shown
+    (result.folder / "outputs/validation.safetensors").unlink()
+    with pytest.raises(BadInput, match="holds no finished model"):
+        list(score(str(result.folder), []))
 
 
 @pytest.mark.slow

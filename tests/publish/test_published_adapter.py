@@ -117,7 +117,7 @@ def test_several_adapters_are_switched_on_one_backbone_in_memory(world):
 
 
 def test_score_and_predict_read_the_adapter(world):
-    said = list(score(str(world.six.folder), []))
+    said = list(score(str(world.six.folder), [], fresh=True))
     expected = world.six.metrics["test"]["accuracy"]
     assert any(line.startswith("test") and f"accuracy {expected:.4f}" in line for line in said)
     [row] = predict(str(world.two.folder), ["a film was good"], None, "test", None, 1)
@@ -131,7 +131,7 @@ def test_what_peft_alone_puts_back_says_so_and_is_read_all_the_same(world):
     assert not list(world.rest.model.glob("model*.safetensors"))
     predictor = hfft.load_predictor(str(world.rest.folder))
     assert tuple(predictor.model.config.id2label.values()) == tuple(KINDS)
-    [line] = [line for line in score(str(world.rest.folder), []) if line.startswith("test")]
+    [line] = [line for line in score(str(world.rest.folder), [], fresh=True) if line.startswith("test")]
     assert f"accuracy {world.rest.metrics['test']['accuracy']:.4f}" in line
 
 

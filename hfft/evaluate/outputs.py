@@ -1,0 +1,187 @@
+"""What a model answers to every row of a split, worked out once and kept in a file; figures and tables are functions of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hfft.errors import BadInput
+from hfft.evaluate.scores import Metrics
+from hfft.tasks.labels import Labels
+from hfft.tasks.problem import PROBLEMS
+from hfft.wording import first_line
+
+BATCH = 4096  # rows that are read from the file at once
+DTYPES = {"float32": "F32", "float64": "F64", "int64": "I64"}  # numpy's names and those of safetensors
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """One split, scored once: row i is row i of the split. Arrays from a file are mapped, not loaded.
+
+    Attributes:
+        split: the name of the split.
+        origin: where its rows come from, such as `given`.
+        labels: what the outputs mean.
+        losses: `(N,)` float32, summed over the targets of each row.
+        targets: `(N,)` float32, number of targets of each row.
+        logits: `(N, C)` float32; None where there is an answer for each token.
+        references: `(N,)` class indices or `(N, C)` numbers, the right answers; None likewise.
+    """
+
+    split: str
+    origin: str
+    labels: Labels
+    losses: np.ndarray
+    targets: np.ndarray
+    logits: np.ndarray | None = None
+    references: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.losses)
+
+    @classmethod
+    def read(cls, path: Path) -> Outputs:
+        """The outputs in a file that `OutputsFile` wrote.
+
+        Raises:
+            BadInput: it is damaged, or another kind of file.
+        """
+        try:
+            with open(path, "rb") as file:
+                size = int.from_bytes(file.read(8), "little")
+                header = json.loads(file.read(size))
+            about = header.pop("__metadata__")
+            columns = {name: _mapped(path, 8 + size, entry) for name, entry in header.items()}
+            labels = Labels(about["problem"], tuple(json.loads(about["names"])), int(about["outputs"]))
+            return cls(about["split"], about["origin"], labels, **columns)
+        except (OSError, ValueError, KeyError, TypeError, MemoryError, OverflowError) as error:
+            raise BadInput(
+                f"{path} cannot be read: {first_line(error)}; remove it, and `hfft score` runs the model again"
+            ) from error
+
+    def batches(self, size: int = BATCH) -> Iterator[tuple[Tensor, Tensor]]:
+        """(logits, labels) in the order of the rows, as `Metrics.update` takes them."""
+        for begin in range(0, len(self), size):
+            rows = slice(begin, begin + size)
+            if self.logits is None or self.references is None:
+                both = np.stack([self.losses[rows], self.targets[rows]], 1)
+                yield torch.from_numpy(both), torch.zeros(len(both))
+            else:
+                yield torch.from_numpy(self.logits[rows].copy()), torch.from_numpy(self.references[rows].copy())
+
+    def score(self, metrics: Sequence[str]) -> dict[str, Any]:
+        """The figures of the named metrics, `loss` and `n` under `figures`, and the tables per class beside them.
+
+        Raises:
+            BadInput: a user's metric fails.
+        """
+        found = Metrics(self.labels, metrics)
+        for logits, labels in self.batches():
+            found.update(logits, labels)
+        found.compute()
+        return found.result
+
+
+class OutputsFile:
+    """Writes the outputs of a split into a `.safetensors` file, batch by batch.
+
+    Args:
+        order: the order in which rows are added, `(N,)`; each stands once.
+    """
+
+    def __init__(self, path: Path, split: str, origin: str, labels: Labels, order: np.ndarray):
+        self.path, self.order, self.labels = path, order, labels
+        self.about = {
+            "split": split,
+            "origin": origin,
+            "problem": labels.problem,
+            "names": json.dumps(labels.names),
+            "outputs": str(labels.size),
+        }
+        self.temp = path.with_name(f".{path.name}")
+        self.added = 0
+        self._columns: dict[str, np.memmap] = {}
+
+    def size(self, columns: Mapping[str, np.ndarray]) -> int:
+        """Bytes that the file takes, by its first batch."""
+        return sum(column[:1].nbytes * len(self.order) for column in columns.values())
+
+    def open(self, columns: Mapping[str, np.ndarray]) -> None:
+        """Reserve the disk space for columns like those of a first batch.
+
+        Raises:
+            OSError: there is no space.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        header: dict[str, Any] = {"__metadata__": self.about}
+        end = 0
+        widest_first = sorted(columns.items(), key=lambda item: -item[1].itemsize)  # so that each is aligned
+        for name, column in widest_first:
+            begin, end = end, end + column[:1].nbytes * len(self.order)
+            shape = [len(self.order), *column.shape[1:]]
+            header[name] = {"dtype": DTYPES[column.dtype.name], "shape": shape, "data_offsets": [begin, end]}
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        try:
+            with open(self.temp, "wb") as file:
+                file.write(len(text).to_bytes(8, "little") + text)
+                file.truncate(8 + len(text) + end)
+                if hasattr(os, "posix_fallocate"):  # a write into a map ends the process where the disk is full
+                    os.posix_fallocate(file.fileno(), 0, 8 + len(text) + end)
+        except OSError:
+            self.temp.unlink(missing_ok=True)
+            raise
+        self._columns = {name: _mapped(self.temp, 8 + len(text), header[name], "r+") for name in columns}
+
+    def add(self, columns: Mapping[str, np.ndarray]) -> None:
+        """Add a batch of `columns_of`."""
+        if not self._columns:
+            self.open(columns)
+        count = len(columns["losses"])
+        places = self.order[self.added : self.added + count]
+        if len(places) < count:
+            raise RuntimeError(f"{self.path.stem}: {self.added + count} rows were scored of {len(self.order)}")
+        for name, column in columns.items():
+            self._columns[name][places] = column
+        self.added += count
+
+    def close(self) -> Outputs:
+        """Give the file its name, and read it.
+
+        Raises:
+            RuntimeError: rows are missing.
+        """
+        if self.added != len(self.order):
+            raise RuntimeError(f"{self.path.stem}: {self.added} rows were scored of {len(self.order)}")
+        for column in self._columns.values():
+            column.flush()
+        self._columns = {}
+        os.replace(self.temp, self.path)
+        return Outputs.read(self.path)
+
+
+def columns_of(logits: Tensor, labels: Tensor, meaning: Labels) -> dict[str, np.ndarray]:
+    """The columns of `Outputs` for a batch as metrics are fed it: loss and targets of each row, logits and right answers."""
+    problem = PROBLEMS[meaning.problem]
+    found = problem.answers(logits, labels)
+    columns = {"losses": found["losses"].float(), "targets": found["targets"].float()}
+    if not problem.per_token:
+        columns |= {"logits": logits.float(), "references": labels if problem.classes else labels.float()}
+    return {name: column.cpu().numpy() for name, column in columns.items()}
+
+
+def _mapped(path: Path, start: int, entry: Mapping[str, Any], mode: Any = "r") -> np.memmap:
+    (dtype,) = [np.dtype(name) for name, known in DTYPES.items() if known == entry["dtype"]]
+    shape = tuple(entry["shape"])
+    if not np.prod(shape):
+        return np.zeros(shape, dtype)  # type: ignore[return-value]
+    return np.memmap(path, dtype, mode, start + entry["data_offsets"][0], shape)
