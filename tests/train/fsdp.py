@@ -55,16 +55,11 @@ CASES: dict[str, tuple[str, ...]] = {
     "text, last block": ("docstrings", STILL, "layers={train: last-1}", "training.gradient_accumulation_steps=2"),
     "text, LoRA, no outputs": ("docstrings", STILL, "layers={adapter: {type: lora, r: 4}}", "score.outputs=off"),
     "text, gradual": ("docstrings", STILL, "layers={schedule: {type: gradual, every: 0.2}}"),
-    "text, methods": (
-        "docstrings",
-        STILL,
-        "strategy={l2_sp: 0.1, bss: 0.01, ema: 0.9, sam: 0.05, class_weights: balanced}",
-    ),
     "image, methods": (
         "digits",
         "backbone.config={hidden_dropout_prob: 0.0}",
         "data.augment=[]",
-        "strategy={mixup: 1.0, logit_adjustment: 1.0, focal: 2.0, ema: 0.5}",
+        "strategy={mixup: 1.0, logit_adjustment: 1.0, focal: 2.0, l2_sp: 0.1, sam: 0.05, ema: 0.5}",
     ),
     "image, no outputs": (
         "digits",
