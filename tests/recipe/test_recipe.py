@@ -349,7 +349,7 @@ MANY = "problem_type=multi_label_classification"
     ("text", "overrides", "path", "said"),
     [
         (IMAGE, ["training.lr=1"], "training.lr", "use learning_rate"),
-        (IMAGE, ["layers.adapter={r: 4}"], "layers.adapter.type", "expected a type of PEFT"),
+        (IMAGE, ["layers.adapter={r: 4}"], "layers.adapter.type", "expected a PEFT adapter type"),
         (IMAGE, ["layers.adapter={type: lora, r: 0}"], "layers.adapter.r", "at least 1"),
         (IMAGE, [LORA, "layers.freeze=norms"], "layers.freeze", "leave it out"),
         (IMAGE, [LORA, "layers.norms=live"], "layers.norms", "an adapter holds no statistics of norms"),
@@ -402,7 +402,7 @@ MANY = "problem_type=multi_label_classification"
             "for 9 of max_steps 9",
         ),
         (IMAGE, [LP_FT, "layers.train=head"], "layers.schedule", "nothing is left to begin later"),
-        (IMAGE, ["layers.train=[]"], "layers.train", "names no layers; write head for the head alone"),
+        (IMAGE, ["layers.train=[]"], "layers.train", "names no layers; write head to train only the head"),
         (IMAGE, [LORA, "layers.schedule=gradual"], "layers.schedule", "use head-then-all"),
         (IMAGE, [LORA, "layers.schedule=surgical"], "layers.schedule", "use head-then-all"),
         (
