@@ -131,7 +131,7 @@ def test_an_architecture_that_cannot_take_an_adapter_or_a_dropout_or_the_task_is
         dry_build(recipe(tmp_path, "layers.adapter={type: lora}", task=image))
     with pytest.raises(ModelError, match=r"head\.dropout: the head of bit has no dropout"):
         dry_build(recipe(tmp_path, "head.dropout=0.1", task=image))
-    with pytest.raises(ModelError, match="is a bit, which transformers has no AutoModelForSequenceClassification for"):
+    with pytest.raises(ModelError, match="is a bit, for which transformers has no AutoModelForSequenceClassification"):
         dry_build(recipe(tmp_path))
 
 
