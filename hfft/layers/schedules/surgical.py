@@ -51,6 +51,6 @@ def largest(relative: Mapping[int, float], count: int) -> set[int]:
     """
     if count > len(relative):
         raise ModelError(
-            f"layers.schedule: blocks is {count}; expected at most {len(relative)}, the depths below the head that layers.train lets learn"
+            f"layers.schedule: blocks is {count}; expected at most {len(relative)}, the depths below the head in layers.train"
         )
     return set(sorted(relative, key=lambda depth: (-relative[depth], -depth))[:count])
