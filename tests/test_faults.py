@@ -131,7 +131,7 @@ def test_another_recipe_is_refused_unless_forced(tmp_path, kill, capsys):
     run = tmp_path / "run"
     interrupted(run, kill)
     other = recipe(run, "strategy.l2_sp.weight=0.1")
-    with pytest.raises(BadInput, match=r"l2_sp\.weight: 0\.01, now 0\.1\); add --force to continue all the same"):
+    with pytest.raises(BadInput, match=r"l2_sp\.weight: 0\.01, now 0\.1\); add --force to continue anyway"):
         finetune(other)
     with pytest.raises(RunError, match=r"checkpoint-4 does not fit the recipe \(.*parameter group.*--fresh"):
         finetune(recipe(run, "layers.train=head"), force=True)
@@ -186,7 +186,7 @@ def test_a_full_disk_is_one_line_and_the_checkpoint_before_is_kept(tmp_path, who
         err = capsys.readouterr().err
         (line,) = err.splitlines()
         kept = disk / "run" / "checkpoint-4"
-        assert line.startswith(f"the checkpoint of step 6 could not be written: the disk is full; {kept} is kept.")
+        assert line.startswith(f"the checkpoint of step 6 could not be written: the disk is full; {kept} is intact.")
         assert checkpoint.newest(disk / "run") == checkpoint.Newest(kept, ())
         assert not (disk / "run" / checkpoint.TEMP_DIR).exists()
         subprocess.run(["mount", "-o", "remount,size=99m", disk], check=True)

@@ -53,7 +53,7 @@ def test_a_run_without_a_schedule_says_nothing_of_one(tmp_path, places):
 
 
 def test_a_schedule_that_outlasts_the_run_is_refused_before_training(tmp_path, places):
-    with pytest.raises(ModelError, match="the embeddings would begin at epoch 3 of a run of 3 epochs"):
+    with pytest.raises(ModelError, match="the embeddings would start at epoch 3 of a run of 3 epochs"):
         finetune(recipe(tmp_path / "run", places, "layers.schedule=gradual", "training.num_train_epochs=3"))
     assert not (tmp_path / "run" / "recipe.yaml").exists()
 
@@ -76,7 +76,7 @@ def test_epochs_of_a_stream_without_a_size_are_refused(tmp_path, places):
 
 def test_more_blocks_than_there_are_cannot_be_chosen(tmp_path, places):
     options = ["layers.schedule={type: surgical, blocks: 2}", "layers.train=last-1"]
-    with pytest.raises(ModelError, match="blocks is 2, of 1 depths below the head"):
+    with pytest.raises(ModelError, match="blocks is 2; expected at most 1, the depths below the head"):
         finetune(recipe(tmp_path / "run", places, *options))
 
 

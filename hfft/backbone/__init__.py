@@ -1,4 +1,4 @@
-"""Part 1, the pretrained model: which weights, loaded how, from where."""
+"""Part 1, the pretrained model: which weights to load, from where, and how."""
 
 from __future__ import annotations
 

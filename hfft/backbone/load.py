@@ -1,4 +1,4 @@
-"""Load a pretrained model, its config and its processor through transformers' Auto classes, and prove it is whole."""
+"""Load a pretrained model, its config and its processor through transformers' Auto classes, and check that all weights loaded."""
 
 from __future__ import annotations
 
@@ -27,31 +27,29 @@ if TYPE_CHECKING:
     from hfft.backbone.spec import Backbone
     from hfft.head.spec import Head
 
-# Remote code stays off, and weights come as safetensors or not at all: a pickle can run code when it is read.
+# Remote code stays off, and weights must be safetensors: a pickle can run code when it is loaded.
 _SAFE = {"trust_remote_code": False}
 
 
 def source(name: str) -> str:
-    """Where a backbone is: the folder of one that hfft ships (`nano-vit`, `nano-bert`), else the name itself.
+    """The location of a backbone: the folder of one that hfft ships (`nano-vit`, `nano-bert`), otherwise the name itself.
 
     Raises:
-        ModelError: a path that leads to no folder.
+        ModelError: the name is a path and there is no such folder.
     """
-    if any(len(part.encode()) > 255 for part in name.split("/")):  # no file system has such names, nor any hub
+    if any(len(part.encode()) > 255 for part in name.split("/")):  # no file system or hub has such names
         raise ModelError(f"backbone.name: {name!r:.80} … is too long to be a model's name or folder")
     shipped = Path(__file__).parent / "nano" / name.removeprefix("nano-")
     if name.startswith("nano-") and (shipped / "config.json").is_file():
         return str(shipped)
     if (Path(name).is_absolute() or name.startswith(".") or name.count("/") > 1) and not Path(name).is_dir():
-        raise ModelError(
-            f"backbone.name: there is no folder {name}; name one that holds a model, or a model of the hub"
-        )
+        raise ModelError(f"backbone.name: there is no folder {name}; give a folder with a model, or a hub id")
     return name
 
 
 @contextlib.contextmanager
 def _loading(name: str) -> Iterator[None]:
-    """Turn whatever transformers raises inside into one clear error about the model `name`."""
+    """Turn any error that transformers raises inside the block into one clear error about the model `name`."""
     try:
         with reading(f"model {name}"):
             yield
@@ -63,33 +61,35 @@ def _loading(name: str) -> Iterator[None]:
         said = str(error.__cause__)
         if "trust_remote_code" in said:
             raise ModelError(
-                f"{name} comes with code of its own, which hfft does not run; name another model"
+                f"{name} needs code from its own repository, which hfft does not run; use another model"
             ) from error
         if "model.safetensors" in said and (status := refused(name)):
-            raise HubError(f"model {name} could not be read: the hub answers {status}; try again later") from error
+            raise HubError(
+                f"model {name} could not be read: the hub returned status {status}; try again later"
+            ) from error
         if "model.safetensors" in said:
             raise ModelError(
-                f"{name} has no safetensors weights, and pickled ones can run code as they are read; save it once with "
+                f"{name} has no safetensors weights, and pickled ones can run code when they are loaded; save it once with "
                 f"transformers' save_pretrained, which writes model.safetensors"
             ) from error
         raise
 
 
 def fetched(name: str, load: Callable[[str], Any]) -> Any:
-    """What `load` makes of a folder, or of a model of the hub once its files have been compared with their digests."""
+    """The result of `load` on a folder, or on a hub model after its files have been compared with their digests."""
     where = source(name)
     return load(where) if Path(where).exists() else arrived("model", name, lambda again: load(where))
 
 
 def pinned(backbone: Backbone) -> Backbone:
-    """The backbone at the commit its revision stands at now: config, processor and weights are of one commit."""
+    """The backbone pinned to its revision's current commit, so that config, processor and weights come from one commit."""
     name = source(backbone.name)
     commit = None if Path(name).exists() else commit_of("model", name, backbone.revision)
     return backbone.model_copy(update={"revision": commit}) if commit else backbone
 
 
 def load_processor(backbone: Backbone, task: Task, max_length: int | None = None) -> Any:
-    """The tokenizer or image processor that belongs to the backbone, ready for batches.
+    """The backbone's tokenizer or image processor, ready for batches.
 
     Raises:
         BadInput: the model is not there, or has no processor for the task.
@@ -114,7 +114,7 @@ def load_processor(backbone: Backbone, task: Task, max_length: int | None = None
 
 
 def _forget_code(loaded: Any) -> None:
-    """Let what is saved later not name code of the repository that it is from."""
+    """Remove references to the source repository's code, so that saving does not write them."""
     for held in (vars(loaded), getattr(loaded, "init_kwargs", {})):
         held.pop("auto_map", None)
 
@@ -138,7 +138,9 @@ def load_config(backbone: Backbone, head: Head, task: Task, labels: Labels, proc
     if head.dropout is not None and not own_head.wanted(backbone, head, task, config):
         setattr(config, dropout_entry(config), head.dropout)
     if task.labelled:
-        names = labels.names or [f"LABEL_{i}" for i in range(labels.size)]  # what transformers calls unnamed outputs
+        names = labels.names or [
+            f"LABEL_{i}" for i in range(labels.size)
+        ]  # transformers' own names for unnamed outputs
         config.id2label = dict(enumerate(names))
         config.label2id = {name: i for i, name in enumerate(names)}
         config.problem_type = labels.problem
@@ -148,13 +150,13 @@ def load_config(backbone: Backbone, head: Head, task: Task, labels: Labels, proc
 
 
 def load_model(backbone: Backbone, head: Head, task: Task, labels: Labels, processor: Any = None) -> PreTrainedModel:
-    """The backbone with the stock head for the task's labels: every weight but the head's is the pretrained one.
+    """The backbone with the stock head for the task's labels: every weight except the head's must be the pretrained one.
 
-    With `backbone.init: random` the same architecture untrained.
+    With `backbone.init: random`, the same architecture, untrained.
 
     Raises:
-        ModelError: weights other than the head's are missing or have another shape; each is listed.
-        BadInput: the model is not there, holds no safetensors, or has no class for the task.
+        ModelError: weights outside the head are missing or have another shape; each is listed.
+        BadInput: the model is not there, has no safetensors, or has no class for the task.
     """
     config = load_config(backbone, head, task, labels, processor)
     if own_head.wanted(backbone, head, task, config):
@@ -186,12 +188,12 @@ def auto_class(config: PretrainedConfig, backbone: Backbone, task: Task) -> Any:
     name = task.auto_class
     auto = getattr(transformers, name)
     if type(config) not in auto._model_mapping:
-        raise ModelError(f"{backbone.name} is a {config.model_type}, which transformers has no {name} for")
+        raise ModelError(f"{backbone.name} is a {config.model_type}, for which transformers has no {name}")
     return auto
 
 
 def _bare(backbone: Backbone, head: Head, config: PretrainedConfig) -> PreTrainedModel:
-    """The model without any head, every weight the pretrained one."""
+    """The model without a head, with all weights pretrained."""
     dtype = getattr(torch, backbone.dtype)
     cls, kwargs = bare_class(config), own_head.without_pooler(config)
     with _loading(backbone.name):
@@ -210,7 +212,7 @@ def _bare(backbone: Backbone, head: Head, config: PretrainedConfig) -> PreTraine
 
 
 def check_dropout(model: PreTrainedModel, wanted: float | None) -> None:
-    """Raise where the head has no layer for the dropout wanted: some configs state one that no head uses."""
+    """Raise if the head has no dropout layer with the wanted rate: some configs have an entry that no head uses."""
     backbone = set(model.base_model.modules()) if model.base_model is not model else set()
     rates = [m.p for m in model.modules() if isinstance(m, torch.nn.Dropout) and m not in backbone]
     if wanted is not None and wanted not in rates:
@@ -218,7 +220,7 @@ def check_dropout(model: PreTrainedModel, wanted: float | None) -> None:
 
 
 def _check_whole(model: PreTrainedModel, loaded: dict[str, Any], backbone: Backbone, head: Head) -> None:
-    """Raise where weights beside the head's are not the pretrained ones: a model never trains on a hole unnoticed."""
+    """Raise if weights outside the head are not the pretrained ones, so that a model never trains with missing weights."""
     new = parameter_names(model, extra=head.new)
     missing = sorted(set(loaded["missing_keys"]) - new)
     mismatched = {name: shapes for name, *shapes in sorted(loaded["mismatched_keys"]) if name not in new}
@@ -229,13 +231,13 @@ def _check_whole(model: PreTrainedModel, loaded: dict[str, Any], backbone: Backb
     modules = sorted({name.rpartition(".")[0] for name in (*missing, *mismatched)})
     remedy = f"head.new=[{', '.join(modules)}]" if len(modules) <= 3 else "head.new"
     raise ModelError(
-        f"{backbone.name} does not hold the whole backbone; {'; '.join(lists)}; if these are meant to start "
+        f"{backbone.name} does not have all weights of the backbone; {'; '.join(lists)}; if these should start "
         f"untrained, name their modules: {remedy}"
     )
 
 
 def load_published_config(backbone: Backbone) -> PretrainedConfig:
-    """The config as it was published, with the classes the pretrained head knows."""
+    """The published config, with the classes of the pretrained head."""
     with _loading(backbone.name):
         return fetched(
             backbone.name, lambda name: AutoConfig.from_pretrained(name, revision=backbone.revision, **_SAFE)

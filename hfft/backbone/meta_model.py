@@ -1,4 +1,4 @@
-"""The outline of a model: its whole module tree without weights, from the config alone."""
+"""The meta model: the full module tree without weights, built from the config alone."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def build_meta_model(backbone: Backbone, head: Head, task: Task, processor: Any = None) -> PreTrainedModel | None:
-    """The model on the meta device, with as few outputs as its problem takes, whatever the data will ask for.
+    """The model on the meta device, with the fewest outputs its problem allows, since the data is not known yet.
 
-    Of a model of the hub nothing but the config is fetched. None where the architecture cannot be built without values.
+    Only the config of a hub model is downloaded. None if the architecture cannot be built without weight values.
 
     Raises:
-        BadInput: the model is not there, has no class for the task, or cannot be changed as the recipe says.
+        BadInput: the model is not there, has no class for the task, or the recipe's changes do not fit it.
     """
     config = load_config(backbone, head, task, Labels(task.problem, size=PROBLEMS[task.problem].fewest_outputs))
     own = own_head.wanted(backbone, head, task, config)
@@ -40,7 +40,7 @@ def build_meta_model(backbone: Backbone, head: Head, task: Task, processor: Any 
             model = cls.from_config(config, trust_remote_code=False)
     except ModelError:
         raise
-    except Exception:  # what is wrong with the config itself, loading the model tells
+    except Exception:  # mistakes in the config itself are reported when the model is loaded
         return None
     check_dropout(model, head.dropout)
     return model

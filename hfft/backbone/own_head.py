@@ -1,4 +1,4 @@
-"""A head of hfft's on a bare model: where the recipe asks for one, or transformers has no class for the task."""
+"""hfft's own head on a bare model: if the recipe asks for one, or if transformers has no class for the task."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 def wanted(backbone: Backbone, head: Head, task: Task, config: PretrainedConfig) -> bool:
-    """Whether the head is one of hfft's: the recipe asks for it, or transformers has no class for the task.
+    """Whether to use hfft's own head: the recipe asks for it, or transformers has no class for the task.
 
     Raises:
-        ModelError: there is no bare model for the task either.
+        ModelError: no bare model takes the task's inputs either.
     """
     bare = bare_class(config)
     stock = type(config) in getattr(transformers, task.auto_class)._model_mapping
@@ -38,27 +38,27 @@ def wanted(backbone: Backbone, head: Head, task: Task, config: PretrainedConfig)
     kind = config.model_type
     if stock:
         raise ModelError(
-            f"head.kind: transformers' bare {kind} does not read {task.modality.name}s alone; leave it out"
+            f"head.kind: transformers' bare {kind} needs other inputs than {task.modality.name}s; leave it out"
         )
-    raise ModelError(f"{backbone.name} is a {kind}, which transformers has no {task.auto_class} for")
+    raise ModelError(f"{backbone.name} is a {kind}, for which transformers has no {task.auto_class}")
 
 
 def without_pooler(config: PretrainedConfig) -> dict[str, bool]:
-    """The argument that leaves a bare model's own pooler out, where it has one: the head does not read it."""
+    """The argument that builds a bare model without its own pooler, if it has one: the head does not use it."""
     return {"add_pooling_layer": False} if "add_pooling_layer" in signature(bare_class(config)).parameters else {}
 
 
 def put_on(base: PreTrainedModel, head: Head, task: Task, processor: Any) -> PreTrainedModel:
-    """The bare model with the recipe's head; on the meta device, a model without any data.
+    """The bare model with the recipe's head; without weights if the model is on the meta device.
 
     Raises:
-        ModelError: a pooling that the model's states do not allow, or a model that cannot be run.
+        ModelError: the pooling does not fit the model's hidden states, or the model cannot be run.
     """
     config, shape = base.config, _states(base, task, processor)
     pooling = head.pooling or _usual_pooling(base, len(shape))
     if len(shape) == 4 and pooling in ("cls", "last"):
         raise ModelError(
-            f"head.pooling: {config.model_type} gives a map (C, H, W), which has no {pooling}; use mean or max"
+            f"head.pooling: {config.model_type} returns a map (C, H, W), which has no {pooling} position; use mean or max"
         )
     given = {"kind": head.kind or "linear", "pooling": pooling, "dropout": head.dropout or 0.0}
     given |= {"features": shape[1] if len(shape) == 4 else shape[-1], "hidden": head.hidden}
@@ -73,7 +73,7 @@ def put_on(base: PreTrainedModel, head: Head, task: Task, processor: Any) -> Pre
 
 
 def _states(base: PreTrainedModel, task: Task, processor: Any) -> tuple[int, ...]:
-    """The shape of what a bare model returns first: found by running it, or from its config where it cannot be."""
+    """The shape of a bare model's first output: found by running it, or from its config if it cannot be run."""
     sizes = getattr(base.config, "hidden_sizes", None)
     stated = (1, sizes[-1], 1, 1) if sizes else (1, 1, base.config.get_text_config().hidden_size)
     if processor is None:
@@ -89,7 +89,7 @@ def _states(base: PreTrainedModel, task: Task, processor: Any) -> tuple[int, ...
 
 
 def _usual_pooling(base: PreTrainedModel, dims: int) -> str:
-    """Where a kind of model gathers what it has read: a decoder in its last token, an encoder in its first, else the mean."""
+    """Which token carries the summary: a decoder's last, an encoder's first; otherwise the mean over tokens."""
     if base.main_input_name == "input_ids":
         kind = type(base.config)
         causal, masked = transformers.MODEL_FOR_CAUSAL_LM_MAPPING, transformers.MODEL_FOR_MASKED_LM_MAPPING

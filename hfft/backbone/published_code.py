@@ -1,6 +1,6 @@
-"""The classes of edited models, and how one is saved so that transformers alone loads it, and loaded without its code.
+"""The classes of edited models: save one so that plain transformers can load it, and load one without running its code.
 
-hfft runs no code that comes with a model: what was edited stands in `config.json` as data, and is done again from there.
+hfft runs no code that comes with a model: the edits are stored in `config.json` as data and applied again from there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PREFIX = "edited_"
 
 @functools.cache
 def edited(cls: Any) -> Any:
-    """The class of the edited models of a class; of such a class, itself."""
+    """The edited variant of a model class; an edited class is returned unchanged."""
     if issubclass(cls, Edited):
         return cls
     return type(f"Edited{cls.__name__}", (Edited, cls), {"__module__": modeling.__name__})
@@ -40,7 +40,7 @@ def with_head(bare: Any) -> Any:
 
 
 def _family(bare: type[PreTrainedModel]) -> Any:
-    """What the models of an architecture have in common."""
+    """The base class shared by the models of an architecture."""
     return next(c for c in bare.__mro__[1:] if issubclass(c, PreTrainedModel))
 
 
@@ -51,9 +51,9 @@ def bare_class(config: PretrainedConfig) -> Any:
 
 
 def save(model: PreTrainedModel, folder: Path, auto_class: str) -> None:
-    """Save a model, an edited one with the file that loads it and a type of its own.
+    """Save a model; an edited one gets a model type of its own and the file that loads it.
 
-    The type keeps transformers from loading it, unasked, as the stock architecture without what was added.
+    The type prevents transformers from loading it as the stock architecture without the inserted modules.
     """
     model.save_pretrained(folder)
     if not isinstance(model, Edited):
@@ -85,10 +85,10 @@ def save(model: PreTrainedModel, folder: Path, auto_class: str) -> None:
 
 
 def stock_config(where: str, revision: str | None = None) -> PretrainedConfig | None:
-    """The config of an edited model as its stock architecture's, `edits` and `own_head` in it; None for other models.
+    """The config of an edited model in its stock class, with `edits` and `own_head`; None for other models.
 
     Raises:
-        ModelError: an architecture that transformers has not.
+        ModelError: the installed transformers does not have the architecture.
     """
     values, _ = PretrainedConfig.get_config_dict(where, revision=revision)
     kind = str(values.get("model_type", ""))
@@ -97,24 +97,28 @@ def stock_config(where: str, revision: str | None = None) -> PretrainedConfig | 
     values["edited_for"] = next((key for key in values.pop("auto_map", {}) if key != "AutoConfig"), "")
     kind = values["model_type"] = kind.removeprefix(_PREFIX)
     if kind not in CONFIG_MAPPING:
-        raise ModelError(f"{where} is an edited {kind}, which the installed transformers has not; update it")
+        raise ModelError(
+            f"{where} is an edited {kind}, which the installed transformers does not have; update transformers"
+        )
     return CONFIG_MAPPING[kind].from_dict(values)
 
 
 def task_class(config: PretrainedConfig) -> str:
-    """The class of transformers that stands for the task of an edited model, by what its `auto_map` said."""
+    """The transformers Auto class for an edited model's task, as recorded in its `auto_map`."""
     return str(config.edited_for)
 
 
 def load(where: str, config: PretrainedConfig, auto_class: str, **how: Any) -> PreTrainedModel:
-    """An edited model, built from the edits in its config by hfft's own modules.
+    """An edited model, built by hfft's own modules from the edits in its config.
 
     Raises:
-        ModelError: edits that cannot be done.
+        ModelError: the edits cannot be applied.
     """
     mapping = getattr(transformers, auto_class)._model_mapping
     try:
         cls = with_head(bare_class(config)) if getattr(config, "own_head", None) else edited(mapping[type(config)])
         return cls.from_pretrained(where, config=config, **how)
     except (KeyError, TypeError, AttributeError, StopIteration) as error:
-        raise ModelError(f"{where}: its edits cannot be done ({first_line(error)}); was it saved by hfft?") from error
+        raise ModelError(
+            f"{where}: its edits cannot be applied ({first_line(error)}); was it saved by hfft?"
+        ) from error

@@ -1,4 +1,4 @@
-"""What a recipe says of part 1, the pretrained model."""
+"""The recipe section for part 1, the pretrained model."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from hfft.spec import Spec
 
 
 class Backbone(Spec):
-    """Part 1: the pretrained model. `config` and `processor` override entries of its own config and processor.
+    """Part 1: the pretrained model. `config` and `processor` override entries of the model's own config and processor.
 
     Attributes:
-        edit: what is removed, replaced and inserted, in order (`hfft.backbone.edit.spec`).
-        memory_format: how the weights lie in memory, by torch's names; `auto` is channels-last for convolutional nets.
+            edit: modules to remove, replace and insert, in order (`hfft.backbone.edit.spec`).
+            memory_format: memory layout of the weights, by torch's names; `auto` is channels-last for convolutional nets.
     """
 
     name: str = Field(min_length=1)

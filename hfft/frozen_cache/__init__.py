@@ -1,4 +1,4 @@
-"""The frozen cache: what is frozen runs once per row, and its answers are kept."""
+"""The frozen cache: frozen layers run once per row, and their outputs are stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept of a split: each row's inputs, labels and states at the cut, and batches that are made of them."""
+"""The cached rows of a split: each row's inputs, labels and states at the cut, and batches made of them."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from hfft.frozen_cache.split_point import Cut
 from hfft.frozen_cache.store import Field, Store, size_of
 from hfft.frozen_cache.trace import NotCuttable
 
-# In a batch, (B, 3) of int64: place in the store, number of the cut it was read for, of the split. No tensor, since the
-# host reads it in each step, and what has gone to a GPU must be waited for.
+# In a batch, (B, 3) of int64: place in the store, version of the cut it was read for, number of the split. Not a tensor,
+# because the host reads it in each step, and reading it back from a GPU would force a wait.
 ROWS = "kept_rows"
-STATE = "kept_state_"  # in a batch: what flows across the cut
-_LEAST = 16  # rows of a text batch that run together at least
-_PADDED = 1.1  # tokens computed per real one, up to which more rows run together
+STATE = "kept_state_"  # in a batch: the states at the cut
+_LEAST = 16  # least number of text rows that run together
+_PADDED = 1.1  # limit on computed tokens per real token when rows are grouped
 
 
 @dataclass(frozen=True)
 class Places:
-    """Rows of a batch by their places in the store, with their inputs where these are not kept yet."""
+    """Rows of a batch by their places in the store, with their inputs if these are not stored yet."""
 
     numbers: np.ndarray
     rows: Any | None
 
 
 class CachedDataset(torch.utils.data.Dataset):
-    """A split whose rows come from the store where they are there.
+    """A split whose rows are read from the store if they are in it.
 
     Args:
-        rows, collate: as without a store.
+        rows, collate: rows and collator as without a store.
         prepare: makes the model's inputs of a batch, on the device.
-        number: tells the splits of a run apart.
-        views: how many augmented views of each row there are; 0 where nothing is random.
-        seed: of the order in which the views of a row are shown.
+        number: number that identifies the split within a run.
+        views: number of augmented views of each row; 0 without augmentation.
+        seed: seed for the order in which the views of a row are shown.
     """
 
     def __init__(
@@ -77,12 +77,12 @@ class CachedDataset(torch.utils.data.Dataset):
         return Places(numbers, self.full(numbers))
 
     def view_of(self, rows: np.ndarray) -> np.ndarray:
-        """Which view of each row this epoch shows: all of them in turn, beginning with one drawn by (seed, row)."""
+        """The view of each row that this epoch shows: all views in turn, starting with one drawn from (seed, row)."""
         begin = np.random.default_rng(self.seed).integers(self.views, size=len(self.rows))
         return (begin[rows] + self.rows.step.epoch) % self.views
 
     def full(self, numbers: np.ndarray) -> Any:
-        """The rows at these places, fetched as a loader does without a store."""
+        """The rows at these places, loaded as without a store."""
         if not self.views:
             indices = numbers.tolist()
             whole = hasattr(self.rows, "__getitems__")
@@ -91,7 +91,7 @@ class CachedDataset(torch.utils.data.Dataset):
         return [self.rows.in_epoch(int(view))[int(row)] for view, row in zip(views, rows, strict=True)]
 
     def collate(self, places: Any) -> dict[str, Any]:
-        """A batch: what is kept of its rows, or their inputs."""
+        """A batch: the stored data of its rows if all are stored, otherwise their inputs."""
         if places.rows is None and self.store is not None and self.store.has(places.numbers).all():
             batch, version = self.batch(places.numbers), self.version
         else:
@@ -101,13 +101,13 @@ class CachedDataset(torch.utils.data.Dataset):
         return {**batch, ROWS: np.insert(marks, 2, self.number, axis=1)}
 
     def inputs(self, numbers: np.ndarray) -> dict[str, Any]:
-        """The model's inputs of the rows at these places, as without a store, on the device."""
+        """The model's inputs for the rows at these places, loaded as without a store, on the device."""
         return self._prepare(self._collate(self.full(numbers)))
 
-    # --- with a cut
+    # --- methods that need a cut
 
     def sample(self) -> dict[str, Any]:
-        """A batch of a few rows, the shortest and the longest among them, so that it is padded."""
+        """A batch of a few rows, including the shortest and the longest, so that it contains padding."""
         order = (
             np.arange(len(self.rows))
             if self.tokens is None
@@ -117,16 +117,16 @@ class CachedDataset(torch.utils.data.Dataset):
         return self.inputs(order[places])
 
     def layout(self, cut: Cut) -> list[Field]:
-        """What the store holds of each row; also finds out how the collator pads.
+        """The fields that the store has for each row; also determines how the collator pads.
 
         Raises:
-            NotCuttable: the batches are of a kind that cannot be made from single rows.
+            NotCuttable: batches cannot be assembled from single rows.
         """
         sample = {name: tensor.cpu() for name, tensor in self.sample().items()}
         mask = sample.get("attention_mask")
         length = None if mask is None or self.tokens is None else mask.shape[1]
         if self.tokens is not None and (mask is None or not self._padded_plainly(mask)):
-            raise NotCuttable("the batches do not say by an attention_mask which tokens are padding")
+            raise NotCuttable("the batches have no attention_mask that marks padding")
         self.left = mask is not None and not bool(mask[:, 0].all())
         fields = []
         for name, tensor in sample.items():
@@ -137,7 +137,7 @@ class CachedDataset(torch.utils.data.Dataset):
                 padding = tensor[mask == 0]
                 self.pads[name] = padding.flatten()[0].item() if padding.numel() else 0
                 if padding.numel() and bool((padding != self.pads[name]).any()):
-                    raise NotCuttable(f"the padding of {name} is not the same everywhere")
+                    raise NotCuttable(f"the padding of {name} is not the same value everywhere")
             tail = tuple(tensor.shape[2 if ragged else 1 :])
             fields.append(Field(name, str(tensor.dtype).removeprefix("torch."), tail, ragged))
         for i, kept in enumerate(cut.kept):
@@ -147,7 +147,7 @@ class CachedDataset(torch.utils.data.Dataset):
         return fields
 
     def _padded_plainly(self, mask: Tensor) -> bool:
-        """Whether rows stand at one edge of the batch, each with as many tokens as it has."""
+        """Whether rows are aligned to one side of the batch, each with as many tokens as it has."""
         assert self.tokens is not None
         order = np.sort(self.tokens[: len(self.rows)])
         places = np.unique(np.linspace(0, len(order) - 1, min(4, len(order))).astype(int))
@@ -157,23 +157,23 @@ class CachedDataset(torch.utils.data.Dataset):
         return fits and counts.tolist() == order[places].tolist()
 
     def size(self, fields: list[Field]) -> int:
-        """Bytes that all rows take."""
+        """Size of all rows in bytes."""
         return size_of(fields, self.count, self.tokens)
 
     def open(self, folder: Path, fields: list[Field], version: int, note: str) -> None:
-        """Keep rows in this folder from now on."""
+        """Store rows in this folder from now on."""
         self.close()
         self.store, self.version = Store(folder, fields, self.count, self.tokens), version
         (folder / "note.txt").write_text(note)
 
     def close(self) -> None:
-        """Keep no rows any more."""
+        """Stop storing rows."""
         if self.store is not None:
             self.store.close()
         self.store = None
 
     def batch(self, numbers: np.ndarray) -> dict[str, Tensor]:
-        """The batch of rows that are kept, with their states."""
+        """A batch of stored rows, with their states."""
         assert self.store is not None
         values = self.store.read(numbers)
         if self.tokens is None:
@@ -190,33 +190,33 @@ class CachedDataset(torch.utils.data.Dataset):
         return values
 
     def keep(self, numbers: np.ndarray, batch: Mapping[str, Tensor], states: list[Tensor]) -> None:
-        """Write rows of a batch with their states."""
+        """Store the rows of a batch with their states."""
         assert self.store is not None
         values = {**batch, **{f"{STATE}{i}": state for i, state in enumerate(states)}}
         own = None
         if self.tokens is not None:
             own = batch["attention_mask"].cpu().bool()
             if own.sum(1).tolist() != self.tokens[numbers].tolist():
-                raise NotCuttable("a batch masks tokens of its rows")
+                raise NotCuttable("the attention_mask of a batch hides real tokens of its rows")
         self.store.write(
             numbers, {f.name: values[f.name].cpu()[own] if f.ragged else values[f.name] for f in self.store.fields}
         )
 
 
 def parted(batch: Mapping[str, Tensor]) -> list[tuple[Tensor, dict[str, Tensor]]]:
-    """A batch of texts as a few batches of rows of similar length, each cut to its longest, with the rows' places.
+    """Split a text batch into a few batches of rows of similar length, each cut to its longest row, with the rows' places.
 
-    For the one pass in front of the cut: padded to the longest of all, half of the work of a batch in random order is
-    padding. A function of the batch alone; in which order rows are trained on is the sampler's (`hfft.data.texts`).
+    This is for the single pass before the cut: if a batch in random order is padded to its longest row, half of the work
+    is padding. The result depends only on the batch; the sampler decides the order of training rows (`hfft.data.texts`).
     """
     mask = batch.get("attention_mask")
     size = len(next(iter(batch.values())))
     if mask is None or size < 2 * _LEAST:
         return [(torch.arange(size), dict(batch))]
-    mask, device = mask.cpu(), mask.device  # a GPU answers once, not each question below
+    mask, device = mask.cpu(), mask.device  # copied from the GPU once instead of for each lookup below
     lengths, order = mask.sum(1).sort(stable=True)
     edges = [0]
-    for end in range(_LEAST, size - _LEAST + 1, _LEAST):  # as few as leave little padding
+    for end in range(_LEAST, size - _LEAST + 1, _LEAST):  # as few parts as keep padding low
         begin, following = edges[-1], end + _LEAST if end + 2 * _LEAST <= size else size
         if (following - begin) * int(lengths[following - 1]) > _PADDED * int(lengths[begin:following].sum()):
             edges.append(end)

@@ -1,4 +1,4 @@
-"""Whether the frozen part of a training can be kept, and where it is cut: found for a run, and told by `hfft show`."""
+"""Whether the frozen part of a training run can be cached, and where the cut is; also used by `hfft show`."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ ONCE = "one epoch reads every row once"
 
 @dataclass(frozen=True)
 class Found:
-    """A cut, and what is kept of each split.
+    """A cut, and the fields stored for each split.
 
     Attributes:
-        needed: bytes that all rows take.
+        needed: size of all rows in bytes.
     """
 
     cut: Cut
@@ -36,33 +36,33 @@ class Found:
 
 
 def impossible(trainer: Any, views: int) -> str | None:
-    """Why a training keeps nothing, whatever is frozen; None where it may.
+    """Why a training run caches nothing, whatever is frozen; None if it can.
 
     Args:
-        views: augmented views of each training row.
+        views: number of augmented views of each training row.
     """
     args, rows = trainer.args, trainer.train_dataset
     if isinstance(rows, Stream) or not len(rows):
-        return "the data are streamed"
+        return "the data is streamed"
     if args.torch_compile:
         return "the model is compiled"
     if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
-        return "the model's weights are divided among the processes"
+        return "the model's weights are sharded over the processes"
     forked = multiprocessing.get_start_method() == "fork" and not args.dataloader_persistent_workers
     if args.dataloader_num_workers > 0 and not forked:
-        return "loader processes that outlive an epoch, or are not forked, cannot follow it"
+        return "it needs loader processes that are forked and end with each epoch"
     at_once = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
     epochs = args.max_steps * at_once / len(rows) if args.max_steps > 0 else args.num_train_epochs
     if epochs <= 1:
         return ONCE
     step = getattr(rows, "step", None)
     if getattr(getattr(step, "augmentation", None), "steps", None) and not views:
-        return "augmented images differ in every epoch; layers.cache={views: 4} would show four views of each in turn"
+        return "augmented images differ in every epoch; to cache four views of each, set layers.cache={views: 4}"
     return None
 
 
 def search(model: nn.Module, splits: Sequence[CachedDataset], logits: Logits) -> Found:
-    """The cut of a model as it stands, on rows of the first split.
+    """Find the cut of a model in its current state, using rows of the first split.
 
     Raises:
         NotCuttable: there is none.
@@ -74,7 +74,7 @@ def search(model: nn.Module, splits: Sequence[CachedDataset], logits: Logits) ->
 
 
 def describe(cut: Cut, model: nn.Module, depths: Depths) -> str:
-    """A cut in words."""
+    """A cut, described in words."""
     inside = [
         depths.of(name)
         for name, _ in model.named_parameters()
@@ -82,15 +82,15 @@ def describe(cut: Cut, model: nn.Module, depths: Depths) -> str:
     ]
     deepest, blocks = max(inside, default=0), depths.blocks
     if deepest >= blocks:
-        return f"everything in front of the head runs once ({cut.share:.0%} of the work)"
+        return f"everything before the head runs once ({cut.share:.0%} of the work)"
     ran = f"blocks 1-{deepest} of {blocks}" if deepest > 1 else f"block 1 of {blocks}" if deepest else "the embeddings"
     return f"{ran} run{'s' if deepest == 1 else ''} once (cut before block {deepest + 1}, {cut.share:.0%} of the work)"
 
 
 def describe_ahead(trainer: Any, logits: Logits) -> str:
-    """What a training would tell of its cache before the first step; nothing is written, and the model is as before.
+    """The line about its cache that a training run would print before the first step; writes nothing, leaves the model as it is.
 
-    Found on a few rows. What a run tries beyond that, its first batch both ways and the room on the disk, it may still refuse.
+    It is found on a few rows. The run also tries its first batch both ways and checks free disk space, and may still refuse.
     """
     settings, follow, model = trainer.cache_settings, trainer.follow, trainer.model
     waiting = {depth for depth, start in follow.begins.items() if not start.reached(0, 0)} if follow else set()
@@ -111,14 +111,14 @@ def describe_ahead(trainer: Any, logits: Logits) -> str:
         except NotCuttable as error:
             return f"cache: off, {error}"
         if found.needed > settings.limit:
-            return f"cache: off, it needs {human(found.needed)}, its limit is {human(settings.limit)}"
-        moves = "; the cut follows the schedule" if waiting else ""
+            return f"cache: off, it needs {human(found.needed)}, above its limit of {human(settings.limit)}"
+        moves = "; the cut moves with the schedule" if waiting else ""
         return f"cache: {describe(found.cut, model, trainer.depths)}, {human(found.needed)} at most{moves}"
 
 
 @contextlib.contextmanager
 def _at_first(trainer: Any, waiting: set[int]) -> Iterator[None]:
-    """The model as the first step will find it: what waits is frozen, and what is frozen stands in `eval()`."""
+    """The model in its state at the first step: layers that have not started are frozen, and what is frozen is in `eval()`."""
     model = trainer.model
     before = [(p, p.requires_grad) for p in model.parameters()]
     modes = [(module, module.training) for module in model.modules()]

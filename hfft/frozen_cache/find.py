@@ -1,7 +1,7 @@
-"""Find the cut of a model: run it on a few examples, and see from autograd what depends on nothing that learns.
+"""Find the cut of a model: run it on a few examples, and use autograd to see which outputs depend on nothing that learns.
 
-Found from what the modules do, so that no architecture needs code of its own; and tried before it is used: everything in
-front of it that is not kept is replaced by NaN, and the outputs must be what they were.
+The cut is found from what the modules do, so no architecture needs code of its own. It is tried before use: everything
+before it that is not stored is replaced by NaN, and the outputs must stay the same.
 """
 
 from __future__ import annotations
@@ -18,28 +18,32 @@ from hfft.frozen_cache.split_point import Batch, Cut, Entry, Kept, Leaf, constan
 from hfft.frozen_cache.trace import Call, NotCuttable, Probe, same, trace
 
 Logits = Callable[[Any], Tensor]
-LEAST = 0.1  # share of the work in front of the cut from which on it is worth keeping
-_ODD = (RuntimeError, ValueError, IndexError, TypeError, KeyError, AttributeError, AssertionError)  # of odd inputs
+LEAST = 0.1  # least share of the work before a cut worth caching
+_ODD = (RuntimeError, ValueError, IndexError, TypeError, KeyError, AttributeError, AssertionError)  # on odd inputs
 
 
 def find(model: nn.Module, batch: Batch, logits: Logits) -> Cut:
-    """The deepest cut in front of which nothing learns.
+    """The deepest cut before which nothing learns.
 
     Args:
-        model: in the mode that it trains in: what is frozen in `eval()`.
-        batch: inputs without labels; those of texts padded.
-        logits: takes the outputs that matter from what the model returns.
+            model: in its training mode, with frozen modules in `eval()`.
+            batch: inputs without labels; text inputs padded.
+            logits: extracts the compared outputs from the model's output.
 
     Raises:
-        NotCuttable: there is none, or none that holds; the message says why.
+        NotCuttable: there is none, or it fails its test; the message says why.
     """
     few, small = Probe.of(batch).samples()
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]  # live norms count every batch that they see
+    buffers = [
+        (buffer, buffer.clone()) for buffer in model.buffers()
+    ]  # norms that are not held would be updated by every batch
     try:
         with random_state_kept(batch), torch.enable_grad():
             return _Search(model, few, small, logits).cut()
     except _ODD as error:
-        raise NotCuttable(f"its forward pass takes no other sizes ({str(error).splitlines()[0][:100]})") from error
+        raise NotCuttable(
+            f"its forward pass fails for other input sizes ({str(error).splitlines()[0][:100]})"
+        ) from error
     finally:
         with torch.no_grad():
             for buffer, was in buffers:
@@ -47,7 +51,7 @@ def find(model: nn.Module, batch: Batch, logits: Logits) -> Cut:
 
 
 class _Search:
-    """One search: the passes over a few examples, and what follows from them."""
+    """One search: the traces of a few examples, and the cut derived from them."""
 
     def __init__(self, model: nn.Module, few: Probe, small: Probe, logits: Logits):
         self.model, self.few, self.small, self.logits = model, few, small, logits
@@ -56,19 +60,19 @@ class _Search:
         self.less, _ = trace(model, small.batch, 0)
         self.expected = logits(output).detach()
         if not [c.path for c in self.plain] == [c.path for c in self.again] == [c.path for c in self.less]:
-            raise NotCuttable("its forward pass calls other modules from time to time")
+            raise NotCuttable("its forward pass does not always call the same modules")
 
     def cut(self) -> Cut:
         """The cut, tried."""
         standing = self.standing()
         if not standing:
-            raise NotCuttable("nothing that is frozen runs before what learns")
+            raise NotCuttable("no frozen layers run before those that learn")
         inside = {number for call in standing for number in call.inside}
         work = [call.work for call in self.plain]
         in_front = sum(work[number] for number in inside)
         share, left = in_front / max(sum(work), 1.0), (sum(work) - in_front) / self.few.size
         if share < LEAST:
-            raise NotCuttable(f"what runs before anything that learns is {share:.1%} of the work")
+            raise NotCuttable(f"the layers before the first that learns are only {share:.1%} of the work")
         live = self.live(standing)
         numbers = {key: i for i, key in enumerate(live)}
         stands: dict[str, Any] = {}
@@ -91,12 +95,12 @@ class _Search:
         cut = self.narrowed(Cut(stands, None, tuple(kept), share, left, heavy), states, inside)
         states = cut.record(self.model, self.few.batch)
         if not same(self.poisoned(cut, states), self.expected):
-            raise NotCuttable("the part behind the cut reads more than what flows across it")
+            raise NotCuttable("the part after the cut reads more than the states at the cut")
         self.each_on_its_own(cut, states)
         return replace(cut, kept=tuple(map(_in_order, cut.kept, states)))
 
     def standing(self) -> list[Call]:
-        """The outermost calls that end before one that learns begins, can be stood in for, and always answer alike."""
+        """The outermost calls that end before the first learning call, can be replaced, and always return the same outputs."""
         first = next((number for number, call in enumerate(self.plain) if call.learns), len(self.plain))
         found: list[Call] = []
         done = 0
@@ -110,7 +114,7 @@ class _Search:
         return found
 
     def alike(self, call: Call, again: Call, less: Call) -> bool:
-        """Whether what it answers depends on each example alone, as far as can be seen, and sizes tell its axes."""
+        """Whether the outputs appear to depend on each example alone, and whether their sizes identify their axes."""
         if call.out_spec != less.out_spec or call.out_spec != again.out_spec:
             return False
         if any(m.training and getattr(m, "track_running_stats", False) for m in call.module.modules()):
@@ -132,7 +136,7 @@ class _Search:
         return tensors > 0
 
     def in_block_that_learns(self, path: str) -> bool:
-        """Whether it is a piece of a block that learns: in front of such a block less flows than between its pieces."""
+        """Whether the module is part of a learning block: the states before such a block are smaller than inside it."""
         member = path
         while outer := member.rpartition(".")[0]:
             if isinstance(self.model.get_submodule(outer), (nn.ModuleList, nn.Sequential)):
@@ -150,11 +154,11 @@ class _Search:
         return any(grad is not None for grad in grads)
 
     def shorter(self, call: Call) -> Call:
-        """The same call in the pass over fewer examples."""
+        """The same call in the trace of fewer examples."""
         return self.less[call.inside.start]
 
     def live(self, standing: list[Call]) -> dict[tuple[str, int], Tensor]:
-        """(path, leaf) -> output in front of the cut that the model's outputs depend on."""
+        """(path, leaf) -> output before the cut that the model's outputs depend on."""
         swaps, leaves = {}, {}
         for call in standing:
             answer = list(call.outputs)
@@ -172,17 +176,17 @@ class _Search:
                 grads = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
             except (
                 RuntimeError
-            ):  # reentrant checkpointing knows whole backward passes only: guess, as it is tried later
+            ):  # reentrant checkpointing allows only full backward passes: guess; the cut is tested later
                 grads = tuple(leaf if path == standing[-1].path else None for (path, _), leaf in leaves.items())
             found = {
                 key: leaf.detach() for (key, leaf), grad in zip(leaves.items(), grads, strict=True) if grad is not None
             }
             if found:
                 return found
-        raise NotCuttable("the outputs do not depend on what runs before anything that learns")
+        raise NotCuttable("the outputs do not depend on the layers before the first that learns")
 
     def narrowed(self, cut: Cut, states: list[Tensor], inside: set[int]) -> Cut:
-        """The same cut, keeping the inputs of a later module where these are fewer: one token of all, or a mean."""
+        """The same cut, but storing the inputs of a later module if these are smaller: one token of all, or a mean."""
         with contextlib.suppress(*_ODD), torch.no_grad():
             nans = [torch.full_like(state, float("nan")) for state in states]
             with swapped(self.model, cut.answers(self.model, nans, self.few.length, float("nan"))):
@@ -198,7 +202,7 @@ class _Search:
     def entries(
         self, cut: Cut, states: list[Tensor], tainted: list[Call], inside: set[int]
     ) -> list[tuple[Entry, list[Tensor]]]:
-        """Calls behind the cut whose inputs from in front of it are smaller than what is kept; the smallest first."""
+        """Calls after the cut whose inputs from before it are smaller than the states at the cut; the smallest first."""
         found = []
         most = sum(state.nbytes for state in states)
         with_nan = {(call.path, call.turn): call for call in tainted}
@@ -212,7 +216,7 @@ class _Search:
             fits = all(
                 not t.requires_grad
                 and len(t) == self.few.size
-                and t.shape[1:] == less.inputs[i].shape[1:]  # along the tokens nothing is gained by it
+                and t.shape[1:] == less.inputs[i].shape[1:]  # if they grow with the tokens, nothing is gained
                 and same(t, again.inputs[i], 1e-6)
                 for i, t in zip(places, read, strict=True)
             )
@@ -225,20 +229,20 @@ class _Search:
         return [candidate[1:] for candidate in sorted(found, key=lambda candidate: candidate[0])[:8]]
 
     def poisoned(self, cut: Cut, states: Sequence[Tensor]) -> Tensor:
-        """The outputs from the cut on, where everything in front of it that is not kept is NaN."""
+        """The model's outputs when everything before the cut that is not stored is NaN."""
         batch = {n: torch.full_like(t, float("nan")) if n in cut.placeholders else t for n, t in self.few.batch.items()}
         torch.manual_seed(0)
         with torch.no_grad(), swapped(self.model, cut.answers(self.model, states, self.few.length, float("nan"))):
             return self.logits(self.model(**batch))
 
     def each_on_its_own(self, cut: Cut, together: Sequence[Tensor]) -> None:
-        """Make sure that what is kept of an example does not depend on its padding or on the examples beside it."""
+        """Make sure that an example's states do not depend on its padding or on other examples in the batch."""
         for row in (0, 1):
             alone, own = self.few.alone(row)
             for kept, a, b in zip(cut.kept, cut.record(self.model, alone.batch), together, strict=True):
                 mine = b[row][own] if kept.along_tokens and own is not None else b[row]
                 if not same(a[0], mine):
-                    raise NotCuttable("what is kept of an example depends on its padding or on the others of its batch")
+                    raise NotCuttable("the states of an example depend on its padding or on the rest of its batch")
 
 
 def _axes(tensor: Tensor, shorter: Tensor) -> tuple[int | str, ...]:
@@ -246,7 +250,7 @@ def _axes(tensor: Tensor, shorter: Tensor) -> tuple[int | str, ...]:
 
 
 def _in_order(kept: Kept, state: Tensor) -> Kept:
-    """The same with the order in memory that a state has."""
+    """The same entry with the memory layout of a state."""
     last = state.ndim == 4 and not state.is_contiguous() and state.is_contiguous(memory_format=torch.channels_last)
     return replace(kept, channels_last=last)
 
@@ -255,19 +259,19 @@ def _kept(leaf: Leaf) -> Kept:
     along = len(leaf.axes) > 1 and leaf.axes[1] == "L"
     tail = leaf.axes[2:] if along else leaf.axes[1:]
     if "L" in tail:
-        raise NotCuttable("what flows across it grows with the length of a text in more than one direction")
+        raise NotCuttable("the states at the cut grow with the length of a text in more than one dimension")
     return Kept(tuple(int(a) for a in tail), leaf.dtype, along)
 
 
 def features(model: nn.Module, batch: Batch, head_names: set[str], logits: Logits) -> Tensor:
-    """What the head reads of a batch, `(B, D)` or `(B, L, D)`: for nearest neighbours, linear probes, rankings.
+    """The inputs of the head for a batch, `(B, D)` or `(B, L, D)`: for nearest neighbours, linear probes, rankings.
 
     Args:
         batch: inputs without labels.
         head_names: names of the head's parameters.
 
     Raises:
-        NotCuttable: what the head reads cannot be told apart.
+        NotCuttable: the inputs of the head cannot be isolated.
     """
     training, learns = [m.training for m in model.modules()], [p.requires_grad for p in model.parameters()]
     try:

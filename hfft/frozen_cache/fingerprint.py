@@ -1,4 +1,4 @@
-"""What the answers of a frozen prefix depend on beside the rows, as a digest."""
+"""A digest of everything except the rows that the outputs of a frozen prefix depend on."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from transformers import PreTrainedModel, TrainingArguments
 from hfft.frozen_cache.split_point import Cut
 from hfft.layers.frozen_check import digest
 
-FORMAT = 2  # of what is kept: another number finds nothing of before
+FORMAT = 2  # format of stored states: a new number ignores everything stored before
 
 
 def fingerprint(cut: Cut, model: PreTrainedModel, args: TrainingArguments) -> str:
-    """A digest of everything but the rows that what is kept depends on."""
+    """A digest of everything except the rows that stored states depend on."""
     tensors: dict[str, str] = {}
     for path in cut.stands:
         stand = model.get_submodule(path)
-        learnt = {n for n, p in stand.named_parameters() if p.requires_grad}  # inserted behind it, it is not read
+        # An inserted module that learns comes after the states, so they do not depend on it.
+        learnt = {n for n, p in stand.named_parameters() if p.requires_grad}
         named = [(n, t) for n, t in (*stand.named_parameters(), *stand.named_buffers()) if n not in learnt]
         tensors |= {f"{path}.{name}": digest(tensor) for name, tensor in named}
     config = {

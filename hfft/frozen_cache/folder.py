@@ -1,4 +1,4 @@
-"""The folder where what is computed once is kept: what it holds, how large that may get, and clearing it. No torch."""
+"""The cache folder: what it contains, its size limit, and clearing it. No torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hfft.wording import human
 
-IN_USE = "in-use"  # a file of an entry that is locked by the runs that use it
+IN_USE = "in-use"  # a file in each entry, locked by the runs that use the entry
 
 
 def root() -> Path:
@@ -21,7 +21,7 @@ def root() -> Path:
 
 @dataclass(frozen=True)
 class Held:
-    """An entry of the cache: its folder, the bytes it takes, when it was last used (seconds), and by whom it was made."""
+    """An entry of the cache: its folder, size in bytes, time of last use (seconds), and the model that made it."""
 
     path: Path
     bytes: int
@@ -30,7 +30,7 @@ class Held:
 
     @property
     def in_use(self) -> bool:
-        """Whether a run has it open now."""
+        """Whether a run has the entry open."""
         try:
             with open(self.path / IN_USE) as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -42,19 +42,19 @@ class Held:
 
 
 def entries(where: Path | None = None) -> list[Held]:
-    """What the cache holds, the entry that was used last first."""
+    """The entries of the cache, the most recently used first."""
     where = root() if where is None else where
     found = []
     for path in where.iterdir() if where.is_dir() else ():
         if (path / IN_USE).is_file():
-            taken = sum(file.stat().st_blocks * 512 for file in path.iterdir())  # its files may have holes
+            taken = sum(file.stat().st_blocks * 512 for file in path.iterdir())  # its files may be sparse
             note = path / "note.txt"
             found.append(Held(path, taken, path.stat().st_mtime, note.read_text() if note.is_file() else ""))
     return sorted(found, key=lambda entry: -entry.used)
 
 
 def remove(entry: Held) -> bool:
-    """Remove an entry that no run uses; whether it was removed."""
+    """Remove an entry unless a run uses it; returns whether it was removed."""
     if entry.in_use:
         return False
     shutil.rmtree(entry.path, ignore_errors=True)
@@ -62,14 +62,14 @@ def remove(entry: Held) -> bool:
 
 
 def make_room(folder: Path, needed: int, limit: int) -> str | None:
-    """Remove the entries that were used longest ago until a new one fits beside the others; None, or why it does not.
+    """Remove the least recently used entries until a new one fits; returns None, or why it does not fit.
 
     Args:
-        folder: the new entry; what it holds already is its own.
-        limit: bytes that the whole cache may take.
+            folder: the new entry; data that it already contains counts as its own.
+            limit: size limit of the whole cache in bytes.
     """
     if needed > limit:
-        return f"it needs {human(needed)}, its limit is {human(limit)}"
+        return f"it needs {human(needed)}, above its limit of {human(limit)}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     everything = entries(folder.parent)
     own = sum(entry.bytes for entry in everything if entry.path == folder)
@@ -80,8 +80,8 @@ def make_room(folder: Path, needed: int, limit: int) -> str | None:
         if remove(entry):
             others = [e for e in others if e is not entry]
     if (taken := sum(e.bytes for e in others)) + needed > limit:
-        return f"it needs {human(needed)} beside {human(taken)} that other runs use, its limit is {human(limit)}"
+        return f"it needs {human(needed)} and other runs use {human(taken)}, above its limit of {human(limit)}"
     free = shutil.disk_usage(folder.parent).free
     if needed - own > 0.9 * free:
-        return f"it needs {human(needed)}, {folder.parent} has {human(free)} left"
+        return f"it needs {human(needed)}, but {folder.parent} has {human(free)} left"
     return None

@@ -1,4 +1,4 @@
-"""The frozen prefix of a training runs once per row: found when training begins, and again whenever what learns changes."""
+"""Run the frozen prefix of a training run once per row: find it when training begins, and again whenever other layers learn."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from hfft.frozen_cache.trace import NotCuttable, same
 from hfft.layers import Depths
 from hfft.wording import human
 
-FEW = 1e7  # multiplications of a batch behind the cut: below, waking a second thread takes longer than they do
+FEW = 1e7  # multiplications per batch after the cut below which waking a second thread costs more than it saves
 
 
 @dataclass(frozen=True)
 class FrozenCacheSettings:
-    """How a training keeps what its frozen prefix answers.
+    """How a training run stores the outputs of its frozen prefix.
 
     Attributes:
-        folder: of the cache.
-        limit: bytes that the cache may take.
-        views: augmented views of each training row; 0 where the rows are not augmented.
-        say: tells what is kept, or why nothing is.
+            folder: the cache folder.
+            limit: size limit of the cache in bytes.
+            views: number of augmented views of each training row; 0 without augmentation.
+            say: prints what is cached, or why nothing is.
     """
 
     folder: Path
@@ -48,7 +48,7 @@ class FrozenCacheSettings:
 
 
 class FrozenCache:
-    """The frozen prefix of one call of `train`: which rows' states are kept, and the forward that goes on from them."""
+    """The frozen prefix during one call of `train`: which rows' states are stored, and forward passes that start from them."""
 
     def __init__(self, trainer: Trainer, settings: FrozenCacheSettings, depths: Depths, logits: Logits):
         self.trainer, self.settings, self.depths, self.logits = trainer, settings, depths, logits
@@ -58,10 +58,10 @@ class FrozenCache:
         self._learns: tuple[bool, ...] = ()
         self._parameters = list(
             trainer.model.parameters()
-        )  # walking the tree in each step would take longer than the head
+        )  # collecting these in each step would take longer than the head
         self._proven = False
         self._serving = contextlib.ExitStack()
-        self._seen: dict[int, CachedDataset | None] = {}  # by the identity of the rows that a loader is made for
+        self._seen: dict[int, CachedDataset | None] = {}  # by the identity of a loader's rows
         self.why_not = impossible(trainer, settings.views)
         if self.why_not not in (None, ONCE) and not all(p.requires_grad for p in trainer.model.parameters()):
             self._stop(self.why_not)
@@ -70,7 +70,7 @@ class FrozenCache:
 
     @contextlib.contextmanager
     def feeding(self, rows: Any) -> Iterator[Any]:
-        """The rows that a loader reads in the place of these, and the Trainer's collator set for them meanwhile."""
+        """The rows that a loader should read in place of these; inside, the Trainer's collator is the one for them."""
         split = self._split(rows)
         if split is None:
             yield rows
@@ -96,7 +96,7 @@ class FrozenCache:
     # --- steps
 
     def ready(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """The inputs of a forward pass from the cut on, which is in place until `release`; whole where there is none."""
+        """Inputs of a forward pass that starts at the cut, which is active until `release`; unchanged if there is no cut."""
         self.release()
         marks = inputs.get(ROWS)
         if marks is None:
@@ -110,7 +110,7 @@ class FrozenCache:
         if learns != self._learns and model.training:
             self._follow(split, learns)
         fits = learns == self._learns and split.store is not None
-        if version and (version != self.version or not fits):  # read ahead of the step that changed what learns
+        if version and (version != self.version or not fits):  # loaded before the step after which other layers learn
             inputs, version = {**inputs, **split.inputs(numbers)}, 0
         if self.cut is None or not fits:
             return inputs
@@ -131,11 +131,11 @@ class FrozenCache:
         return filled
 
     def release(self) -> None:
-        """Let the model run whole again."""
+        """Let the model run in full again."""
         self._serving.close()
 
     def close(self) -> None:
-        """Training is over."""
+        """Close the stores when training is over."""
         self.release()
         for split in self._seen.values():
             if split is not None and split.store is not None:
@@ -145,14 +145,14 @@ class FrozenCache:
         self.cut = None
 
     def _states(self, split: CachedDataset, numbers: np.ndarray, inputs: dict[str, Any]) -> list[Tensor]:
-        """The states of a batch, which is run up to the cut unless all of its rows are kept already."""
+        """The states of a batch, computed by running it up to the cut unless all of its rows are stored."""
         assert self.cut is not None
         assert split.store is not None
         if not split.store.has(numbers).all():
             training = split.rows is self.trainer.train_dataset and not split.views
             rows = self.trainer.beside(numbers) if training else numbers
             whole = _tensors(inputs if rows is numbers else split.inputs(rows))
-            labels = whole.pop("labels")  # as wide as the texts by chance, they are not to be cut like them
+            labels = whole.pop("labels")  # labels as wide as the texts by chance must not be cut
             for places, part in parted(whole):
                 own = {**part, "labels": labels[places.to(labels.device, non_blocking=True)]}
                 split.keep(rows[places.numpy()], own, self.cut.record(self.trainer.model, part))
@@ -160,7 +160,7 @@ class FrozenCache:
         return [batch[f"{STATE}{i}"].to(device, non_blocking=True) for i in range(len(self.cut.kept))]
 
     def _prove(self, inputs: dict[str, Any], states: list[Tensor]) -> None:
-        """Compute the first batch both ways.
+        """Compute the first batch with and without the cache.
 
         Raises:
             NotCuttable: the outputs differ.
@@ -178,13 +178,13 @@ class FrozenCache:
                 for buffer, was in buffers:
                     buffer.copy_(was)
         if not same(outputs[1], outputs[0]):
-            raise NotCuttable("the first batch came out otherwise from the cut on")
+            raise NotCuttable("the outputs of the first batch differ when computed from the cut on")
         self._proven = True
 
     # --- the cut
 
     def _follow(self, split: CachedDataset, learns: tuple[bool, ...]) -> None:
-        """Find the cut anew, since other parameters learn than before."""
+        """Find the cut again, because other parameters learn now."""
         self._learns, self._proven = learns, False
         for other in self._seen.values():
             if other is not None:
@@ -210,7 +210,7 @@ class FrozenCache:
             try:
                 told_of = identity(split.rows)
             except TypeError as error:
-                raise NotCuttable(f"their content cannot be told of {error}") from None
+                raise NotCuttable(f"their content has no digest: {error}") from None
             rows = hashlib.sha256(repr((told_of, split.views, split.seed * bool(split.views), fields)).encode())
             if split.views:
                 rows.update(repr(split.rows.step.augmentation).encode())

@@ -1,4 +1,4 @@
-"""What a recipe says of the frozen cache."""
+"""The recipe section for the frozen cache."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from hfft.wording import size_in_bytes
 
 
 class FrozenCacheSpec(Spec):
-    """What is kept of the part of the model that does not learn. `limit`: what the whole cache may take.
+    """How outputs of frozen layers are stored. `limit`: size limit of the whole cache.
 
     Attributes:
-        views: augmented views of each training row that are kept and shown in turn; without it augmented rows are not kept.
-        dir: another folder than `$HFFT_CACHE`.
+            views: number of augmented views of each training row to store and show in turn; without it they are not stored.
+            dir: a folder to use instead of `$HFFT_CACHE`.
     """
 
     limit: str = "20GB"

@@ -1,8 +1,8 @@
-"""Where computing can start: what runs before anything that learns answers the same every time, and need not run again.
+"""The cut: layers that run before anything that learns return the same outputs every time, so they need not run again.
 
-`Cut.record` runs that part alone; `Cut.handing` lets the model's own `forward` go on from what was recorded. Modules stay
-what and where they are, only their `forward` answers with what is kept, so masks, positions and pooling are the model's
-business, and what is saved is whole.
+`Cut.record` runs only that part; `Cut.handing` lets the model's own `forward` continue from what was recorded. Modules
+stay in place, and only their `forward` returns the stored outputs, so masks, positions and pooling are still computed by
+the model itself, and the saved model is complete.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ Batch = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Kept:
-    """A tensor of one example that flows across the cut: `(B, *tail)`, or `(B, L, *tail)` along the tokens of a text.
+    """One example's tensor at the cut: `(B, *tail)`, or `(B, L, *tail)` along the tokens of a text.
 
     Attributes:
-        channels_last: the order of its numbers in memory, in which dropout draws for them.
+        channels_last: its memory layout, which decides the order of dropout's draws.
     """
 
     tail: tuple[int, ...]
@@ -38,17 +38,17 @@ class Kept:
 
 @dataclass(frozen=True)
 class Leaf:
-    """One tensor that a stand-in answers with: a kept one by number, or a place holder that nothing reads."""
+    """One tensor in a stand-in's output: a stored one by number, or a placeholder that nothing reads."""
 
     kept: int | None
     axes: tuple[int | str, ...]
     dtype: torch.dtype
-    asks_grad: bool  # some checkpointing wants its inputs to, though nothing in front of them learns
+    asks_grad: bool  # some checkpointing requires it of inputs, even if nothing before them learns
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A module behind the cut whose inputs are kept: which of its calls in a pass, and leaf of the inputs -> number."""
+    """A module after the cut whose inputs are stored: which of its calls in a pass, and leaf of the inputs -> number."""
 
     path: str
     call: int
@@ -61,12 +61,12 @@ class Cut:
     """A cut through a model.
 
     Attributes:
-        stands: path of a module in front of the cut -> how its stand-in answers.
-        entry: where inputs behind the cut are kept, since they are less than the outputs in front of it.
-        kept: what flows across.
-        share: part of the model's multiplications that stands in front of it, 0 to 1.
-        left: multiplications behind it for each example of the probe, of a forward pass.
-        placeholders: inputs that only the part in front of the cut reads -> their shape without the batch.
+            stands: path of a module before the cut -> the output of its stand-in.
+            entry: the module after the cut whose inputs are stored, if they are smaller than the outputs before the cut.
+            kept: the tensors at the cut.
+            share: fraction of the model's multiplications that lies before the cut, 0 to 1.
+            left: multiplications after the cut in a forward pass, per example of the probe.
+            placeholders: inputs that only the part before the cut reads -> their shape without the batch.
     """
 
     stands: dict[str, tuple[TreeSpec, tuple[Any, ...]]]
@@ -78,19 +78,19 @@ class Cut:
 
     @property
     def bytes_per_token(self) -> int:
-        """Bytes of what is kept for each token of a text."""
+        """Bytes stored for each token of a text."""
         return sum(_size(k) for k in self.kept if k.along_tokens)
 
     @property
     def bytes_per_example(self) -> int:
-        """Bytes of what is kept for each example beside its tokens."""
+        """Bytes stored for each example in addition to its tokens."""
         return sum(_size(k) for k in self.kept if not k.along_tokens)
 
     def record(self, model: nn.Module, inputs: Batch) -> list[Tensor]:
-        """What flows across the cut for a batch; the part behind it does not run and no random number is drawn.
+        """The states of a batch at the cut; the part after it does not run, and torch's random state is unchanged.
 
         Raises:
-            NotCuttable: the forward pass did not come by the cut.
+            NotCuttable: the forward pass did not reach the cut.
         """
         found: dict[int, Tensor] = {}
 
@@ -124,15 +124,15 @@ class Cut:
         with torch.no_grad(), random_state_kept(inputs), swapped(model, swaps), contextlib.suppress(_Reached):
             model(**inputs)
         if len(found) != len(self.kept):
-            raise NotCuttable("the forward pass took another way than on the probe")
+            raise NotCuttable("the forward pass took another path than on the probe")
         return [found[i] for i in range(len(self.kept))]
 
     @contextlib.contextmanager
     def handing(self, model: nn.Module, states: Sequence[Tensor], batch: Batch) -> Iterator[None]:
-        """Inside, a forward pass of the model goes on from `states`, as `record` returns them.
+        """Inside this context, a forward pass of the model starts from `states`, as returned by `record`.
 
         Args:
-            batch: the model's inputs, for the sizes of the batch; also a backward pass that computes again runs inside.
+            batch: the model's inputs, for the batch's sizes. A backward pass that recomputes activations must run inside too.
         """
         with swapped(model, self.answers(model, states, Probe.of(batch).length, None)):
             yield
@@ -140,7 +140,7 @@ class Cut:
     def answers(
         self, model: nn.Module, states: Sequence[Tensor], length: int | None, poison: float | None
     ) -> dict[str, Callable[..., Any]]:
-        """The forwards of the stand-ins; place holders hold `poison`, where that is given."""
+        """The forwards of the stand-ins; placeholders are filled with `poison`, if given."""
         states = [
             state.contiguous(memory_format=torch.channels_last) if kept.channels_last else state
             for kept, state in zip(self.kept, states, strict=True)
@@ -167,7 +167,7 @@ class Cut:
         return swaps
 
     def fill_in(self, batch: Batch, size: int, device: torch.device | str) -> dict[str, Tensor]:
-        """The batch with place holders for the inputs that only the part in front of the cut reads."""
+        """The batch with placeholders for inputs that only the part before the cut reads."""
         filled = {
             name: torch.zeros((), dtype=dtype, device=device).expand(size, *shape)
             for name, (shape, dtype) in self.placeholders.items()
@@ -176,7 +176,7 @@ class Cut:
 
 
 class _Reached(Exception):
-    """Everything that flows across the cut has been seen."""
+    """All tensors at the cut have been recorded."""
 
 
 def _size(kept: Kept) -> int:
@@ -189,7 +189,7 @@ def _placeholder(leaf: Leaf, size: int, length: int, device: Any, value: float) 
 
 
 def constant(spec: TreeSpec, leaves: list[Any]) -> Callable[..., Any]:
-    """A forward that always answers the same."""
+    """A forward that always returns the same output."""
 
     def stand_in(*args: Any, **kwargs: Any) -> Any:
         return tree_unflatten(leaves, spec)
@@ -198,7 +198,7 @@ def constant(spec: TreeSpec, leaves: list[Any]) -> Callable[..., Any]:
 
 
 def _entering(model: nn.Module, entry: Entry, change: Callable[[list[Any], dict[int, int]], list[Any]]) -> Any:
-    """The module's forward, with the leaves of its inputs changed in the one call of a pass that is meant."""
+    """The module's forward, which changes the leaves of its inputs in one particular call of a pass."""
     forward, called = model.get_submodule(entry.path).forward, itertools.count()
 
     def enter(*args: Any, **kwargs: Any) -> Any:
@@ -212,7 +212,7 @@ def _entering(model: nn.Module, entry: Entry, change: Callable[[list[Any], dict[
 
 @contextlib.contextmanager
 def swapped(model: nn.Module, swaps: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
-    """Let modules answer by other functions, whatever happens inside; the modules stay where and what they are."""
+    """Replace the `forward` of modules inside the context; the modules themselves stay in place."""
     modules = [(model.get_submodule(path), forward) for path, forward in swaps.items()]
     before = [module.__dict__.get("forward") for module, _ in modules]
     for module, forward in modules:
@@ -228,6 +228,6 @@ def swapped(model: nn.Module, swaps: Mapping[str, Callable[..., Any]]) -> Iterat
 
 
 def random_state_kept(inputs: Batch) -> Any:
-    """A context behind which torch draws as if nothing had been drawn inside."""
+    """A context after which torch's random state is as before."""
     devices = {t.device for t in inputs.values() if t.device.type == "cuda"}
     return torch.random.fork_rng(devices=list(devices))

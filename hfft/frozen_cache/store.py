@@ -1,8 +1,8 @@
-"""Tensors of rows kept on disk: memory-mapped, in shards, each row at its own length, safe against a crash half-way.
+"""Row tensors stored on disk: memory-mapped, in shards, each row at its own length, safe against a crash half-way.
 
-A store is a folder. Its size is known when it is made: every row has its place, so that any process of the machine writes
-any row, and reading is slicing. A row counts as there once its checksum is, which is written after it and compared when
-the row is first read: what a crash left half-written, or what was damaged since, is absent and is computed again.
+A store is a folder. Its size is fixed when it is created: every row has its place, so any process on the machine can write
+any row, and reading is slicing. A row counts as stored once it has a checksum, which is written after the row and checked
+when the row is first read: a row that a crash left half-written, or that was damaged later, is treated as absent.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from torch import Tensor
 from hfft.errors import RunError
 from hfft.frozen_cache.folder import IN_USE
 
-SHARD = 256 * 2**20  # bytes, at most but for a single row that is larger
-_PLAIN = {torch.bfloat16: torch.int16}  # what NumPy has no name for
+SHARD = 256 * 2**20  # bytes, maximum, except for a single larger row
+_PLAIN = {torch.bfloat16: torch.int16}  # dtypes that NumPy does not have
 
 
 @dataclass(frozen=True)
 class Field:
-    """One tensor of each row: `(*tail)`, or `(length of the row, *tail)` where it is ragged."""
+    """One tensor of each row: `(*tail)`, or `(length of the row, *tail)` if ragged."""
 
     name: str
-    dtype: str  # torch's name of it
+    dtype: str  # torch's name for it
     tail: tuple[int, ...]
     ragged: bool = False
 
@@ -43,32 +43,32 @@ class Field:
 
     @property
     def numpy_dtype(self) -> np.dtype:
-        """The dtype that NumPy has for it."""
+        """The dtype in NumPy."""
         return torch.empty(0, dtype=_PLAIN.get(self.torch_dtype, self.torch_dtype)).numpy().dtype
 
     @property
     def bytes(self) -> int:
-        """Of one row, or of one step of its length."""
+        """Size in bytes of one row, or of one step along a ragged row."""
         return int(np.prod(self.tail, dtype=np.int64)) * self.torch_dtype.itemsize
 
 
 def size_of(fields: Sequence[Field], rows: int, lengths: np.ndarray | None) -> int:
-    """Bytes that a full store takes.
+    """Size of a full store in bytes.
 
     Args:
-        lengths: (rows,) of the ragged fields; None where there are none.
+        lengths: (rows,) length of each row in ragged fields; None without ragged fields.
     """
     steps = 0 if lengths is None else int(lengths.sum())
     return 4 * rows + sum(field.bytes * (steps if field.ragged else rows) for field in fields)
 
 
 class Store:
-    """The rows of one folder.
+    """The rows in one folder.
 
     Args:
-        fields: what each row holds.
-        rows: how many there are.
-        lengths: (rows,) of the ragged fields.
+            fields: the tensors of each row.
+            rows: number of rows.
+            lengths: (rows,) length of each row in ragged fields.
 
     Raises:
         RunError: the folder cannot be written.
@@ -81,7 +81,9 @@ class Store:
         per_row = sum(f.bytes for f in fields if not f.ragged)
         per_step = sum(f.bytes for f in fields if f.ragged)
         ends = per_row * np.arange(1, rows + 1) + per_step * self.start[1:]
-        self.shard_of = np.unique((ends - 1) // SHARD, return_inverse=True)[1]  # a row goes where it ends
+        self.shard_of = np.unique((ends - 1) // SHARD, return_inverse=True)[
+            1
+        ]  # a row belongs to the shard where it ends
         edges = np.searchsorted(self.shard_of, np.arange((self.shard_of[-1] if rows else 0) + 2))
         self.edges = edges.tolist()  # first row of each shard
         self.bytes = size_of(fields, rows, lengths)
@@ -94,7 +96,7 @@ class Store:
 
     def _make(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self.folder / IN_USE, "w")  # noqa: SIM115  held for as long as the store is used
+        self._lock = open(self.folder / IN_USE, "w")  # noqa: SIM115  locked as long as the store is used
         fcntl.flock(self._lock, fcntl.LOCK_SH)
         os.utime(self.folder)
         meta = {"rows": self.rows, "steps": int(self.start[-1]), "fields": [asdict(field) for field in self.fields]}
@@ -105,7 +107,7 @@ class Store:
             temp_dir.write_text(text)
             os.replace(temp_dir, path)
         elif path.read_text() != text:
-            raise OSError(0, "it holds other tensors under the same name; `hfft cache clear` removes it")
+            raise OSError(0, "it contains other tensors under the same name; run `hfft cache clear`")
         sums = self.folder / "rows.crc"
         if sums.is_file() and sums.stat().st_size != 4 * self.rows:
             sums.unlink()
@@ -123,7 +125,7 @@ class Store:
         return self.folder / f"shard-{shard:05}.bin"
 
     def _offsets(self, shard: int) -> tuple[list[int], int]:
-        """Where each field begins in a shard, and how long the shard is."""
+        """The offset of each field in a shard, and the shard's length."""
         first, end = self.edges[shard], self.edges[shard + 1]
         offsets, at = [], 0
         for field in self.fields:
@@ -137,7 +139,7 @@ class Store:
         if shard not in self._maps:
             offsets, size = self._offsets(shard)
             _reserve(self._path(shard), size)
-            whole = np.asarray(np.memmap(self._path(shard), np.uint8, "r+"))  # as a plain array it is indexed sooner
+            whole = np.asarray(np.memmap(self._path(shard), np.uint8, "r+"))  # a plain array is faster to index
             first, end = self.edges[shard], self.edges[shard + 1]
             found = {}
             for field, offset in zip(self.fields, offsets, strict=True):
@@ -148,7 +150,7 @@ class Store:
         return self._maps[shard]
 
     def has(self, rows: np.ndarray) -> np.ndarray:
-        """Which of the rows are there, `(len(rows),)` of bool; a checksum that does not fit makes a row absent."""
+        """Which of the rows are stored, `(len(rows),)` of bool; a row with a wrong checksum is absent."""
         for row in rows[(self.sums[rows] != 0) & ~self._seen[rows]].tolist():
             if self.sums[row] == self._checksum(row):
                 self._seen[row] = True
@@ -157,14 +159,14 @@ class Store:
         return np.asarray(self.sums[rows] != 0)
 
     def count(self) -> int:
-        """Rows that are there."""
+        """Number of stored rows."""
         return int(np.count_nonzero(self.sums))
 
     def write(self, rows: np.ndarray, values: Mapping[str, Tensor]) -> None:
-        """Keep rows that are not there yet; those that are stay as they were.
+        """Write rows that are not stored yet; stored rows are unchanged.
 
         Args:
-            values: field -> `(len(rows), *tail)`, or the rows' values one behind the other where it is ragged.
+            values: field -> `(len(rows), *tail)`, or the rows' values concatenated if ragged.
         """
         new = np.flatnonzero(self.sums[rows] == 0)
         new = new[np.unique(rows[new], return_index=True)[1]]
@@ -182,7 +184,7 @@ class Store:
         self._seen[rows[new]] = True
 
     def read(self, rows: np.ndarray) -> dict[str, Tensor]:
-        """Field -> values of rows that are there, as `write` takes them."""
+        """Field -> values of stored rows, in the form that `write` takes."""
         shards, counts = self.shard_of[rows], self.lengths[rows]
         ends = np.cumsum(counts)
         within = np.arange(ends[-1]) - np.repeat(ends - counts, counts)
@@ -221,7 +223,7 @@ class Store:
         return found or 1
 
     def close(self) -> None:
-        """Let others remove it."""
+        """Release the lock, so that others can remove the folder."""
         self._maps.clear()
         self._lock.close()
 
@@ -232,7 +234,7 @@ def _plain(tensor: Tensor) -> np.ndarray:
 
 
 def _reserve(path: Path, size: int) -> None:
-    """A file of zeros of this size, made aside and linked, so that of several processes one makes it and all have it."""
+    """Create a file of zeros under a temporary name and link it, so that several processes end up with the same file."""
     if path.is_file():
         return
     temp_dir = path.with_name(f".{path.name}.{os.getpid()}")

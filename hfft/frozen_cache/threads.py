@@ -1,4 +1,4 @@
-"""How many threads a CPU computes on."""
+"""How many threads computations on a CPU use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 @contextlib.contextmanager
 def one_thread(device: torch.device) -> Iterator[None]:
-    """Inside, a CPU computes on one thread: waking others takes longer than what little there is to do."""
+    """Inside this context, a CPU uses one thread: waking others takes longer than the little work there is."""
     threads = torch.get_num_threads()
     if device.type == "cpu":
         torch.set_num_threads(1)

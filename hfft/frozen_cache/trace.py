@@ -1,4 +1,4 @@
-"""What a forward pass calls, in order, with what goes in and comes out: for finding where a model can be cut."""
+"""Trace the module calls of a forward pass, in order, with inputs and outputs, to find where a model can be cut."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 2e-2, torc
 
 
 class NotCuttable(Exception):
-    """Why there is no cut."""
+    """There is no cut; the message says why."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A batch to look at a model with: inputs, number of examples, tokens of the longest (None for images)."""
+    """A batch for tracing a model: inputs, number of examples, tokens of the longest (None for images)."""
 
     batch: Mapping[str, Tensor]
     size: int
     length: int | None
 
     def samples(self, most: int = 4) -> tuple[Probe, Probe]:
-        """A few of its examples, long and short, and one fewer with one token less, so that sizes tell axes apart."""
+        """A few examples, long and short, and the same with one example and one token less, so that sizes identify axes."""
         mask = self.batch.get("attention_mask")
         order = list(range(self.size)) if mask is None else mask.sum(1).argsort().tolist()
         rows = [order[0], order[-1], *order[1:-1]][: max(3, min(most, self.size))]
@@ -42,7 +42,7 @@ class Probe:
         return few, self.of(small)
 
     def alone(self, row: int) -> tuple[Probe, Tensor | None]:
-        """One example without padding, and which tokens of the batch are its own."""
+        """One example without padding, and a mask of its real tokens."""
         mask = self.batch.get("attention_mask")
         if mask is None or self.length is None:
             return self.of({name: t[row : row + 1] for name, t in self.batch.items()}), None
@@ -61,7 +61,7 @@ class Probe:
 
 @dataclass
 class Call:
-    """A call of a module: the leaves of its inputs and outputs, and the numbers of the calls inside it, its own too."""
+    """A call of a module: the leaves of its inputs and outputs, and the numbers of the calls inside it, including its own."""
 
     path: str
     module: nn.Module
@@ -69,17 +69,17 @@ class Call:
     outputs: list[Any] = field(default_factory=list)
     out_spec: TreeSpec | None = None
     inside: range = range(0)
-    turn: int = 0  # which of the module's calls in the pass it is
-    count: int = 1  # and of how many
+    turn: int = 0  # position among the module's calls in the pass
+    count: int = 1  # number of the module's calls in the pass
 
     @property
     def learns(self) -> bool:
-        """Whether it owns a parameter that learns."""
+        """Whether the module itself owns a parameter that learns."""
         return any(p.requires_grad for p in self.module.parameters(recurse=False))
 
     @property
     def work(self) -> float:
-        """Multiplications with its own matrix."""
+        """Number of multiplications with the module's own weight matrix."""
         weight = getattr(self.module, "weight", None)
         if not isinstance(weight, Tensor) or weight.ndim < 2 or isinstance(self.module, nn.Embedding):
             return 0.0
@@ -87,7 +87,7 @@ class Call:
 
 
 def trace(model: nn.Module, batch: Mapping[str, Tensor], seed: int) -> tuple[list[Call], Any]:
-    """Run the model: its calls in the order in which they began, and what it returned."""
+    """Run the model; returns its calls in the order in which they began, and its output."""
     calls: list[Call] = []
     running: list[int] = []
     handles = []
@@ -106,7 +106,7 @@ def trace(model: nn.Module, batch: Mapping[str, Tensor], seed: int) -> tuple[lis
             if path:
                 pre = lambda m, args, kwargs, path=path: begin(path, m, args, kwargs)  # noqa: E731
                 handles.append(module.register_forward_pre_hook(pre, with_kwargs=True))
-                # In front of other hooks: what was inserted behind a module (`hfft.modeling`) is a call of its own.
+                # Runs before other hooks: a module inserted after this one (`hfft.modeling`) is a separate call.
                 handles.append(module.register_forward_hook(end, prepend=True))
         torch.manual_seed(seed)
         output = model(**batch)
@@ -123,14 +123,14 @@ def trace(model: nn.Module, batch: Mapping[str, Tensor], seed: int) -> tuple[lis
 
 
 def same(a: Tensor, b: Tensor, tolerance: float | None = None) -> bool:
-    """Whether two tensors agree, to a tolerance that fits their dtype unless one is given; NaN agrees with nothing."""
+    """Whether two tensors agree within a tolerance (default: one that suits their dtype); NaN agrees with nothing."""
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
     if not a.is_floating_point():
         return torch.equal(a, b)
     tolerance = TOLERANCE.get(a.dtype, 0.0) if tolerance is None else tolerance
     finite = b.isfinite()
-    if not torch.equal(a.isfinite(), finite):  # masks hold minus infinity
+    if not torch.equal(a.isfinite(), finite):  # masks contain minus infinity
         return False
     a, b = a[finite].double(), b[finite].double()
     return not a.numel() or bool((a - b).abs().max() <= tolerance * b.abs().max().clamp(min=1e-3))

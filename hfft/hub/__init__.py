@@ -1,1 +1,1 @@
-"""The hub: requests that are repeated or given up, and their errors in one line."""
+"""The hub: requests with retries and timeouts, and one-line errors."""

@@ -1,4 +1,4 @@
-"""The line to a hub: every request bounded in time, reading tried again, and what arrived compared with its digest."""
+"""The connection to a hub: every request has a timeout, reads are retried, and downloads are compared with their digests."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from hfft.wording import listing
 T = TypeVar("T")
 BUSY = (429, 500, 502, 503, 504)
 ATTEMPTS, FIRST_WAIT, LONGEST_WAIT = 4, 0.5, 20.0
-SILENCE = float(os.environ.get("HFFT_HUB_TIMEOUT", "60"))  # seconds without a byte; the clients wait for ever
-AGAIN = 60.0  # seconds in which a host that could not be reached is tried once per request
+SILENCE = float(os.environ.get("HFFT_HUB_TIMEOUT", "60"))  # seconds without a byte; the clients by default wait forever
+AGAIN = 60.0  # seconds during which an unreachable host is tried only once per request
 
-_AWAY: dict[str, float] = {}  # host -> when it could not be reached, last
-_HEADS: dict[str, int] = {}  # path -> the status that was last answered; the clients may take 503 for "not there"
+_AWAY: dict[str, float] = {}  # host -> when it was last unreachable
+_HEADS: dict[str, int] = {}  # path -> the last status; the clients may mistake 503 for "not there"
 
 
 class _Patient(httpx.BaseTransport):
-    """Asks again where asking twice does no harm: a request to read, which was answered by `BUSY` or by nothing."""
+    """Retries where repeating is safe: read requests that were answered by a status in `BUSY` or not at all."""
 
     def __init__(self, inner: httpx.BaseTransport):
         self._inner = inner
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         self._inner.close()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """The first usable answer, or the last."""
-        away = time.monotonic() - _AWAY.get(request.url.host, -AGAIN) < AGAIN  # the clients, too, ask several times
+        """The first usable response, or the last one."""
+        away = time.monotonic() - _AWAY.get(request.url.host, -AGAIN) < AGAIN  # the clients retry too
         attempts = ATTEMPTS if request.method in ("GET", "HEAD") and not away else 1
         for attempt in range(attempts):
             last = attempt == attempts - 1
@@ -57,7 +57,7 @@ class _Patient(httpx.BaseTransport):
                 _AWAY.pop(request.url.host, None)
                 if request.method == "HEAD":
                     _HEADS[request.url.path] = answer.status_code
-                if last or request.method == "HEAD" or answer.status_code not in BUSY:  # heads the clients ask again
+                if last or request.method == "HEAD" or answer.status_code not in BUSY:  # clients retry HEAD themselves
                     answer.stream = _Body(answer.stream)
                     return answer
                 with contextlib.suppress(ValueError):
@@ -68,7 +68,7 @@ class _Patient(httpx.BaseTransport):
 
 
 class _Body(httpx.SyncByteStream):
-    """A body whose reset line is told as one that was cut off, which makes the client fetch the rest."""
+    """A response body that reports a connection reset as a cut-off transfer, which makes the client fetch the rest."""
 
     def __init__(self, stream: Any):
         self._stream = stream
@@ -77,15 +77,15 @@ class _Body(httpx.SyncByteStream):
         try:
             yield from self._stream
         except httpx.ReadError as error:
-            raise httpx.RemoteProtocolError(str(error) or "the line was cut") from error
+            raise httpx.RemoteProtocolError(str(error) or "the connection was cut") from error
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._stream.close()
 
 
 def client() -> httpx.Client:
-    """The client of `huggingface_hub`, proxies included, with patience and a limit on silence."""
+    """The client of `huggingface_hub`, with its proxies, plus retries and a timeout on silence."""
     usual = default_client_factory()
     usual.timeout = httpx.Timeout(SILENCE, connect=10)
     usual._transport = _Patient(usual._transport)
@@ -94,30 +94,30 @@ def client() -> httpx.Client:
 
 
 def refused(name: str) -> int | None:
-    """The status by which a busy hub last refused to tell of a file of a repository; None if it told."""
+    """The status with which a busy hub last refused information on a file of a repository; None if it answered."""
     return next((status for path, status in _HEADS.items() if f"/{name}/" in path and status in BUSY), None)
 
 
 def use() -> None:
-    """Let transformers, datasets and huggingface_hub talk to the hub through it."""
+    """Make transformers, datasets and huggingface_hub use this client."""
     set_client_factory(client)
 
 
-# --- what arrived
+# --- verifying downloads
 
 
 def arrived(kind: str, name: str, load: Callable[[bool], T]) -> T:
-    """What `load` makes of a repository of the hub, once every file that it fetched is what the hub says it is.
+    """The result of `load` for a hub repository, once every file that it downloaded matches its digest.
 
-    The clients compare sizes alone. A file of the cache is named by its sha256 or git id, so it can be checked without
-    asking; that is done once per file and machine. Damaged files are removed and fetched again, once.
+    The clients compare only sizes. A file in the cache is named by its sha256 or git id, so it can be checked without a
+    request; this is done once per file and machine. Damaged files are removed and downloaded again, once.
 
     Args:
         kind: `model` or `dataset`.
-        load: called with False, and with True where what it made of damaged files must not be used again.
+            load: called with False; then, if files were damaged, with True: results made from them must not be reused.
 
     Raises:
-        HubError: they arrive damaged again.
+        HubError: the files are damaged again.
     """
     for again in (False, True):
         found: list[Any] = []
@@ -131,11 +131,11 @@ def arrived(kind: str, name: str, load: Callable[[bool], T]) -> T:
             raise error
         if not damaged:
             return found[0]
-    raise HubError(f"{kind} {name}: {listing(damaged)} arrived damaged twice; try later, or ask the hub's owner")
+    raise HubError(f"{kind} {name}: {listing(damaged)} arrived damaged twice; try again later, or ask the hub's owner")
 
 
 def remove_damaged(kind: str, name: str) -> list[str]:
-    """Take files whose content is not what their name says out of the hub's cache; returns what they were called."""
+    """Remove files whose content does not match their name from the hub's cache; returns their original names."""
     folder = Path(constants.HF_HUB_CACHE) / f"{kind}s--{name.replace('/', '--')}"
     notes = Path(constants.HF_HOME) / "hfft" / "verified" / folder.name
     damaged = [blob for blob in _files(folder / "blobs") if not _verified(blob, notes / blob.name)]
@@ -150,12 +150,12 @@ def remove_damaged(kind: str, name: str) -> list[str]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The finished files of a folder of the cache, by the kind of name that tells their content."""
+    """The complete files in a cache folder whose names are digests of their content."""
     return [p.resolve() for p in folder.glob("*") if len(p.name) in (40, 64) and set(p.name) <= set("0123456789abcdef")]
 
 
 def _verified(blob: Path, note: Path) -> bool:
-    """Whether a file holds what its name says: known from before, or by reading it."""
+    """Whether a file matches its name: known from an earlier check, or found by reading it."""
     try:
         stamp = f"{blob.stat().st_size} {blob.stat().st_mtime_ns}"
         with contextlib.suppress(OSError):
@@ -165,11 +165,11 @@ def _verified(blob: Path, note: Path) -> bool:
         with blob.open("rb") as file:
             while part := file.read(1 << 20):
                 digest.update(part)
-    except FileNotFoundError:  # another process took it away
+    except FileNotFoundError:  # another process removed it
         return True
     if digest.hexdigest() != blob.name:
         return False
-    with contextlib.suppress(OSError):  # a cache that cannot be written is read each time
+    with contextlib.suppress(OSError):  # if the cache is not writable, files are checked each time
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(stamp)
     return True

@@ -1,4 +1,4 @@
-"""Part 3, the unfrozen layers: which parameters learn, how fast, through which adapter."""
+"""Part 3, the unfrozen layers: which parameters learn, how fast, and through which adapter."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The one idea about layers: every parameter has a depth, found from the module tree, and from names where it misleads.
+"""The one idea about layers: every parameter has a depth, found from the module tree, or from names where the tree misleads.
 
-Embeddings and stem are 0, blocks 1 … N from the input on, the head N + 1. Depth decides what learns and how fast.
+Embeddings and stem are 0, blocks 1 … N counted from the input, the head N + 1. Depth decides what learns and how fast.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from transformers import PreTrainedModel
 from hfft import head
 from hfft.modeling import INSERTED
 
-# What PEFT puts into a parameter's name when it wraps the module that owns it.
+# What PEFT adds to a parameter's name when it wraps the module that owns the parameter.
 _WRAPPING = re.compile(r"\.(?:base_layer|original_module|modules_to_save\.[^.]+)(?=\.)")
 _OUTER = ("base_model.model.", "base_model.", "")
 
-# Beside its stack of blocks, whether a module runs behind it: these some architectures register on the other side.
+# Whether a module beside a stack of blocks runs after it: some architectures register these on the wrong side.
 _MISPLACED = {
     "pooler": True,  # GTE, Nomic BERT
     "final_layer_norm": True,  # OPT
     "norm": True,  # T5Gemma
-    "layernorm_embedding": False,  # BART and its kin, but for the next one
+    "layernorm_embedding": False,  # BART and related models, except the next entry
     "bigbird_pegasus.layernorm_embedding": True,
-    "rel_pos_bias": False,  # LayoutLMv3: made once, used by every block
+    "rel_pos_bias": False,  # LayoutLMv3: computed once, used by every block
     "rel_pos_x_bias": False,
     "rel_pos_y_bias": False,
 }
@@ -42,14 +42,14 @@ class Depths:
 
     @property
     def head(self) -> int:
-        """The head's depth."""
+        """The depth of the head."""
         return self.blocks + 1
 
     def of(self, name: str) -> int:
-        """Depth of a parameter by name, also after PEFT has wrapped the model and added its own.
+        """Depth of a parameter by name, even after PEFT has wrapped the model and added parameters of its own.
 
         Raises:
-            KeyError: no module of the model holds it.
+            KeyError: no module of the model owns the parameter.
         """
         for outer in _OUTER:
             path = _WRAPPING.sub("", name.removeprefix(outer)) if name.startswith(outer) else ""
@@ -68,9 +68,9 @@ def depths(model: PreTrainedModel, head_names: set[str] | None = None) -> Depths
     """The depth of every parameter of a model, before any wrapping.
 
     Args:
-        head_names: parameters of the head, as `hfft.head.parameter_names` finds them (found here if not given).
+        head_names: names of the head's parameters (default: as `hfft.head.parameter_names` finds them).
 
-    A model without a stack of blocks has depths 0 and 1 alone.
+    A model without a stack of blocks has only the depths 0 and 1.
     """
     in_head = head.parameter_names(model) if head_names is None else head_names
     stages = _stages(model, in_head)
@@ -78,7 +78,7 @@ def depths(model: PreTrainedModel, head_names: set[str] | None = None) -> Depths
     names = [name for name, _ in model.named_parameters()]
     order = {name: i for i, name in enumerate(names)}
     number = {block: i + 1 for i, block in enumerate(blocks)}
-    # By path: to go through all blocks for each parameter would take the square of a deep model's time.
+    # Look up by path: a loop over all blocks for each parameter would take quadratic time in a deep model.
     block_at = {path: number[block] for block in reversed(blocks) for path in block}
     stage_at = {path: i for i in reversed(range(len(stages))) for path in stages[i][0]}
     first: dict[str, int] = {}
@@ -91,7 +91,7 @@ def depths(model: PreTrainedModel, head_names: set[str] | None = None) -> Depths
     tables = {
         f"{p}.{n}" for p, m in model.named_modules() if isinstance(m, nn.Embedding) for n, _ in m.named_parameters()
     }
-    # A table registered behind all blocks serves them all, and so does what stands behind it (DeBERTa's positions).
+    # A table registered after all blocks serves all of them, and so does what is registered after it (DeBERTa's positions).
     late = [(order[name], f"{name.rsplit('.', 2)[0]}.") for name in tables if order.get(name, 0) > last]
 
     def depth(name: str) -> int:
@@ -101,13 +101,13 @@ def depths(model: PreTrainedModel, head_names: set[str] | None = None) -> Depths
         if inside := [block_at[path] for path in around if path in block_at]:
             return min(inside)
         if at := [stage_at[path] for path in around if path in stage_at]:
-            inner = stages[min(at)][1]  # what joins two stages goes with the block it stands beside, the stem with none
+            inner = stages[min(at)][1]  # a module between two stages goes with the adjacent block, a stem with none
             if order[name] > start[inner[0]]:
                 return number[inner[-1]]
             return 0 if inner[0] == blocks[0] else number[inner[0]]
         if name in tables or any(at < order[name] and name.startswith(p) for at, p in late):
             return 0
-        # Beside a stack: a stem in front of it is 0, a norm or pooler behind a block goes with that block.
+        # Beside a stack: a stem before it is 0, a norm or pooler after a block goes with that block.
         owner = name.rpartition(".")[0]
         while owner and f"{owner}." not in holding:
             owner = owner.rpartition(".")[0]
@@ -128,18 +128,18 @@ def depths(model: PreTrainedModel, head_names: set[str] | None = None) -> Depths
 
 
 def block_paths(model: PreTrainedModel) -> list[tuple[str, ...]]:
-    """The modules that each block consists of, from the input on: one, or a few that run side by side."""
+    """The modules that make up each block, from the input on: one, or several that run side by side."""
     stages = _stages(model, head.parameter_names(model))
     return [tuple(path.removesuffix(".") for path in block) for _, inner in stages for block in inner]
 
 
 def _around(name: str) -> list[str]:
-    """The paths of all modules that hold a parameter, the outermost first, each with a dot behind it."""
+    """The paths of all modules that contain a parameter, the outermost first, each with a trailing dot."""
     parts = name.split(".")
     return [".".join(parts[:i]) + "." for i in range(1, len(parts))]
 
 
-_Paths = tuple[str, ...]  # of modules, each with a dot behind it: what a stage or block consists of
+_Paths = tuple[str, ...]  # of modules, each with a trailing dot: the modules that make up a stage or block
 
 
 def _stages(model: nn.Module, in_head: set[str]) -> list[tuple[_Paths, list[_Paths]]]:
@@ -152,19 +152,19 @@ def _stages(model: nn.Module, in_head: set[str]) -> list[tuple[_Paths, list[_Pat
     def weight(path: str) -> int:
         return size.get(f"{path}.", 0)
 
-    lists: dict[str, list[str]] = {}  # path -> those of its members that hold parameters
+    lists: dict[str, list[str]] = {}  # path -> its members that have parameters
     for path, module in model.named_modules():
         inside = any(path.startswith(f"{outer}.") for outer in lists)
         if path and not inside and isinstance(module, (nn.ModuleList, nn.Sequential)) and not _tables_only(module):
             members = [f"{path}.{name}" for name, _ in module.named_children() if name != INSERTED]
             if any(map(weight, members)):
                 lists[path] = [member for member in members if weight(member)]
-    # Side stacks (a stem of a few convolutions) are not where the model's depth is.
+    # Side stacks (a stem of a few convolutions) do not define the model's depth.
     most = max(map(weight, lists), default=0)
     main = [path for path in lists if weight(path) >= 0.2 * most]
     stages: list[tuple[_Paths, list[_Paths]]] = []
     while main:
-        # Lists as long as one another in one module run side by side (XLM's attentions and feed-forward layers).
+        # Lists of equal length in the same module run side by side (XLM's attentions and feed-forward layers).
         alike = [
             path
             for path, members in lists.items()
@@ -182,9 +182,9 @@ def _stages(model: nn.Module, in_head: set[str]) -> list[tuple[_Paths, list[_Pat
 
 
 def _with_joins(model: nn.Module, found: list[tuple[_Paths, list[_Paths]]]) -> list[tuple[_Paths, list[_Paths]]]:
-    """The stages of a list, what joins two of them made part of the second; in a list without any, each member is a block.
+    """The stages of a list, with a join between two stages counted as part of the second; without stages, each member is a block.
 
-    A join is a member without blocks between members that all have some and are of one other kind (SwiftFormer).
+    A join is a member without blocks between members that all have blocks and share one other class (SwiftFormer).
     """
 
     def kind(stage: _Paths) -> str:
@@ -203,15 +203,15 @@ def _with_joins(model: nn.Module, found: list[tuple[_Paths, list[_Paths]]]) -> l
 
 
 def _tables_only(module: nn.Module) -> bool:
-    """Whether all of its parameters are those of embedding tables."""
+    """Whether all parameters of a module belong to embedding tables."""
     tables = [id(p) for m in module.modules() if isinstance(m, nn.Embedding) for p in m.parameters()]
     return {id(p) for p in module.parameters()} <= set(tables)
 
 
 def _inner_blocks(stage: str, module: nn.Module, weight) -> list[str]:  # type: ignore[no-untyped-def]
-    """The blocks of a stage: the list of like modules that it is, or that directly inside it holds most of its weights.
+    """The blocks of a stage: its members if it is a list of like modules, or those of such a list in it that has most weights.
 
-    A `ModuleList` may end in another kind (SwiftFormer), if several of one precede it: the parts of a single block differ.
+    A `ModuleList` may end in another class if several of one class precede it (SwiftFormer): the parts of one block differ.
     """
     for path, child in ((stage, module), *((f"{stage}.{name}", child) for name, child in module.named_children())):
         members = [(n, member) for n, member in child.named_children() if n != INSERTED]

@@ -1,4 +1,4 @@
-"""Choose what learns: freeze by depth, or add a PEFT adapter; and what is frozen stands still while the rest trains."""
+"""Choose what learns: freeze by depth or add a PEFT adapter, and keep what is frozen unchanged while the rest trains."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def adapt(
     head_names: set[str],
     freeze: Sequence[str] = (),
 ) -> nn.Module:
-    """Freeze the model as `train` and `freeze` say, or wrap it in an adapter.
+    """Freeze the model according to `train` and `freeze`, or wrap it in an adapter.
 
     Args:
         train, freeze: entries of `hfft.layers.select.learning`, one or several.
-        adapter: a PEFT type and PEFT's own arguments, targets not named being found from structure; or `from`, a folder
-            or repository of a published adapter, and its `revision`.
+            adapter: a PEFT type with PEFT's own arguments, where targets left out are found from structure; or `from`, a folder
+                or repository of a published adapter, and its `revision`.
 
     Raises:
         ModelError: a choice that does not fit the model, or an adapter that does not fit the architecture.
@@ -40,22 +40,22 @@ def adapt(
         return add_adapter(model, adapter, depths, head_names)
     chosen = learning(model, depths, [train] if isinstance(train, str) else train, freeze)
     for name, parameter in model.named_parameters():
-        if name not in chosen:  # what the architecture itself keeps fixed, such as sinusoids, stays so
+        if name not in chosen:  # parameters that the architecture itself freezes, such as sinusoids, stay frozen
             parameter.requires_grad = False
     return model
 
 
 def _before_inserted(module: nn.Module) -> list[nn.Parameter]:
-    """A module's parameters without those of what was inserted behind it."""
+    """A module's parameters without those of the module inserted behind it."""
     new = {id(p) for p in getattr(module, INSERTED, nn.Module()).parameters()}
     return [p for p in module.parameters() if id(p) not in new]
 
 
 def frozen_modules(model: nn.Module) -> list[nn.Module]:
-    """The outermost modules none of whose own parameters learn, and the dropouts that stand between such ones.
+    """The outermost modules none of whose own parameters learn, and the dropouts between such modules.
 
-    With them the statistics that belong to no parameter (I-BERT's ranges), unless everything around them learns.
-    Held (`hfft.layers.hold`) after each `model.train()`, their dropout and batch statistics stand still as well.
+    Buffers that belong to no parameter (I-BERT's ranges) are included unless everything around them learns.
+    `hfft.layers.hold`, called after each `model.train()`, also stops the dropout and batch statistics of these modules.
     """
     found: list[nn.Module] = []
     between: list[nn.Module] | None = []  # modules without parameters since the last frozen one; None once one learned
@@ -70,7 +70,9 @@ def frozen_modules(model: nn.Module) -> list[nn.Module]:
         elif not any(p.requires_grad for p in parameters):
             found.extend([*(between or []), module])
             between = None if between is None else []
-        elif not any(p.requires_grad for p in _before_inserted(module)):  # who holds it lets what was inserted train
+        elif not any(
+            p.requires_grad for p in _before_inserted(module)
+        ):  # `hold` leaves the inserted module in training mode
             found.extend([*(between or []), module])
             between = None
         else:
@@ -88,10 +90,10 @@ _NOTHING = nn.Module()
 
 
 def hold(modules: Iterable[nn.Module]) -> None:
-    """Put modules in `eval()`; to be done anew after each `model.train()`.
+    """Put modules in `eval()`; must be called again after each `model.train()`.
 
-    A layer that computes its own gradients (`reversible`) refuses to outside of training: it keeps the flag, for itself
-    alone, while all that is inside it stands still.
+    A layer that computes its own gradients (`reversible`) refuses to run outside training: its own flag stays set, while
+    everything inside it is in `eval()`.
     """
     for module in modules:
         module.eval()
@@ -99,19 +101,19 @@ def hold(modules: Iterable[nn.Module]) -> None:
             if reversible(inner):
                 inner.training = True
         if any(p.requires_grad for p in getattr(module, INSERTED, _NOTHING).parameters()):
-            module.get_submodule(INSERTED).train()  # what was inserted behind it learns
+            module.get_submodule(INSERTED).train()  # the module inserted behind it learns
 
 
 def let_gradients_in(model: PreTrainedModel) -> None:
-    """Make the embeddings' output ask for a gradient where layers compute their own.
+    """Make the embeddings' output require a gradient if the model has layers that compute their own gradients.
 
-    Such layers are one function of their input: with everything in front of them frozen, autograd would pass them by,
-    and what learns inside would get no gradient, without an error.
+    Such a layer is one autograd function of its input: if everything before it is frozen, autograd skips it, and the
+    parameters inside it get no gradient, without an error.
     """
     if any(reversible(module) for module in model.modules()):
         model.enable_input_require_grads()
 
 
 def reversible(module: nn.Module) -> bool:
-    """Whether a layer computes its own gradients, from its outputs alone (Reformer, arXiv:2001.04451)."""
+    """Whether a layer computes its own gradients from its outputs alone (Reformer, arXiv:2001.04451)."""
     return callable(getattr(module, "backward_pass", None))

@@ -1,4 +1,4 @@
-"""Proof that frozen means frozen: every frozen tensor is compared, bit by bit, with what it was before training."""
+"""Proof that frozen means frozen: every frozen tensor is compared, bit by bit, with its value before training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def frozen_tensors(model: nn.Module, live_norms: bool = False) -> dict[str, torc
     """Each parameter that does not learn and each buffer of a frozen module, by name.
 
     Args:
-        live_norms: the statistics of frozen norms go on living, and are left out.
+        live_norms: the statistics of frozen norms are still updated, and are left out.
     """
     statistics = {
         id(buffer)
@@ -34,7 +34,7 @@ def frozen_digests(model: nn.Module, live_norms: bool = False) -> dict[str, str]
 
 
 def moved(model: nn.Module, before: dict[str, str]) -> list[str]:
-    """Names of the frozen tensors that are no longer what they were."""
+    """Names of the frozen tensors that are have changed."""
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     return [name for name, was in before.items() if digest(tensors[name]) != was]
 
@@ -46,6 +46,6 @@ def digest(tensor: torch.Tensor) -> str:
 
 
 def whole(value: Any) -> Any:
-    """A tensor of which FSDP left each process a part, whole, for which all processes must ask; anything else as it is."""
+    """A tensor that FSDP shards over the processes, gathered (all processes must call this); any other tensor unchanged."""
     gather = getattr(value, "full_tensor", None)
     return value if gather is None else gather()

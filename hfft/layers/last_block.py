@@ -1,7 +1,7 @@
-"""The last block computes what is read of it: where the head reads the first token alone, only keys and values of the others.
+"""Compute only the part of the last block that is used: if the head reads the first token, the others need only keys and values.
 
-Of a BERT or a ViT with its class token, queries, attention, output projection and MLP of the last block are worked out for every
-token and read for one. Found from what the modules do and tried before it is used, so that no architecture needs code of its own.
+A BERT, or a ViT with a class token, computes queries, attention, output projection and MLP of its last block for every token
+and reads them for one. It is found from what the modules do and tried before use, so no architecture needs special code.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from hfft.frozen_cache.split_point import Batch, random_state_kept, swapped
 from hfft.frozen_cache.trace import Call, Probe, same, trace
 
-_NAME = "hfft_first_token"  # of the attention that takes keys and values from beside its call
-_WRAPPED = "sdpa"  # the implementation that it calls, the only one it stands in for
-_TOLERANCE = {torch.float32: 1e-5}  # rounding of one block; other dtypes as wherever outputs are compared
+_NAME = "hfft_first_token"  # name of the attention function that uses keys and values computed elsewhere
+_WRAPPED = "sdpa"  # the implementation that it calls, and the only one it replaces
+_TOLERANCE = {torch.float32: 1e-5}  # rounding of one block; other dtypes use the default tolerance
 
 
 @dataclass(frozen=True)
 class FirstToken:
-    """A last block of which the first token alone is read.
+    """A last block of which only the first token is read.
 
     Attributes:
-        block, attention: paths of the block, and of its module that calls the attention function.
-        norm: path of what its input passes before keys and values; None where they are made of it as it is.
-        key, value: paths of what makes them.
+            block, attention: paths of the block, and of the module in it that calls the attention function.
+            norm: path of the module between the block's input and keys and values; None if there is none.
+            key, value: paths of the modules that compute keys and values.
     """
 
     block: str
@@ -42,7 +42,7 @@ class FirstToken:
 
     @contextlib.contextmanager
     def reading(self, model: nn.Module) -> Iterator[None]:
-        """Inside, the block answers `(B, 1, D)`; also a backward pass that computes again runs inside."""
+        """Inside this context the block returns `(B, 1, D)`; a backward pass that recomputes activations must run in it too."""
         own = model.get_submodule(self.attention).__dict__
         config = own["config"]
         own["config"] = beside = _Beside(config)
@@ -66,7 +66,7 @@ class FirstToken:
 
 
 class _Beside:
-    """The config of an attention module, but for the function that it calls, with the keys and values of all tokens."""
+    """The config of an attention module with another attention function, and the keys and values of all tokens."""
 
     _attn_implementation = _NAME
 
@@ -91,11 +91,11 @@ AttentionInterface.register(_NAME, _attend)
 
 
 def first_token(model: nn.Module, batch: Batch, logits: Callable[[Any], Tensor]) -> FirstToken | None:
-    """The last block, where the first token alone is read of it; None where more is, or where that cannot be told.
+    """The last block, if only its first token is read; None if more is read, or if that cannot be determined.
 
     Args:
         batch: inputs without labels.
-        logits: takes the outputs that matter from what the model returns.
+            logits: extracts the compared outputs from the model's output.
     """
     few = Probe.of(batch).samples()[0].batch
     modes = [(module, module.training) for module in model.modules()]
@@ -107,7 +107,7 @@ def first_token(model: nn.Module, batch: Batch, logits: Callable[[Any], Tensor])
                 return None
             with found.reading(model):
                 return found if same(logits(model(**few)), expected, _TOLERANCE.get(expected.dtype)) else None
-    except Exception:  # whatever a forward pass of another kind stumbles over: the block is left whole
+    except Exception:  # any failure in the shortened forward pass: compute the whole block
         return None
     finally:
         for module, mode in modes:
@@ -115,7 +115,7 @@ def first_token(model: nn.Module, batch: Batch, logits: Callable[[Any], Tensor])
 
 
 def _candidate(model: nn.Module, batch: Batch, logits: Callable[[Any], Tensor]) -> tuple[FirstToken | None, Tensor]:
-    """A way to run the block that attends last, if its parts are of the kind it takes, and the model's outputs."""
+    """How to run the last attention block for one token, if its parts allow it, and the model's outputs."""
     attended: list[tuple[nn.Module, Tensor, Tensor, Tensor]] = []
     wrapped = ALL_ATTENTION_FUNCTIONS[_WRAPPED]
 
@@ -132,7 +132,7 @@ def _candidate(model: nn.Module, batch: Batch, logits: Callable[[Any], Tensor]) 
 
 
 def _parts(model: nn.Module, calls: list[Call], attention: nn.Module, *attended: Tensor) -> FirstToken | None:
-    """The parts of a block around the queries, keys and values that were attended with."""
+    """The parts of a block, located from the queries, keys and values of its attention."""
     path = next(call.path for call in calls if call.module is attention)
     block = path
     while block and not isinstance(model.get_submodule(block.rpartition(".")[0]), nn.ModuleList):
@@ -155,7 +155,9 @@ def _parts(model: nn.Module, calls: list[Call], attention: nn.Module, *attended:
             return None
     apart = {number for call in (*makers, norm) if call is not None for number in call.inside}
     for call in (calls[number] for number in outer.inside[1:] if number not in apart):
-        if any(_made(call, t) for t in (whole, sources[0], *attended)):  # a dropout, which changes them in training
+        if any(
+            _made(call, t) for t in (whole, sources[0], *attended)
+        ):  # such as a dropout, which changes them in training
             return None
     return FirstToken(block, path, None if norm is None else norm.path, makers[1].path, makers[2].path)
 
@@ -165,6 +167,6 @@ def _tensors(leaves: list[Any]) -> list[Tensor]:
 
 
 def _made(call: Call, tensor: Tensor) -> bool:
-    """Whether the tensor is what the call answers, alone, or a view of it."""
+    """Whether the tensor, or a view of it, is the only output of the call."""
     storages = [t.untyped_storage().data_ptr() for t in _tensors(call.outputs)]
     return storages == [tensor.untyped_storage().data_ptr()]

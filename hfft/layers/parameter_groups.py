@@ -1,4 +1,4 @@
-"""How fast each parameter learns: one optimiser group per depth and decay, the head's first; and the table of it all."""
+"""How fast each parameter learns: one optimiser group per depth and decay, the head's first; and the table that shows it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _WORDS = ("embed_tokens", "token_embedding", "token_embeddings", "tokens_embed")
 
 
 def decays(name: str, parameter: nn.Parameter) -> bool:
-    """Whether weight decay applies: not to biases, norms and scales (1-D), class or mask tokens, or position tables.
+    """Whether weight decay applies: it does not for biases, norms and scales (1-D), class or mask tokens, or position tables.
 
-    Word embeddings decay like any matrix. Names speak only of biases, tokens and positions, where shapes cannot tell.
+    Word embeddings decay like any matrix. Names are used only for biases, tokens and positions, which shapes do not reveal.
     """
     own, _, leaf = name.rpartition(".")
-    matrix = parameter.ndim == 2 and leaf == "weight"  # also one with a single row: the head of a single output
+    matrix = parameter.ndim == 2 and leaf == "weight"  # including a matrix with one row: the head of a single output
     if parameter.ndim <= 1 or "bias" in leaf or not (matrix or sum(size > 1 for size in parameter.shape) > 1):
         return False
     last = own.rpartition(".")[2] if leaf in ("weight", "bias") else leaf
@@ -41,16 +41,16 @@ def param_groups(
     lr_of: Mapping[str, float] | None = None,
     weight_decay_of: Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
-    """Optimiser groups of every parameter that learns, deepest (the head) first, so that the logged rate is the head's.
+    """Optimiser groups of all learning parameters, deepest (the head) first, so that the logged rate is the head's.
 
-    A block at depth d learns at `lr * layer_decay ** (N + 1 - d)`, the head at `lr * head_lr_scale`. Layer-wise decay as
-    in BEiT (arXiv:2106.08254).
+    A block at depth d learns at `lr * layer_decay ** (N + 1 - d)`, the head at `lr * head_lr_scale`. Layer-wise decay
+    follows BEiT (arXiv:2106.08254).
 
     Args:
-        lr_of, weight_decay_of: `/regex/` over parameter names -> value, which stands above all of this; first match wins.
+            lr_of, weight_decay_of: `/regex/` over parameter names -> value, overriding all of the above; the first match wins.
 
     Raises:
-        ModelError: a pattern that matches no parameter that learns.
+        ModelError: a pattern matches no learning parameter.
     """
     members: dict[tuple[int, float, float], list[nn.Parameter]] = defaultdict(list)
     learning = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
@@ -93,10 +93,10 @@ def table(
     begins: Mapping[int, Moment] | None = None,
     relative: Mapping[int, float] | None = None,
 ) -> list[dict[str, Any]]:
-    """One row per depth, input first: what it is, whether it learns, its rate and decay, tensors, parameters, share.
+    """One row per depth, input first: its layer, whether it learns, its rate and decay, tensors, parameters, share.
 
-    `lr` is the highest rate of a depth; `lr_lowest` stands beside it where patterns give others there. `modules` are the
-    outermost ones that lie whole at the depth, by the paths that `backbone.edit` and patterns take.
+    `lr` is the highest rate at a depth; `lr_lowest` is added if patterns give several rates there. `modules` are the
+    outermost modules that lie entirely at the depth, as the paths that `backbone.edit` and patterns accept.
 
     Args:
         begins: when each depth begins to learn, for the column `begins`.
@@ -110,7 +110,7 @@ def table(
     modules = _modules(depths)
     rows: dict[int, dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
-        if ".original_module." in name:  # the copy PEFT lays aside of a module that it trains whole
+        if ".original_module." in name:  # the copy that PEFT keeps of a module trained in full
             continue
         depth = depths.of(name)
         kind = "embeddings" if depth == 0 else "head" if depth == depths.head else f"block {depth}"
@@ -136,7 +136,7 @@ def table(
 
 
 def _modules(depths: Depths) -> dict[int, list[str]]:
-    """Depth -> the outermost modules all of whose parameters lie at it; a parameter where its module lies at several."""
+    """Depth -> the outermost modules whose parameters all lie at it; a parameter instead if its module spans several depths."""
     within: dict[str, set[int]] = defaultdict(set)
     paths = {name: [name[: m.start()] for m in re.finditer(r"\.|$", name)] for name in depths.tensors}
     for name, depth in depths.tensors.items():
@@ -149,19 +149,19 @@ def _modules(depths: Depths) -> dict[int, list[str]]:
 
 
 def rates(row: Mapping[str, Any], none: str = "-") -> str:
-    """The learning rate of a row of the table, or the lowest and the highest."""
+    """The learning rate of a table row, or the lowest and the highest."""
     if row["lr"] is None:
         return none
     return f"{row['lr_lowest']:.2e}–{row['lr']:.2e}" if "lr_lowest" in row else f"{row['lr']:.2e}"
 
 
 def part(share: float) -> str:
-    """A share that is neither none nor all."""
+    """A share as a percentage that never rounds to 0% or 100%."""
     return "<0.1%" if share < 0.0005 else ">99.9%" if share >= 0.9995 else f"{share:.1%}"
 
 
 def places(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The modules of neighbouring rows in short, the first and last row's of several; empty where they are not known."""
+    """The modules of neighbouring rows in short: those of the first and the last row if there are several; empty if unknown."""
     ends = [listing(row.get("modules", []), 3) for row in (rows[0], rows[-1])]
     return ends[0] if len(rows) == 1 else " … ".join(filter(None, ends))
 
@@ -171,12 +171,12 @@ EXTRA = {"begins": "begins", "relative_gradient": "rel. grad."}
 
 
 def shown(value: str | float | None) -> str:
-    """An entry of such a column."""
+    """An entry of one of these columns."""
     return "-" if value is None else value if isinstance(value, str) else f"{value:.2e}"
 
 
 def format_table(rows: list[dict[str, Any]]) -> str:
-    """The table of layers as text, equal neighbours folded into one line."""
+    """The table of layers as text, with equal neighbouring rows folded into one line."""
     asked = {key: title for key, title in EXTRA.items() if any(key in row for row in rows)}
     wide = max(9, *(len(rates(row)) for row in rows))
     lines = [

@@ -1,4 +1,4 @@
-"""Name the layers that learn: by depth, by kind, or by a pattern over parameter names."""
+"""Choose the layers that learn: by depth, by kind, or by a pattern over parameter names."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from hfft.wording import listing, nearest_path
 
 
 def learning(model: nn.Module, depths: Depths, train: Sequence[str], freeze: Sequence[str] = ()) -> set[str]:
-    """Names of the parameters that learn: what `train` names, the head and what was inserted, without what `freeze` names.
+    """Names of the parameters that learn: those in `train`, the head and inserted modules, minus those in `freeze`.
 
     Args:
         train, freeze: any of `all`, `head`, `embeddings`, `last-N`, `first-N`, `norms`, `biases`, `/regex/`.
 
     Raises:
-        ModelError: more blocks than there are, a pattern that matches nothing, or nothing is left to learn.
+            ModelError: there are fewer blocks than asked for, a pattern matches nothing, or nothing is left to learn.
     """
     chosen = set().union(*(_select(model, depths, entry, "train") for entry in (*train, "head")))
-    chosen |= {name for name, _ in model.named_parameters() if INSERTED in name.split(".")}  # new, as the head is
+    chosen |= {name for name, _ in model.named_parameters() if INSERTED in name.split(".")}  # new, like the head
     chosen -= set().union(*(_select(model, depths, entry, "freeze") for entry in freeze))
     if not chosen:
         raise ModelError(f"layers.freeze: {listing(freeze)} leaves nothing to learn; freeze less")
@@ -37,7 +37,7 @@ def _select(model: nn.Module, depths: Depths, entry: str, key: str) -> set[str]:
         count = int(number)
         if count > depths.blocks:
             most = f"at most {kind}-{depths.blocks}, or all" if depths.blocks else "all or head"
-            raise ModelError(f"layers.{key}: {entry} of {depths.blocks} blocks; name {most}")
+            raise ModelError(f"layers.{key}: {entry}, but the model has {depths.blocks} blocks; use {most}")
         inside = range(1, count + 1) if kind == "first" else range(depths.head - count, depths.head)
         return {name for name in names if depths.of(name) in inside}
     if entry == "all":
@@ -57,7 +57,7 @@ def _select(model: nn.Module, depths: Depths, entry: str, key: str) -> set[str]:
 
 
 def norms(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The normalisation layers: leaves called a norm whose parameters are all scales and shifts, one per feature."""
+    """The normalisation layers: leaf modules with "norm" in their class name and only per-feature scales and shifts."""
     return [
         (path, module)
         for path, module in model.named_modules()

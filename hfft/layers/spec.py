@@ -1,4 +1,4 @@
-"""What a recipe says of part 3, the layers that learn."""
+"""The recipe section for part 3, the layers that learn."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _check_layers(entries: list[str]) -> None:
         check_pattern(entry)
 
 
-# Which keys each type of `layers.schedule` takes.
+# Which keys each type of `layers.schedule` accepts.
 SCHEDULES = {
     "head-then-all": ("head_epochs", "head_steps", "head_learning_rate"),
     "gradual": ("every", "every_steps", "blocks"),
@@ -31,18 +31,19 @@ SCHEDULES = {
 
 
 class Schedule(Spec):
-    """What learns when. Each key but `type` belongs to some types only, see `SCHEDULES`.
+    """When each layer learns. Each key except `type` belongs to some types only, see `SCHEDULES`.
 
     Attributes:
-        type: `head-then-all` is LP-FT (Kumar et al., arXiv:2202.10054): the head alone, then what `layers.train` names;
-            `gradual` (ULMFiT, arXiv:1801.06146): the head, then block by block from the top, the embeddings last;
+            type: `head-then-all` is LP-FT (Kumar et al., arXiv:2202.10054): first only the head, then everything in
+                `layers.train`;
+                `gradual` (ULMFiT, arXiv:1801.06146): the head, then block by block from the top, the embeddings last;
             `surgical` (Auto-RGN, arXiv:2210.11466): each block in proportion to its relative gradient.
-        head_epochs, head_steps: how long the head learns alone, in epochs (or a part of one) or steps; default 1 epoch.
-        head_learning_rate: the peak of the head's rate meanwhile; default: as without a schedule.
-        every, every_steps: how long until the next blocks begin, in epochs or steps; default 1 epoch.
-        blocks: of `gradual`, how many begin at a time (default 1); of `surgical`, how many learn, those with the largest
-            relative gradients before the first step, at the full rate (default: all, each at a share of its rate).
-        batches: on how many training batches the relative gradients are measured (default 5).
+            head_epochs, head_steps: how long only the head learns, in epochs (or a fraction of one) or steps; default 1 epoch.
+            head_learning_rate: peak learning rate of the head in that phase; default: as without a schedule.
+            every, every_steps: interval until the next blocks start, in epochs or steps; default 1 epoch.
+            blocks: for `gradual`, how many blocks start at a time (default 1); for `surgical`, how many depths learn, chosen
+                by their relative gradients before the first step, at the full rate (default: all, each at a scaled rate).
+            batches: number of training batches used to measure the relative gradients (default 5).
     """
 
     type: Literal["head-then-all", "gradual", "surgical"]
@@ -56,17 +57,17 @@ class Schedule(Spec):
 
 
 class Layers(Spec):
-    """Part 3: what learns, how fast, when, through which adapter. Default of `train`: `all`, and `head` with an adapter.
+    """Part 3: what learns, how fast, when, through which adapter. `train` defaults to `all`, or `head` with an adapter.
 
     Attributes:
-        train: layers that learn, one or a list; the head always does, unless `freeze` names it.
-        freeze: layers that do not, even where `train` names them.
-        schedule: when they begin to, by name or with options; by default all at once.
-        norms: whether statistics of frozen norms (BatchNorm's) stand still too, or go on living.
-        lr: pattern over parameter names -> learning rate, above depth and head_lr_scale.
+            train: layers that learn, one entry or a list; the head always learns unless `freeze` names it.
+            freeze: layers that do not learn, even if `train` names them.
+            schedule: when layers start to learn, a name or a mapping with options; default: all at once.
+            norms: whether statistics of frozen norms (BatchNorm's) are held too, or still updated (`live`).
+            lr: pattern over parameter names -> learning rate, overriding layer_decay and head_lr_scale.
         weight_decay: pattern over parameter names -> weight decay.
-        cache: whether what does not learn runs once per row (`auto`: where it can), and what is kept of it.
-        last_block: whether it computes only what is read of it (`auto`: where the head reads one token), or the `whole`.
+            cache: whether frozen layers run once per row (`auto`: if possible), and what is stored of their outputs.
+            last_block: `auto` computes only what the head reads of it (if the head reads one token), `whole` computes all of it.
     """
 
     train: str | list[str] | None = None
@@ -91,7 +92,7 @@ class Layers(Spec):
     @classmethod
     def _some(cls, value: str | list[str] | None) -> str | list[str] | None:
         if value == []:
-            raise ValueError("names no layers; write head for the head alone, or leave it out for all")
+            raise ValueError("names no layers; write head to train only the head, or leave it out for all")
         return value
 
     @field_validator("schedule", mode="before")
@@ -104,7 +105,7 @@ class Layers(Spec):
     def _patterns(cls, value: dict[str, float]) -> dict[str, float]:
         for pattern, number in value.items():
             if not re.fullmatch("/.+/", pattern):
-                raise ValueError(f"{pattern!r} is no pattern; write /{pattern}/")
+                raise ValueError(f"{pattern!r} is not a pattern; write /{pattern}/")
             if not 0 <= number < float("inf"):
                 raise ValueError(f"{pattern} is {number}; expected a finite number of at least 0")
         _check_layers(list(value))

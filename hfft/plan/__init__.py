@@ -1,1 +1,1 @@
-"""Before training: what a run will need of memory and time on this machine."""
+"""Estimates before training: the memory and time that a run will need on this machine."""

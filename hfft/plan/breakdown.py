@@ -1,4 +1,4 @@
-"""Where the time of one training step goes, by operator and by kind, from torch's profiler."""
+"""Where the time of one training step goes, by operator and by category, from torch's profiler."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transformers import Trainer, TrainerCallback
 
 from hfft.plan.measure import read_by_itself
 
-WARM = 3  # steps before the one that is looked at
+WARM = 3  # steps before the profiled one
 TOP = 12
 KINDS = {
     "matrix products": ("mm", "linear", "matmul", "conv", "attention", "baddbmm", "addmv"),
@@ -25,23 +25,23 @@ KINDS = {
 
 
 class OneStep(TrainerCallback):
-    """Profiles one step, after some that warm up."""
+    """Profiles one step after some warm-up steps."""
 
     def __init__(self) -> None:
-        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it reports its own start and stop
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # otherwise it logs its own start and stop
         kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
         self.profile = profile(activities=kinds, acc_events=True)
         self.begun = self.ended = self.seconds = self.reading = 0.0
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Begin with the step that is looked at."""
+        """Start profiling before the chosen step."""
         if state.global_step == WARM:
             self.reading = time.perf_counter() - self.ended
             self.profile.start()
             self.begun = time.perf_counter()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """End with it."""
+        """Stop profiling after it."""
         if state.global_step == WARM + 1:
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
@@ -52,10 +52,10 @@ class OneStep(TrainerCallback):
 
 
 def breakdown(trainer: Trainer) -> Iterator[str]:
-    """Profile one step of a trainer and tell, line by line, what takes the time. The model has learnt afterwards.
+    """Profile one step of a trainer; yields line by line what takes the time. The model is trained by this.
 
-    An operator's time is its own, without that of the operators it calls; what is left of the step is Python and
-    waiting. Profiling itself slows a step of many small operators.
+    An operator's time does not include the operators that it calls; the remainder of the step is Python and waiting.
+    Profiling itself slows down a step with many small operators.
     """
     step = OneStep()
     trainer.args.max_steps = WARM + 1
@@ -84,7 +84,7 @@ def breakdown(trainer: Trainer) -> Iterator[str]:
 
 
 def kind(operator: str) -> str:
-    """What an operator is of, by its name."""
+    """The category of an operator, from its name."""
     name = operator.lower()
     if "optimizer" in name or "_fused" in name or "foreach" in name:
         return "optimiser"

@@ -1,4 +1,4 @@
-"""What a few real training steps cost: seconds by part, and bytes by what they hold."""
+"""The cost of a few real training steps: seconds by part, and bytes by purpose."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from hfft.data.stream import Stream
 
-STEPS, SECONDS, MOST = 3, 1.0, 24  # measured at least, until so much time has passed, and never more
+STEPS, SECONDS, MOST = 3, 1.0, 24  # at least this many steps and seconds, and at most this many steps
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A training, from a few of its steps. Bytes are those of one process, seconds those of a whole epoch.
+    """The cost of a training run, from a few of its steps. Bytes are those of one process, seconds those of a full epoch.
 
     Attributes:
-        weights: parameters and buffers.
-        gradients: of every parameter that learns.
-        optimizer: the optimiser's states after a step.
-        activations: what one micro-batch, of the longest rows, keeps for the backward pass.
-        steps: optimiser steps of an epoch; None for a stream of unknown length.
-        step: seconds of one step, data included; `epoch` of all.
-        reading: the share of `step` in which rows were read, decoded and put together (without workers).
-        prefix: the share of `step` in front of the first parameter that learns, in the forward pass.
-        state: bytes of what that prefix hands on for all rows, in the run's precision; None where nothing in front of
-            the first parameter that learns is frozen, and for a stream.
-        evaluation: seconds for all validation rows; None without any.
-        peak: the most bytes allocated on the GPU; None elsewhere.
+            weights: bytes of parameters and buffers.
+            gradients: bytes for every parameter that learns.
+            optimizer: bytes of the optimiser's states after a step.
+            activations: bytes saved for the backward pass by one micro-batch of the longest rows.
+            steps: optimiser steps of an epoch; None for a stream of unknown length.
+            step: seconds of one step, data included; `epoch` is for all steps.
+            reading: fraction of `step` in which rows were read, decoded and batched (without workers).
+            prefix: fraction of `step` before the first parameter that learns, in the forward pass.
+            state: bytes of that prefix's outputs for all rows, in the run's precision; None for a stream, or if nothing
+                before the first parameter that learns is frozen.
+            evaluation: seconds for all validation rows; None without any.
+            peak: peak of bytes allocated on the GPU; None on other devices.
     """
 
     parameters: int
@@ -57,27 +57,27 @@ class Measured:
 
     @property
     def memory(self) -> int:
-        """Bytes of weights, gradients, optimiser and activations."""
+        """Bytes of weights, gradients, optimiser states and activations."""
         return self.weights + self.gradients + self.optimizer + self.activations
 
     @property
     def epoch(self) -> float | None:
-        """Seconds of an epoch, evaluation apart."""
+        """Seconds of an epoch, without evaluation."""
         return None if self.steps is None else self.steps * self.step
 
     @property
     def later_epoch(self) -> float | None:
-        """Seconds of an epoch that reads the prefix's answers instead of computing them; neither rows are decoded."""
+        """Seconds of an epoch that reads the prefix's outputs instead of computing them, and so decodes no rows."""
         return None if self.steps is None else self.steps * self.step * (1 - self.prefix - self.reading)
 
 
 def measure(trainer: Trainer, rows: int | None = None) -> Measured:
-    """Train for a few steps, on batches drawn from all over an epoch, and say what an epoch will cost.
+    """Train for a few steps, on batches drawn from the whole epoch, and estimate the cost of an epoch.
 
-    The first step warms up and takes the longest rows; three more are timed at least. The model has learnt afterwards.
+    The first step is a warm-up on the longest rows; at least three more are timed. The model is trained by this.
 
     Args:
-        rows: training rows, where they are a stream.
+        rows: number of training rows, if they are a stream.
 
     Raises:
         torch.OutOfMemoryError: the longest rows do not fit.
@@ -108,7 +108,7 @@ def measure(trainer: Trainer, rows: int | None = None) -> Measured:
     trainer.remove_callback(clock)
     if sizes is None:
         step = median(map(sum, clock.steps))
-    else:  # by the padded tokens or images in it
+    else:  # by the number of padded tokens or images in it
         given = sizes[drawn].reshape(-1, accumulated).sum(1)[1 : 1 + len(clock.steps)]
         step = median(sum(parts) / size for parts, size in zip(clock.steps, given, strict=True)) * sizes.sum() / steps
     total = sum(map(sum, clock.steps))
@@ -135,7 +135,7 @@ def measure(trainer: Trainer, rows: int | None = None) -> Measured:
 
 
 def epoch_batches(trainer: Trainer) -> list[list[int]] | None:
-    """The row numbers of each batch of an epoch, as the trainer's own sampler makes them; None for a stream."""
+    """The row numbers of each batch of an epoch, from the trainer's own sampler; None for a stream."""
     sampler = getattr(trainer.get_train_dataloader(), "batch_sampler", None)
     if sampler is None or isinstance(trainer.train_dataset, Stream):
         return None
@@ -143,7 +143,7 @@ def epoch_batches(trainer: Trainer) -> list[list[int]] | None:
 
 
 def text_lengths(rows: Any) -> np.ndarray | None:
-    """Tokens of each row, where rows are texts that say so themselves, or stand in a table."""
+    """Tokens of each row, if rows are texts that report their own length, or are in a table."""
     if getattr(rows, "lengths", None) is not None:
         return np.asarray(rows.lengths)
     if not isinstance(rows, datasets.Dataset) or "input_ids" not in rows.column_names:
@@ -154,12 +154,12 @@ def text_lengths(rows: Any) -> np.ndarray | None:
 
 
 def batch_size(batch: Sequence[int], lengths: np.ndarray | None) -> int:
-    """How much there is to compute in a batch: its rows, or its tokens with padding."""
+    """The amount of computation in a batch: its rows, or its tokens including padding."""
     return len(batch) * (1 if lengths is None else int(lengths[list(batch)].max()))
 
 
 def pick(sizes: np.ndarray, accumulated: int) -> np.ndarray:
-    """Numbers of the batches to measure: the largest first, then some from all over the epoch in a shuffled order."""
+    """Numbers of the batches to measure: the largest first, then others from the whole epoch in shuffled order."""
     count = accumulated * MOST
     over = np.linspace(0, len(sizes) - 1, count).round().astype(int)
     over = np.random.default_rng(0).permutation(over)
@@ -167,18 +167,18 @@ def pick(sizes: np.ndarray, accumulated: int) -> np.ndarray:
 
 
 def size_of(tensors: Sequence[Tensor]) -> int:
-    """Bytes of tensors."""
+    """Total bytes of tensors."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def optimizer_bytes(optimizer: Any) -> int:
-    """Bytes of an optimiser's states."""
+    """Total bytes of an optimiser's states."""
     states = getattr(optimizer, "optimizer", optimizer).state.values()
     return size_of([value for state in states for value in state.values() if isinstance(value, Tensor)])
 
 
 def evaluation_seconds(trainer: Trainer) -> float | None:
-    """Seconds for all validation rows, from a few batches drawn evenly from them."""
+    """Seconds for all validation rows, from a few batches spread evenly over them."""
     held_out = trainer.eval_dataset
     if held_out is None or isinstance(held_out, Stream):
         return None
@@ -191,35 +191,35 @@ def evaluation_seconds(trainer: Trainer) -> float | None:
 
 
 def read_by_itself(arguments: TrainingArguments) -> None:
-    """Let the training process read its rows itself, so that their reading is seen."""
+    """Make the training process read its rows itself, so that reading is measured."""
     arguments.dataloader_num_workers, arguments.dataloader_prefetch_factor = 0, None
 
 
 def synchronise() -> None:
-    """Wait for the GPU, where there is one."""
+    """Wait for the GPU, if there is one."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
 class Clock(TrainerCallback):
-    """Times the parts of each step but the first, in which it counts the bytes kept for backward."""
+    """Times the parts of each step except the first, in which it counts the bytes saved for the backward pass."""
 
     def __init__(self, trainer: Trainer):
         self.trainer = trainer
         self.steps: list[tuple[float, float]] = []  # seconds of reading, and of the rest
         self.prefixes: list[float] = []
         self.activations = 0
-        self.state: tuple[Tensor, int, int] | None = None  # what reached the cut, of how many rows and positions
+        self.state: tuple[Tensor, int, int] | None = None  # the tensor at the cut, and its number of rows and positions
         self.ended = self.begun = self.forward = 0.0
         self.warm = self.frozen = False
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start the clock; what has passed since the last step was reading."""
+        """Start the clock; the time since the last step was spent reading."""
         synchronise()
         self.begun = time.perf_counter()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Stop it, and stop training once enough is known."""
+        """Stop the clock, and stop training once there are enough measurements."""
         synchronise()
         now = time.perf_counter()
         if self.warm:
@@ -231,7 +231,7 @@ class Clock(TrainerCallback):
 
     @contextmanager
     def watching(self, model: nn.Module) -> Iterator[None]:
-        """While a model trains, see when each forward pass reaches the first parameter that learns, and what it keeps."""
+        """While a model trains, observe when each forward pass reaches the first parameter that learns, and what is saved."""
         whole = self.trainer.compute_loss
         handles = []
         for module in model.modules():
@@ -274,7 +274,7 @@ class Clock(TrainerCallback):
         self.frozen |= self.forward > 0
 
     def _reached(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        if self.forward:  # the first of this pass
+        if self.forward:  # the first call in this pass
             synchronise()
             if self.warm:
                 self.prefixes.append(time.perf_counter() - self.forward)
@@ -283,7 +283,7 @@ class Clock(TrainerCallback):
             self.state = (states[0].detach(), *self._rows) if states and self.frozen else None
 
     def state_bytes(self, rows: int | None, tokens: int | None) -> int | None:
-        """Bytes of what reaches the cut for all rows, without padding."""
+        """Bytes at the cut for all rows, without padding."""
         if rows is None or self.state is None:
             return None
         value, count, length = self.state

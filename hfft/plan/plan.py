@@ -1,4 +1,4 @@
-"""Before training: what a run will need of memory and time on this machine, and what other choices would change."""
+"""Estimates before training: the memory and time that a run will need on this machine, and how alternatives would change them."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ HEAD += f"{'epoch s':>8} {'eval s':>7} {'prefix':>7} {'kept MiB':>9} {'later s':
 
 
 def plan(recipe: Recipe) -> Iterator[str]:
-    """The plan of a recipe, line by line: itself and its alternatives, each from three measured steps or more.
+    """The plan of a recipe, line by line: the recipe and its alternatives, each from at least three measured steps.
 
     Raises:
-        BadInput: data, model or recipe cannot be used.
+        BadInput: the data, the model or the recipe cannot be used.
     """
     quiet_libraries()
     run, found = measured(recipe)
@@ -55,24 +55,24 @@ def plan(recipe: Recipe) -> Iterator[str]:
         try:
             yield line(name, measured(other)[1])
         except (BadInput, torch.OutOfMemoryError) as error:
-            yield f"{name:<34} cannot be: {first_line(error)}"
+            yield f"{name:<34} not possible: {first_line(error)}"
     yield ""
-    yield "MiB: the sum of weights, gradients, optimiser states and what a micro-batch of the longest rows keeps for backward."
-    yield "prefix: the share of a step in front of the first parameter that learns; kept MiB: its answers for all rows;"
-    yield "later s: an epoch that reads them in place of computing them."
+    yield "MiB: the sum of weights, gradients, optimiser states and what a micro-batch of the longest rows saves for backward."
+    yield "prefix: the share of a step before the first parameter that learns; kept MiB: its outputs for all rows;"
+    yield "later s: an epoch that reads these instead of computing them."
     if found.peak is not None:
-        yield f"most allocated on the GPU while measuring, as the recipe says: {mib(found.peak)} MiB"
+        yield f"peak of memory allocated on the GPU while measuring the recipe: {mib(found.peak)} MiB"
     if found.reading > 0.3:
         yield (
-            f"reading takes {found.reading:.0%} of a step: raise training.dataloader_num_workers "
+            f"reading takes {found.reading:.0%} of a step; raise training.dataloader_num_workers "
             f"(it is {recipe.training.get('dataloader_num_workers', 0)}, this machine has {os.cpu_count()} cores)"
         )
     if total is not None:
-        yield f"the whole training: about {clock(total)}"
+        yield f"the whole run: about {clock(total)}"
 
 
 def measured(recipe: Recipe) -> tuple[Run, Measured]:
-    """A recipe assembled, and its costs. A cache of the frozen prefix is off: the share that it saves is measured."""
+    """Build a recipe's run and measure its cost. The frozen cache is off, because the share that it saves is measured."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = training_arguments(without_cache(recipe), output_dir=folder, **QUIET)
         run = build_run(without_cache(recipe), arguments)
@@ -81,7 +81,7 @@ def measured(recipe: Recipe) -> tuple[Run, Measured]:
 
 
 def profile(recipe: Recipe) -> Iterator[str]:
-    """Where the time of one training step of the recipe goes."""
+    """Where the time of one training step of a recipe goes."""
     with tempfile.TemporaryDirectory() as folder:
         run = build_run(recipe, training_arguments(recipe, output_dir=folder, **QUIET))
         run.trainer.remove_callback(EpochLine)
@@ -90,7 +90,7 @@ def profile(recipe: Recipe) -> Iterator[str]:
 
 
 def seconds(given: dict[str, Any], found: Measured) -> float | None:
-    """Seconds of the whole training; by epochs, its evaluations included."""
+    """Seconds of the whole run; if its length is in epochs, evaluations are included."""
     training = {**DEFAULTS, **given}
     if training.get("max_steps", -1) > 0:
         return training["max_steps"] * found.step
@@ -101,7 +101,7 @@ def seconds(given: dict[str, Any], found: Measured) -> float | None:
 
 
 def line(name: str, found: Measured) -> str:
-    """A choice as a line of the table."""
+    """One row of the table."""
     share = f"{found.learning / found.parameters:.2%}"
     held = [found.weights, found.gradients, found.optimizer, found.activations, found.memory]
     cells = [f"{share:>11}", *(f"{mib(value):>8}" for value in held), f"{found.step:>8.3f}"]
@@ -112,20 +112,20 @@ def line(name: str, found: Measured) -> str:
 
 
 def mib(count: int) -> str:
-    """Bytes in MiB."""
+    """Bytes as MiB."""
     return f"{count / 2**20:,.1f}"
 
 
 def short(value: float | None) -> str:
-    """Seconds, or a dash."""
+    """Seconds, or a dash if None."""
     return "–" if value is None else f"{value:,.1f}"
 
 
 def count(number: int, what: str) -> str:
-    """A number of things."""
+    """A number with its noun."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def clock(value: float) -> str:
-    """Seconds as a person says them."""
+    """A duration in a convenient unit."""
     return f"{value:.0f} s" if value < 120 else f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:.1f} h"

@@ -1,4 +1,4 @@
-"""Predict: a finished model's answers for new inputs."""
+"""Predict with a finished model on new inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adapters at prediction: put back onto their backbone, and several of them on one backbone in memory."""
+"""Adapters at prediction: load them onto their backbone, and let several share one backbone in memory."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from hfft.layers.adapters.arguments import stock_loads
 
 
 def is_apart(where: str, revision: str | None = None) -> bool:
-    """Whether a folder or repository holds an adapter that transformers itself cannot load with its head and classes.
+    """Whether a folder or repository contains an adapter that transformers itself cannot load with its head and classes.
 
-    It can where the backbone lies beside the adapter, if the adapter is of a type that it loads.
+    transformers can if the backbone is stored beside the adapter and the adapter is of a type that it loads.
     """
     path = find_adapter_config_file(where, revision=revision)
     if path is None:
@@ -34,10 +34,10 @@ def is_apart(where: str, revision: str | None = None) -> bool:
 
 
 def load_adapted(where: str, revision: str | None = None) -> tuple[Any, PretrainedConfig]:
-    """An adapter's model on its backbone, and its config.
+    """The model of an adapter, on its backbone, and its config.
 
     Raises:
-        BadInput: no adapter, or one of a model that classifies neither images nor texts.
+        BadInput: there is no adapter, or it is for a model that classifies neither images nor texts.
     """
     from peft import PeftModel
 
@@ -61,7 +61,7 @@ def load_adapted(where: str, revision: str | None = None) -> tuple[Any, Pretrain
     auto = getattr(transformers, f"AutoModelFor{task}")
     options: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True, "ignore_mismatched_sizes": True}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of names that PEFT will have to change
+        warnings.simplefilter("ignore")  # about names that PEFT will have to change
         adapted = PeftModel.from_pretrained(
             auto.from_pretrained(base, config=config, **options, **safe), str(found.folder)
         )
@@ -70,7 +70,7 @@ def load_adapted(where: str, revision: str | None = None) -> tuple[Any, Pretrain
 
 
 def outputs(found: layers.Published) -> int | None:
-    """How many classes the head in an adapter's file has: the rows of its last bias or matrix."""
+    """Number of classes of the head in an adapter's file: the rows of its last bias or matrix."""
     with safe_open(found.weights, "pt") as file:
         heads = [key for key in file.keys() if "lora_" not in key and ("classifier" in key or "score" in key)]  # noqa: SIM118
         return file.get_slice(heads[-1]).get_shape()[0] if heads else None
@@ -78,10 +78,10 @@ def outputs(found: layers.Published) -> int | None:
 
 @torch.no_grad()
 def share(model: nn.Module, pool: dict[tuple[Any, ...], nn.Parameter]) -> None:
-    """Let a model use the tensors of `pool` wherever its own are the same bit by bit, and add its others to the pool.
+    """Make a model use the tensors of `pool` that are bit-identical to its own, and add its others to the pool.
 
-    For prediction: models trained from one backbone then hold it once. Each keeps its own adapter and head, so that
-    they may differ in classes and in kind, and none has to be switched on or off.
+    For prediction: models trained from the same backbone then keep it in memory once. Each keeps its own adapter and head,
+    so classes and adapter types may differ, and nothing has to be switched on or off.
     """
     for module in model.modules():
         for name, parameter in list(module.named_parameters(recurse=False)):

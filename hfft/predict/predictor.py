@@ -59,11 +59,11 @@ class Predictor:
         return self.modality.inputs.on_device(self.processor)
 
     def __call__(self, inputs: list[Any], batch_size: int = 32) -> torch.Tensor:
-        """Probabilities `(N, C)` of the classes; for regression the values `(N, D)`."""
+        """Probabilities `(N, C)` of the classes; for regression, the values `(N, D)`."""
         return self._problem.probabilities(self.logits(inputs, batch_size))
 
     def table(self, inputs: Iterable[tuple[str, Any]], batch_size: int = 32) -> Iterator[dict[str, Any]]:
-        """One row per (id, input), in their order: `id`, `label`, `probability` (or `value`); labels are joined by `|`."""
+        """One row per (id, input), in order: `id`, `label`, `probability` (or `value`); several labels are joined by `|`."""
         names = self.model.config.id2label
         at_once = batch_size * self.modality.inputs.gathered
         for chunk in _batched(inputs, at_once):
@@ -83,7 +83,7 @@ def _batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 
 def load_predictor(source: str, revision: str | None = None, device: str | None = None) -> Predictor:
-    """The predictor of a run folder, a model folder or a hub id; of an adapter on the backbone it belongs to.
+    """The predictor for a run folder, a model folder or a hub id; an adapter is loaded onto its backbone.
 
     Raises:
         BadInput: there is no such model, or it classifies neither images nor texts.
@@ -92,9 +92,7 @@ def load_predictor(source: str, revision: str | None = None, device: str | None 
     where = str(folder / "model") if (folder / "model").is_dir() else source
     kinds = ("config.json", "adapter_config.json")
     if folder.is_dir() and not any((Path(where) / name).is_file() for name in kinds):
-        raise BadInput(
-            f"{source} holds no finished model (no {Path(where) / 'config.json'}); train it to its end first"
-        )
+        raise BadInput(f"{source} has no finished model (no {Path(where) / 'config.json'}); finish its training first")
     safe: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
 
     def fetched(load: Callable[[], Any]) -> Any:
@@ -124,7 +122,7 @@ def load_predictor(source: str, revision: str | None = None, device: str | None 
 
 
 def task_of(config: PretrainedConfig, kind: str) -> Task | None:
-    """The task of a class of models: by transformers' mappings, else by its name; None where hfft predicts for none."""
+    """The task of a model class: from transformers' mappings, otherwise from its name; None if hfft cannot predict with it."""
     labelled = [task for task in TASKS.values() if task.labelled]
     for task in labelled:
         stock = getattr(transformers, task.auto_class)._model_mapping.get(type(config), None)
@@ -134,10 +132,10 @@ def task_of(config: PretrainedConfig, kind: str) -> Task | None:
 
 
 def load_predictors(sources: Mapping[str, str], device: str | None = None) -> dict[str, Predictor]:
-    """A predictor for each task, name -> source as in `load_predictor`; what models have in common is in memory once.
+    """One predictor per name, with sources as in `load_predictor`; weights that models share are in memory once.
 
-    Adapters trained one after another on one backbone are so switched by taking another predictor; none is ever
-    changed, so that they may be called in any order and from several threads.
+    To switch between adapters trained on one backbone, use another predictor; predictors never change, so they can be
+    called in any order and from several threads.
     """
     pool: dict[tuple[Any, ...], torch.nn.Parameter] = {}
     found = {}
@@ -148,10 +146,10 @@ def load_predictors(sources: Mapping[str, str], device: str | None = None) -> di
 
 
 def read_inputs(arguments: list[str], modality: Modality) -> Iterator[tuple[str, Any]]:
-    """(id, input) of command-line arguments: image files and folders of them, or texts and files with a text per line.
+    """(id, input) for command-line arguments: image files and folders of them, or texts and files with one text per line.
 
     Raises:
-        DataError: a file that is not there, or is no image.
+        DataError: a file does not exist, or is not an image.
     """
     for argument in arguments:
         yield from modality.inputs.open(argument)

@@ -1,4 +1,4 @@
-"""The recipe: the sum of the parts' specs, found, overridden, checked and resolved. Needs no torch."""
+"""The recipe: its parts' specs together, with finding, overriding, checking and resolving. Needs no torch."""
 
 from __future__ import annotations
 

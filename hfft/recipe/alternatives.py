@@ -1,4 +1,4 @@
-"""Recipes that differ from one in a part: what else could be chosen. Needs no torch."""
+"""Variants of a recipe that differ in one part, for comparison. Needs no torch."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from hfft.recipe.recipe import Recipe
 
 
 def without_cache(recipe: Recipe) -> Recipe:
-    """The same recipe, every step computed whole."""
+    """The same recipe with nothing cached or skipped: every step computes the whole model."""
     return changed(recipe, layers={**recipe.resolved()["layers"], "cache": "off"})
 
 
 def changed(recipe: Recipe, **sections: dict[str, Any]) -> Recipe:
-    """The recipe with these sections in the place of its own."""
+    """The recipe with these sections in place of its own."""
     return Recipe.model_validate({**recipe.resolved(), **sections})
 
 
 def choices(recipe: Recipe, blocks: int, bf16: bool, gpu: bool) -> Iterator[tuple[str, Recipe]]:
-    """The alternatives that are worth a look: fewer blocks, the head alone, LoRA, bfloat16 where it is not on, else without.
+    """The alternatives worth comparing: fewer blocks, only the head, LoRA, and bfloat16 switched on, or off if it is on.
 
     Args:
-        blocks: of the model.
-        bf16: whether the recipe uses it here.
+        blocks: number of the model's blocks.
+        bf16: whether the recipe uses it on this machine.
     """
     layers: list[dict[str, Any]] = [{"train": "all"}]
     if blocks > 1:

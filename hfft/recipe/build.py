@@ -1,4 +1,4 @@
-"""From a YAML text to a checked recipe: every mistake at once, each with file, line, constraint and suggestion."""
+"""From YAML text to a checked recipe: all mistakes are reported together, each with file, line, constraint and suggestion."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _LAST = 10**9
 
 
 def build(text: str, source: str, name: str, overrides: tuple[str, ...] = ()) -> Recipe:
-    """The checked recipe of a YAML text; `source` and line numbers head each mistake."""
-    problems: list[tuple[int, str]] = []  # with the line, by which they are told; the command line comes last
+    """The checked recipe from YAML text; each mistake starts with `source` and its line number."""
+    problems: list[tuple[int, str]] = []  # (line, message), sorted by line; the command line comes last
     lines: dict[yaml_lines.Path, int] = {}
     changed: set[yaml_lines.Path] = set()
 
@@ -26,7 +26,7 @@ def build(text: str, source: str, name: str, overrides: tuple[str, ...] = ()) ->
         at, known = path, line
         while at and known is None and at not in changed:
             known, at = lines.get(at), at[:-1]
-        made = path not in lines and any(c[: len(path)] == path for c in changed)  # a section that an override began
+        made = path not in lines and any(c[: len(path)] == path for c in changed)  # a section that an override created
         given = made or any(path[: len(c)] == c for c in changed)
         where = "command line" if path and given else f"{source}:{known or 1}"
         order = _LAST if path and given else known or 1
@@ -50,7 +50,7 @@ def build(text: str, source: str, name: str, overrides: tuple[str, ...] = ()) ->
             problems.append((_LAST, f"command line  {wrong}"))
         else:
             changed.add(path)
-    # A section left empty, such as `publish:`, is its default.
+    # An empty section, such as `publish:`, means its default.
     values = {key: value for key, value in values.items() if value is not None or key not in Recipe.model_fields}
     values.setdefault("name", re.sub(r"[^\w.-]+", "-", name).strip("-.") or "recipe")
     recipe = None

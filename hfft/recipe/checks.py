@@ -1,4 +1,4 @@
-"""What no single field of a recipe can tell: arguments of other libraries, and parts that must agree."""
+"""Checks that no single field can make: arguments of other libraries, and parts that must agree."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hfft.wording import listing
 
 
 def situation(recipe: Recipe) -> Situation:
-    """What a recipe says of its run, as far as methods care."""
+    """The facts about a recipe that matter to methods."""
     return Situation(
         problem=recipe.problem,
         adapter=recipe.layers.adapter is not None,
@@ -29,7 +29,7 @@ def situation(recipe: Recipe) -> Situation:
 
 
 def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Path, str]]:
-    """What no single field can tell: training arguments, adapters, and sections that must agree."""
+    """Checks that no single field can make: training arguments, adapters, and sections that must agree."""
     found: list[tuple[Path, str]] = []
     training = values.get("training")
     for key, value in (training if isinstance(training, dict) else {}).items():
@@ -47,36 +47,47 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
         (what for what, is_so in (("backbone.edit", recipe.backbone.edit), ("head.kind", recipe.head.own)) if is_so),
         None,
     )
-    if recipe.published_as == "adapter" and changed:  # nobody could put it back: the backbone published is another
+    if (
+        recipe.published_as == "adapter" and changed
+    ):  # nobody could load it: the published backbone has another structure
         kind = adapter["type"] if adapter and merges(adapter) is False else None
         remedy = f"{kind} cannot be merged: use lora" if kind else "use publish.as=merged"
         found.append(
             (
                 ("publish", "as"),
-                f"is adapter, which belongs on the backbone as published, not on one changed by {changed}; {remedy}",
+                f"is adapter, which needs the backbone as published, but {changed} changes it; {remedy}",
             )
         )
     if adapter is not None:
         prompts = modality.tokens and task.labelled
         found += [(("layers", "adapter", key), problem) for key, problem in adapter_problems(adapter, prompts)]
         if recipe.train_layers != ["head"]:
-            found.append((("layers", "train"), f"is {recipe.layers.train!r}; beside an adapter only the head learns"))
+            found.append(
+                (
+                    ("layers", "train"),
+                    f"is {recipe.layers.train!r}; with an adapter only head is possible; leave it out",
+                )
+            )
         if recipe.layers.freeze:
-            found.append((("layers", "freeze"), "beside an adapter all but the head is frozen; leave it out"))
+            found.append((("layers", "freeze"), "an adapter freezes everything except the head; leave it out"))
         if recipe.layers.norms == "live":
-            text = "is live; an adapter holds no statistics of norms, in checkpoints or as published: leave it out"
+            text = "is live, but adapters do not save statistics of norms; leave it out"
             found.append((("layers", "norms"), text))
     if recipe.data.augment and not modality.augmented:
-        found.append((("data", "augment"), f"is for images; task {recipe.task} reads {modality.name}"))
+        found.append(
+            (("data", "augment"), f"is for images, but task {recipe.task} takes {modality.name}; leave it out")
+        )
     views = getattr(recipe.layers.cache, "views", None)
     if views is not None and not recipe.data.augment:
-        found.append((("layers", "cache", "views"), "is for augmented images; data.augment is empty: leave it out"))
+        found.append((("layers", "cache", "views"), "is for augmented images, but data.augment is empty; leave it out"))
     for role in recipe.data.columns.model_fields_set:
         if role == "id" and recipe.data.streaming:
-            text = "is compared over all rows, which a streamed set has not at once; leave it out"
+            text = "is compared over all rows, which is impossible for a streamed set; leave it out"
             found.append((("data", "columns", role), text))
         elif role != "id" and role not in task.columns:
-            found.append((("data", "columns", role), f"task {recipe.task} reads {listing(task.columns)}"))
+            found.append(
+                (("data", "columns", role), f"is not used by task {recipe.task}, which takes {listing(task.columns)}")
+            )
     target = PROBLEMS[recipe.problem]
     for i, metric in enumerate(recipe.score.metrics):
         if metric not in target.metrics and not is_file(metric):
@@ -85,65 +96,67 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
                 (("score", "metrics", i), f"{metric!r} does not measure {recipe.problem}; choose from {fitting}")
             )
     if recipe.backbone.init == "random" and (recipe.layers.adapter or recipe.train_layers != ["all"]):
-        found.append((("backbone", "init"), "is random; with frozen layers it would never learn: use layers.train=all"))
+        found.append((("backbone", "init"), "is random, and frozen layers would never learn; use layers.train=all"))
     for i, edit in enumerate(recipe.backbone.edit):
         if problem := misfit(edit, modality.edits_refused):
             found.append((("backbone", "edit", i), problem))
         if edit.get("channels") == 4 and recipe.data.augment:
-            found.append((("data", "augment"), "changes grey and RGB images; with channels: 4 leave it out"))
+            found.append((("data", "augment"), "works on grey and RGB images only; leave it out with channels: 4"))
     found += _head_checks(recipe)
     if recipe.head.keep_known and not target.classes:
-        found.append((("head", "keep_known"), f"needs classes with names, which {recipe.problem} has not"))
+        found.append(
+            (("head", "keep_known"), f"needs named classes, which {recipe.problem} does not have; leave it out")
+        )
     found += [(("strategy", key), why) for key, why in refusals(build_methods(recipe.strategy), situation(recipe))]
     for part in ("validation", "test"):
         if recipe.data.streaming and isinstance(getattr(recipe.data, part), float):
-            found.append((("data", part), "is a share; a streamed set has no rows to set aside: name a split"))
+            found.append((("data", part), "is a share, which cannot be taken from a streamed set; name a split"))
     return found + _schedule_checks(recipe) + _training_checks(recipe)
 
 
 def _schedule_checks(recipe: Recipe) -> list[tuple[Path, str]]:
-    """What `layers.schedule` cannot go with: keys of other types, and a run in which it would change nothing."""
+    """What `layers.schedule` cannot be combined with: keys of other types, and recipes in which it would change nothing."""
     schedule = recipe.layers.schedule
     if schedule is None:
         return []
     kind, here = schedule.type, ("layers", "schedule")
-    inserts = any("insert" in edit for edit in recipe.backbone.edit)  # which learns, whatever layers.train says
+    inserts = any(
+        "insert" in edit for edit in recipe.backbone.edit
+    )  # inserted modules learn, whatever layers.train says
     given = [key for key, value in schedule.plain().items() if key != "type"]
     takes = SCHEDULES[kind]
     found: list[tuple[Path, str]] = [
-        ((*here, key), f"is not for {kind}, which takes {listing(takes)}") for key in given if key not in takes
+        ((*here, key), f"does not apply to {kind}, which takes {listing(takes)}") for key in given if key not in takes
     ]
     for epochs, steps in (("head_epochs", "head_steps"), ("every", "every_steps")):
         if epochs in given and steps in given:
-            found.append(((*here, steps), f"stands beside {epochs}; keep one of them"))
+            found.append(((*here, steps), f"and {epochs} are both set; keep one of them"))
     max_steps = recipe.training.get("max_steps", -1)
     if kind == "head-then-all" and isinstance(max_steps, int):
         length, run = schedule.head_epochs or 1, recipe.training.get("num_train_epochs", 3)
         if schedule.head_steps is None and max_steps <= 0 and isinstance(run, (int, float)) and length >= run:
-            text = (
-                f"the head would learn alone for {length:g} of num_train_epochs {run:g}; give it less, or the run more"
-            )
+            text = f"only the head would learn for {length:g} of {run:g} num_train_epochs; shorten this or lengthen the run"
             found.append(((*here, "head_epochs"), text))
         if schedule.head_steps is not None and 0 < max_steps <= schedule.head_steps:
-            text = f"the head would learn alone for {schedule.head_steps} of max_steps {max_steps}; give it less"
+            text = f"only the head would learn for {schedule.head_steps} of {max_steps} max_steps; shorten this"
             found.append(((*here, "head_steps"), text))
     if recipe.layers.adapter is not None and kind != "head-then-all":
-        found.append((here, f"{kind} goes by the model's own layers, which an adapter freezes; use head-then-all"))
+        found.append((here, f"{kind} schedules the model's own layers, which an adapter freezes; use head-then-all"))
     elif recipe.layers.adapter is None and recipe.train_layers == ["head"] and not inserts:
-        found.append((here, "layers.train is head: nothing is left to begin later; name more in layers.train"))
+        found.append((here, "layers.train is head, so no layers could start later; list more in layers.train"))
     freeze = recipe.layers.freeze
     if "head" in (freeze if isinstance(freeze, list) else [freeze]) and kind != "surgical":
-        found.append((("layers", "freeze"), f"freezes the head, with which {kind} begins; leave it out"))
+        found.append((("layers", "freeze"), f"freezes the head, but {kind} starts with it; leave it out"))
     if kind == "surgical" and recipe.head.init == "zeros":
-        text = "a head of zeros passes no gradient on, by which surgical chooses; use head.init=default"
+        text = "is zeros, which passes back no gradient for surgical to measure; use head.init=default"
         found.append((("head", "init"), text))
     if kind == "surgical" and recipe.data.streaming:
-        found.append((here, "surgical measures on rows drawn from the whole set; use data.streaming=false"))
+        found.append((here, "surgical measures on rows drawn from the whole data set; use data.streaming=false"))
     return found
 
 
 def _head_checks(recipe: Recipe) -> list[tuple[Path, str]]:
-    """An own head, and what goes with its kind."""
+    """Checks of hfft's own heads and of the keys that go with each kind."""
     head = recipe.head
     found: list[tuple[Path, str]] = []
     if head.own and not recipe.the_task.labelled:
@@ -151,26 +164,26 @@ def _head_checks(recipe: Recipe) -> list[tuple[Path, str]]:
     if head.own and head.keep_known:
         found.append((("head", "keep_known"), "keeps rows of the architecture's own head; leave out kind and pooling"))
     if head.kind == "attention-pool" and head.pooling:
-        found.append((("head", "pooling"), "attention-pool is a pooling of its own; leave it out"))
+        found.append((("head", "pooling"), "is not used: attention-pool does its own pooling; leave it out"))
     if head.hidden and head.kind != "mlp":
-        found.append((("head", "hidden"), "is the width of an mlp; add kind: mlp or leave it out"))
+        found.append((("head", "hidden"), "is the width of an mlp head; add kind: mlp or leave it out"))
     if head.kind == "cosine" and head.init == "zeros":
-        found.append((("head", "init"), "is zeros; a cosine to zero has no direction to learn: use default"))
+        found.append((("head", "init"), "is zeros, but the cosine to a zero vector has no gradient; use default"))
     return found
 
 
 def _training_checks(recipe: Recipe) -> list[tuple[Path, str]]:
-    """Arguments of TrainingArguments that must agree, told before anything is loaded."""
+    """TrainingArguments that must agree, checked before anything is loaded."""
     found: list[tuple[Path, str]] = []
     given = recipe.training
     folder = given.get("output_dir")
     if isinstance(folder, str) and not folder.isprintable():
-        found.append((("training", "output_dir"), f"is {folder!r:.80}; a path holds no control characters"))
+        found.append((("training", "output_dir"), f"is {folder!r:.80}; a path cannot contain control characters"))
     elif isinstance(folder, str) and "$" in folder:
-        text = f"is {folder!r:.80}; variables are not replaced: write the path out"
+        text = f"is {folder!r:.80}; variables are not expanded; write the full path"
         found.append((("training", "output_dir"), text))
     metric = str(given.get("metric_for_best_model") or "").removeprefix("eval_")
-    own = any(is_file(name) for name in recipe.metrics)  # what it returns, the run will tell
+    own = any(is_file(name) for name in recipe.metrics)  # the names that it returns are known only when it runs
     if metric and metric != "loss" and metric not in recipe.metrics and not own:
         scored = listing([*recipe.metrics, "loss"])
         text = f"is {metric!r}, which is not scored; add it to score.metrics or choose from {scored}"
@@ -181,9 +194,16 @@ def _training_checks(recipe: Recipe) -> list[tuple[Path, str]]:
             text = f"needs eval_strategy ({evaluate}) and save_strategy ({save}) to be the same"
             found.append((("training", "load_best_model_at_end"), text))
     if given.get("label_smoothing_factor") and not PROBLEMS[recipe.problem].classes:
-        found.append((("training", "label_smoothing_factor"), f"smooths classes, which {recipe.problem} has not"))
+        found.append(
+            (
+                ("training", "label_smoothing_factor"),
+                f"smooths classes, which {recipe.problem} does not have; leave it out",
+            )
+        )
     bigger = given.get("greater_is_better")
     known = metric == "loss" or metric in PROBLEMS[recipe.problem].metrics
     if bigger is not None and known and bigger == (metric in SMALLER_IS_BETTER):
-        found.append((("training", "greater_is_better"), f"is {bigger}, the wrong way round for {metric}"))
+        found.append(
+            (("training", "greater_is_better"), f"is {bigger}, the wrong direction for {metric}; leave it out")
+        )
     return found

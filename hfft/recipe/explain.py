@@ -1,4 +1,4 @@
-"""Pydantic's errors in the words of a recipe."""
+"""Translate pydantic's errors into messages about a recipe."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from hfft.wording import listing, nearest
 def explain(error: ValidationError, model: type[BaseModel], values: Any) -> list[tuple[Path, str]]:
     """Path and message of each mistake that pydantic found in `values`.
 
-    Pydantic reports every branch of a union that it tried. What went deepest is what was meant; branches that failed
-    in the same place become one message.
+    Pydantic reports every branch of a union that it tried. The branch that got deepest is taken as intended; branches
+    that failed at the same place are merged into one message.
     """
     found = [_explain(item, model, values) for item in error.errors()]
     merged: dict[Path, str] = {}
@@ -32,7 +32,7 @@ def explain(error: ValidationError, model: type[BaseModel], values: Any) -> list
 
 def _explain(item: Any, model: type[BaseModel], values: Any) -> tuple[Path, str]:
     path: Path = ()
-    for part in item["loc"]:  # holds names of union branches, too: only what the recipe holds can be found by a reader
+    for part in item["loc"]:  # also contains names of union branches; keep only keys that are in the recipe
         if (isinstance(values, dict) and part in values) or (isinstance(values, list) and isinstance(part, int)):
             path, values = (*path, part), values[part]
     kind, given = item["type"], f"is {item['input']!r:.80}"
@@ -52,9 +52,9 @@ def _explain(item: Any, model: type[BaseModel], values: Any) -> tuple[Path, str]
 
 
 def _section(path: Path, model: type[BaseModel]) -> type[BaseModel] | None:
-    """The section class at a path, for the names it knows."""
+    """The section class at a path, whose fields are the known names."""
     found: Any = model
-    named = False  # whether the next part is a name that the recipe gives, such as that of a set
+    named = False  # whether the next part is a name chosen in the recipe, such as that of a set
     for part in path:
         if named:
             named = False

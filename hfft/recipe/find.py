@@ -1,4 +1,4 @@
-"""Recipes by name or path: those that come with the package, and the user's own."""
+"""Find recipes by name or path: those shipped with the package, and the user's own."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from hfft.wording import listing, nearest
 
 
 def shipped() -> dict[str, Path]:
-    """Name -> file of the recipes that come with the package (installed, or beside it in a checkout)."""
+    """Name -> file of the recipes shipped with the package (installed, or beside it in a checkout)."""
     here = Path(__file__).parents[1]
     folder = here / "recipes" if (here / "recipes").is_dir() else here.parent / "recipes"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def find_recipe(name_or_path: str | Path) -> Path:
-    """The file of a recipe, given its name or its path.
+    """The file of a recipe from its name or path.
 
     Raises:
-        BadInput: neither a shipped recipe nor a readable file.
+        BadInput: the name is neither a shipped recipe nor a file.
     """
     known = shipped()
     if str(name_or_path) in known:
@@ -30,7 +30,7 @@ def find_recipe(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
     if os.path.isfile(path / "recipe.yaml"):
         return path / "recipe.yaml"
-    if not os.path.isfile(path):  # pathlib's own raises where the name is longer than a file's may be
+    if not os.path.isfile(path):  # pathlib's is_file raises if the name is too long for a file
         raise BadInput(
             f"recipe {str(name_or_path)!r} is neither a shipped recipe nor a file"
             f"{nearest(str(name_or_path), known)} (shipped: {listing(known, 30)})"
@@ -39,10 +39,10 @@ def find_recipe(name_or_path: str | Path) -> Path:
 
 
 def load_recipe(name_or_path: str | Path, *overrides: str) -> Recipe:
-    """The checked recipe of a name or file, with `section.key=value` overrides applied (values read as YAML).
+    """The checked recipe for a name or file, with `section.key=value` overrides applied (values are parsed as YAML).
 
     Raises:
-        RecipeError: every mistake at once, a line each.
+            RecipeError: all mistakes together, one line each.
         BadInput: there is no such recipe.
     """
     path = find_recipe(name_or_path)
@@ -52,7 +52,7 @@ def load_recipe(name_or_path: str | Path, *overrides: str) -> Recipe:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         line, byte = content.count(b"\n", 0, error.start) + 1, content[error.start]
-        raise RecipeError([f"{source}:{line}  byte 0x{byte:02x} is no UTF-8; save the file as UTF-8 text"]) from None
+        raise RecipeError([f"{source}:{line}  byte 0x{byte:02x} is not UTF-8; save the file as UTF-8 text"]) from None
     except OSError as error:
         raise BadInput(f"recipe {source!r} cannot be read: {error.strerror}") from None
     return build(text, source=source, name=path.stem, overrides=overrides)

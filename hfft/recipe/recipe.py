@@ -1,4 +1,4 @@
-"""A whole recipe: the sum of its parts' specs. Needs no torch, so that it is checked in a fraction of a second."""
+"""A whole recipe: its parts' specs together. Needs no torch, so that checking takes a fraction of a second."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from hfft.tasks.table import TASKS, ProblemType, Task
 
 
 def _task(name: str) -> str:
-    if name not in TASKS:  # looked up when it is read, so that a task can be added from outside
+    if name not in TASKS:  # looked up at read time, so that user code can add tasks
         *others, last = map(repr, TASKS)
         raise PydanticCustomError("literal_error", "unknown", {"expected": f"{', '.join(others)} or {last}"})
     return name
 
 
 class Recipe(Spec):
-    """A whole fine-tune. `training` holds arguments of `transformers.TrainingArguments`, verbatim."""
+    """A whole fine-tune. `training` takes arguments of `transformers.TrainingArguments`, verbatim."""
 
     name: str = Field(pattern=r"^[\w][\w.-]*$")
     task: Annotated[str, AfterValidator(_task)]
@@ -46,7 +46,7 @@ class Recipe(Spec):
 
     @property
     def the_task(self) -> Task:
-        """The row of the table of tasks, with the problem that the recipe names."""
+        """The task's row of the table of tasks, with the recipe's problem."""
         task = TASKS[self.task]
         return replace(task, problem=self.problem_type) if task.labelled else task
 
@@ -57,12 +57,12 @@ class Recipe(Spec):
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics asked for, or the usual ones of the problem."""
+        """The requested metrics, or the usual ones for the problem."""
         return tuple(self.score.metrics) or PROBLEMS[self.problem].default_metrics
 
     @property
     def seed(self) -> int:
-        """The seed of the run, by the recipe or by transformers' default."""
+        """The seed of the run, from the recipe or transformers' default."""
         return self.training.get("seed", 42)
 
     @property
@@ -77,16 +77,16 @@ class Recipe(Spec):
 
     @property
     def published_as(self) -> str | None:
-        """How an adapter leaves the run: `merged` unless its type cannot be; None without one."""
+        """How an adapter is published: `merged` unless its type cannot be merged; None without one."""
         adapter = self.layers.adapter
         if adapter is None:
             return None
         return self.publish.as_ or ("adapter" if merges(adapter) is False else "merged")
 
     def column(self, role: str) -> str | None:
-        """The column of the data that plays `role`, by the recipe or by the task's default."""
+        """The data column for `role`, from the recipe or the task's default."""
         return getattr(self.data.columns, role, None) or self.the_task.columns.get(role)
 
     def resolved(self) -> dict[str, Any]:
-        """Everything the recipe says and leaves to defaults, as plain values; loading it gives the recipe again."""
+        """The recipe with all defaults filled in, as plain values; loading them gives the same recipe."""
         return {**self.plain(), "training": {**self.training, "output_dir": str(self.output_dir)}}

@@ -1,7 +1,7 @@
-"""The arguments that other libraries' dataclasses take, read from their installed source without importing them.
+"""Arguments of other libraries' dataclasses, read from their installed source without importing them.
 
-`training:` is `transformers.TrainingArguments` and `layers.adapter:` a PEFT config, verbatim; importing either costs
-seconds (torch), while a recipe must be checked in well under one. So the source files are parsed, never executed.
+`training:` is `transformers.TrainingArguments` and `layers.adapter:` a PEFT config, verbatim. Importing either takes
+seconds (torch), while checking a recipe must take well under one. So the source files are parsed, never executed.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import Any
 
 from hfft.wording import listing, nearest
 
-# Arguments that older releases of transformers had, and what to write now (5.x; checked against the source by a test).
+# Arguments of older transformers releases, and what to use now (5.x; a test checks this against the source).
 REMOVED = {
-    "warmup_ratio": "warmup_steps with a value below 1 (a share of all steps)",
+    "warmup_ratio": "warmup_steps with a value below 1 (a fraction of all steps)",
     "evaluation_strategy": "eval_strategy",
     "overwrite_output_dir": "the flag --fresh",
     "logging_dir": "the environment variable TENSORBOARD_LOGGING_DIR",
     "save_safetensors": "nothing: weights are always saved as safetensors",
     "group_by_length": "train_sampling_strategy: group_by_length",
     "no_cuda": "use_cpu",
-    "use_mps_device": "nothing: the device is found by Accelerate",
+    "use_mps_device": "nothing: Accelerate selects the device",
     "jit_mode_eval": "torch_compile",
-    "fp16_backend": "nothing: mixed precision is Accelerate's",
-    "half_precision_backend": "nothing: mixed precision is Accelerate's",
-    "fp16_opt_level": "nothing: mixed precision is Accelerate's",
+    "fp16_backend": "nothing: Accelerate implements mixed precision",
+    "half_precision_backend": "nothing: Accelerate implements mixed precision",
+    "fp16_opt_level": "nothing: Accelerate implements mixed precision",
     "include_inputs_for_metrics": "include_for_metrics: [inputs]",
     "push_to_hub_model_id": "publish.hub_model_id",
     "push_to_hub_organization": "publish.hub_model_id",
@@ -40,23 +40,23 @@ REMOVED = {
     "batch_size": "per_device_train_batch_size",
     "epochs": "num_train_epochs",
     "lr": "learning_rate",
-    "tpu_num_cores": "nothing: processes are started by accelerate launch",
+    "tpu_num_cores": "nothing: accelerate launch starts the processes",
     "adafactor": "optim: adafactor",
     "tokenizer": "backbone.name (the processor comes with the model)",
 }
-# Arguments of TrainingArguments that hfft answers for itself, and where the wish belongs.
+# Arguments of TrainingArguments that hfft sets itself, and what to use instead.
 OWNED = {
     "push_to_hub": "publish.hub_model_id",
     "hub_model_id": "publish.hub_model_id",
     "hub_private_repo": "publish.private",
-    "hub_token": "the environment variable HF_TOKEN: a token never stands in a recipe",
+    "hub_token": "the environment variable HF_TOKEN: a recipe never contains a token",
     "hub_strategy": "publish: the finished model is pushed once, in one commit",
     "hub_always_push": "publish",
     "hub_revision": "publish",
     "resume_from_checkpoint": "the same command again: an unfinished run continues by itself",
-    "remove_unused_columns": "nothing: only the columns the recipe names are read",
+    "remove_unused_columns": "nothing: only the recipe's columns are read",
     "label_names": "data.columns.label",
-    "batch_eval_metrics": "nothing: metrics are always fed batch by batch",
+    "batch_eval_metrics": "nothing: metrics are always updated batch by batch",
     "include_for_metrics": "score.metrics",
     "prediction_loss_only": "score.metrics",
     "do_train": "hfft train",
@@ -64,12 +64,12 @@ OWNED = {
     "do_predict": "hfft predict",
     "dataloader_persistent_workers": "nothing: workers that outlive an epoch would repeat its augmentation",
     "ignore_data_skip": "nothing: a resumed run continues where it stopped",
-    "auto_find_batch_size": "nothing: where memory runs out, the same global batch is trained in smaller micro-batches",
-    "enable_jit_checkpoint": "nothing: a signal ends a run at its step, with a checkpoint",
-    "parallelism_config": "accelerate launch, with a configuration of its own",
-    "fp16_full_eval": "fp16: the weights themselves would be made half, and saved so",
-    "bf16_full_eval": "bf16: the weights themselves would be made half, and saved so",
-    "save_only_model": "nothing: a checkpoint without the optimiser cannot be continued from",
+    "auto_find_batch_size": "nothing: if memory runs out, the same global batch is trained in smaller micro-batches",
+    "enable_jit_checkpoint": "nothing: a signal stops a run after the current step, with a checkpoint",
+    "parallelism_config": "accelerate launch with a configuration file",
+    "fp16_full_eval": "fp16: the weights would be converted to half precision and saved so",
+    "bf16_full_eval": "bf16: the weights would be converted to half precision and saved so",
+    "save_only_model": "nothing: a run cannot resume from a checkpoint without the optimiser",
     "restore_callback_states_from_checkpoint": "nothing: a resumed run continues where it stopped",
 }
 _RANGES: dict[str, tuple[float, float]] = {
@@ -104,7 +104,7 @@ def _class(tree: ast.Module, name: str) -> ast.ClassDef:
 
 
 def dataclass_fields(package: str, path: str, name: str) -> dict[str, str]:
-    """Field name -> annotation, as written, of the dataclass `name` in `package/path`."""
+    """Field name -> annotation as written, for the dataclass `name` in `package/path`."""
     body = _class(_tree(package, path), name).body
     return {
         node.target.id: ast.unparse(node.annotation)
@@ -147,7 +147,7 @@ _CHOICES = {
 
 @functools.cache
 def trackers() -> list[str]:
-    """The trackers that `report_to` may name."""
+    """The trackers that `report_to` accepts."""
     tree = _tree("transformers", "integrations/integration_utils.py")
     known = next(
         node.value
@@ -158,7 +158,7 @@ def trackers() -> list[str]:
 
 
 def type_problem(value: Any, annotation: str) -> str | None:
-    """Why a value does not fit an annotation; parts of it that name other than plain types the library itself checks."""
+    """Why a value does not fit an annotation, or None; annotations other than plain types are left to the library."""
     found = _admits(value, ast.parse(annotation, mode="eval").body)
     if found is None or found:
         return None
@@ -168,13 +168,13 @@ def type_problem(value: Any, annotation: str) -> str | None:
 
 
 def _admits(value: Any, node: ast.expr) -> bool | None:
-    """Whether an annotation admits a value; None where it names a type that cannot be told from source."""
+    """Whether an annotation admits a value; None if it contains a type that the source does not resolve."""
     if isinstance(node, ast.BinOp):
         return _any(_admits(value, part) for part in (node.left, node.right))
     if isinstance(node, ast.Subscript):
         kind = ast.unparse(node.value).rpartition(".")[2]
         parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        if kind == "Literal":  # an entry such as `pissa_niter_[number of iters]` stands for many
+        if kind == "Literal":  # an entry such as `pissa_niter_[number of iters]` stands for many values
             choices = [ast.literal_eval(part) for part in parts]
             open_ended = tuple(c.partition("[")[0] for c in choices if isinstance(c, str) and c.endswith("]"))
             return value in choices or (isinstance(value, str) and bool(open_ended) and value.startswith(open_ended))
@@ -213,7 +213,7 @@ def training_problem(key: str, value: Any) -> str | None:
     if key == "torch_compile_mode" and value not in (None, *_COMPILE_MODES):
         return f"is {value!r:.80}; expected one of {listing(_COMPILE_MODES)}"
     if key == "lr_scheduler_kwargs" and not isinstance(value, dict | None):
-        return f"is {value!r:.80}; expected a section of arguments"
+        return f"is {value!r:.80}; expected a mapping of arguments"
     pairs = value.split(",") if key == "optim_args" and isinstance(value, str) and value else []
     if not all(part.count("=") == 1 for part in pairs):
         return f"is {value!r:.80}; expected pairs such as 'momentum=0.9,nesterov=true'"

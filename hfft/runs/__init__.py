@@ -1,4 +1,4 @@
-"""The run folder: what is in it, its checkpoints, its lock, and the signals that end a run."""
+"""The run folder: its files, its checkpoints, its lock, and the signals that stop a run."""
 
 from __future__ import annotations
 

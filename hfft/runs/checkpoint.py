@@ -1,8 +1,8 @@
-"""Sealed checkpoints: written aside, synced, checksummed and renamed, so that a checkpoint is whole or told to be broken.
+"""Sealed checkpoints: written to a temporary folder, synced, checksummed and renamed, so that damage is always detected.
 
-`seal.json` is written last and holds the size and SHA-256 of every file beside it, what the run began with, and a digest of
-itself. transformers writes straight into `checkpoint-N` without any of it: a kill leaves a folder that looks like the
-newest checkpoint, and a flipped bit or a missing optimiser trains on with other weights and says nothing.
+`seal.json` is written last and has the size and SHA-256 of every other file, the facts that the run began with, and a
+digest of itself. transformers writes straight into `checkpoint-N` without any of this: a kill leaves a folder that looks
+like the newest checkpoint, and with a flipped bit or a missing optimiser, training silently continues from a wrong state.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from typing import Any
 from hfft.wording import first_line, printable
 
 DIGESTS = "seal.json"
-TEMP_DIR = ".saving"  # where a checkpoint is written before it gets its name
+TEMP_DIR = ".saving"  # where a checkpoint is written before it is renamed
 PREFIX = "checkpoint-"
 THREADS = 8
 
 
 @dataclass(frozen=True)
 class Newest:
-    """The newest checkpoint that verifies, if any, and a line for each newer one that was skipped."""
+    """The newest valid checkpoint, if any, and one line for each newer one that was skipped."""
 
     path: Path | None
     skipped: tuple[str, ...]
 
 
 def write_digests(folder: Path, facts: dict[str, Any]) -> None:
-    """Sync every file of a folder to the disk and write its seal, last.
+    """Sync every file of a folder to disk, then write its seal.
 
     Args:
-        facts: what the run began with, kept in the seal; plain JSON values.
+        facts: facts that the run began with, saved in the seal; plain JSON values.
     """
     paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != DIGESTS)
-    with ThreadPoolExecutor(THREADS) as pool:  # the disk takes syncs together, and hashing lets go of the interpreter
+    with ThreadPoolExecutor(THREADS) as pool:  # the disk syncs in parallel, and hashing releases the GIL
         known = list(pool.map(_synced, paths))
     files = {path.relative_to(folder).as_posix(): entry for path, entry in zip(paths, known, strict=True)}
     for path in [folder, *(p for p in folder.rglob("*") if p.is_dir())]:
@@ -54,7 +54,7 @@ def write_digests(folder: Path, facts: dict[str, Any]) -> None:
 
 
 def verify(folder: Path) -> str | None:
-    """Why a folder is not, to the bit, what was sealed: one line naming the file; None where it is."""
+    """Why a folder differs from its seal, in one line that names the file; None if it does not differ in any bit."""
     try:
         written = _read(folder)
         for name, known in written["files"].items():
@@ -75,12 +75,12 @@ def verify(folder: Path) -> str | None:
 
 
 def facts(folder: Path) -> dict[str, Any]:
-    """What the run of a sealed checkpoint began with."""
+    """The facts that the run of a sealed checkpoint began with."""
     return _read(folder)["facts"]
 
 
 def publish(temp_dir: Path, final: Path) -> None:
-    """Give a sealed folder its name; one that has it already is replaced."""
+    """Rename a sealed folder to its final name, replacing an existing one."""
     if final.exists():
         shutil.rmtree(final.parent / TEMP_DIR / "old", ignore_errors=True)
         os.replace(final, final.parent / TEMP_DIR / "old")
@@ -100,7 +100,7 @@ def step(checkpoint: Path) -> int:
 
 
 def newest(run: Path) -> Newest:
-    """The newest checkpoint of a run that verifies, with a line for each that was skipped."""
+    """The newest valid checkpoint of a run, with one line for each that was skipped."""
     skipped: list[str] = []
     for path in checkpoints(run):
         problem = verify(path)
@@ -111,7 +111,7 @@ def newest(run: Path) -> Newest:
 
 
 def rotate(run: Path, limit: int | None, best: Path | None, latest: Path) -> None:
-    """Delete the oldest checkpoints beyond `limit`, never the best nor `latest`, which has just been sealed."""
+    """Delete the oldest checkpoints beyond `limit`, but never the best one or `latest`, which has just been sealed."""
     if not limit or limit < 1:
         return
     keep = {latest, *([best] if best else [])}
@@ -121,7 +121,7 @@ def rotate(run: Path, limit: int | None, best: Path | None, latest: Path) -> Non
 
 
 def failed(run: Path, step: int, error: BaseException) -> str:
-    """Why a checkpoint could not be written and what is left, in one line."""
+    """Why a checkpoint could not be written, and which one is left, in one line."""
     reason = first_line(error)
     if isinstance(error, OSError) and error.strerror:
         reason = error.strerror
@@ -129,19 +129,17 @@ def failed(run: Path, step: int, error: BaseException) -> str:
         if shutil.disk_usage(run).free < 1 << 20:
             reason = "the disk is full"
     kept = newest(run).path
-    left = f"{kept} is kept" if kept else "there is none before it"
-    return (
-        f"the checkpoint of step {step} could not be written: {reason}; {left}. Mend it, and the same command continues"
-    )
+    left = f"{kept} is intact" if kept else "there is no earlier one"
+    return f"the checkpoint of step {step} could not be written: {reason}; {left}. Fix this and run the same command to continue"
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or the entries of a folder, are on the disk."""
+    """Wait until a file, or the entries of a folder, are on disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError:
-        if not path.is_dir():  # some file systems sync no folders
+        if not path.is_dir():  # some file systems cannot sync folders
             raise
     finally:
         os.close(handle)

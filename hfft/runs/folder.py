@@ -1,4 +1,4 @@
-"""The folder a run lives in: whether it is new, unfinished or finished, and files that are written whole or not at all."""
+"""The folder of a run: whether it is new, unfinished or finished, and files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from hfft.runs import checkpoint
 from hfft.wording import first_line, listing
 
 State = Literal["new", "unfinished", "finished"]
-# What a run writes, besides its checkpoints.
+# What a run writes in addition to checkpoints.
 _WRITTEN = {"recipe.yaml", "metrics.json", "layers.json", "report.html", "trainer_state.json", "model", "from_scratch"}
 _WRITTEN |= {checkpoint.TEMP_DIR, ".model", "published.json", "outputs"}
-# What an unfinished run may change and still end with the same weights.
+# Keys that may change in an unfinished run without changing its final weights.
 HARMLESS = (
     "publish.",
     "score.",
@@ -36,13 +36,13 @@ HARMLESS = (
     "training.save_total_limit",
     "training.ddp_timeout",
 )
-# Sections whose revision is pinned when the run begins; a comment keeps what the recipe said, such as `main`.
+# Sections whose revision is pinned when the run begins; a comment records the recipe's own value, such as `main`.
 _PINNED = ("backbone", "data", "layers.adapter")
 _SAID = re.compile(r"^# ([\w.]+)\.revision was (.+)$", re.MULTILINE)
 
 
 class RunFolder:
-    """`recipe.yaml metrics.json layers.json report.html trainer_state.json checkpoint-*/ model/ outputs/` of one run."""
+    """A run's folder: `recipe.yaml metrics.json layers.json report.html trainer_state.json checkpoint-*/ model/ outputs/`."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -53,28 +53,28 @@ class RunFolder:
         self.outputs = path / "outputs"
 
     def state(self) -> State:
-        """`finished` once metrics.json, which is written last, is there."""
+        """`finished` once `metrics.json`, which is written last, exists."""
         if not self.recipe.is_file():
             return "new"
         return "finished" if self.metrics.is_file() and self.model.is_dir() else "unfinished"
 
     @by_first_process
     def open(self, recipe: dict[str, Any], fresh: bool, force: bool = False) -> State:
-        """Make the folder ready for this recipe and say what it holds; `fresh` clears what a run wrote, nothing else.
+        """Prepare the folder for this recipe and return its state; `fresh` removes what a run wrote, nothing else.
 
-        An unfinished run goes on under changes that leave its weights alone (HARMLESS), or any where `force` is set.
+        An unfinished run continues if only keys have changed that do not affect its weights (HARMLESS), or always with `force`.
 
         Args:
             recipe: the resolved recipe, as plain values.
 
         Raises:
-            BadInput: the folder cannot be written, holds another recipe's run, or things that are no run's.
+            BadInput: the folder cannot be written, contains another recipe's run, or similar files without a recipe.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             if fresh and self.state() != "new":
                 self.clear()
-            for part in self.path.iterdir():  # what a kill left of `write`
+            for part in self.path.iterdir():  # files that `write` left when it was killed
                 if re.fullmatch(r"\.(\w+\.\w+)\.\d+", part.name) and part.name[1:].rpartition(".")[0] in _WRITTEN:
                     part.unlink()
             probe = self.path / ".writable"
@@ -82,39 +82,39 @@ class RunFolder:
             probe.unlink()
         except OSError as error:
             raise BadInput(
-                f"training.output_dir: {self.path} cannot be written ({error.strerror}); name another folder"
+                f"training.output_dir: {self.path} cannot be written ({error.strerror}); use another folder"
             ) from None
         state = self.state()
         if state == "new":
             if strange := self._written():
                 raise BadInput(
-                    f"{self.path} holds {listing(p.name for p in strange)} of no run that can be told (no recipe.yaml); "
-                    f"remove them, or name another training.output_dir"
+                    f"{self.path} contains {listing(p.name for p in strange)} but no recipe.yaml, so their run is unknown; "
+                    f"remove them, or use another training.output_dir"
                 )
             return state
         changed = self.changed(recipe)
         if state == "unfinished":
             changed = [] if force else [line for line in changed if not line.startswith(HARMLESS)]
         if changed:
-            forced = "--force to continue all the same, " if state == "unfinished" else ""
+            forced = "--force to continue anyway, " if state == "unfinished" else ""
             raise BadInput(
-                f"{self.path} holds a run of another recipe ({'; '.join(changed[:5])}); add {forced}--fresh to begin "
-                f"anew, or name another training.output_dir"
+                f"{self.path} contains a run of another recipe ({'; '.join(changed[:5])}); add {forced}--fresh to start "
+                f"over, or use another training.output_dir"
             )
         return state
 
     def clear(self) -> None:
-        """Remove what a run wrote, nothing else."""
+        """Remove what a run wrote, and nothing else."""
         for entry in self._written():
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
     def _written(self) -> list[Path]:
-        """The entries of the folder that a run writes."""
+        """The files and folders in the folder that were written by a run."""
         return sorted(p for p in self.path.iterdir() if p.name in _WRITTEN or re.fullmatch(r"checkpoint-\d+", p.name))
 
     @by_first_process
     def changed(self, recipe: dict[str, Any]) -> list[str]:
-        """How a resolved recipe differs from the folder's; a revision pinned by the run is what the recipe said."""
+        """How a resolved recipe differs from the one in the folder; for pinned revisions the recipe's own value is compared."""
         new, (old, said) = recipe, self._began()
         for section in _PINNED:
             before, now = _section(old, section), _section(new, section)
@@ -127,7 +127,7 @@ class RunFolder:
 
     @by_first_process
     def pinned(self, recipe: dict[str, Any]) -> dict[str, Any]:
-        """The resolved recipe with the commits that the run began with, where it asks for nothing else."""
+        """The resolved recipe with the commits that the run began with, unless the recipe now asks for other revisions."""
         values, (old, said) = copy.deepcopy(recipe), self._began()
         for section in _PINNED:
             before, now = _section(old, section), _section(values, section)
@@ -136,39 +136,39 @@ class RunFolder:
         return values
 
     def _began(self) -> tuple[dict[str, Any], dict[str, str]]:
-        """The resolved recipe in the folder, and what it said of the revisions that the run pinned."""
+        """The resolved recipe in the folder, and its own values of the revisions that the run pinned."""
         try:
             text = self.recipe.read_text(encoding="utf-8")
             old = yaml_lines.parse(text)[0]
         except (OSError, UnicodeDecodeError, yaml_lines.DocumentError) as error:
-            raise BadInput(f"{self.recipe} cannot be read ({first_line(error)}); add --fresh to begin anew") from None
+            raise BadInput(f"{self.recipe} cannot be read ({first_line(error)}); add --fresh to start over") from None
         if not isinstance(old, dict):
-            raise BadInput(f"{self.recipe} holds no recipe; add --fresh to begin anew")
-        with contextlib.suppress(ValidationError):  # then it differs, and what differs is told
-            old = Recipe.model_validate(old).resolved()  # an earlier version did not write keys that it did not know
+            raise BadInput(f"{self.recipe} is not a recipe; add --fresh to start over")
+        with contextlib.suppress(ValidationError):  # if it is invalid, it differs, and the difference is reported
+            old = Recipe.model_validate(old).resolved()  # adds keys that an earlier version did not have
         return old, dict(_SAID.findall(text))
 
     @by_first_process
     def newest(self) -> checkpoint.Newest:
-        """The newest checkpoint that verifies, with a line for each that was skipped.
+        """The newest valid checkpoint, with one line for each that was skipped.
 
         Raises:
-            RunError: there are checkpoints and none verifies: hours of training would begin anew unasked.
+            RunError: there are checkpoints but none is valid; hours of training are never restarted without asking.
         """
         return self.intact(checkpoint.newest(self.path))
 
     def intact(self, found: checkpoint.Newest) -> checkpoint.Newest:
-        """What was found, unless there are checkpoints and none can be continued from, which is an error."""
+        """The found checkpoint; it is an error if there are checkpoints and none is usable."""
         if found.skipped and found.path is None:
             raise RunError(
-                f"no checkpoint in {self.path} can be continued from ({'; '.join(found.skipped)}); put an intact one "
-                f"back, or add --fresh to begin anew"
+                f"no checkpoint in {self.path} can be resumed ({'; '.join(found.skipped)}); restore an intact one, "
+                f"or add --fresh to start over"
             )
         return found
 
     @by_first_process
     def write_recipe(self, recipe: dict[str, Any], *commits: str | None) -> None:
-        """Write the resolved recipe, with the commits that were used: of the backbone, the data, a published adapter."""
+        """Write the resolved recipe with the commits of the backbone, the data and a published adapter."""
         values, said = copy.deepcopy(recipe), ""
         for section, revision in zip(_PINNED, commits, strict=False):
             found = _section(values, section)
@@ -179,13 +179,13 @@ class RunFolder:
         write(self.recipe, said + yaml_lines.dump(values))
 
     def note_published(self, repo: str, url: str) -> None:
-        """Note that the finished model is on the hub, so that the same command need not push it again."""
-        with contextlib.suppress(OSError, RunError):  # then it is pushed again, which changes nothing there
+        """Record that the finished model is on the hub, so that the same command does not push it again."""
+        with contextlib.suppress(OSError, RunError):  # then it is pushed again, which changes nothing on the hub
             self.write_json("published.json", {"repo": repo, "url": url})
 
     @by_first_process
     def published_at(self, repo: str) -> str | None:
-        """Where the model was published to a repository, whose account may be left out; None if it was not."""
+        """Where the model was published as `repo`, which may omit the account; None if it was not published there."""
         try:
             noted = json.loads((self.path / "published.json").read_text(encoding="utf-8"))
             return noted["url"] if noted["repo"] in (repo, f"{noted['repo'].partition('/')[0]}/{repo}") else None
@@ -194,12 +194,12 @@ class RunFolder:
 
     @by_first_process
     def metrics_of_run(self) -> dict[str, Any]:
-        """metrics.json of a finished run."""
+        """The contents of `metrics.json` of a finished run."""
         return json.loads(self.metrics.read_text(encoding="utf-8"))
 
     @by_first_process
     def layers(self) -> list[dict[str, Any]]:
-        """The table of layers that an unfinished run began with; empty where it did not come so far."""
+        """The table of layers that an unfinished run began with; empty if the run did not get that far."""
         path = self.path / "layers.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
 
@@ -208,20 +208,20 @@ class RunFolder:
         """Write one of the folder's JSON files.
 
         Raises:
-            RunError: the folder is gone.
+            RunError: the folder was removed.
         """
         if not self.path.is_dir():
-            raise RunError(f"the run folder {self.path} is gone; what was trained is lost with it")
+            raise RunError(f"the run folder {self.path} was removed, and what was trained is lost with it")
         write(self.path / name, self.json_text(value))
 
     @staticmethod
     def json_text(value: Any) -> str:
-        """A value as these files hold it; NaN and infinity, which JSON has not, as null."""
+        """A value as JSON text for these files; NaN and infinity, which JSON does not have, become null."""
         return json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _section(values: dict[str, Any], path: str) -> dict[str, Any] | None:
-    """The section at a dotted path, if it is there."""
+    """The section at a dotted path, or None."""
     found: Any = values
     for part in path.split("."):
         found = found.get(part) if isinstance(found, dict) else None
@@ -237,7 +237,7 @@ def _finite(value: Any) -> Any:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file so that it is either the old one or the new one, never half of it."""
+    """Write a file so that it contains either the old or the new text, never part of it."""
     temp_dir = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temp_dir.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""One start at a time in a run folder: a lock that the system takes away with the process that holds it."""
+"""One process at a time in a run folder: a lock that the system releases when its process ends."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from hfft.processes import by_first_process
 from hfft.wording import printable
 
 NAME = ".lock"
-PATIENCE = 5.0  # seconds for a process that is just ending, such as one whose launcher was stopped
+PATIENCE = 5.0  # seconds to wait for a process that is ending, such as one whose launcher was stopped
 _PAUSE = 0.1
 
 
 @contextlib.contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Hold a run folder, which is made where it is not there; one that is still empty in the end is removed.
+    """Lock a run folder, creating it if needed; a folder that is still empty at the end is removed.
 
-    It is a lock of POSIX records (fcntl): it dies with its process, also by kill -9, and unlike flock's it is not handed
-    on to forked workers, which outlive their parent for seconds; NFS keeps it between hosts. Where the file system knows
-    no locks, or the folder cannot be written, nothing is held.
+    This is a POSIX record lock (fcntl): it ends with its process, even by kill -9, and unlike flock's it is not inherited by
+    forked workers, which outlive their parent for seconds; NFS keeps it between hosts. If the file system has no locks, or
+    the folder cannot be written, nothing is locked.
 
     Raises:
-        BadInput: another process holds it, for longer than `PATIENCE`.
+        BadInput: another process holds the lock for longer than `PATIENCE`.
     """
     handle = _locked(folder)
     try:
@@ -36,15 +36,15 @@ def lock_folder(folder: Path) -> Iterator[None]:
     finally:
         if handle is not None:
             with contextlib.suppress(OSError):
-                (folder / NAME).unlink()  # before it is let go of: whoever waits sees that its file is gone
+                (folder / NAME).unlink()  # removed before it is released: a waiting process sees that its file is gone
             with contextlib.suppress(OSError):
                 os.close(handle)
-        with contextlib.suppress(OSError):  # it holds something, or another process removed it
+        with contextlib.suppress(OSError):  # it is not empty, or another process removed it
             folder.rmdir()
 
 
 def _locked(folder: Path) -> int | None:
-    """The open and locked file of a folder; None where there can be none."""
+    """The open, locked lock file of a folder; None if it cannot be locked."""
     end = time.monotonic() + PATIENCE
     while True:
         try:
@@ -53,21 +53,21 @@ def _locked(folder: Path) -> int | None:
         except OSError as error:
             removed = isinstance(error, FileNotFoundError | FileExistsError) and not folder.is_file()
             if removed and time.monotonic() < end:
-                continue  # its last holder removed the folder after it was found here, or while `mkdir` looked at it
-            return None  # what is wrong with the folder is told by those who write to it
+                continue  # the last holder removed the folder in the meantime
+            return None  # writing to the folder later reports what is wrong with it
         try:
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):  # EAGAIN or EACCES, as the system likes
+        except (BlockingIOError, PermissionError):  # EAGAIN or EACCES, depending on the system
             holder = printable(os.read(handle, 200).decode("utf-8", "replace"))
             os.close(handle)
             if time.monotonic() > end:
                 raise BadInput(
-                    f"{folder} is in use by {holder or 'another process'}; wait for it to end or stop it, or name "
+                    f"{folder} is in use by {holder or 'another process'}; wait for it to end, stop it, or use "
                     f"another training.output_dir"
                 ) from None
             time.sleep(_PAUSE)
             continue
-        except OSError:  # no locks here: ENOLCK, ENOSYS, EOPNOTSUPP
+        except OSError:  # the file system has no locks: ENOLCK, ENOSYS, EOPNOTSUPP
             _forget(folder, handle)
             return None
         if _is_at(handle, folder / NAME):
@@ -75,7 +75,7 @@ def _locked(folder: Path) -> int | None:
                 os.truncate(handle, 0)
                 os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
             return handle
-        os.close(handle)  # its last holder removed it after it was opened here
+        os.close(handle)  # the last holder removed it in the meantime
 
 
 def _forget(folder: Path, handle: int) -> None:
@@ -85,7 +85,7 @@ def _forget(folder: Path, handle: int) -> None:
 
 
 def _is_at(handle: int, path: Path) -> bool:
-    """Whether an open file is the one that a path names now."""
+    """Whether an open file is still the one at a path."""
     with contextlib.suppress(OSError):
         return os.path.samestat(os.fstat(handle), os.stat(path))
     return False
@@ -93,7 +93,7 @@ def _is_at(handle: int, path: Path) -> bool:
 
 @contextlib.contextmanager
 def lock_folder_once(folder: Path) -> Iterator[None]:
-    """`lock_folder`, held by the first process for all of them."""
+    """`lock_folder`, held by the first process on behalf of all."""
     held = contextlib.ExitStack()
 
     @by_first_process

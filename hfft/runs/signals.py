@@ -1,6 +1,6 @@
-"""SIGTERM and SIGINT: at once outside training, at the end of the running step within it; a second one ends at once.
+"""SIGTERM and SIGINT stop the process at once, or during training after the current step; a second signal stops at once.
 
-Needs no torch: the handlers stand before the first slow import.
+Needs no torch: the handlers are installed before the first slow import.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-FORWARDED = 1.0  # seconds in which a second signal is the first one, passed on by a launcher or a terminal
+FORWARDED = 1.0  # seconds within which a second signal counts as the first, forwarded by a launcher or a terminal
 _PR_SET_PDEATHSIG = 1
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal ended the run. Like Ctrl-C's own exception it passes every `except Exception`.
+    """A signal stopped the run. Like KeyboardInterrupt, it is not caught by `except Exception`.
 
     Args:
-        number: the signal; the exit status is 128 above it.
-        told: what is kept, and how the run goes on.
+            number: the signal; the exit status is 128 plus this number.
+            remedy: how the run continues.
     """
 
     def __init__(self, number: int, remedy: str = "the same command continues the run"):
@@ -33,22 +33,22 @@ class Stopped(KeyboardInterrupt):
 
 
 class _State:
-    """What the handlers know; one per process, as signals are."""
+    """State shared by the handlers, one per process."""
 
-    number = 0  # of the signal that asks for a stop
+    number = 0  # the signal that requested a stop
     at = 0.0
     deferred = 0
     owner = 0
 
 
 def requested() -> int:
-    """The signal that asks this process to stop, or 0."""
+    """The signal that asked this process to stop, or 0."""
     return _State.number
 
 
 @contextlib.contextmanager
 def handled() -> Iterator[None]:
-    """Answer SIGTERM and SIGINT within; in the main thread alone, where signals arrive. Earlier handlers come back after."""
+    """Handle SIGTERM and SIGINT inside the context, in the main thread only; earlier handlers are restored afterwards."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -64,8 +64,8 @@ def handled() -> Iterator[None]:
 
 @contextlib.contextmanager
 def deferred() -> Iterator[None]:
-    """Within, a signal only asks: whoever trains looks at `requested()` where the run can be left."""
-    if _State.number:  # an earlier answer was swallowed on its way up
+    """Inside this context, a signal is only recorded: the training loop checks `requested()` where the run can be stopped."""
+    if _State.number:  # an earlier exception was swallowed on its way up
         raise Stopped(_State.number)
     _State.deferred += 1
     try:
@@ -77,14 +77,16 @@ def deferred() -> Iterator[None]:
 
 
 def follow_launcher() -> None:
-    """Stop with the launcher: `accelerate launch` in one process passes no SIGTERM on, it just dies (Linux alone)."""
+    """Stop together with the launcher: `accelerate launch` with one process forwards no SIGTERM, it just dies (Linux only)."""
     if sys.platform == "linux" and {"ACCELERATE_MIXED_PRECISION", "TORCHELASTIC_RUN_ID"} & set(os.environ):
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _answer(number: int, frame: Any) -> None:
-    if os.getpid() != _State.owner:  # a worker that was forked: it ends with its parent, or as if it had no handler
+    if (
+        os.getpid() != _State.owner
+    ):  # in a forked worker: SIGTERM acts as without a handler, others are left to the parent
         if number == signal.SIGTERM:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)

@@ -1,4 +1,4 @@
-"""Part 4, the strategy: how the task is learned, one file per method. Torch loads when a method is first used."""
+"""Part 4, the strategy: how the task is learned, one file per method. Torch is imported when a method is first used."""
 
 from __future__ import annotations
 

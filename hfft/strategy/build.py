@@ -1,4 +1,4 @@
-"""From the recipe's `strategy` to its methods, in the order of their hooks."""
+"""Build a recipe's `strategy` into methods, in the order of their hooks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FAMILIES = ("sample", "shift", "mix", "adversarial", "distil", "loss", "regulari
 
 
 def build_methods(spec: Strategy) -> list[Method]:
-    """The methods a recipe asks for; those whose options are neutral are left out, so that they cost and change nothing."""
+    """The methods that a recipe asks for; those with neutral options are left out, so that they cost and change nothing."""
     methods = []
     for name in type(spec).model_fields:
         entry = getattr(spec, name)
@@ -25,11 +25,11 @@ def build_methods(spec: Strategy) -> list[Method]:
 
 
 def implied_methods(arguments: Any, model: Any) -> list[Method]:
-    """The methods that other parts of a recipe ask for.
+    """The methods requested by other parts of a recipe.
 
     Args:
-        arguments: of transformers' Trainer, with their `label_smoothing_factor`.
-        model: one with an adapter may bring a term of its own.
+            arguments: transformers' TrainingArguments, for `label_smoothing_factor`.
+            model: a model whose adapter may add a loss term of its own.
     """
     smoothing = getattr(arguments, "label_smoothing_factor", 0.0)
     methods: list[Method] = [Smoothed(smoothing)] if smoothing else []
@@ -42,7 +42,7 @@ def implied_methods(arguments: Any, model: Any) -> list[Method]:
 
 
 def in_order(methods: Sequence[Method]) -> list[Method]:
-    """Methods in the order of their hooks: by family, in a family as given."""
+    """Methods in the order of their hooks: by family, and within a family in the given order."""
     return sorted(methods, key=lambda method: _family(method))
 
 

@@ -1,11 +1,11 @@
-"""What a method is: a frozen spec, and a class that defines some of these hooks. Which it defines says what it does.
+"""What a method is: a frozen spec, and a class that overrides some of these hooks. The hooks it overrides define what it does.
 
-The Trainer calls the hooks and reduces what they return by its kind (`hfft.train.steps`):
+The Trainer calls the hooks and reduces what they return according to its kind (`hfft.train.steps`):
 
 | returned by | shape | counts as |
 |---|---|---|
-| `example_loss`, `losses` | `(b,)`, a value per row | their sum, divided by the targets, or rows, of the global batch |
-| `statistic` | scalar | exactly that of all rows of the global batch, for every split of it |
+| `example_loss`, `losses` | `(b,)`, one value per row | their sum, divided by the targets, or rows, of the global batch |
+| `statistic` | scalar | the value over all rows of the global batch, however it is split |
 | `weights` | scalar | once per step |
 """
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
     from hfft.tasks.problem import Problem
 
-TASK = "task"  # the part of a batch that holds the rows drawn for the step
+TASK = "task"  # the part of a batch with the rows drawn for the step
 
 
 class MethodSpec(Spec):
-    """The recipe entry of a method. A plain value in the place of a mapping is its `main` option."""
+    """The recipe entry of a method. A plain value in place of a mapping sets its `main` option."""
 
     main: ClassVar[str | None] = None
 
@@ -41,19 +41,19 @@ class MethodSpec(Spec):
         return value if cls.main is None or isinstance(value, (Mapping, Spec)) else {cls.main: value}
 
     def build(self) -> Method | None:
-        """The method; None where its options are neutral, so that the run is bit for bit as without it."""
+        """The method; None if its options are neutral, so that the run is bit-identical to one without it."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class At:
-    """Where a training is.
+    """The current point of a training run.
 
     Attributes:
-        step: optimiser steps taken.
-        epoch: the running one, from 0.
-        share: of the whole training that has passed, 0 to 1.
-        seed: of the run.
+            step: optimiser steps done.
+            epoch: the current one, counted from 0.
+            share: fraction of the whole training that is done, 0 to 1.
+            seed: the run's seed.
     """
 
     step: int
@@ -62,25 +62,25 @@ class At:
     seed: int
 
     def draws(self, rows: Sequence[int] | np.ndarray, count: int = 1, salt: int = 0) -> np.ndarray:
-        """`(len(rows), count)` numbers in [0, 1), from (seed, epoch, row, salt) alone: the same for every split of a batch."""
+        """`(len(rows), count)` numbers in [0, 1) from (seed, epoch, row, salt) alone: the same however a batch is split."""
         return np.stack([np.random.default_rng((self.seed, self.epoch, int(row), salt)).random(count) for row in rows])
 
 
 @dataclass
 class Setting:
-    """What a method is told once, before the first step and before a checkpoint is loaded.
+    """What a method receives once, before the first step and before a checkpoint is loaded.
 
     Attributes:
-        model: with its pretrained weights, not wrapped by what distributes it.
-        head_names: parameters of the head.
-        outputs: number of the model's outputs.
-        class_names: names of the classes, where there are classes.
-        class_ids: `(rows,)` class of each training row, for methods that need `counts`.
-        rows: training rows; None for a stream that does not state them.
-        sets: rows of each set of `data.sets`.
-        fixed_inputs: whether a row's inputs are the same in every epoch.
-        load_model: name or folder -> a finished model that reads the same inputs, for methods that need `teacher`.
-        answers: a model -> its logits `(rows, C)` for all training rows, in their order.
+            model: the model with its pretrained weights, not wrapped for distributed training.
+            head_names: names of the head's parameters.
+            outputs: number of the model's outputs.
+            class_names: names of the classes, if there are classes.
+            class_ids: `(rows,)` class of each training row, for methods that need `counts`.
+            rows: number of training rows; None for a stream of unknown length.
+            sets: number of rows of each set in `data.sets`.
+            fixed_inputs: whether a row's inputs are the same in every epoch.
+            load_model: name or folder -> a finished model that takes the same inputs, for methods that need `teacher`.
+            answers: a model -> its logits `(rows, C)` for all training rows, in order.
     """
 
     model: nn.Module
@@ -99,24 +99,24 @@ class Setting:
 
     @property
     def class_counts(self) -> np.ndarray:
-        """Training rows of each class, `(C,)`."""
+        """Number of training rows of each class, `(C,)`."""
         assert self.class_ids is not None
         return np.bincount(self.class_ids, minlength=self.outputs)
 
     def own_parameters(self) -> dict[str, nn.Parameter]:
-        """The parameters that learn and had weights before this run: all but the head's."""
+        """The learning parameters that had weights before this run: all except the head's."""
         named = self.model.named_parameters()
         return {name: p for name, p in named if p.requires_grad and name not in self.head_names}
 
 
 @dataclass(frozen=True)
 class Companion:
-    """Rows to read beside those of a batch.
+    """Rows to read in addition to those of a batch.
 
     Attributes:
-        rows: `(B,)` numbers of rows.
-        of: the set of `data.sets` they belong to; None for the training rows.
-        draw: which augmentation of the row: 0 is the one that training sees.
+            rows: `(B,)` row numbers.
+            of: the set of `data.sets` that the rows belong to; None for the training rows.
+            draw: number of the row's augmentation: 0 is the one used in training.
     """
 
     rows: np.ndarray
@@ -126,7 +126,7 @@ class Companion:
 
 @dataclass(frozen=True)
 class Target:
-    """Labels that the answers of a part are held against, each row's loss times its factor."""
+    """Labels for the loss of one part, with each row's loss multiplied by its factor."""
 
     labels: Tensor
     factor: Tensor | None = None
@@ -135,16 +135,16 @@ class Target:
 
 @dataclass
 class Batch:
-    """A micro-batch in front of the forward pass: one pass runs over all of its parts.
+    """A micro-batch before the forward pass; one pass runs all of its parts.
 
     Attributes:
-        inputs: name -> `(K * B, …)`, the K parts one behind the other; row i of each belongs to row i of the task.
-        parts: their names, `task` first.
-        labels: of the rows of the task `(B, …)`.
-        targets: the task loss is the sum over these.
-        rows: `(B,)` numbers of the rows; None where no method asked for them.
-        own: rows of the task that count, from the first: the rest fills an epoch's last batch up.
-        notes: what the hooks of one method tell one another, under its name.
+            inputs: name -> `(K * B, …)`, the K parts concatenated; row i of each part belongs to row i of the task.
+            parts: names of the parts, `task` first.
+            labels: labels of the task's rows `(B, …)`.
+            targets: the task loss is the sum over these.
+            rows: `(B,)` row numbers; None if no method needs them.
+            own: number of task rows that count, from the first on; the rest pads an epoch's last batch.
+            notes: values that the hooks of a method pass to each other, by method name.
     """
 
     inputs: dict[str, Any]
@@ -163,20 +163,20 @@ class Batch:
         return {key: value[k * size : (k + 1) * size] for key, value in self.inputs.items()}
 
     def put(self, name: str, inputs: Mapping[str, Any] | None = None) -> None:
-        """Add a part: these inputs, or the task's once more."""
+        """Add a part with these inputs, or with the task's inputs again."""
         given = self.part(TASK) if inputs is None else inputs
         self.inputs = {key: _joined(value, given[key]) for key, value in self.inputs.items()}
         self.parts.append(name)
 
     def take(self, name: str) -> dict[str, Any]:
-        """Remove a part, which is not run; its inputs."""
+        """Remove a part, so that it is not run, and return its inputs."""
         taken, size, k = self.part(name), len(self.labels), self.parts.index(name)
         self.inputs = {key: _joined(value[: k * size], value[(k + 1) * size :]) for key, value in self.inputs.items()}
         self.parts.remove(name)
         return taken
 
     def replace(self, name: str, inputs: Mapping[str, Any]) -> None:
-        """Give a part other inputs; those not named stay."""
+        """Give a part other inputs; those not named are unchanged."""
         size, k = len(self.labels), self.parts.index(name)
         for key, value in inputs.items():
             whole = self.inputs[key]
@@ -191,14 +191,14 @@ def _joined(left: Any, right: Any) -> Any:
 
 @dataclass
 class Pass:
-    """A forward pass behind it: own rows only, in float32 at least, outside of autocast.
+    """The results of a forward pass: only the process's own rows, at least in float32, outside autocast.
 
     Attributes:
         logits: part -> `(b, C)`.
-        features: part -> `(b, D)`, what the last layer of the head reads; only where a method needs them.
-        states: part -> depth -> what the block at that depth answered; only where a method needs them.
-        labels: `(b, …)` of the task's rows.
-        rows: `(b,)` their numbers, where a method needs them.
+            features: part -> `(b, D)`, the inputs of the head's last layer; only if a method needs them.
+            states: part -> depth -> the output of the block at that depth; only if a method needs them.
+            labels: `(b, …)` labels of the task's rows.
+            rows: `(b,)` row numbers, if a method needs them.
     """
 
     logits: dict[str, Tensor]
@@ -212,18 +212,18 @@ class Pass:
 
 Inner = Callable[
     ["Tensor", "Tensor"], "Tensor"
-]  # logits (b, C) and labels (b,) or (b, K) -> losses of the labels' shape
+]  # logits (b, C) and labels (b,) or (b, K) -> losses in the labels' shape
 
 
 class Method:
-    """A way to learn beside the task loss. Every hook is optional.
+    """A way to change how the task is learned. Every hook is optional.
 
     Attributes:
-        needs: what the hooks do not say, of `hfft.strategy.needs.NEEDS`.
-        problems: names of the problems it suits; None for all.
-        replaces_loss: its `example_loss` does not ask `inner`; one method at most may.
-        states: depths whose outputs it reads, where it needs `states`; negative ones count from the head.
-        skips: steps that are not finite and may be left out.
+            needs: requirements that the hooks do not express, from `hfft.strategy.needs.NEEDS`.
+            problems: names of the problems that the method suits; None for all.
+            replaces_loss: whether its `example_loss` does not call `inner`; at most one method may do so.
+            states: depths whose outputs it reads, if it needs `states`; negative ones count from the head.
+            skips: number of non-finite steps that may be skipped.
     """
 
     name: str = ""  # its key in the recipe, set by `build_methods`
@@ -236,74 +236,74 @@ class Method:
     # --- once
 
     def start(self, setting: Setting) -> None:
-        """Look at the pretrained model; no checkpoint is loaded yet."""
+        """Inspect the pretrained model; no checkpoint is loaded yet."""
 
     def modules(self) -> nn.ModuleDict | None:
-        """Modules that learn beside the model, at the head's rate; kept in checkpoints, never published."""
+        """Modules trained with the model, at the head's rate; saved in checkpoints, never published."""
 
     # --- each epoch
 
     def companions(self, rows: np.ndarray, epoch: int, seed: int) -> dict[str, Companion]:
-        """Rows `(B,)` of a batch -> part -> the rows to read beside them. A pure function; runs in loader workers."""
+        """Rows `(B,)` of a batch -> part -> the additional rows to read. A pure function; runs in loader workers."""
         return {}
 
     def order(self, epoch: int, seed: int) -> np.ndarray:
-        """The rows of an epoch in their order, `(M,)`; M is the same for every epoch."""
+        """The rows of an epoch in order, `(M,)`; M must be the same for every epoch."""
         raise NotImplementedError
 
     def epoch(self, model: nn.Module, outputs_of: Callable[[str], Any], at: At) -> None:
-        """Before an epoch's first step. `outputs_of("train")`, or of another set, are its rows' answers in their order."""
+        """Called before an epoch's first step. `outputs_of("train")`, or of another set, gives its rows' outputs in order."""
 
     def evaluated(self, figures: Mapping[str, float], at: At) -> None:
-        """After an evaluation within training; `loss` is the mean training loss since the last one."""
+        """Called after an evaluation during training; `loss` is the mean training loss since the previous one."""
 
     # --- each micro-batch
 
     def batch(self, batch: Batch) -> None:
-        """Change a batch in place: once per micro-batch and step, never where a step is computed again."""
+        """Change a batch in place: called once per micro-batch and step, not when a step is recomputed."""
 
     def around(self, model: nn.Module, batch: Batch) -> contextlib.AbstractContextManager[Any]:
-        """A context around each forward pass and its backward."""
+        """A context around each forward pass and its backward pass."""
         return contextlib.nullcontext()
 
     def example_loss(self, inner: Inner, logits: Tensor, labels: Tensor, at: At) -> Tensor:
-        """The loss of each row, `(b,)`: wraps or replaces the task loss. Labels `(b, K)` ask about K classes: `(b, K)`."""
+        """The loss of each row, `(b,)`: wraps or replaces the task loss. For labels `(b, K)` of K classes: `(b, K)`."""
         raise NotImplementedError
 
     def losses(self, seen: Pass) -> dict[str, Tensor]:
-        """Name -> a value per row `(b,)`, weighted: added to the task loss."""
+        """Name -> one weighted value per row `(b,)`, added to the task loss."""
         return {}
 
     # --- each step
 
     def statistic(self, seen: Pass) -> dict[str, Tensor]:
-        """Name -> a scalar of all N rows of the global batch, weighted. Must not depend on their order."""
+        """Name -> a weighted scalar over all N rows of the global batch. Must not depend on their order."""
         return {}
 
     def weights(self, model: nn.Module, at: At) -> dict[str, Tensor]:
-        """Name -> a scalar of the weights alone, weighted."""
+        """Name -> a weighted scalar of the weights alone."""
         return {}
 
     def gradients(self, model: nn.Module, again: Callable[..., None], at: At) -> None:
-        """After the step's last backward pass. `again()` computes its gradient anew, `again(add=True)` adds the data's,
-        `again(only=name)` computes that of one loss alone. One method at most may define it."""
+        """Called after the step's last backward pass. `again()` recomputes its gradient, `again(add=True)` adds the data's
+        gradient, `again(only=name)` computes the gradient of one loss alone. At most one method may define this hook."""
 
     def updated(self, model: nn.Module, at: At) -> None:
-        """After a step of the optimiser that was taken."""
+        """Called after each optimiser step that was not skipped."""
 
     # --- scoring and checkpoints
 
     @contextlib.contextmanager
     def scored(self, model: nn.Module) -> Iterator[None]:
-        """A context in which the model is what is evaluated and published."""
+        """A context in which the model is as it should be evaluated and published."""
         yield
 
     def state(self) -> dict[str, Tensor]:
-        """What a checkpoint must hold of it, beside `modules`."""
+        """The tensors that a checkpoint must save for this method, in addition to `modules`."""
         return {}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take over what `state` gave."""
+        """Restore what `state` returned."""
 
 
 HOOKS = (
@@ -326,5 +326,5 @@ HOOKS = (
 
 
 def defines(method: Method, hook: str) -> bool:
-    """Whether a method has a hook of its own."""
+    """Whether a method overrides a hook."""
     return getattr(type(method), hook) is not getattr(Method, hook)

@@ -1,4 +1,4 @@
-"""What happens to a step whose loss or gradient is not finite: the run stops, or a bounded number of steps is left out."""
+"""What happens after a step whose loss or gradient is not finite: the run stops, or a limited number of steps is skipped."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pydantic import Field, model_validator
 
 from hfft.strategy.method import Method, MethodSpec
 
-REMEDY = "let a few such steps be left out with strategy.non_finite={skip: 5}"
+REMEDY = "skip a few such steps with strategy.non_finite={skip: 5}"
 
 
 class NonFinite(MethodSpec):
-    """`stop` at the first, or leave out the update of at most `skip` steps in a run."""
+    """`stop` at the first such step, or skip the update of at most `skip` steps per run."""
 
     skip: int = Field(default=0, ge=0)
 
@@ -24,16 +24,16 @@ class NonFinite(MethodSpec):
         return {} if value == "stop" else value
 
     def plain(self) -> Any:
-        """`stop`, or how many may be left out."""
+        """`stop`, or the number of steps that may be skipped."""
         return {"skip": self.skip} if self.skip else "stop"
 
     def build(self) -> Method | None:
-        """None where the run stops."""
+        """The method; None if the run should stop."""
         return LeftOut(self) if self.skip else None
 
 
 class LeftOut(Method):
-    """Leaves steps out."""
+    """Skips steps that are not finite."""
 
     def __init__(self, spec: NonFinite):
         self.spec, self.skips = spec, spec.skip

@@ -1,4 +1,4 @@
-"""A model's outputs as losses take them."""
+"""A model's outputs in the form that losses take."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def logits_of(outputs: Any) -> Tensor:
-    """The logits among a model's outputs; of a model that names none (PP-LCNet), the first matrix, its scores (B, C)."""
+    """The logits of a model's outputs; if the model names none (PP-LCNet), the first matrix, its scores (B, C)."""
     if torch.is_tensor(outputs):
         return outputs
     if not isinstance(outputs, Mapping):
@@ -26,12 +26,12 @@ def logits_of(outputs: Any) -> Tensor:
 def per_example(logits: Tensor, labels: Tensor, problem: str) -> tuple[Tensor, Tensor]:
     """Summed loss and number of targets of each row: two tensors `(B,)`, in float32 or higher.
 
-    What is summed here is divided once, by the targets of the whole global batch: a mean per micro-batch would weigh
-    rows by how the batch was split. transformers' own heads do that, and some of them scale the gradient by the
-    accumulation factor (transformers#47688).
+    The sum is divided once, by the targets of the whole global batch: with a mean per micro-batch, the weight of a row
+    would depend on how the batch was split. The heads in transformers do that, and some of them scale the gradient by
+    the accumulation factor (transformers#47688).
 
     Raises:
-        ValueError: unknown problem.
+        ValueError: the problem is unknown.
     """
     if problem not in PROBLEMS:
         raise ValueError(f"unknown problem {problem!r}")

@@ -1,7 +1,7 @@
-"""Part 4 of a recipe: every method by its key. This is the only list of methods; its order is that of their hooks.
+"""Part 4 of a recipe: every method by its key. This is the only list of methods, and its order is the order of their hooks.
 
-Families follow one another as `sample, shift, mix, adversarial, distil, loss, regularise, average`, whatever the order
-in the YAML. Within the loss, what stands first is the innermost.
+Families come in the order `sample, shift, mix, adversarial, distil, loss, regularise, average`, whatever the order in
+the YAML. Within the loss family, the first method is the innermost.
 """
 
 from __future__ import annotations

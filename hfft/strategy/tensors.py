@@ -1,4 +1,4 @@
-"""Tensors beside a model whose weights FSDP may have divided."""
+"""Tensors used with a model whose weights FSDP may have sharded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def like(tensor: Tensor, other: Any) -> Tensor:
-    """A tensor where another one is: on its device, and divided among the processes as FSDP divided that one."""
+    """A tensor placed like another one: on its device, and sharded over the processes like it."""
     if hasattr(other, "device_mesh") and not hasattr(tensor, "device_mesh"):
         from torch.distributed.tensor import distribute_tensor
 
@@ -22,12 +22,12 @@ def like(tensor: Tensor, other: Any) -> Tensor:
 
 
 def whole(tensor: Any) -> Any:
-    """A tensor that is divided among the processes, whole, for which all of them must ask; any other as it is."""
+    """A sharded tensor gathered (all processes must call this); any other tensor unchanged."""
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
 def total_norm(tensors: list[Tensor]) -> Tensor:
-    """The Euclidean norm of some tensors together."""
+    """The Euclidean norm of several tensors together."""
     return whole(torch.linalg.vector_norm(torch.stack([whole(torch.linalg.vector_norm(t)) for t in tensors])))
 
 
@@ -51,7 +51,7 @@ def adding_gradients(model: nn.Module) -> Iterator[None]:
 
 
 def divide_again(model: Any) -> None:
-    """Let FSDP divide what a forward pass left whole; other models are left alone."""
+    """Let FSDP reshard what a forward pass left gathered; other models are unchanged."""
     for module in model.modules():
         if hasattr(module, "reshard"):
             module.reshard()

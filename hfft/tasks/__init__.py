@@ -1,1 +1,1 @@
-"""Tasks: what a model's outputs mean, which columns a task reads, what a problem is scored by. Needs no torch."""
+"""Tasks: what a model's outputs mean, which columns a task reads, which metrics score it. Needs no torch."""

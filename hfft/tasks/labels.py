@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Labels:
-    """What a model's outputs mean: the problem and, where outputs have names, the classes in their order.
+    """What a model's outputs mean: the problem and, if outputs have names, the classes in order.
 
     Attributes:
         size: number of outputs, `config.num_labels`.
@@ -26,7 +26,7 @@ class Labels:
 
     @property
     def id2label(self) -> dict[int, str]:
-        """Index -> class name, as a model's config holds it."""
+        """Index -> class name, as in a model's config."""
         return dict(enumerate(self.names))
 
     @property

@@ -1,4 +1,4 @@
-"""What a problem can be scored by: one line per metric. Needs neither torch nor `evaluate`."""
+"""The metrics of a problem: one line per metric. Needs neither torch nor `evaluate`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Measure:
-    """A metric: the module of `hfft/evaluate/metrics/` that computes it, and its `config_name` there.
+    """A metric: the module in `hfft/evaluate/metrics/` that computes it, and its `config_name` there.
 
     Attributes:
-        smaller_is_better: whether a smaller figure is the better one.
+        smaller_is_better: whether smaller values are better.
     """
 
     module: str
@@ -20,10 +20,10 @@ class Measure:
 
 
 def is_file(metric: str) -> bool:
-    """Whether an entry of `score.metrics` is the path of a user's own metric."""
+    """Whether an entry of `score.metrics` is the path to a user's own metric."""
     return metric.endswith(".py")
 
 
 def metric_names(figures: Iterable[str]) -> list[str]:
-    """The metrics among the figures of a split, in their order: a user's own metric is named by what it returns."""
+    """The metrics in a split's results, in order: a user's own metric is named by the keys that it returns."""
     return [name for name in figures if name not in ("loss", "n")]

@@ -1,4 +1,4 @@
-"""The table of tasks: what a task's model class is, which columns it reads. Needs no torch."""
+"""The table of tasks: the model class of each task and the columns that it reads. Needs no torch."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ LABEL: dict[str, str | None] = {"label": "label"}
 
 @dataclass(frozen=True)
 class Task:
-    """One task: a modality and a problem, and the Auto class that loads its model.
+    """One task: a modality, a problem, and the Auto class that loads its model.
 
     Attributes:
-        pipeline: the name under which `transformers.pipeline` serves it.
-        auto_class: the class of transformers that loads the model with its head.
-        columns: role -> usual name of each column the task reads; `None` where there is no usual one.
-        example: what a snippet calls the pipeline with, as Python.
-        labelled: False where targets are made from the inputs, as in masked language modelling.
-        problem: the kind of target, which a recipe may choose where there are labels.
+            pipeline: the task's name in `transformers.pipeline`.
+            auto_class: the transformers class that loads the model with its head.
+            columns: role -> usual name of each column that the task reads; `None` if there is no usual one.
+            example: the pipeline's input in example code, as Python.
+            labelled: False if targets are made from the inputs, as in masked language modelling.
+            problem: the kind of target, which a recipe can choose if there are labels.
     """
 
     name: str

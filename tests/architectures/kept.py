@@ -58,7 +58,7 @@ def last_block(case: Case) -> str | None:
     model, inputs = case.fresh(), dict(case.tiny.inputs)
     found = first_token(model, inputs, logits_of)
     if found is None:
-        return f"{WITHOUT}more than the first token is read of the last block, or that cannot be told"
+        return f"{WITHOUT}more than the first token is read of the last block, or that cannot be determined"
     answers = []
     for context in (contextlib.nullcontext(), found.reading(model)):
         model.eval().zero_grad()

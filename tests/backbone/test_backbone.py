@@ -72,7 +72,7 @@ def test_any_missing_tensor_of_the_backbone_is_an_error_that_names_it(name, tmp_
     parameters = [key for key in load_file(tmp_path / "model.safetensors") if key not in ALL[name].head]
     gone = parameters[len(parameters) // 2]
     edit(tmp_path, lambda tensors: tensors.pop(gone))
-    with pytest.raises(ModelError, match="does not hold the whole backbone") as caught:
+    with pytest.raises(ModelError, match="does not have all weights of the backbone") as caught:
         model_of(recipe(tmp_path, ALL[name].task), LABELS)
     # The file may spell it otherwise than the model (an older name of the same module): the last part is the same.
     assert f".{gone.split('.')[-1]};" in str(caught.value)
@@ -130,7 +130,7 @@ def test_remote_code_is_refused_without_asking_and_never_run(tmp_path, monkeypat
     maps = {"AutoConfig": "own.Config", "AutoModelForSequenceClassification": "own.Model"}
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": maps}))
     (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
-    with pytest.raises(ModelError, match="code of its own, which hfft does not run"):
+    with pytest.raises(ModelError, match="code from its own repository, which hfft does not run"):
         model_of(recipe(tmp_path), LABELS)
     assert not (tmp_path / "ran").exists()
     assert asked == []
@@ -153,7 +153,7 @@ def test_a_folder_without_a_model_is_an_error(tmp_path):
 @pytest.mark.parametrize(("name", "task"), [("bert", "image-classification"), ("vit", "text-classification")])
 def test_a_model_without_a_class_for_the_task_is_an_error(name, task, tmp_path):
     tiny(name).save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match=f"is a {name}, which transformers has no AutoModelFor"):
+    with pytest.raises(ModelError, match=f"is a {name}, for which transformers has no AutoModelFor"):
         model_of(recipe(tmp_path, task), LABELS)
 
 

@@ -302,7 +302,7 @@ def test_data_that_is_not_there_is_named(path):
 @pytest.mark.parametrize(
     ("content", "settings", "message"),
     [
-        ("text,label\n", {}, "data set x.csv has no rows in its split train; name data that has"),
+        ("text,label\n", {}, "data set x.csv has no rows in its split train; use data that has some"),
         ("", {}, "data set x.csv cannot be used: No columns to parse from file"),
         (
             "text,label\na,b\nc,d,e,f\n",
@@ -357,7 +357,7 @@ def test_an_empty_split_is_an_error():
         table(f"d/{split}.parquet", rows, features)
     with pytest.raises(BadInput) as caught:
         load("d")
-    assert str(caught.value) == "data set d has no rows in its split validation; name data that has"
+    assert str(caught.value) == "data set d has no rows in its split validation; use data that has some"
 
 
 SKEWED = [
@@ -522,7 +522,7 @@ def test_a_column_that_the_test_split_lacks_is_named():
         table(f"d/{split}.parquet", [{name: "x", "label": i % 2} for i in range(4)])
     with pytest.raises(BadInput) as caught:
         load("d")
-    message = "data set d cannot be used: not every file has the columns text, words; mend them or name others"
+    message = "data set d cannot be used: not every file has the columns text, words; fix them or use others"
     assert str(caught.value) == message
 
 

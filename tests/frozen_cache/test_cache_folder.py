@@ -30,7 +30,7 @@ def test_an_entry_does_not_make_room_for_itself(tmp_path):
 
 
 def test_what_cannot_fit_is_told(tmp_path):
-    assert cache.make_room(tmp_path / "new", 300, 200) == "it needs 300 B, its limit is 200 B"
+    assert cache.make_room(tmp_path / "new", 300, 200) == "it needs 300 B, above its limit of 200 B"
     why = cache.make_room(tmp_path / "new", 10**17, 10**18)
     assert why.startswith("it needs 1e+05 TB, ")
     assert why.endswith(" left")

@@ -44,7 +44,7 @@ def test_a_batch_that_masks_more_or_fewer_tokens_than_its_rows_have_is_refused(k
     mask = batch["attention_mask"].clone()
     mask[shortest, 0 if masked == 0 else -1] = masked
     states = [torch.rand(mask.shape)]
-    with pytest.raises(NotCuttable, match="a batch masks tokens of its rows"):
+    with pytest.raises(NotCuttable, match="the attention_mask of a batch hides real tokens"):
         kept.keep(numbers, {**batch, "attention_mask": mask}, states)
     assert not kept.store.has(numbers).any()
 

@@ -45,8 +45,8 @@ def test_it_is_what_the_training_then_says(name, train, tmp_path):
         (("embeddings",), "the embeddings run once (cut before block 1, 50% of the work)"),
         (("embeddings", "encoder.layer.0"), "block 1 of 3 runs once (cut before block 2, 50% of the work)"),
         (("encoder.layer.0", "encoder.layer.1"), "blocks 1-2 of 3 run once (cut before block 3, 50% of the work)"),
-        (("encoder.layer.2",), "everything in front of the head runs once (50% of the work)"),
-        (("encoder.layer.1", "pooler"), "everything in front of the head runs once (50% of the work)"),
+        (("encoder.layer.2",), "everything before the head runs once (50% of the work)"),
+        (("encoder.layer.1", "pooler"), "everything before the head runs once (50% of the work)"),
     ],
 )
 def test_a_cut_is_told_by_the_deepest_block_in_front_of_it(stands, told):
@@ -89,7 +89,7 @@ def test_with_a_schedule_it_is_the_first_cut(tmp_path):
     line = describe_ahead(trainer, logits_of)
     assert all(p.requires_grad for p in model.parameters())
     trainer.train()
-    assert line == f"{said[0]}; the cut follows the schedule"
+    assert line == f"{said[0]}; the cut moves with the schedule"
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ def test_with_a_schedule_it_is_the_first_cut(tmp_path):
     [
         ("all", {}, 10**9, "everything learns"),
         ("head", {"num_train_epochs": 1}, 10**9, ONCE),
-        ("head", {}, 100, "its limit is 100 B"),
-        ("embeddings", {}, 10**9, "nothing that is frozen runs before what learns"),
+        ("head", {}, 100, "above its limit of 100 B"),
+        ("embeddings", {}, 10**9, "no frozen layers run before those that learn"),
     ],
 )
 def test_where_nothing_is_kept_it_says_why(train, settings, limit, why, tmp_path):

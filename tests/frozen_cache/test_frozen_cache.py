@@ -369,7 +369,7 @@ def test_each_view_is_shown_in_turn_and_computed_once(tmp_path, records):
         ("head", {"num_train_epochs": 1}, None),
         ("head", {"max_steps": 2}, None),
         ("all", {}, None),
-        ("embeddings", {}, "nothing that is frozen runs before what learns"),
+        ("embeddings", {}, "no frozen layers run before those that learn"),
     ],
 )
 def test_where_nothing_is_gained_the_run_goes_on_without(train, changes, why, tmp_path):
@@ -387,7 +387,7 @@ def test_a_limit_that_is_too_small_is_told(tmp_path):
     trainer.train()
     assert len(trainer.said) == 1
     assert trainer.said[0].startswith("cache: off, it needs ")
-    assert trainer.said[0].endswith("its limit is 100 B")
+    assert trainer.said[0].endswith("above its limit of 100 B")
 
 
 @pytest.mark.slow
@@ -400,7 +400,7 @@ def test_a_first_batch_that_comes_out_otherwise_turns_it_off(tmp_path, monkeypat
 
     monkeypatch.setattr(CachedDataset, "batch", spoilt)
     kept = trained(tmp_path / "b", "bert", "last-1", kept=tmp_path / "cache")
-    assert kept.said[-1] == "cache: off, the first batch came out otherwise from the cut on"
+    assert kept.said[-1] == "cache: off, the first batch differ when computed from the cut on"
     assert losses(kept) == losses(trained(tmp_path / "a", "bert", "last-1"))
 
 
@@ -411,12 +411,12 @@ def test_a_forward_that_takes_another_way_turns_it_off(tmp_path, monkeypatch):
     def sometimes(self, model, inputs):
         calls.append(1)
         if len(calls) == 6:
-            raise NotCuttable("the forward pass took another way than on the probe")
+            raise NotCuttable("the forward pass took another path than on the probe")
         return record(self, model, inputs)
 
     monkeypatch.setattr(Cut, "record", sometimes)
     kept = trained(tmp_path / "b", "bert", "last-1", kept=tmp_path / "cache")
-    assert kept.said[-1] == "cache: off, the forward pass took another way than on the probe"
+    assert kept.said[-1] == "cache: off, the forward pass took another path than on the probe"
     assert losses(kept) == losses(trained(tmp_path / "a", "bert", "last-1"))
 
 

@@ -122,9 +122,9 @@ def test_adapters_in_the_last_block_leave_the_others_in_front_of_the_cut():
 @pytest.mark.parametrize(
     ("name", "train", "adapter", "why"),
     [
-        ("bert", "all", None, "nothing that is frozen runs before what learns"),
+        ("bert", "all", None, "no frozen layers run before those that learn"),
         ("bert", "head", {"type": "lora", "r": 2}, "of the work"),
-        ("bert", ["embeddings", "head"], None, "nothing that is frozen"),
+        ("bert", ["embeddings", "head"], None, "no frozen layers run"),
     ],
 )
 def test_where_nothing_is_gained_there_is_no_cut(name, train, adapter, why):
@@ -192,7 +192,7 @@ class InPlaceOfData(nn.Module):
 
 
 def test_what_depends_on_the_rest_of_the_batch_is_refused():
-    with pytest.raises(NotCuttable, match="on its padding or on the others of its batch"):
+    with pytest.raises(NotCuttable, match="on its padding or on the rest of its batch"):
         find(*net_and_batch(between=OfTheBatch()), logits_of)
 
 

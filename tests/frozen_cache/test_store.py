@@ -148,7 +148,7 @@ def test_a_row_that_a_crash_left_half_written_is_absent(folder, monkeypatch):
 
 def test_another_layout_under_the_same_name_is_refused(folder):
     opened(folder).close()
-    with pytest.raises(RunError, match="holds other tensors"):
+    with pytest.raises(RunError, match="contains other tensors"):
         Store(folder, FIELDS[:2], len(LENGTHS), LENGTHS)
 
 

@@ -40,8 +40,8 @@ def by_the_client(status, **headers):
 NOT_FOUND = (
     f"{WHAT} is neither a local folder nor found on the hub; check the spelling, or set HF_TOKEN if it is private"
 )
-GATED = f"{WHAT} is gated; accept its terms on the hub and set HF_TOKEN to a token of that account"
-NO_REVISION = f"{WHAT} has no such revision; name a branch, tag or commit that exists"
+GATED = f"{WHAT} is gated; accept its terms on the hub and set HF_TOKEN to a token of the same account"
+NO_REVISION = f"{WHAT} has no such revision; use an existing branch, tag or commit"
 OFFLINE = f"{WHAT} is not in the cache and HF_HUB_OFFLINE is set; unset it to fetch {WHAT} once"
 UNREACHED = f"{WHAT} could not be read: "
 NO_NETWORK = " (no network? HF_HUB_OFFLINE=1 uses only what is cached)"
@@ -111,12 +111,12 @@ ERRORS = {
             CastError("Couldn't cast", table_column_names=["a", "b"], requested_column_names=["a", "c"]),
         ),
         BadInput,
-        f"{WHAT} cannot be used: not every file has the columns b, c; mend them or name others",
+        f"{WHAT} cannot be used: not every file has the columns b, c; fix them or use others",
     ),
     "an empty split": (
         ValueError('Instruction "test" corresponds to no data!'),
         BadInput,
-        f"{WHAT} has no rows in its split test; name data that has",
+        f"{WHAT} has no rows in its split test; use data that has some",
     ),
     "transformers, not found": (
         raised(

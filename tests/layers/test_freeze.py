@@ -67,7 +67,9 @@ def test_the_last_blocks_learn_with_the_head_and_exactly_the_rest_is_frozen(name
 @every
 def test_more_blocks_than_there_are_is_an_error_with_the_most(name):
     most = len(ALL[name].blocks)
-    with pytest.raises(ModelError, match=rf"layers\.train: last-30 of {most} blocks; name at most last-{most}"):
+    with pytest.raises(
+        ModelError, match=rf"layers\.train: last-30, but the model has {most} blocks; use at most last-{most}"
+    ):
         adapted(name, "last-30")
 
 
@@ -226,5 +228,7 @@ def test_targets_named_by_the_recipe_are_kept():
 
 
 def test_an_adapter_that_does_not_fit_is_an_error_with_the_reason():
-    with pytest.raises(ModelError, match=r"layers\.adapter: bert cannot take it: Target module .* is not supported"):
+    with pytest.raises(
+        ModelError, match=r"layers\.adapter: bert cannot take this adapter: Target module .* is not supported"
+    ):
         adapted("bert", "head", {**LORA, "target_modules": ["LayerNorm"]})

@@ -69,8 +69,8 @@ def test_norms_are_found_by_what_they_are(bert, resnet):
 @pytest.mark.parametrize(
     ("train", "freeze", "text"),
     [
-        (["last-4"], [], "layers.train: last-4 of 3 blocks; name at most last-3"),
-        (["first-9"], [], "layers.train: first-9 of 3 blocks; name at most first-3"),
+        (["last-4"], [], "layers.train: last-4, but the model has 3 blocks; use at most last-3"),
+        (["first-9"], [], "layers.train: first-9, but the model has 3 blocks; use at most first-3"),
         (["/pooller/"], [], "layers.train: /pooller/ matches no parameter"),
         (["all"], ["/nothing/"], "layers.freeze: /nothing/ matches no parameter"),
         (["all"], ["all"], "leaves nothing to learn"),

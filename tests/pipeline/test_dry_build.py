@@ -70,7 +70,7 @@ def test_adapter_targets_are_found_among_layers_of_an_architectures_own_without_
 
 
 MISTAKES = [
-    ("layers.train=last-30", "layers.train: last-30 of 3 blocks; name at most last-3"),
+    ("layers.train=last-30", "layers.train: last-30, but the model has 3 blocks; use at most last-3"),
     ("layers.train=/encoder.layer.2.atention/", "did you mean 'encoder.layer.2.attention'?"),
     ("layers.freeze=[/poler/]", "layers.freeze: /poler/ matches no parameter; did you mean 'pooler'?"),
     ("layers.freeze=[all]", "layers.freeze: all leaves nothing to learn; freeze less"),
@@ -86,19 +86,19 @@ MISTAKES = [
         "layers.adapter={type: lora, target_modules: [query, valu]}",
         "layers.adapter.target_modules: bert has no module 'valu'; did you mean 'value'?",
     ),
-    ("layers.adapter={type: lora, target_modules: 'bert.*(query'}", "'bert.*(query' is no regular expression"),
+    ("layers.adapter={type: lora, target_modules: 'bert.*(query'}", "'bert.*(query' is not a regular expression"),
     (
         "layers.adapter={type: lora, target_modules: [classifier]}",
-        "'classifier' is in the head, which is trained whole",
+        "'classifier' is in the head, which is trained in full",
     ),
     ("layers.adapter={type: lora, modules_to_save: [poler]}", "has no module 'poler'; did you mean 'pooler'?"),
     ("layers.adapter={type: lora, exclude_modules: [qery]}", "exclude_modules: bert has no module 'qery'"),
     ("layers.adapter={type: lora, rank_pattern: {qery: 2}}", "rank_pattern: bert has no module 'qery'"),
     ("layers.adapter={type: lora, target_parameters: [qery.weight]}", "bert has no parameter 'qery.weight'; did you"),
-    ("layers.adapter={type: lora, layers_to_transform: [1, 3]}", "there is no block 3; they are counted from 0 to 2"),
+    ("layers.adapter={type: lora, layers_to_transform: [1, 3]}", "there is no block 3; blocks are numbered 0 to 2"),
     (
         "layers.adapter={type: lora, layers_to_transform: 1, layers_pattern: block}",
-        "layers_pattern: 'block' names no list of blocks (such as: layer)",
+        "layers_pattern: 'block' matches no list of blocks (such as: layer)",
     ),
 ]
 
@@ -125,11 +125,13 @@ def test_an_architecture_that_cannot_take_an_adapter_or_a_dropout_or_the_task_is
     )
     image = "image-classification"
     dry_build(recipe(tmp_path, task=image))
-    with pytest.raises(ModelError, match=r"layers\.adapter: bit cannot take it: its blocks hold no plain linear layer"):
+    with pytest.raises(
+        ModelError, match=r"layers\.adapter: bit cannot take this adapter: its blocks have no plain linear layer"
+    ):
         dry_build(recipe(tmp_path, "layers.adapter={type: lora}", task=image))
     with pytest.raises(ModelError, match=r"head\.dropout: the head of bit has no dropout"):
         dry_build(recipe(tmp_path, "head.dropout=0.1", task=image))
-    with pytest.raises(ModelError, match="is a bit, which transformers has no AutoModelForSequenceClassification for"):
+    with pytest.raises(ModelError, match="is a bit, for which transformers has no AutoModelForSequenceClassification"):
         dry_build(recipe(tmp_path))
 
 
@@ -161,7 +163,7 @@ def test_of_a_model_of_the_hub_only_the_config_is_fetched(tmp_path):
         "task: text-classification\nbackbone: {name: alice/bert}\ndata: {path: alice/rows}\n"
     )
     wrong = {
-        "layers.train=last-30": "layers.train: last-30 of 2 blocks; name at most last-2",
+        "layers.train=last-30": "layers.train: last-30, but the model has 2 blocks; use at most last-2",
         "layers.adapter={type: lora, target_modules: [none]}": "layers.adapter.target_modules: bert has no module 'none'",
         "head.new=[poler]": "head.new: bert has no module 'poler'; did you mean 'pooler'?",
     }

@@ -219,7 +219,7 @@ def test_score_gives_the_figures_of_the_run_with_and_without_its_model(tmp_path,
     assert shown.startswith("validation loss ")
     assert " matthews_correlation " in shown
     (result.folder / "outputs/validation.safetensors").unlink()
-    with pytest.raises(BadInput, match="holds no finished model"):
+    with pytest.raises(BadInput, match="has no finished model"):
         list(score(str(result.folder), []))
 
 

@@ -117,7 +117,7 @@ def test_the_command_names_every_choice_and_where_the_time_goes(tmp_path, capsys
     said = capsys.readouterr().out
     for part in ("as the recipe says", "layers.train=all", "layers.train=last-2", "layers.train=head", "lora", "bf16"):
         assert part in said
-    assert "the whole training: about" in said
+    assert "the whole run: about" in said
     assert "matrix products" in said
     assert "cannot be" not in said
     assert list(tmp_path.iterdir()) == [], "a plan leaves nothing behind"
@@ -132,4 +132,4 @@ def test_the_precision_that_is_not_on_is_offered(trec, on, other):
 def test_a_choice_that_cannot_be_is_told_in_its_line(trec, monkeypatch):
     monkeypatch.setattr(plan, "choices", lambda *_: [("none", changed(trec, layers={"train": "/no such/"}))])
     (told,) = [line for line in plan.plan(trec) if line.startswith("none")]
-    assert "cannot be: " in told
+    assert "not possible: " in told

@@ -168,11 +168,11 @@ def test_an_adapter_of_another_backbone_is_refused_before_the_data(world, tmp_pa
 
 
 def test_a_folder_without_an_adapter_or_with_pickles_is_refused(world, tmp_path):
-    with pytest.raises(BadInput, match=r"holds no adapter_config\.json"):
+    with pytest.raises(BadInput, match=r"has no adapter_config\.json"):
         published(str(world.backbone))
     (tmp_path / "adapter_config.json").write_text((world.two.model / "adapter_config.json").read_text())
     (tmp_path / "adapter_model.bin").write_bytes(b"x")
-    with pytest.raises(BadInput, match=r"holds no adapter_model\.safetensors"):
+    with pytest.raises(BadInput, match=r"has no adapter_model\.safetensors"):
         published(str(tmp_path))
     with pytest.raises(BadInput, match=r"layers\.adapter\.from: there is no folder .*nowhere"):
         published(str(tmp_path / "nowhere"))

@@ -225,14 +225,14 @@ publsh: {}
         ("- task\n- data\n", "r.yaml:1  expected sections such as task, backbone and data, not list"),
         ("task", "r.yaml:1  expected sections such as task, backbone and data, not str"),
         (f"{IMAGE}task: x\n", "r.yaml:4  task: given twice (first on line 1); keep one"),
-        (f"{IMAGE}head: !!x/y:z\n", "r.yaml:4  head: tag tag:yaml.org,2002:x/y:z is refused; use a plain value"),
+        (f"{IMAGE}head: !!x/y:z\n", "r.yaml:4  head: tag tag:yaml.org,2002:x/y:z is not allowed; use a plain value"),
         (
             f"{IMAGE}head: &a [*a]\n",
-            "r.yaml:4  more than 20000 values, those of anchors counted wherever they are used, or 50 levels",
+            "r.yaml:4  more than 20000 values, counting anchors wherever they are used, or 50 levels",
         ),
         (
             f"{IMAGE}---\n",
-            "r.yaml:4  no valid YAML: expected a single document in the stream: but found another document",
+            "r.yaml:4  not valid YAML: expected a single document in the stream: but found another document",
         ),
     ],
 )
@@ -349,12 +349,12 @@ MANY = "problem_type=multi_label_classification"
     ("text", "overrides", "path", "said"),
     [
         (IMAGE, ["training.lr=1"], "training.lr", "use learning_rate"),
-        (IMAGE, ["layers.adapter={r: 4}"], "layers.adapter.type", "expected a type of PEFT"),
+        (IMAGE, ["layers.adapter={r: 4}"], "layers.adapter.type", "expected a PEFT adapter type"),
         (IMAGE, ["layers.adapter={type: lora, r: 0}"], "layers.adapter.r", "at least 1"),
         (IMAGE, [LORA, "layers.freeze=norms"], "layers.freeze", "leave it out"),
-        (IMAGE, [LORA, "layers.norms=live"], "layers.norms", "an adapter holds no statistics of norms"),
-        (IMAGE, [LORA, "layers.train=all"], "layers.train", "beside an adapter only the head learns"),
-        (IMAGE, [LORA, "layers.train=last-2"], "layers.train", "beside an adapter only the head learns"),
+        (IMAGE, [LORA, "layers.norms=live"], "layers.norms", "adapters do not save statistics of norms"),
+        (IMAGE, [LORA, "layers.train=all"], "layers.train", "with an adapter only head is possible"),
+        (IMAGE, [LORA, "layers.train=last-2"], "layers.train", "with an adapter only head is possible"),
         (
             IMAGE,
             ["layers.schedule=gradul"],
@@ -386,43 +386,53 @@ MANY = "problem_type=multi_label_classification"
             "layers.schedule.every_steps",
             "keep one",
         ),
-        (IMAGE, ["layers.schedule={type: gradual, head_steps: 5}"], "layers.schedule.head_steps", "is not for gradual"),
+        (
+            IMAGE,
+            ["layers.schedule={type: gradual, head_steps: 5}"],
+            "layers.schedule.head_steps",
+            "does not apply to gradual",
+        ),
         (IMAGE, ["layers.schedule={type: surgical, every: 1}"], "layers.schedule.every", "which takes blocks, batches"),
         (
             IMAGE,
             ["layers.schedule={type: head-then-all, head_epochs: 2}", "training.num_train_epochs=2"],
             "layers.schedule.head_epochs",
-            "the head would learn alone for 2 of num_train_epochs 2",
+            "only the head would learn for 2 of 2 num_train_epochs",
         ),
-        (IMAGE, [LP_FT, "training.num_train_epochs=1"], "layers.schedule.head_epochs", "1 of num_train_epochs 1"),
+        (IMAGE, [LP_FT, "training.num_train_epochs=1"], "layers.schedule.head_epochs", "1 of 1 num_train_epochs"),
         (
             IMAGE,
             ["layers.schedule={type: head-then-all, head_steps: 9}", "training.max_steps=9"],
             "layers.schedule.head_steps",
-            "for 9 of max_steps 9",
+            "for 9 of 9 max_steps",
         ),
-        (IMAGE, [LP_FT, "layers.train=head"], "layers.schedule", "nothing is left to begin later"),
-        (IMAGE, ["layers.train=[]"], "layers.train", "names no layers; write head for the head alone"),
+        (IMAGE, [LP_FT, "layers.train=head"], "layers.schedule", "no layers could start later"),
+        (IMAGE, ["layers.train=[]"], "layers.train", "names no layers; write head to train only the head"),
         (IMAGE, [LORA, "layers.schedule=gradual"], "layers.schedule", "use head-then-all"),
         (IMAGE, [LORA, "layers.schedule=surgical"], "layers.schedule", "use head-then-all"),
         (
             IMAGE,
             [LP_FT, "layers.freeze=[head, norms]"],
             "layers.freeze",
-            "freezes the head, with which head-then-all begins",
+            "freezes the head, but head-then-all starts with it",
         ),
         (IMAGE, ["layers.schedule=surgical", "head.init=zeros"], "head.init", "use head.init=default"),
         (IMAGE, ["layers.schedule=surgical", STREAM], "layers.schedule", "use data.streaming=false"),
-        (TEXT, ["data.augment=[random_crop]"], "data.augment", "is for images; task text-classification reads text"),
-        (IMAGE, ["data.columns.text=x"], "data.columns.text", "task image-classification reads image, label"),
-        (TEXT, ["data.columns.image=x"], "data.columns.image", "reads text, text_pair, label"),
-        (MASKED, ["data.columns.label=x"], "data.columns.label", "task fill-mask reads text"),
+        (
+            TEXT,
+            ["data.augment=[random_crop]"],
+            "data.augment",
+            "is for images, but task text-classification takes text",
+        ),
+        (IMAGE, ["data.columns.text=x"], "data.columns.text", "task image-classification, which takes image, label"),
+        (TEXT, ["data.columns.image=x"], "data.columns.image", "takes text, text_pair, label"),
+        (MASKED, ["data.columns.label=x"], "data.columns.label", "task fill-mask, which takes text"),
         (IMAGE, ["score.metrics=[accuracy, rmse]"], "score.metrics.1", "'rmse' does not measure single_label"),
         (IMAGE, ["score.metrics=[accuracy]", MANY], "score.metrics.0", "choose from f1_micro"),
         (IMAGE, ["backbone.init=random", "layers.train=head"], "backbone.init", "use layers.train=all"),
         (IMAGE, ["backbone.init=random", LORA], "backbone.init", "use layers.train=all"),
-        (TEXT, ["head.keep_known=true", "problem_type=regression"], "head.keep_known", "needs classes with names"),
-        (MASKED, ["head.keep_known=true"], "head.keep_known", "needs classes with names"),
+        (TEXT, ["head.keep_known=true", "problem_type=regression"], "head.keep_known", "needs named classes"),
+        (MASKED, ["head.keep_known=true"], "head.keep_known", "needs named classes"),
         (IMAGE, ["strategy.class_weights=balanced", MANY], "strategy.class_weights", "needs classes"),
         (IMAGE, [STREAM, "data.validation=0.1"], "data.validation", "name a split"),
         (IMAGE, [STREAM, "data.test=0.1"], "data.test", "name a split"),
@@ -437,12 +447,12 @@ MANY = "problem_type=multi_label_classification"
         (IMAGE, [BEST, "training.save_strategy=no"], "training.load_best_model_at_end", "to be the same"),
         (IMAGE, ["training.label_smoothing_factor=0.1", MANY], "training.label_smoothing_factor", "smooths classes"),
         (MASKED, ["training.label_smoothing_factor=0.1"], "training.label_smoothing_factor", "smooths classes"),
-        (IMAGE, [*BY_ECE, "training.greater_is_better=true"], "training.greater_is_better", "wrong way round for ece"),
+        (IMAGE, [*BY_ECE, "training.greater_is_better=true"], "training.greater_is_better", "wrong direction for ece"),
         (
             IMAGE,
             ["training.metric_for_best_model=eval_accuracy", "training.greater_is_better=false"],
             "training.greater_is_better",
-            "wrong way round for accuracy",
+            "wrong direction for accuracy",
         ),
     ],
 )
@@ -565,16 +575,16 @@ def test_an_override_changes_one_of_several_sections_that_share_an_anchor():
 @pytest.mark.parametrize(
     ("override", "line"),
     [
-        ("task", "'task' is no override; write section.key=value"),
-        ("=3", "'=3' is no override; write section.key=value"),
-        ("", "'' is no override; write section.key=value"),
-        ("a..b=1", "'a..b=1' is no override; write section.key=value"),
-        (".a=1", "'.a=1' is no override; write section.key=value"),
-        ("task.x=1", "task.x: task holds a plain value, not a section"),
-        ("data.path.x.y=1", "data.path.x.y: path holds a plain value, not a section"),
-        ("data.augment.0=x", "data.augment.0: augment holds a plain value, not a section"),
+        ("task", "'task' is not an override; write section.key=value"),
+        ("=3", "'=3' is not an override; write section.key=value"),
+        ("", "'' is not an override; write section.key=value"),
+        ("a..b=1", "'a..b=1' is not an override; write section.key=value"),
+        (".a=1", "'.a=1' is not an override; write section.key=value"),
+        ("task.x=1", "task.x: task is a plain value, not a section"),
+        ("data.path.x.y=1", "data.path.x.y: path is a plain value, not a section"),
+        ("data.augment.0=x", "data.augment.0: augment is a plain value, not a section"),
         ("training.seed={a: 1, a: 2}", "training.seed: given twice (first on line 1); keep one"),
-        ("head=!!x/y:z", "head: tag tag:yaml.org,2002:x/y:z is refused; use a plain value"),
+        ("head=!!x/y:z", "head: tag tag:yaml.org,2002:x/y:z is not allowed; use a plain value"),
         ("task=", "task: missing; every recipe needs it"),
         ("name=../x", r"name: is '../x'; expected pattern '^[\w][\w.-]*$'"),
         ("training.seed=abc", "training.seed: is 'abc' (str); expected int"),
@@ -596,7 +606,7 @@ def test_an_unknown_section_in_an_override_is_answered_with_the_nearest(override
 
 def test_an_override_that_is_no_yaml_leaves_the_file_to_its_own_mistakes():
     found = problems(f"{IMAGE}training: {{seed: x}}\n", "training.seed=[")
-    assert found[1].startswith("command line  training.seed: no valid YAML")
+    assert found[1].startswith("command line  training.seed: not valid YAML")
     assert found[0] == "r.yaml:4  training.seed: is 'x' (str); expected int"
 
 
@@ -604,7 +614,7 @@ def test_mistakes_of_file_and_command_line_are_told_together():
     found = problems(f"{IMAGE}head: {{dropuot: 1}}\n", "layers.trian=all", "nonsense")
     assert [line.partition(": ")[0] for line in found] == [
         "r.yaml:4  head.dropuot",
-        "command line  'nonsense' is no override; write section.key=value",
+        "command line  'nonsense' is not an override; write section.key=value",
         "command line  layers.trian",
     ]
 
@@ -674,7 +684,7 @@ def test_a_file_that_is_no_text_is_refused_with_the_line(tmp_path):
     path.write_bytes(IMAGE.encode() + "name: é\n".encode("latin-1"))
     with pytest.raises(RecipeError) as caught:
         load_recipe(path)
-    assert caught.value.problems == [f"{path}:4  byte 0xe9 is no UTF-8; save the file as UTF-8 text"]
+    assert caught.value.problems == [f"{path}:4  byte 0xe9 is not UTF-8; save the file as UTF-8 text"]
 
 
 def test_a_byte_order_mark_and_windows_lines_are_read(tmp_path):

@@ -232,7 +232,7 @@ def test_a_bad_argument_of_an_adapter_is_answered(key, value, problem):
 def test_an_adapter_of_another_type_is_answered_with_the_known_one(given, shown):
     [(key, problem)] = adapter_problems(given)
     assert key == "type"
-    assert problem.startswith(f"is {shown!r}; expected a type of PEFT")
+    assert problem.startswith(f"is {shown!r}; expected a PEFT adapter type")
 
 
 def test_all_mistakes_of_an_adapter_are_told_at_once():

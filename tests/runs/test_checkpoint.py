@@ -70,7 +70,9 @@ def test_no_checkpoint_that_verifies_is_an_error_and_none_at_all_is_a_start(tmp_
     assert folder.newest() == seal.Newest(None, ())
     for step in (1, 2):
         (checkpoint(tmp_path, step) / "optimizer.pt").unlink()
-    with pytest.raises(RunError, match=r"checkpoint-2: optimizer\.pt is missing; .*checkpoint-1: .*--fresh to begin"):
+    with pytest.raises(
+        RunError, match=r"checkpoint-2: optimizer\.pt is missing; .*checkpoint-1: .*--fresh to start over"
+    ):
         folder.newest()
 
 

@@ -82,7 +82,7 @@ def test_fresh_removes_a_link_and_not_what_it_leads_to(folder, tmp_path):
 @pytest.mark.parametrize("entry", ["model", "checkpoint-10", "metrics.json"])
 def test_what_may_be_anothers_is_neither_continued_nor_cleared(folder, entry, fresh):
     (folder.path / entry).mkdir(parents=True)
-    with pytest.raises(BadInput, match=rf"holds {entry} of no run that can be told"):
+    with pytest.raises(BadInput, match=rf"contains {entry} but no recipe.yaml"):
         folder.open(recipe(folder.path).resolved(), fresh)
     assert (folder.path / entry).exists()
 
@@ -124,7 +124,7 @@ def test_a_damaged_recipe_is_an_error_with_a_way_on(folder):
     finished(folder, made)
     for damage in ("a: [", "", "plain text"):
         folder.recipe.write_text(damage)
-        with pytest.raises(BadInput, match="add --fresh to begin anew"):
+        with pytest.raises(BadInput, match="add --fresh to start over"):
             folder.open(made.resolved(), fresh=False)
     assert folder.open(made.resolved(), fresh=True) == "new"
 
@@ -147,7 +147,7 @@ def test_differences_name_what_was_added_removed_and_changed():
 def test_a_file_in_the_way_is_an_error_with_its_name(tmp_path, place):
     (tmp_path / "file").write_text("here first")
     path = tmp_path / place
-    with pytest.raises(BadInput, match=rf"training\.output_dir: {path} cannot be written \(.*\); name another folder"):
+    with pytest.raises(BadInput, match=rf"training\.output_dir: {path} cannot be written \(.*\); use another folder"):
         RunFolder(path).open(recipe(path).resolved(), fresh=False)
     assert (tmp_path / "file").read_text() == "here first"
 

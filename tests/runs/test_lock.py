@@ -65,7 +65,7 @@ def test_a_second_start_is_refused_in_one_line_and_changes_nothing(tmp_path, hol
     assert cli.main(words) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"{run} is in use by process {process.pid} on ")
-    assert line.endswith("wait for it to end or stop it, or name another training.output_dir")
+    assert line.endswith("wait for it to end, stop it, or use another training.output_dir")
     assert [path.name for path in run.iterdir()] == [NAME]
 
 

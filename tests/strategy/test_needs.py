@@ -62,7 +62,7 @@ def test_what_reads_inputs_keeps_nothing(name, tmp_path):
 
 def test_states_of_blocks_are_not_read_of_rows_that_are_kept():
     method = NearStates()
-    assert "which a cached row does not run" in uncacheable([method])
+    assert "which are not run for cached rows" in uncacheable([method])
     assert needed([method], "states")
 
 
@@ -252,11 +252,16 @@ def test_an_epoch_may_be_shorter_than_the_data(tmp_path):
 KEYS = {
     "classes for a regression": ({"focal": 2.0}, Situation(REGRESSION), "focal", "needs classes"),
     "classes for several labels": ({"mcc": "t"}, Situation(MULTI, sets=("t",)), "mcc", "needs classes"),
-    "rows of a stream": ({"distillation": "x"}, Situation(SINGLE, streaming=True), "distillation", "by their number"),
-    "counts of a stream": ({"logit_adjustment": 1.0}, Situation(SINGLE, streaming=True), "logit_adjustment", "count"),
+    "rows of a stream": ({"distillation": "x"}, Situation(SINGLE, streaming=True), "distillation", "row numbers"),
+    "counts of a stream": (
+        {"logit_adjustment": 1.0},
+        Situation(SINGLE, streaming=True),
+        "logit_adjustment",
+        "rows of each class",
+    ),
     "words to be mixed": ({"mixup": 0.2}, Situation(SINGLE, continuous=False), "mixup", "averages inputs"),
-    "a set that is not there": ({"mcc": "webcam"}, Situation(SINGLE, sets=("dslr",)), "mcc", "(it has: dslr)"),
-    "nothing to pull": ({"l2_sp": 0.1}, Situation(SINGLE, adapter=True), "l2_sp", "stand still"),
+    "a set that is not there": ({"mcc": "webcam"}, Situation(SINGLE, sets=("dslr",)), "mcc", "(known: dslr)"),
+    "nothing to pull": ({"l2_sp": 0.1}, Situation(SINGLE, adapter=True), "l2_sp", "are frozen"),
     "DeepSpeed": ({"sam": 0.1}, Situation(SINGLE, deepspeed=True), "sam", "DeepSpeed"),
 }
 
@@ -274,7 +279,7 @@ def test_what_cannot_be_is_refused_with_the_key_and_the_reason(what):
     [
         ("replaces", "replaces the loss"),
         ("order", "sets the order of rows"),
-        ("gradients", "computes the gradient again"),
+        ("gradients", "recomputes the gradient"),
     ],
 )
 def test_two_that_exclude_each_other_are_refused_by_both_names(hook, said):

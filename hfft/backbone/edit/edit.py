@@ -1,7 +1,7 @@
-"""Change the structure of a pretrained model by module path: remove, replace, insert; and tell how far its outputs moved.
+"""Change the structure of a pretrained model by module path (remove, replace, insert), and report how far its outputs moved.
 
-Where the config can express an edit, the stock architecture of that config results. The others stand in `config.edits`,
-every place and width written out, and the model is of the class that applies them when it is built.
+If the config can express an edit, the result is the stock architecture of that config. Other edits are listed in
+`config.edits` with explicit paths and widths, and the model's class applies them when it is built.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from hfft.data import image_processor
 from hfft.errors import ModelError
 from hfft.wording import first_line
 
-Inputs = Callable[[Any], dict[str, Tensor]]  # of a processor: the batch it makes
+Inputs = Callable[[Any], dict[str, Tensor]]  # processor -> a batch
 
 
 def edit(
     model: PreTrainedModel, edits: list[dict[str, Any]], processor: Any, inputs: Inputs
 ) -> tuple[PreTrainedModel, list[dict[str, Any]]]:
-    """The model with the edits done in order, and for each how far the outputs moved.
+    """Apply the edits in order, and measure for each how far the outputs moved.
 
     Args:
         model: with its weights, or on the meta device, where only shapes are checked.
-        processor: tokenizer or image processor; its size, channels or vocabulary follow.
-        inputs: gives the batch on which outputs are compared, by the processor as it then is.
+        processor: tokenizer or image processor; its size, channels or vocabulary are updated too.
+            inputs: makes the batch on which outputs are compared, from the processor in its current state.
 
     Returns:
         One row per edit: `edit`, `places` (modules changed), and `moved`, the relative change of the backbone's outputs
-        (None where they cannot be compared).
+        (None if they cannot be compared).
 
     Raises:
-        ModelError: a path or pattern that is not there, or an edit that does not fit.
+        ModelError: a path or pattern matches nothing, or an edit does not fit.
     """
     if not edits:
         return model, []
@@ -53,7 +53,7 @@ def edit(
             raise ModelError(str(error).replace("backbone.edit: ", f"backbone.edit.{i}: ", 1)) from error.__cause__
         try:
             after = None if before is None else features(model, inputs(processor), strict=True)
-            if after is not None and "remove" in one:  # the head may read other features
+            if after is not None and "remove" in one:  # the head may expect other features
                 features(model, inputs(processor), strict=True, whole=True)
         except Exception as error:
             raise ModelError(
@@ -88,7 +88,7 @@ def _one(model: PreTrainedModel, one: dict[str, Any], processor: Any, inputs: Ca
 def features(
     model: PreTrainedModel, inputs: dict[str, Tensor], strict: bool = False, whole: bool = False
 ) -> Tensor | None:
-    """The backbone's first output, or the `whole` model's; None where it cannot be run (on the meta device some cannot)."""
+    """The backbone's first output, or the `whole` model's; None if the model cannot be run (some cannot on the meta device)."""
     training = model.training
     try:
         with torch.no_grad():
@@ -107,7 +107,7 @@ def features(
 
 
 def _distance(before: Tensor | None, after: Tensor | None) -> float | None:
-    """Relative distance of outputs; of their means over positions where the positions are others."""
+    """Relative distance between outputs; between their means over positions if the positions differ."""
     if before is None or after is None:
         return None
     if before.shape != after.shape:

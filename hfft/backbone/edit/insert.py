@@ -1,4 +1,4 @@
-"""Insert modules behind others, as wide as what they stand behind."""
+"""Insert modules after others, with the width of the module that they follow."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from hfft.wording import first_line, nearest
 
 
 def insertions(model: PreTrainedModel, place: str, module: dict[str, Any], inputs: Callable) -> list[dict[str, Any]]:
-    """An `insert` edit for each module that the place names, its width found by running the model once.
+    """An `insert` edit for each module that `place` matches, with its width found by running the model once.
 
     Raises:
-        ModelError: a module that is not run, or returns nothing that the inserted one could work on.
+            ModelError: a module is not called itself, or returns nothing that the inserted module could work on.
     """
     paths = matching(model, place)
     shapes = output_shapes(model, paths, inputs())
@@ -31,15 +31,17 @@ def insertions(model: PreTrainedModel, place: str, module: dict[str, Any], input
     for path in paths:
         target = model.get_submodule(path)
         if type(target).forward in (nn.Module.forward, nn.ModuleList.forward):
-            raise ModelError(f"backbone.edit: {path} holds modules and is not run itself; name one inside it")
-        if shapes is None:  # on the meta device, for a model that cannot be run there
+            raise ModelError(f"backbone.edit: {path} is a container that is not called itself; name a module inside it")
+        if shapes is None:  # on the meta device, if the model cannot be run there
             continue
         if not shapes[path]:
             raise ModelError(
-                f"backbone.edit: {path} is not run by itself, or returns no tensor; name the module it is in"
+                f"backbone.edit: {path} is not called, or returns no tensor; name the module that contains it"
             )
         if len({(len(shape), shape[_width(target, shape)[0]]) for shape in shapes[path]}) > 1:
-            raise ModelError(f"backbone.edit: {path} is run several times with outputs of other widths; name another")
+            raise ModelError(
+                f"backbone.edit: {path} is called several times with outputs of different widths; name another module"
+            )
         found += _specs(model, path, target, shapes[path][0], module)
     return found
 
@@ -54,7 +56,9 @@ def _specs(
     arguments: dict[str, Any] = {"type": kind, "features": features}
     if kind == "prompt":
         if len(shape) != 3:
-            raise ModelError(f"backbone.edit: prompt goes behind tokens (B, N, C); {path} returns {_as_words(shape)}")
+            raise ModelError(
+                f"backbone.edit: prompt must follow a module that returns tokens (B, N, C); {path} returns {_as_words(shape)}"
+            )
         arguments["tokens"] = given.get("tokens", 10)
         renewing = block_paths(model)[:-1] if given.get("deep") else []
         again = [{"insert": block[0], "module": {**arguments, "renew": True}} for block in renewing]
@@ -68,7 +72,9 @@ def _specs(
             raise ModelError(f"backbone.edit: transformers has no activation {name!r}{nearest(name, ACT2FN)}")
     if kind == "conv":
         if len(shape) not in (3, 4):
-            raise ModelError(f"backbone.edit: conv goes behind positions; {path} returns {_as_words(shape)}")
+            raise ModelError(
+                f"backbone.edit: conv must follow a module that returns positions; {path} returns {_as_words(shape)}"
+            )
         arguments |= {"kernel_size": given.get("kernel_size", 3), "dims": len(shape) - 2}
     return [{"insert": path, "module": arguments}]
 
@@ -88,7 +94,7 @@ def _width(module: nn.Module, shape: tuple[int, ...]) -> tuple[int, bool]:
 def output_shapes(
     model: PreTrainedModel, paths: list[str], inputs: dict[str, Tensor]
 ) -> dict[str, list[tuple[int, ...]]] | None:
-    """Path -> the shape of its first tensor each time it is run; None where the model cannot be run."""
+    """Path -> the shape of its first tensor each time it is called; None if the model cannot be run."""
     shapes: dict[str, list[tuple[int, ...]]] = {path: [] for path in paths}
 
     def note(path: str) -> Callable:
@@ -97,7 +103,7 @@ def output_shapes(
             return x
 
         def hook(module: nn.Module, args: Any, output: Any) -> None:
-            with contextlib.suppress(StopIteration, TypeError):  # nothing, or nothing with a tensor in it
+            with contextlib.suppress(StopIteration, TypeError):  # no output, or none that contains a tensor
                 modeling.on_first_tensor(output, seen)
 
         return hook
@@ -119,14 +125,14 @@ def output_shapes(
 
 
 def insert(model: PreTrainedModel, specs: list[dict[str, Any]]) -> PreTrainedModel:
-    """Apply edits whose places and widths are written out, and note them in the config."""
+    """Apply edits with explicit paths and widths, and record them in the config."""
     modeling.apply(model, specs)
     model.config.edits = [*(getattr(model.config, "edits", None) or []), *specs]
-    model.__class__ = edited(model.__class__)  # the same tensors; what is built anew from its config has the edits
+    model.__class__ = edited(model.__class__)  # the same tensors; a model rebuilt from this config has the edits too
     return model
 
 
 def on_device(model: PreTrainedModel, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The batch where the model is; without data no mask can be looked into, and none is given."""
+    """The batch on the model's device; on the meta device without masks, since their values cannot be read there."""
     meta, main = model.device.type == "meta", ("input_ids", "pixel_values")
     return {key: value.to(model.device) for key, value in inputs.items() if not meta or key in main}

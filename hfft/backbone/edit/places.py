@@ -12,10 +12,10 @@ from hfft.wording import listing, nearest
 
 
 def matching(model: nn.Module, place: str) -> list[str]:
-    """Paths of the modules a place names: itself, or the outermost that a /regex/ matches; what was inserted is no place.
+    """Paths of the modules that a place names: the path itself, or the outermost matches of a /regex/; never inserted modules.
 
     Raises:
-        ModelError: there is none.
+        ModelError: no module matches.
     """
     paths = [path for path, _ in model.named_modules() if path and INSERTED not in path.split(".")]
     if place == "all":
@@ -39,5 +39,5 @@ def matching(model: nn.Module, place: str) -> list[str]:
 
 
 def _some(paths: list[str]) -> list[str]:
-    """A few paths of different depth."""
+    """A few paths of different depths."""
     return list({path.count("."): path for path in paths}.values())

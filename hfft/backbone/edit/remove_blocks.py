@@ -1,4 +1,4 @@
-"""Fewer blocks: the stock architecture of a shorter config, with the weights of those that stay."""
+"""Fewer blocks: the stock architecture with a shorter config, and the weights of the remaining blocks."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from hfft.wording import listing
 
 
 def remove_blocks(model: PreTrainedModel, which: str | list[int]) -> PreTrainedModel:
-    """The model without some of its blocks: the stock architecture of fewer layers, with the weights of those that stay.
+    """The model without some of its blocks: the stock architecture with fewer layers, and the weights of the remaining ones.
 
-    The entries of the config are found by trial: the ones with which the architecture is built exactly so.
+    The config entries to change are found by trial: those with which the architecture has exactly the remaining modules.
 
     Raises:
-        ModelError: more blocks than there are to spare, or an architecture that cannot be built without them.
+            ModelError: there are too few blocks, or the architecture cannot be built without these blocks.
     """
     blocks = layers.block_paths(model)
     count, key = len(blocks), f"backbone.edit: remove {which if isinstance(which, str) else listing(which)}"
@@ -29,8 +29,8 @@ def remove_blocks(model: PreTrainedModel, which: str | list[int]) -> PreTrainedM
     else:
         n, gone = max(which), {i - 1 for i in which}
     if n > count or len(gone) >= count:
-        most = f"at most {count - 1}, one has to stay" if count > 1 else "none, it has no stack of blocks"
-        raise ModelError(f"{key} of {count} blocks; {model.config.model_type} can spare {most}")
+        most = f"at most {count - 1}, so that one stays" if count > 1 else "none: it has no stack of blocks"
+        raise ModelError(f"{key} of {count} blocks; from {model.config.model_type} you can remove {most}")
     renamed: dict[str, str | None] = {}
     sizes: list[tuple[int, int]] = []
     for container in dict.fromkeys(path.rpartition(".")[0] for block in blocks for path in block):
@@ -49,8 +49,8 @@ def remove_blocks(model: PreTrainedModel, which: str | list[int]) -> PreTrainedM
 
     if any(not left for _, left in sizes):
         raise ModelError(
-            f"{key} of {model.config.model_type} takes a stage whole (stages of {listing(size for size, _ in sizes)} "
-            f"blocks); leave one block of each"
+            f"{key} of {model.config.model_type} removes a whole stage (stages of {listing(size for size, _ in sizes)} "
+            f"blocks); keep at least one block of each"
         )
     wanted = {to: p.shape for name, p in model.state_dict().items() if (to := rename(name)) is not None}
     edits = getattr(model.config, "edits", None)
@@ -61,18 +61,18 @@ def remove_blocks(model: PreTrainedModel, which: str | list[int]) -> PreTrainedM
         try:
             config = _as_saved(config)
             found = {name: p.shape for name, p in on_meta(model, config).state_dict().items()}
-        except Exception:  # a config that nothing can be built from was the wrong trial
+        except Exception:  # no model can be built from this config: try the next
             continue
         if found == wanted:
             return rebuilt(model, config, rename)
     raise ModelError(
-        f"{key}: no config of {model.config.model_type} describes the model without them (stages of "
-        f"{listing(size for size, _ in sizes)} blocks); blocks of another shape than their neighbours' have to stay"
+        f"{key}: no config of {model.config.model_type} describes the model without these blocks (stages of "
+        f"{listing(size for size, _ in sizes)} blocks); blocks that differ in shape from their neighbours cannot be removed"
     )
 
 
 def _as_saved(config: PretrainedConfig) -> PretrainedConfig:
-    """The config as it is once it was saved and loaded: what names the stages follows from their number."""
+    """The config after saving and loading: entries such as stage names are derived from the number of stages."""
     values = config.to_dict()
     for key in ("stage_names", "out_features", "out_indices"):
         values.pop(key, None)
@@ -82,7 +82,7 @@ def _as_saved(config: PretrainedConfig) -> PretrainedConfig:
 def _shorter(
     config: PretrainedConfig, count: int, gone: set[int], sizes: list[tuple[int, int]]
 ) -> Iterator[PretrainedConfig]:
-    """Configs of fewer blocks, the likelier first."""
+    """Candidate configs with fewer blocks, the most likely first."""
     smaller = dict(size for size in sizes if size[0] != size[1]) | {count: count - len(gone)}
     numbers, counts, lists = {}, {}, {}
     for i, (_, key, value) in enumerate(entries(config)):
@@ -104,6 +104,6 @@ def _shorter(
 
 
 def _left(stages: Sequence[int], gone: set[int]) -> list[int]:
-    """How many blocks of each stage stay."""
+    """How many blocks of each stage remain."""
     ends = [sum(stages[: j + 1]) for j in range(len(stages))]
     return [sum(i not in gone for i in range(end - n, end)) for end, n in zip(ends, stages, strict=True)]

@@ -1,4 +1,4 @@
-"""Replace activations, norms, pooling, dropout or attention: by the config where it can say so, else module by module."""
+"""Replace activations, norms, pooling, dropout or attention: by a config entry if possible, otherwise module by module."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from hfft.wording import first_line, nearest
 def replaced(
     model: PreTrainedModel, place: str, paths: list[str], wanted: dict[str, Any]
 ) -> tuple[PreTrainedModel, int]:
-    """The model with what `wanted` names replaced in the modules at `paths` and inside them; and how many were.
+    """The model with what `wanted` names replaced in and below the modules at `paths`, and the number of replacements.
 
     Raises:
-        ModelError: nothing of the kind is there, or what is wanted does not fit.
+        ModelError: there is nothing of that kind, or the replacement does not fit.
     """
     count = 0
     for kind, value in wanted.items():
@@ -46,7 +46,7 @@ def replaced(
             if path and _inside(path, paths) and _KIND[kind](module) and modeling.INSERTED not in path.split(".")
         ]
         if not found and not by_config:
-            raise ModelError(f"backbone.edit: {place} holds no {kind} that could be replaced; name a module that does")
+            raise ModelError(f"backbone.edit: {place} has no {kind} to replace; name a module that has one")
         specs = [
             {"replace": path, "with": new}
             for path, module in found
@@ -59,7 +59,7 @@ def replaced(
 
 
 def _apply(model: PreTrainedModel, specs: list[dict[str, Any]]) -> None:
-    """Replace the modules; a norm's scale and shift go over to the new one."""
+    """Replace the modules; a norm's scale and shift are copied to the new one."""
     old = {spec["replace"]: model.get_submodule(spec["replace"]).state_dict() for spec in specs}
     modeling.apply(model, specs)
     for path, state in old.items():
@@ -71,7 +71,7 @@ def _apply(model: PreTrainedModel, specs: list[dict[str, Any]]) -> None:
 
 
 def _attention(model: PreTrainedModel, name: str) -> int:
-    """Attention of the whole model by another implementation, the same to rounding."""
+    """Switch the whole model to another attention implementation, which is equal within rounding."""
     try:
         model.set_attn_implementation(name)
     except (ValueError, ImportError) as error:
@@ -109,7 +109,7 @@ _KIND: dict[str, Callable[[nn.Module], bool]] = {
 
 
 def _new(kind: str, value: Any, module: nn.Module, path: str) -> dict[str, Any] | None:
-    """What takes a module's place, as data; None where it is there already."""
+    """The replacement of a module, as data; None if the module already is what is wanted."""
     if kind == "activation":
         return None if type(module) is type(ACT2FN[value]) else {"type": "activation", "name": value}
     if kind == "dropout":
@@ -123,9 +123,7 @@ def _new(kind: str, value: Any, module: nn.Module, path: str) -> dict[str, Any] 
     over_channels = isinstance(module, (nn.BatchNorm2d, nn.GroupNorm))
     if over_channels != (value in ("batch_norm", "group_norm")):
         fitting = "batch_norm or group_norm" if over_channels else "layer_norm or rms_norm"
-        raise ModelError(
-            f"backbone.edit: {path} normalises {type(module).__name__}'s way; {fitting} or none can replace it"
-        )
+        raise ModelError(f"backbone.edit: {path} is a {type(module).__name__}; replace it with {fitting}, or none")
     if value == "batch_norm":
         return {"type": value, "num_features": width, "eps": eps}
     if value == "group_norm":
@@ -134,13 +132,13 @@ def _new(kind: str, value: Any, module: nn.Module, path: str) -> dict[str, Any] 
     return {"type": value, "normalized_shape": width, "eps": eps}
 
 
-# --- by config
+# --- by config entry
 
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, type(torch.relu))
 
 
 def _signatures(model: nn.Module) -> dict[str, Any]:
-    """Path -> what a module is, as far as its class, its numbers and its functions tell."""
+    """Path -> what identifies a module: its class, its numeric attributes and its functions."""
     return {
         path: (
             type(module),
@@ -151,7 +149,7 @@ def _signatures(model: nn.Module) -> dict[str, Any]:
 
 
 def _by_config(model: PreTrainedModel, kind: str, value: Any, paths: list[str]) -> PreTrainedModel:
-    """The model rebuilt with every entry of the config set that changes nothing but what is at `paths`."""
+    """The model rebuilt with the new value in every config entry that affects only the modules at `paths`."""
 
     def speaks(key: str, now: Any) -> bool:
         if kind == "dropout":
@@ -165,7 +163,7 @@ def _by_config(model: PreTrainedModel, kind: str, value: Any, paths: list[str]) 
     for at in candidates:
         try:
             other = _signatures(reshape.on_meta(model, reshape.changed(model.config, {at: value})))
-        except Exception:  # an entry that does not take the value is not the one
+        except Exception:  # an entry that does not accept the value is not the right one
             continue
         moved = {path for path in plain if plain[path] != other.get(path)}
         if moved and all(_inside(path, paths) for path in moved):

@@ -1,4 +1,4 @@
-"""Edits that a config can express: other images, more tokens. What results is the stock architecture."""
+"""Edits that a config can express: another image size, more tokens. The result is the stock architecture."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from transformers.utils import logging
 from hfft.errors import ModelError
 from hfft.wording import listing
 
-_Adapt = Callable[[str, Tensor, Tensor], Tensor]  # of a name, what it holds and what it is to be shaped like
+_Adapt = Callable[[str, Tensor, Tensor], Tensor]  # (name, tensor, tensor of the wanted shape) -> adapted tensor
 
 
 def built(model: PreTrainedModel, config: PretrainedConfig) -> PreTrainedModel:
-    """The model of the same class that a config describes, untrained, on the device the model is on (meta holds no data)."""
+    """A model of the same class built from a config, untrained, on the current model's device (meta stores no data)."""
     config = copy.deepcopy(config)
     attention = getattr(model.config, "_attn_implementation", None)
     before = logging.get_verbosity()
@@ -34,7 +34,7 @@ def built(model: PreTrainedModel, config: PretrainedConfig) -> PreTrainedModel:
 
 
 def on_meta(model: PreTrainedModel, config: PretrainedConfig) -> PreTrainedModel:
-    """The same without any data."""
+    """The same on the meta device, without any data."""
     before = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
@@ -50,11 +50,11 @@ def rebuilt(
     rename: Callable[[str], str | None] = str,
     adapt: _Adapt | None = None,
 ) -> PreTrainedModel:
-    """The model that the config describes, with the weights of this one.
+    """A model built from `config` with the weights of this one.
 
     Args:
-        rename: name of a tensor here -> its name there, None for one that is gone.
-        adapt: gives tensors whose shape differs the one that is wanted.
+            rename: name of a tensor in this model -> its name in the new one; None if it is removed.
+            adapt: converts a tensor whose shape differs to the wanted shape.
     """
     new = built(model, config)
     wanted, state = new.state_dict(), {}
@@ -73,7 +73,7 @@ def rebuilt(
 
 
 def entries(config: PretrainedConfig) -> Iterator[tuple[PretrainedConfig, str, Any]]:
-    """(config, entry, value) of a config and those inside it."""
+    """(config number, entry, value) for each entry of a config and the configs nested in it."""
     for key, value in list(vars(config).items()):
         if isinstance(value, PretrainedConfig):
             yield from entries(value)
@@ -82,7 +82,7 @@ def entries(config: PretrainedConfig) -> Iterator[tuple[PretrainedConfig, str, A
 
 
 def changed(config: PretrainedConfig, changes: dict[tuple[int, str], Any]) -> PretrainedConfig:
-    """A copy of a config with other values; entries are named by their place in `entries`."""
+    """A copy of a config with other values; the keys of `changes` are those of `entries`."""
     new = copy.deepcopy(config)
     for i, (part, key, _) in enumerate(list(entries(new))):
         if (i, key) in changes:
@@ -90,14 +90,14 @@ def changed(config: PretrainedConfig, changes: dict[tuple[int, str], Any]) -> Pr
     return new
 
 
-# --- other images
+# --- image size
 
 
 def image_size(model: PreTrainedModel, size: int | list[int]) -> PreTrainedModel:
-    """The model for images of another size, its tables of positions interpolated (bicubic, as the models do themselves).
+    """The model for images of another size, with position tables interpolated (bicubic, as the models do themselves).
 
     Raises:
-        ModelError: a table whose grid cannot be told.
+        ModelError: the grid of a position table cannot be determined.
     """
     places = [(i, key, v) for i, (_, key, v) in enumerate(entries(model.config)) if key == "image_size"]
     height, width = size if isinstance(size, list) else (size, size)
@@ -106,10 +106,10 @@ def image_size(model: PreTrainedModel, size: int | list[int]) -> PreTrainedModel
         pair = isinstance(value, (list, tuple))
         if not pair and height != width:
             raise ModelError(
-                f"backbone.edit: image_size is {height}x{width}; {model.config.model_type} takes square images alone"
+                f"backbone.edit: image_size is {height}x{width}; {model.config.model_type} takes square images only"
             )
         changes[i, key] = type(value)((height, width)) if pair else height
-    if not changes:  # a net that takes images of every size
+    if not changes:  # the model takes images of any size
         return model
     new = changed(model.config, changes)
     old = places[0][2]
@@ -126,7 +126,7 @@ def _adapted(model: PreTrainedModel, config: PretrainedConfig, key: str, adapt: 
 
 
 def _interpolated(name: str, table: Tensor, like: Tensor, before: tuple[int, int], after: tuple[int, int]) -> Tensor:
-    """A table of positions for another grid; rows that are of no patch (class tokens, registers) stay as they are."""
+    """A position table for another grid; rows that belong to no patch (class tokens, registers) are unchanged."""
     if not table.is_floating_point():  # an index that the architecture computes
         return like
     dim = next(d for d, (a, b) in enumerate(zip(table.shape, like.shape, strict=True)) if a != b)
@@ -138,10 +138,10 @@ def _interpolated(name: str, table: Tensor, like: Tensor, before: tuple[int, int
         if old and new:
             break
     else:
-        raise ValueError(f"the grid of {name} cannot be told from {rows} rows")
+        raise ValueError(f"the grid of {name} cannot be determined from {rows} rows")
     if like.is_meta:
         return like
-    last = "relative" in name  # BEiT keeps what is of no patch behind
+    last = "relative" in name  # BEiT puts rows that belong to no patch last
     flat = table.reshape(rows, -1)
     own, grid = (flat[rows - extra :], flat[: rows - extra]) if last else (flat[:extra], flat[extra:])
     image = grid.T.reshape(1, -1, *old).float()
@@ -151,23 +151,23 @@ def _interpolated(name: str, table: Tensor, like: Tensor, before: tuple[int, int
 
 
 def _grid(rows: int, image: tuple[int, int]) -> tuple[int, int] | None:
-    """Height and width of a grid of so many rows in the proportion of the image."""
+    """Height and width of a grid with this many rows and the image's aspect ratio; None if there is none."""
     height = math.isqrt(max(0, round(rows * image[0] / image[1])))
     return (height, rows // height) if height and height * round(height * image[1] / image[0]) == rows else None
 
 
 def channels(model: PreTrainedModel, count: int) -> PreTrainedModel:
-    """The model for images of another number of channels: its first convolution summed for grey, else repeated and scaled.
+    """The model for another number of image channels: its first convolution summed for grey, otherwise repeated and scaled.
 
-    As timm does (`adapt_input_conv`): grey sees what RGB of three equal channels did.
+    As in timm (`adapt_input_conv`): a grey image gives the outputs of an RGB image with three equal channels.
 
     Raises:
-        ModelError: no entry of the config is the number of channels.
+        ModelError: no config entry is the number of channels.
     """
     wide = ("num_channels", "in_channels", "in_chans", "num_input_channels")
     places = {(i, k): count for i, (_, k, v) in enumerate(entries(model.config)) if k in wide and type(v) is int}
     if not places:
-        raise ModelError(f"backbone.edit: channels: no entry of {model.config.model_type}'s config states them")
+        raise ModelError(f"backbone.edit: channels: no entry of {model.config.model_type}'s config sets them")
 
     def adapt(name: str, weight: Tensor, like: Tensor) -> Tensor:
         if weight.ndim != 4 or like.shape != (weight.shape[0], count, *weight.shape[2:]):
@@ -182,17 +182,17 @@ def channels(model: PreTrainedModel, count: int) -> PreTrainedModel:
     return _adapted(model, changed(model.config, places), f"channels {count}", adapt)
 
 
-# --- more tokens
+# --- tokens
 
 
 @torch.no_grad()
 def tokens(model: PreTrainedModel, tokenizer: Any, new: list[str]) -> PreTrainedModel:
-    """Tokens that the vocabulary has not, each starting as the mean of all that it has."""
+    """Add tokens that the vocabulary lacks; each starts as the mean of all existing embeddings."""
     before = set(tokenizer.get_vocab().values())
     tokenizer.add_tokens(new)
     added = sorted(set(tokenizer.get_vocab().values()) - before)
     if not added:
-        raise ModelError(f"backbone.edit: tokens: the tokenizer knows {listing(new)} already; leave them out")
+        raise ModelError(f"backbone.edit: tokens: the tokenizer already has {listing(new)}; leave them out")
     old = model.get_input_embeddings().weight.detach()
     mean = old[[i for i in sorted(before) if i < len(old)]].mean(0)
     if max(added) >= len(old):

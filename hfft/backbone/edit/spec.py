@@ -1,4 +1,4 @@
-"""The grammar of `backbone.edit`: what can be removed, replaced, inserted and changed, checked without torch."""
+"""The grammar of `backbone.edit`: what can be removed, replaced, inserted and resized, checked without torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from hfft.spec import check_pattern
 from hfft.wording import listing, nearest
 
-# What a value has to be is its field's description, which the messages quote.
+# A field's description states what its value must be, and the messages quote it.
 _Count = Annotated[int, Field(ge=1, description="a whole number of at least 1")]
 _Share = Annotated[float, Field(ge=0, lt=1, description="a number from 0 to below 1")]
 _Name = Annotated[str, Field(min_length=1, description="a name")]
@@ -22,7 +22,7 @@ _Place = Annotated[
     Field(min_length=1, description="the path of a module, /regex/ over paths, or all"),
     AfterValidator(check_pattern),
 ]
-_UNSET: Any = Field(default=None)  # null is no value of any of these
+_UNSET: Any = Field(default=None)  # none of these accepts null
 
 
 class _Checked(BaseModel):
@@ -72,7 +72,7 @@ class _Prompt(_Checked):
 
 
 class _With(_Checked):
-    """What can take another's place."""
+    """What can be replaced, and by what."""
 
     activation: _Name = _UNSET
     dropout: _Share = _UNSET
@@ -134,10 +134,10 @@ MODULES: dict[str, type[_Checked]] = {
 
 
 def check_edit(edit: dict[str, Any]) -> dict[str, Any]:
-    """The edit itself, if it is one.
+    """The validated edit.
 
     Raises:
-        ValueError: in the words of a recipe, with a suggestion.
+        ValueError: it is no valid edit; the message uses the recipe's keys and suggests a fix.
     """
     kind = next((key for key in edit if key in KINDS), None)
     if kind is None:
@@ -151,7 +151,7 @@ def check_edit(edit: dict[str, Any]) -> dict[str, Any]:
 
 
 def _explained(error: ValidationError, kind: str, edit: dict[str, Any]) -> str:
-    """The first mistake that pydantic found in an edit, in a line."""
+    """The first mistake that pydantic found in an edit, in one line."""
     item = error.errors()[0]
     what, (key, *inside), model, where = item["type"], item["loc"], KINDS[kind], kind
     value: Any = edit.get(str(key))
@@ -160,15 +160,15 @@ def _explained(error: ValidationError, kind: str, edit: dict[str, Any]) -> str:
         return f"module.type is {name!r}; expected {listing(MODULES)}{nearest(str(name), MODULES)}"
     if (inside and key in ("with", "module")) or (key == "with" and what == "value_error"):
         model, where = (_With, "with") if key == "with" else (MODULES[value["type"]], f"module {value['type']}")
-        inside = inside[key == "module" :]  # behind the name of the type
+        inside = inside[key == "module" :]  # after the name of the type
         if not inside:
             return f"{kind if key == 'with' else where}: {item['ctx']['error']}"
         key, value = inside[0], value.get(inside[0])
     fields: dict[Any, FieldInfo] = {field.alias or name: field for name, field in model.model_fields.items()}
     if what in ("extra_forbidden", "invalid_key"):
         known = [name for name in fields if name != "type"]
-        takes = f"known: {listing(known)}" if known else "it takes none"
-        return f"{where} takes no {key!r}{nearest(str(key), known)} ({takes})"
+        takes = f"known: {listing(known)}" if known else "it has no options"
+        return f"{where} has no option {key!r}{nearest(str(key), known)} ({takes})"
     if what == "value_error":
         return str(item["ctx"]["error"])
     expected = fields[key].description
@@ -181,10 +181,10 @@ def _explained(error: ValidationError, kind: str, edit: dict[str, Any]) -> str:
 
 
 def misfit(edit: dict[str, Any], refused: Mapping[str, str]) -> str | None:
-    """Why an edit does not go with the task's inputs, or None.
+    """Why an edit does not suit the task's inputs, or None.
 
     Args:
-        refused: kind of edit, or of module that it inserts -> why, as the modality says.
+            refused: kind of edit, or of inserted module -> the modality's reason for refusing it.
     """
     kind = next(key for key in edit if key in KINDS)
     given = edit["module"]["type"] if kind == "insert" else None
@@ -192,7 +192,7 @@ def misfit(edit: dict[str, Any], refused: Mapping[str, str]) -> str | None:
 
 
 def describe(edit: dict[str, Any]) -> str:
-    """The edit in one short line."""
+    """The edit in one short phrase."""
     return ", ".join(f"{key} {_plain(value)}" for key, value in edit.items())
 
 

@@ -1,1 +1,1 @@
-"""Adapters of PEFT: their arguments, added to a model, continued, merged."""
+"""PEFT adapters: check their arguments, add them to a model, continue a published one, merge them."""

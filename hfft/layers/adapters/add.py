@@ -1,4 +1,4 @@
-"""Put a PEFT adapter on a model: whatever its type needs is found from structure, and the head learns whole beside it."""
+"""Put a PEFT adapter on a model: what its type needs is found from the model's structure, and the head is trained in full."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from hfft.layers.select import norms
 from hfft.modeling import INSERTED
 from hfft.wording import first_line
 
-Shapes = Sequence[tuple[int, int]]  # (inputs, outputs) of each layer that an adapter goes to
+Shapes = Sequence[tuple[int, int]]  # (inputs, outputs) of each adapted layer
 
 
 def add_adapter(model: PreTrainedModel, adapter: dict[str, Any], depths: Depths, head_names: set[str]) -> nn.Module:
-    """Wrap a model in a fresh adapter of the type and arguments given; what they leave open is found from structure.
+    """Wrap a model in a new adapter of the given type and arguments; arguments left out are found from the model's structure.
 
     Raises:
-        ModelError: the architecture cannot take it.
+        ModelError: the architecture cannot take the adapter.
     """
     from peft import PeftType
     from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
@@ -48,38 +48,40 @@ def add_adapter(model: PreTrainedModel, adapter: dict[str, Any], depths: Depths,
 
 
 def wrap(model: PreTrainedModel, config: Any, head_names: set[str], named: Sequence[str] = ()) -> nn.Module:
-    """Wrap a model as a config of PEFT says; the real head is trained and saved with the adapter, and so is what was
-    inserted (`hfft.modeling`) and what `named` names.
+    """Wrap a model according to a PEFT config; the adapter also trains and saves the head, the inserted modules
+    (`hfft.modeling`) and the modules in `named`.
 
     Raises:
-        ModelError: the architecture cannot take it, or nothing of the adapter learns.
+        ModelError: the architecture cannot take the adapter, or no parameter of the adapter learns.
     """
     from peft import get_peft_model
 
     tops = [*head.top_modules(model, head_names), *(path for path, _ in model.named_modules() if _is_inserted(path))]
     config.modules_to_save = [*tops, *named]
     with fitting(model), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PEFT sees for itself which way round GPT-2's layers hold their weights
+        warnings.simplefilter("ignore")  # PEFT detects on its own that GPT-2's layers store their weights transposed
         adapted = get_peft_model(model, config)
         _hold_namesakes(adapted.get_base_model(), tops, list(named))
         saved = tuple(f".{path}.modules_to_save" for path in tops)
         if not any(p.requires_grad and not any(s in name for s in saved) for name, p in adapted.named_parameters()):
-            raise ValueError("no layer of it is of a kind that the type adapts")
+            raise ValueError("the model has no layer of a kind that this adapter type adapts")
     mend_convolutions(adapted)
     return adapted
 
 
 @contextlib.contextmanager
 def fitting(model: PreTrainedModel) -> Iterator[None]:
-    """Turn what PEFT raises inside, where an architecture cannot take an adapter, into one clear error."""
+    """Turn any error that PEFT raises inside the block, when an architecture cannot take an adapter, into one clear error."""
     try:
         yield
     except (TypeError, ValueError, KeyError, AttributeError, NotImplementedError, RuntimeError) as error:
-        raise ModelError(f"layers.adapter: {model.config.model_type} cannot take it: {first_line(error)}") from error
+        raise ModelError(
+            f"layers.adapter: {model.config.model_type} cannot take this adapter: {first_line(error)}"
+        ) from error
 
 
 def mend_convolutions(adapted: nn.Module) -> None:
-    """Let adapted convolutions answer for their stride and padding, by which some architectures pad (MobileNet)."""
+    """Copy stride, padding and the like to adapted convolutions: some architectures (MobileNet) read them to compute padding."""
     for module in adapted.modules():
         if isinstance(base := getattr(module, "base_layer", None), nn.Conv2d):
             for entry in ("kernel_size", "stride", "padding", "dilation", "groups"):
@@ -87,13 +89,13 @@ def mend_convolutions(adapted: nn.Module) -> None:
 
 
 def merged(adapted: Any) -> PreTrainedModel:
-    """The plain model with its adapter merged into the weights; the adapted one is used up."""
+    """The plain model with the adapter merged into its weights; the adapted model must not be used afterwards."""
     from peft.utils import ModulesToSaveWrapper
 
-    # Where PEFT puts a merged layer back, some types ask it for a weight, which a head of several layers has not.
+    # When PEFT restores a merged layer, some types read the layer's weight, which a head of several layers does not have.
     adapted.base_model._replace_module = lambda parent, name, new, _: setattr(parent, name, new)
     model = adapted.merge_and_unload()
-    for path, module in list(model.named_modules()):  # one type forgets them
+    for path, module in list(model.named_modules()):  # one adapter type leaves these wrappers in place
         if isinstance(module, ModulesToSaveWrapper):
             parent, _, name = path.rpartition(".")
             setattr(model.get_submodule(parent), name, module.modules_to_save[module.active_adapters[0]])
@@ -101,12 +103,12 @@ def merged(adapted: Any) -> PreTrainedModel:
 
 
 def virtual_tokens(model: nn.Module) -> int:
-    """How many learned tokens an adapter puts in front of every text: positions that the text has not."""
+    """The number of learned tokens that an adapter prepends to every text: positions that the text itself does not have."""
     configs = getattr(model, "peft_config", {}).values()
     return sum(config.num_virtual_tokens for config in configs if config.is_prompt_learning)
 
 
-# --- what a type needs
+# --- arguments that an adapter type needs
 
 
 def _divisor(numbers: Sequence[int], most: int) -> int:
@@ -123,7 +125,7 @@ def _all(shapes: Shapes) -> list[int]:
     return [n for shape in shapes for n in shape]
 
 
-# PEFT's default where it fits, else the nearest that fits all layers: what its source checks only as it builds them.
+# PEFT's default if it fits, otherwise the nearest value that fits all layers: PEFT checks these only while it builds the layers.
 _SIZES: dict[str, Callable[[Shapes], dict[str, Any]]] = {
     "boft": lambda s: {"boft_block_size": _divisor([n for n, _ in s], 4)},
     "c3a": lambda s: {"block_size": _divisor(_all(s), 256)},
@@ -138,7 +140,7 @@ _SIZES: dict[str, Callable[[Shapes], dict[str, Any]]] = {
     "waveft": lambda s: {"n_frequency": min(2592, *(n * m for n, m in s))},
 }
 _ALWAYS: dict[str, dict[str, Any]] = {
-    "adalora": {"total_step": 10**9},  # the trainer sets it as training begins
+    "adalora": {"total_step": 10**9},  # the trainer sets the real value when training begins
     "frod": {"progressbar": False},
     **{kind: {"num_virtual_tokens": 20, "task_type": "SEQ_CLS"} for kind in PROMPTS},
 }
@@ -147,13 +149,13 @@ _ALWAYS: dict[str, dict[str, Any]] = {
 def _found(
     model: PreTrainedModel, kind: str, given: dict[str, Any], depths: Depths, head_names: set[str]
 ) -> dict[str, Any]:
-    """The arguments that a type needs and that structure tells."""
+    """The arguments that an adapter type needs and that follow from the model's structure."""
     if kind in PROMPTS:
         if (
             kind in ("prefix_tuning", "cartridge")
             and "past_key_values" not in inspect.signature(model.forward).parameters
         ):
-            raise ValueError("it keeps no keys and values that a prefix could stand in; use prompt_tuning or lora")
+            raise ValueError("its forward pass takes no past_key_values to hold a prefix; use prompt_tuning or lora")
         config, table = model.config.get_text_config(), model.get_input_embeddings()
         sizes = {
             "token_dim": table.weight.shape[1] if kind in ("prompt_tuning", "p_tuning") else None,
@@ -171,25 +173,27 @@ def _found(
         return {"target_modules": [], "target_parameters": matrices}
     if not paths:
         what = (
-            "its blocks hold no plain linear layer or convolution" if named is None else "nothing named can be adapted"
+            "its blocks have no plain linear layer or convolution"
+            if named is None
+            else "none of the layers in target_modules can be adapted"
         )
         raise ValueError(what)
     shapes = {path: shape for path in paths if (shape := _shape(modules[path]))}
     found: dict[str, Any] = {**_ALWAYS.get(kind, {}), "target_modules": paths}
-    if given.get("layers_to_transform") is not None:  # PEFT passes over it where targets are named whole
+    if given.get("layers_to_transform") is not None:  # PEFT ignores it when targets are given as full paths
         found["target_modules"] = sorted({path.rpartition(".")[2] for path in paths})
         found["exclude_modules"] = [path for path in modules if path and f"{path}.weight" in head_names]
-    if kind == "ia3":  # scales the inputs of the layers that lead back from the wider space, else the outputs
+    if kind == "ia3":  # scales the inputs of layers that project back from a wider space, and the outputs of all others
         found["feedforward_modules"] = [path for path, (inputs, outputs) in shapes.items() if inputs > outputs]
     if kind == "oft" and any(isinstance(modules[path], nn.Conv2d) for path in paths):
-        raise ValueError("OFT of convolutions fails on maps that are smaller than their kernel; use boft or lora")
+        raise ValueError("OFT on convolutions fails when feature maps are smaller than the kernel; use boft or lora")
     if shapes and kind in _SIZES:
         found |= _SIZES[kind](list(shapes.values()))
     return found
 
 
 def _named(modules: dict[str, nn.Module], named: str | list[str], head_names: set[str]) -> list[str]:
-    """The layers outside the head that PEFT would find under names, a pattern or `all-linear`."""
+    """The layers outside the head that PEFT would select for a list of names, a pattern or `all-linear`."""
     outside = [path for path in modules if path and not any(name.startswith(f"{path}.") for name in head_names)]
     outside = [path for path in outside if _may_be_adapted(path, modules[path])]
     if named == "all-linear":
@@ -200,7 +204,7 @@ def _named(modules: dict[str, nn.Module], named: str | list[str], head_names: se
 
 
 def _shape(module: nn.Module) -> tuple[int, int] | None:
-    """Inputs and outputs of a layer as PEFT counts them: a convolution's inputs with the size of its kernel."""
+    """Inputs and outputs of a layer as PEFT counts them: a convolution's inputs are multiplied by its kernel size."""
     if isinstance(module, nn.Linear):
         return module.in_features, module.out_features
     if isinstance(module, Conv1D):
@@ -211,9 +215,9 @@ def _shape(module: nn.Module) -> tuple[int, int] | None:
 
 
 def _hold_namesakes(model: nn.Module, tops: list[str], named: list[str]) -> None:
-    """Freeze what PEFT made learn only because its name ends as one of the head's does: `norm` ends many.
+    """Freeze modules that PEFT made trainable only because their name ends like one of the head's: many names end in `norm`.
 
-    The copies stay, since PEFT asks for them again when it loads the adapter.
+    The copies stay, because PEFT expects them when it loads the adapter.
     """
     from peft.utils import ModulesToSaveWrapper
 
@@ -222,14 +226,14 @@ def _hold_namesakes(model: nn.Module, tops: list[str], named: list[str]) -> None
             module.modules_to_save.requires_grad_(False)
 
 
-# Called by no one: Mamba layers read the weight of the step's projection and multiply by themselves.
+# These layers are never called: Mamba reads the weight of its step projection and does the multiplication itself.
 _READ_DIRECTLY = ("dt_proj",)
 
 
 def adapter_targets(model: nn.Module, depths: Depths) -> list[str]:
-    """The layers an adapter goes to: the linear layers of the blocks, or the convolutions where there are none.
+    """The layers that an adapter goes to: the linear layers of the blocks, or the convolutions if there are none.
 
-    Not those whose weights other layers share, which could not be merged one by one.
+    Layers that share weights with others are left out, because they could not be merged one by one.
     """
     owners = Counter(id(p) for module in model.modules() for p in module.parameters(recurse=False))
     blocks = [
@@ -245,7 +249,7 @@ def adapter_targets(model: nn.Module, depths: Depths) -> list[str]:
 
 
 def adapter_parameters(model: nn.Module, depths: Depths) -> list[str]:
-    """The matrices of the blocks that LoRA can add to where no layer is a plain one (I-BERT's linear layers)."""
+    """The matrices of the blocks that LoRA can adapt when no layer is a plain linear layer (I-BERT's are not)."""
     return [
         f"{path}.{name}"
         for path, module in model.named_modules()
@@ -262,18 +266,18 @@ def _is_inserted(path: str) -> bool:
 
 
 def _may_be_adapted(path: str, module: nn.Module) -> bool:
-    """Not what was inserted, which learns whole, nor the module it is behind: what the adapter adds would pass it by."""
+    """False for inserted modules, which are trained in full, and for the module they follow, which would bypass an adapter."""
     return INSERTED not in path.split(".") and not hasattr(module, INSERTED)
 
 
 def _is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
-    """Whether a layer computes what its kind does; an architecture's own variant (a router, say) may do otherwise."""
+    """Whether a layer computes what its class does; an architecture's own subclass (such as a router) may not."""
     own = type(module).__module__.startswith("transformers.models.") and type(module).forward is not kind.forward
     if not isinstance(module, kind) or not own:
         return isinstance(module, kind)
     if not isinstance(module, nn.Linear):
         return False
-    if module.weight.is_meta:  # without values any will do, to see what the layer makes of them
+    if module.weight.is_meta:  # no weights loaded: random ones are enough to compare outputs
         module = copy.deepcopy(module).to_empty(device="cpu")
         for parameter in module.parameters():
             nn.init.normal_(parameter)

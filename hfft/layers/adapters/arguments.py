@@ -1,4 +1,4 @@
-"""The adapters of `layers.adapter`: every type of the installed PEFT and its arguments, read from source, not imported."""
+"""The adapters of `layers.adapter`: all types of the installed PEFT with their arguments, read from its source."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from typing import Any
 from hfft.recipe.training_arguments import enum_values, type_problem
 from hfft.wording import listing, nearest
 
-# Types that cannot serve a classifier which this package trains, and what to use instead.
+# Types that do not work for the classifiers trained here, and what to use instead.
 REFUSED = {
-    "adaption_prompt": "is made for generating decoders such as LLaMA; use prefix_tuning or lora",
-    "cpt": "learns prompts of examples for generating decoders; use prompt_tuning",
-    "multitask_prompt_tuning": "needs the task of every row; use prompt_tuning, one run for each task",
-    "poly": "needs the task of every row; use lora, one run for each task",
-    "shadow": "runs beside generating decoders alone; use lora",
-    "trainable_tokens": "trains rows of the embedding table alone; use lora with trainable_token_indices",
-    "xlora": "mixes adapters of generating decoders that exist already; use lora",
+    "adaption_prompt": "works only with generative decoders such as LLaMA; use prefix_tuning or lora",
+    "cpt": "learns prompts made of examples, for generative decoders; use prompt_tuning",
+    "multitask_prompt_tuning": "needs the task of every row; use prompt_tuning, one run per task",
+    "poly": "needs the task of every row; use lora, one run per task",
+    "shadow": "works only with generative decoders; use lora",
+    "trainable_tokens": "trains only rows of the embedding table; use lora with trainable_token_indices",
+    "xlora": "mixes existing adapters of generative decoders; use lora",
 }
 PROMPTS = ("cartridge", "p_tuning", "prefix_tuning", "prompt_tuning")  # learned tokens in front of the input
 UNMERGEABLE = (*PROMPTS, "lily")
 _ALIASES = {"dora": ("lora", {"use_dora": True})}
 _RENAMED = {"bone": "miss", "bitfit": "layers.train=biases", "bat": "miss with init_weights: bat"}
-# Starts that a pass over the data would have to prepare.
+# Initialisations that need a pass over the data first.
 _PREPARED = ("eva", "corda", "lora_ga", "loftq")
 _OWNED = ("task_type", "peft_type", "base_model_name_or_path", "inference_mode", "auto_mapping", "peft_version")
 _COUNTS = ("r", "init_r", "target_r", "num_virtual_tokens")
@@ -35,28 +35,28 @@ _PUBLISHED = ("from", "revision")
 
 
 def types() -> list[str]:
-    """The names that `layers.adapter.type` knows."""
+    """The names that `layers.adapter.type` accepts."""
     known = [name.lower() for name in enum_values("peft", "utils/peft_types.py", "PeftType")]
     return sorted([*(name for name in known if name not in REFUSED), *_ALIASES])
 
 
 def plain(adapter: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """PEFT's own type and arguments of a `layers.adapter` that names a type."""
+    """PEFT's own type and arguments for a `layers.adapter` that names a type."""
     given = {key: value for key, value in adapter.items() if key != "type"}
     kind, more = _ALIASES.get(adapter["type"], (adapter["type"], {}))
     return kind, {**given, **more}
 
 
 def merges(adapter: dict[str, Any]) -> bool | None:
-    """Whether an adapter of the type can be merged into the weights; None where a published one has to tell."""
+    """Whether an adapter of this type can be merged into the weights; None for a published one, whose type is unknown."""
     return None if "from" in adapter else adapter.get("type") not in UNMERGEABLE
 
 
 def stock_loads(kind: str, given: Mapping[str, Any]) -> bool:
-    """Whether transformers itself puts an adapter of a type back; else PEFT alone does.
+    """Whether transformers itself loads an adapter of this type; if not, only PEFT does.
 
-    It injects no learned tokens and no type whose layers share tensors (PEFT says which), and of DoRA it leaves the
-    magnitudes as they were (5.23, seen in the outputs).
+    transformers loads no learned tokens and no type whose layers share tensors (PEFT says which), and it does not restore
+    DoRA's magnitudes (seen in the outputs of 5.23).
     """
     if kind in PROMPTS or given.get("use_dora"):
         return False
@@ -66,7 +66,7 @@ def stock_loads(kind: str, given: Mapping[str, Any]) -> bool:
 
 @functools.cache
 def _sources() -> dict[str, str]:
-    """Text of each of PEFT's files that may hold a config class; located, not imported."""
+    """Text of each of PEFT's files that may define a config class; the files are located, not imported."""
     spec = importlib.util.find_spec("peft")
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("peft is not installed; pip install peft")
@@ -77,12 +77,12 @@ def _sources() -> dict[str, str]:
 
 @functools.cache
 def arguments(kind: str) -> dict[str, str]:
-    """Every argument of PEFT's config class of a type with its annotation as written."""
+    """Every argument of PEFT's config class for a type, with its annotation as written."""
     return _fields(_config(kind)[1])
 
 
 def _config(kind: str) -> tuple[str, ast.ClassDef]:
-    """The file and the class of PEFT's config of a type."""
+    """The file and the class of PEFT's config for a type."""
     says = re.compile(rf"self\.peft_type = PeftType\.{kind.upper()}\b")
     path, text = next((path, text) for path, text in _sources().items() if says.search(text))
     classes = [node for node in ast.parse(text, path).body if isinstance(node, ast.ClassDef)]
@@ -90,7 +90,7 @@ def _config(kind: str) -> tuple[str, ast.ClassDef]:
 
 
 def _fields(node: ast.ClassDef) -> dict[str, str]:
-    """The annotated fields of a dataclass, those of its bases in front."""
+    """The annotated fields of a dataclass, with those of its base classes first."""
     found: dict[str, str] = {}
     for base in map(ast.unparse, node.bases):
         for text in _sources().values():
@@ -103,26 +103,26 @@ def _fields(node: ast.ClassDef) -> dict[str, str]:
 
 
 def adapter_problems(adapter: dict[str, Any], prompts: bool = True) -> list[tuple[str, str]]:
-    """(key, problem) for each mistake in `layers.adapter`, held against the installed PEFT's own config class.
+    """(key, problem) for each mistake in `layers.adapter`, checked against the installed PEFT's own config class.
 
     Args:
-        prompts: whether learned tokens may stand in front of the task's inputs.
+            prompts: whether the task's inputs can be preceded by learned tokens.
     """
     if "from" in adapter:
         problems = [(key, "comes from the published adapter; leave it out") for key in adapter if key not in _PUBLISHED]
         texts = [
             key for key in _PUBLISHED if key in adapter and (not isinstance(adapter[key], str) or not adapter[key])
         ]
-        return [*problems, *((key, f"is {adapter[key]!r:.80}; expected a text") for key in texts)]
+        return [*problems, *((key, f"is {adapter[key]!r:.80}; expected a string") for key in texts)]
     kind = adapter.get("type")
     if isinstance(kind, str) and kind in REFUSED:
         return [("type", f"is {kind}, which {REFUSED[kind]}")]
     if kind not in types():
         hint = f"; use {_RENAMED[str(kind)]}" if str(kind) in _RENAMED else nearest(str(kind), types())
-        return [("type", f"is {kind!r:.80}; expected a type of PEFT{hint} (known: {listing(types(), 60)})")]
+        return [("type", f"is {kind!r:.80}; expected a PEFT adapter type{hint} (known: {listing(types(), 60)})")]
     assert isinstance(kind, str)
     if kind in PROMPTS and not prompts:
-        return [("type", f"is {kind}, which puts learned tokens in front of a text to classify; use lora")]
+        return [("type", f"is {kind}, which prepends learned tokens to a text to classify; use lora")]
     kind, given = plain(adapter)
     known = arguments(kind)
     problems = [(key, problem) for key, value in given.items() if (problem := _problem(key, value, known))]
@@ -135,9 +135,9 @@ def adapter_problems(adapter: dict[str, Any], prompts: bool = True) -> list[tupl
 
 def _problem(key: str, value: Any, known: dict[str, str]) -> str | None:
     if key == "total_step":
-        return "is the number of steps of the run; leave it out"
+        return "is set to the number of steps of the run; leave it out"
     if key == "use_asa" and value:
-        return "keeps a record that no checkpoint holds; use type adalora"
+        return "needs state that checkpoints do not save; use type adalora"
     if key in (*_OWNED, "revision"):
         return "is set by hfft; leave it out"
     if key not in known:
@@ -150,5 +150,5 @@ def _problem(key: str, value: Any, known: dict[str, str]) -> str | None:
     if problem := type_problem(value, known[key]):
         return problem
     if key == "init_lora_weights" and value in _PREPARED:
-        return f"is {value!r}, which a pass over the data has to prepare; use pissa, olora or the default"
+        return f"is {value!r}, which needs a pass over the data first; use pissa, olora or the default"
     return None

@@ -1,4 +1,4 @@
-"""What `layers.adapter` names of a model has to be there: PEFT passes over names that match nothing, or tells none."""
+"""Check that every name in `layers.adapter` exists in the model: PEFT ignores names that match nothing, or does not say which."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from hfft.errors import ModelError
 from hfft.spec import as_list
 from hfft.wording import listing, nearest_path
 
-_Matches = Callable[[str, str], object]  # of an entry and a path
+_Matches = Callable[[str, str], object]  # (entry, path) -> whether they match
 
 
 def _ends(entry: str, path: str) -> bool:
     return path == entry or path.endswith(f".{entry}")
 
 
-# Argument -> how PEFT reads an entry of its list; a text in the place of the list is a pattern over whole paths.
+# Argument -> how PEFT reads an entry of its list; a string in place of a list is a pattern over full paths.
 _MODULES: dict[str, _Matches] = {
     "target_modules": _ends,
     "exclude_modules": _ends,
@@ -30,10 +30,10 @@ _MODULES: dict[str, _Matches] = {
 
 
 def check_named(model: PreTrainedModel, given: dict[str, Any], head_names: set[str]) -> None:
-    """Make sure that every module, parameter and block that the arguments of an adapter name is there.
+    """Make sure that every module, parameter and block that an adapter's arguments name exists in the model.
 
     Raises:
-        ModelError: one is not, or belongs to the head, which is trained whole; with the nearest names that are there.
+            ModelError: one does not exist (the message suggests existing ones), or belongs to the head, which is trained in full.
     """
     kind = model.config.model_type
     paths = [path for path, _ in model.named_modules() if path]
@@ -47,7 +47,7 @@ def check_named(model: PreTrainedModel, given: dict[str, Any], head_names: set[s
                 continue
             if what == "module" and any(matches(entry, path) for path in paths):
                 raise ModelError(
-                    f"layers.adapter.{key}: {entry!r} is in the head, which is trained whole; leave it out"
+                    f"layers.adapter.{key}: {entry!r} is in the head, which is trained in full; leave it out"
                 )
             near = nearest_path(entry, among)
             raise ModelError(f"layers.adapter.{key}: {kind} has no {what} {entry!r}{near} (such as: {some})")
@@ -68,11 +68,11 @@ def _matching(matches: _Matches, key: str, entry: str, path: str) -> object:
     try:
         return matches(entry, path)
     except re.error as error:
-        raise ModelError(f"layers.adapter.{key}: {entry!r} is no regular expression: {error}") from None
+        raise ModelError(f"layers.adapter.{key}: {entry!r} is not a regular expression: {error}") from None
 
 
 def _check_numbers(given: dict[str, Any], paths: list[str]) -> None:
-    """Make sure that the blocks of `layers_to_transform`, counted from 0 in their list, are there."""
+    """Make sure that the blocks of `layers_to_transform`, counted from 0 within their list, exist."""
     wanted, lists = given.get("layers_to_transform"), as_list(given.get("layers_pattern")) or ["[^.]*"]
     if wanted is None:
         return
@@ -81,10 +81,10 @@ def _check_numbers(given: dict[str, Any], paths: list[str]) -> None:
         names = dict.fromkeys(hit[1] for path in paths if (hit := re.match(r"(?:.*\.)?([^.]+)\.\d+\.", path)))
         pattern = given.get("layers_pattern")
         raise ModelError(
-            f"layers.adapter.layers_pattern: {pattern!r} names no list of blocks (such as: {listing(names)})"
+            f"layers.adapter.layers_pattern: {pattern!r} matches no list of blocks (such as: {listing(names)})"
         )
     for number in [wanted] if isinstance(wanted, int) else wanted:
         if number not in found:
             raise ModelError(
-                f"layers.adapter.layers_to_transform: there is no block {number}; they are counted from 0 to {max(found)}"
+                f"layers.adapter.layers_to_transform: there is no block {number}; blocks are numbered 0 to {max(found)}"
             )

@@ -1,4 +1,4 @@
-"""Adapters that were published before: read, held against the recipe's backbone, and trained on."""
+"""Published adapters: read them, check them against the recipe's backbone, and continue training them."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Published:
     """An adapter in a folder or on the hub.
 
     Attributes:
-        folder: where its files lie here.
+        folder: the local folder of its files.
         kind: PEFT's type, in lower case.
-        base, base_revision: the backbone it was trained on.
-        classes: those its head knows, in their order; None where it does not say.
-        task: `ImageClassification` or `SequenceClassification`, where PEFT's config tells.
+        base, base_revision: the backbone that it was trained on.
+            classes: the classes of its head, in order; None if the adapter does not list them.
+            task: `ImageClassification` or `SequenceClassification`, if PEFT's config says so.
     """
 
     folder: Path
@@ -49,7 +49,7 @@ class Published:
 
 
 def pinned_adapter(adapter: dict[str, Any]) -> dict[str, Any]:
-    """The `layers.adapter` with the commit at which a published one stands now, so that a run can be repeated."""
+    """The `layers.adapter` with a published adapter pinned to its current commit, so that a run can be repeated."""
     if "from" not in adapter or Path(adapter["from"]).exists():
         return adapter
     commit = commit_of("model", adapter["from"], adapter.get("revision"))
@@ -57,21 +57,19 @@ def pinned_adapter(adapter: dict[str, Any]) -> dict[str, Any]:
 
 
 def published(where: str, revision: str | None = None) -> Published:
-    """The adapter of a run folder, a folder or a hub id; only its own files are fetched.
+    """The adapter in a run folder, in another folder or under a hub id; only the adapter's own files are downloaded.
 
     Raises:
-        BadInput: it is not there, or its weights are no safetensors.
+            BadInput: there is no adapter there, or its weights are not safetensors.
     """
     root = Path(where) / "model" if (Path(where) / "model" / CONFIG).is_file() else Path(where)
     if not root.is_dir():
         if where.startswith((".", "/", "~")):
-            raise BadInput(
-                f"layers.adapter.from: there is no folder {where}; name a run folder, or a repository of the hub"
-            )
+            raise BadInput(f"layers.adapter.from: there is no folder {where}; give a run folder or a hub repository")
         return _read(where, _fetched(where, revision))
     for name in (CONFIG, WEIGHTS):
         if not (root / name).is_file():
-            raise BadInput(f"{where} holds no {name}; name a folder or a repository that an adapter was saved to")
+            raise BadInput(f"{where} has no {name}; give a folder or repository that an adapter was saved to")
     return _read(where, root)
 
 
@@ -89,19 +87,19 @@ def _read(where: str, root: Path) -> Published:
             names = json.loads((root / "config.json").read_text(encoding="utf-8")).get("id2label") or {}
             classes = tuple(names[key] for key in sorted(names, key=int)) or None
         for recipe in (root.parent / "recipe.yaml", root / "recipe.yaml"):
-            # A repository that holds the backbone as well names itself; its recipe names where that came from.
+            # A repository that also contains the backbone names itself as the base; its recipe names the original one.
             if recipe.is_file() and (root.name == "model" or recipe.parent == root):
                 said = yaml_lines.parse(recipe.read_text(encoding="utf-8"))[0]["backbone"]
                 base, revision = said["name"], said.get("revision")
                 break
     if not isinstance(base, str) or not base:
-        raise BadInput(f"adapter {where} does not say which model it belongs to (base_model_name_or_path)")
+        raise BadInput(f"adapter {where} does not say which model it was trained on (base_model_name_or_path)")
     return Published(root, kind, base, revision if isinstance(revision, str) else None, classes, task)
 
 
 @functools.cache
 def _fetched(where: str, revision: str | None) -> Path:
-    """The folder of the cache that an adapter's own files were fetched to."""
+    """The cache folder that an adapter's own files were downloaded to."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
@@ -116,23 +114,24 @@ def _fetched(where: str, revision: str | None) -> Path:
         hf_hub_download(where, WEIGHTS, revision=revision)
     except EntryNotFoundError:
         raise BadInput(
-            f"adapter {where} has no {WEIGHTS}, and pickled weights can run code as they are read; save it with PEFT's "
+            f"adapter {where} has no {WEIGHTS}, and pickled weights can run code when they are loaded; save it with PEFT's "
             f"save_pretrained, which writes it"
         ) from None
     return folder
 
 
 def check_base(adapter: Published, name: str, where: str, leaves_as: str | None = None) -> None:
-    """Raise where an adapter was trained on another model than the recipe's backbone `name`, a hub id or a folder.
+    """Raise if an adapter was trained on another model than the recipe's backbone `name`, a hub id or a folder.
 
     Args:
-        leaves_as: `merged` or `adapter`, what the run is to end with.
+        leaves_as: `merged` or `adapter`, what the run should produce.
 
     Raises:
-        ModelError: naming both.
+        ModelError: the two differ, or the adapter's type cannot be continued or merged.
     """
     same = adapter.base == name or (Path(name).is_dir() and Path(adapter.base).resolve() == Path(name).resolve())
-    cut = "/" not in adapter.base and Path(name).name == adapter.base  # published, a folder's path is cut to its name
+    # when an adapter is published, the path of its base is cut to the folder's name
+    cut = "/" not in adapter.base and Path(name).name == adapter.base
     if not (same or cut):
         raise ModelError(f"layers.adapter.from: {where} was trained on {adapter.base}, the recipe's backbone is {name}")
     if problems := [text for _, text in adapter_problems({"type": adapter.kind})]:
@@ -141,15 +140,15 @@ def check_base(adapter: Published, name: str, where: str, leaves_as: str | None 
         raise ModelError(f"publish.as: is merged, which {adapter.kind} cannot be; use publish.as=adapter")
     if adapter.kind == "adalora":
         raise ModelError(
-            f"layers.adapter.from: the ranks of {where} (adalora) are settled; begin anew with type adalora"
+            f"layers.adapter.from: the ranks of {where} (adalora) are final; start a new adapter with type adalora"
         )
 
 
 def continue_adapter(model: PreTrainedModel, adapter: Published, head_names: set[str]) -> nn.Module:
-    """Wrap a model in a published adapter, ready to train on; its head is kept where the classes are the same.
+    """Wrap a model in a published adapter, ready for training; its head is reused if the classes are the same.
 
     Raises:
-        ModelError: it does not fit the model.
+        ModelError: the adapter does not fit the model.
     """
     from peft import PeftConfig, get_peft_model_state_dict, set_peft_model_state_dict
     from safetensors.torch import load_file
@@ -167,8 +166,8 @@ def continue_adapter(model: PreTrainedModel, adapter: Published, head_names: set
             found |= {key: fresh[key] for key in in_head}
         other = [key for key in fresh if key not in found or found[key].shape != fresh[key].shape]
         if other:
-            raise ValueError(f"tensors that the adapter lacks or has in another shape: {listing(other, 3)}")
+            raise ValueError(f"the adapter lacks these tensors or has them in another shape: {listing(other, 3)}")
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*no-op")  # an outline without values takes none
+            warnings.filterwarnings("ignore", message=".*no-op")  # a meta model stores no values
             set_peft_model_state_dict(adapted, found)
     return adapted

@@ -1,4 +1,4 @@
-"""Adapters in training: AdaLoRA's ranks, shared out step by step, and checkpoints that hold an adapter as it stands."""
+"""Adapters in training: allocate AdaLoRA's ranks step by step, and save an adapter's full state in checkpoints."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from transformers import TrainerCallback
 
 from hfft.errors import BadInput
 
-# PEFT's own files hold ranks already cut, and nothing of the importances by which more are cut later.
+# PEFT's own files contain the ranks after pruning, and not the importance scores that decide the next pruning.
 FILE = "adapter_state.safetensors"
 _IMPORTANCES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 
 
 class AllocateRanks(TrainerCallback):
-    """Shares AdaLoRA's ranks out over its layers after each step of the optimiser (arXiv:2303.10512).
+    """Allocates AdaLoRA's ranks to its layers after each optimiser step (arXiv:2303.10512).
 
-    Where the recipe names no `tinit` and `tfinal`, ranks stay whole for the first tenth of the run and settled for the
-    last three tenths.
+    If the recipe sets neither `tinit` nor `tfinal`, ranks are not pruned for the first tenth of the run and are fixed for
+    the last three tenths.
     """
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        """Give the schedule the steps of the run.
+        """Tell the schedule how many steps the run has.
 
         Raises:
-            BadInput: a schedule that does not fit into them.
+            BadInput: the schedule does not fit into that many steps.
         """
         config = model.peft_config["default"]
         config.total_step = state.max_steps
@@ -39,21 +39,21 @@ class AllocateRanks(TrainerCallback):
         if config.tinit + config.tfinal >= config.total_step:
             raise BadInput(
                 f"layers.adapter.tinit: {config.tinit} and tfinal {config.tfinal} leave none of the run's "
-                f"{config.total_step} steps for sharing ranks out; make them smaller"
+                f"{config.total_step} steps for allocating ranks; make them smaller"
             )
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        """Weigh the ranks by the gradients of this step, which are still there, and mask those that matter least."""
+        """Score the ranks by this step's gradients, which are still there, and mask the least important ones."""
         model.base_model.update_and_allocate(state.global_step + 1)
 
 
 def allocator(model: nn.Module) -> Any:
-    """AdaLoRA's own record of what its ranks matter; None for every other adapter."""
+    """AdaLoRA's own importance scores of its ranks; None for every other adapter."""
     return getattr(getattr(model, "base_model", None), "rankallocator", None)
 
 
 def save_state(model: Any, folder: str) -> None:
-    """Write every parameter that learns beside an adapter's checkpoint, and what AdaLoRA knows of its ranks."""
+    """Write every learning parameter, and AdaLoRA's rank state, beside an adapter's checkpoint."""
     tensors = {f"weight {name}": p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
     pattern = None
     if (ranks := allocator(model)) is not None:
@@ -65,13 +65,13 @@ def save_state(model: Any, folder: str) -> None:
 
 @torch.no_grad()
 def load_state(model: Any, folder: str) -> bool:
-    """Put back what `save_state` wrote; False where a checkpoint holds no such file."""
+    """Restore what `save_state` wrote; False if a checkpoint has no such file."""
     path = Path(folder) / FILE
     if not path.is_file():
         return False
     parameters, ranks = dict(model.named_parameters()), allocator(model)
     with safe_open(path, "pt") as file:
-        for key in file.keys():  # noqa: SIM118 - no mapping
+        for key in file.keys():  # noqa: SIM118 - not a mapping
             kind, _, name = key.partition(" ")
             if kind == "weight":
                 parameters[name].copy_(file.get_tensor(key))

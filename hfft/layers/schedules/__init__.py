@@ -1,1 +1,1 @@
-"""What learns when, and how fast."""
+"""When each layer starts to learn, and how fast."""

@@ -1,4 +1,4 @@
-"""Say what learns when: from which epoch or step on each depth does."""
+"""When each depth starts to learn: the epoch or step from which it does."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from hfft.errors import ModelError
 from hfft.layers.depth import Depths
 from hfft.layers.spec import Schedule
 
-_CLOSE = 1e-9  # an epoch is counted in steps: a third of one, three times, must be a whole one
+_CLOSE = 1e-9  # epochs are counted in steps: three times a third must make a whole one
 
 
 @dataclass(frozen=True)
 class Moment:
-    """A point of a run, so many epochs or steps from its beginning."""
+    """A point in a run, as a number of epochs or steps from the start."""
 
     epochs: float = 0.0
     steps: int = 0
 
     def reached(self, epoch: float, step: int) -> bool:
-        """Whether a run that has done `epoch` epochs, which are `step` steps, is there."""
+        """Whether a run that has done `epoch` epochs, equal to `step` steps, has reached this point."""
         return epoch >= self.epochs - _CLOSE and step >= self.steps
 
     def __str__(self) -> str:
@@ -30,11 +30,11 @@ class Moment:
 
 
 def begins(schedule: Schedule, blocks: int) -> dict[int, Moment]:
-    """When each depth, 0 … `blocks` + 1, begins to learn.
+    """When each depth, 0 … `blocks` + 1, starts to learn.
 
-    `head-then-all` (LP-FT, arXiv:2202.10054): the head (depth `blocks` + 1) at once, all else after the head's phase.
-    `gradual` (ULMFiT, arXiv:1801.06146): the head at once, after each stretch the next blocks from the top, the
-    embeddings (depth 0) one stretch after the last block. `surgical` changes how fast, not when.
+    `head-then-all` (LP-FT, arXiv:2202.10054): the head (depth `blocks` + 1) at once, everything else after the head's phase.
+    `gradual` (ULMFiT, arXiv:1801.06146): the head at once, the next blocks from the top after each interval, the
+    embeddings (depth 0) one interval after the last block. `surgical` changes how fast, not when.
     """
     head = blocks + 1
     if schedule.type == "surgical":
@@ -45,7 +45,7 @@ def begins(schedule: Schedule, blocks: int) -> dict[int, Moment]:
         return {**dict.fromkeys(range(head), later), head: Moment()}
     at_a_time, steps = schedule.blocks or 1, schedule.every_steps or 0
     every = 0.0 if steps else schedule.every or 1.0
-    last = -(-blocks // at_a_time)  # the stretch after which the lowest blocks begin
+    last = -(-blocks // at_a_time)  # the interval after which the lowest blocks start
     stretches = {depth: -(-(head - depth) // at_a_time) for depth in range(1, head)} | {head: 0, 0: last + 1}
     return {depth: Moment(n * every, n * steps) for depth, n in stretches.items()}
 
@@ -53,23 +53,23 @@ def begins(schedule: Schedule, blocks: int) -> dict[int, Moment]:
 def check_begins(
     model: nn.Module, depths: Depths, starts: Mapping[int, Moment], epochs: float | None, steps: int | None
 ) -> None:
-    """Make sure that something learns from the first step on, and that what is to learn later does before the end.
+    """Make sure that something learns from the first step on, and that every layer due to learn starts before the run ends.
 
     Args:
-        epochs, steps: length of the run; None where it is not known yet.
+        epochs, steps: length of the run; None if it is not known yet.
 
     Raises:
-        ModelError: neither.
+        ModelError: either is not the case.
     """
     learning = {depths.of(name) for name, parameter in model.named_parameters() if parameter.requires_grad}
     if not any(starts[depth] == Moment() for depth in learning):
-        raise ModelError("layers.schedule: nothing learns from the first step on; let layers.train hold the head")
+        raise ModelError("layers.schedule: nothing learns from the first step on; include the head in layers.train")
     for depth in sorted(learning, reverse=True):
         start = starts[depth]
         if (epochs is not None and start.epochs >= epochs) or (steps is not None and start.steps >= steps):
             what = f"block {depth} of {depths.blocks}" if depth else "the embeddings"
             run = f"{steps} steps" if start.steps else f"{epochs:g} epochs"
             raise ModelError(
-                f"layers.schedule: {what} would begin at {start} of a run of {run}; let more begin at a time (blocks), "
-                f"sooner (every), or name less in layers.train"
+                f"layers.schedule: {what} would start at {start} of a run of {run}; start more at a time (blocks), "
+                f"start sooner (every), or list fewer layers in layers.train"
             )

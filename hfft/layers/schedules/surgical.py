@@ -1,4 +1,4 @@
-"""Say how fast each depth learns by its relative gradient (Auto-RGN, Lee et al., arXiv:2210.11466)."""
+"""Scale each depth's learning rate by its relative gradient (Auto-RGN, Lee et al., arXiv:2210.11466)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from hfft.layers.depth import Depths
 
 
 def relative_gradients(model: nn.Module, depths: Depths, losses: Iterable[Tensor]) -> dict[int, float]:
-    """‖gradient‖ / ‖weights‖ of each depth below the head that learns (Auto-RGN, Lee et al., arXiv:2210.11466, section 5).
+    """‖gradient‖ / ‖weights‖ of each learning depth below the head (Auto-RGN, Lee et al., arXiv:2210.11466, section 5).
 
-    The paper takes it for each tensor of a network whose head is trained; here the head is new, so it is left out, and
-    what is compared are depths. The gradients that the parameters hold are left alone.
+    The paper computes it for each tensor of a network whose head is trained; here the head is new, so it is left out, and
+    depths are compared instead of tensors. Gradients already stored in the parameters are not changed.
 
     Args:
-        losses: scalars whose sum is the loss of a batch, such as those of its micro-batches; each is freed before the
-            next is asked for.
+            losses: scalars that add up to the loss of a batch, such as those of its micro-batches; each is freed before the
+                next is requested.
     """
     chosen = {n: p for n, p in model.named_parameters() if p.requires_grad and depths.of(n) != depths.head}
     total: dict[str, Tensor] = {}
@@ -38,7 +38,7 @@ def relative_gradients(model: nn.Module, depths: Depths, losses: Iterable[Tensor
 
 
 def shares(relative: Mapping[int, float]) -> dict[int, float]:
-    """Relative gradients as shares of the largest: what each depth's learning rate is multiplied by."""
+    """Relative gradients divided by the largest: the factor for each depth's learning rate."""
     most = max(relative.values())
     return {depth: value / most for depth, value in relative.items()}
 
@@ -47,10 +47,10 @@ def largest(relative: Mapping[int, float], count: int) -> set[int]:
     """The `count` depths with the largest relative gradients.
 
     Raises:
-        ModelError: there are not as many.
+        ModelError: there are fewer than `count`.
     """
     if count > len(relative):
         raise ModelError(
-            f"layers.schedule: blocks is {count}, of {len(relative)} depths below the head that layers.train lets learn"
+            f"layers.schedule: blocks is {count}; expected at most {len(relative)}, the depths below the head in layers.train"
         )
     return set(sorted(relative, key=lambda depth: (-relative[depth], -depth))[:count])

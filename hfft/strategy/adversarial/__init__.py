@@ -1,1 +1,1 @@
-"""Methods that look for the worst weights or inputs nearby, and learn there."""
+"""Methods that find the worst weights or inputs nearby and learn there."""

@@ -1,4 +1,4 @@
-"""Sharpness-aware minimisation: the gradient where the loss nearby is worst (Foret et al. 2021, arXiv:2010.01412)."""
+"""Sharpness-aware minimisation: take the gradient where the loss nearby is highest (Foret et al. 2021, arXiv:2010.01412)."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
 
 class SAM(MethodSpec):
-    """How far to climb before the gradient is taken; the paper takes 0.05. A step costs twice."""
+    """Radius of the ascent step before the gradient is taken; the paper uses 0.05. A step costs twice as much."""
 
     main = "rho"
     rho: float = Field(default=0.05, ge=0)
 
     def build(self) -> Method | None:
-        """None at rho 0."""
+        """The method; None if rho is 0."""
         return Sharpness(self) if self.rho else None
 
 
 class Sharpness(Method):
-    """Climbs `rho` along the gradient of the whole global batch, and takes the gradient there."""
+    """Climbs `rho` along the gradient of the whole global batch and takes the gradient there."""
 
     def __init__(self, spec: SAM):
         self.spec = spec
 
     def gradients(self, model: nn.Module, again: Callable[..., None], at: At) -> None:
-        """The gradient at the worst point nearby; the weights come back to the bit."""
+        """Replace the gradient by the one at the worst point nearby; the weights are restored bit for bit."""
         with torch.no_grad():
             moved = [(p, p.detach().clone(), p.grad) for p in model.parameters() if p.grad is not None]
             scale = self.spec.rho / (total_norm([grad for _, _, grad in moved]) + 1e-12)

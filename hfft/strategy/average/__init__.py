@@ -1,1 +1,1 @@
-"""Averages of weights along a training."""
+"""Weight averages over a training run."""

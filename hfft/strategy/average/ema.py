@@ -17,30 +17,30 @@ if TYPE_CHECKING:
 
 
 class EMA(MethodSpec):
-    """The share that the average keeps at each step; it keeps less in the first steps, `min(decay, (1 + t) / (10 + t))`."""
+    """Share of the old average kept at each step; smaller in the first steps: `min(decay, (1 + t) / (10 + t))`."""
 
     main = "decay"
     decay: float = Field(default=0.999, ge=0, lt=1)
 
     def build(self) -> Method | None:
-        """None at decay 0, where the average is the last weights."""
+        """The method; None if decay is 0, where the average would equal the last weights."""
         return Averaged(self) if self.decay else None
 
 
 class Averaged(Method):
-    """Follows each step that is taken; statistics of norms are those of the model."""
+    """Updates the average after each step; statistics of norms are not averaged but taken from the model."""
 
     def __init__(self, spec: EMA):
         self.spec = spec
         self.mean: dict[str, Tensor] = {}
 
     def start(self, setting: Setting) -> None:
-        """Begin at the pretrained weights."""
+        """Start from the pretrained weights."""
         learning = ((name, p) for name, p in setting.model.named_parameters() if p.requires_grad)
         self.mean = {name: p.detach().clone() for name, p in learning}
 
     def updated(self, model: nn.Module, at: At) -> None:
-        """Move towards the new weights."""
+        """Move the average towards the new weights."""
         keep = min(self.spec.decay, (1 + at.step) / (10 + at.step))
         with torch.no_grad():
             for name, parameter in model.named_parameters():
@@ -49,7 +49,7 @@ class Averaged(Method):
 
     @contextlib.contextmanager
     def scored(self, model: nn.Module) -> Iterator[None]:
-        """The average in the place of the weights, which come back to the bit."""
+        """Use the average in place of the weights, which are restored bit for bit."""
         held = {name: p for name, p in model.named_parameters() if name in self.mean}
         before = {name: p.detach().clone() for name, p in held.items()}
         with torch.no_grad():
@@ -67,5 +67,5 @@ class Averaged(Method):
         return dict(self.mean)
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take the average over."""
+        """Restore the average."""
         self.mean = {name: state[name].to(mean.device, mean.dtype) for name, mean in self.mean.items()}

@@ -1,4 +1,4 @@
-"""Learn from the answers of another model, kept where they cannot change (Hinton et al. 2015, arXiv:1503.02531)."""
+"""Learn from another model's outputs, stored if the inputs cannot change (Hinton et al. 2015, arXiv:1503.02531)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class Distillation(MethodSpec):
-    """Let the answers agree with a teacher's.
+    """Match a teacher's predictions.
 
     Attributes:
-        teacher: a run folder, a model folder or a hub id, of the same classes and with the same processor.
-        temperature: at which both answer; 2 to 4 is usual.
-        weight: share of the teacher in the loss; the task loss has the rest.
+            teacher: a run folder, a model folder or a hub id, with the same classes and the same processor.
+            temperature: softmax temperature for both models; 2 to 4 is usual.
+            weight: the teacher's share of the loss; the task loss has the rest.
     """
 
     main = "teacher"
@@ -31,12 +31,12 @@ class Distillation(MethodSpec):
     weight: float = Field(default=0.5, ge=0, le=1)
 
     def build(self) -> Method | None:
-        """None at weight 0."""
+        """The method; None if weight is 0."""
         return Taught(self) if self.weight else None
 
 
 class Taught(Method):
-    """Asks the teacher once for each row where its inputs never change, else in every step."""
+    """Runs the teacher once per row if its inputs never change, otherwise in every step."""
 
     needs = frozenset({"teacher", "rows"})
 
@@ -45,7 +45,7 @@ class Taught(Method):
         self.kept: Tensor | None = None
 
     def start(self, setting: Setting) -> None:
-        """Load the teacher; where inputs are fixed, let it answer all rows, in the data's order, and let it go."""
+        """Load the teacher; if inputs never change, compute its outputs for all rows, in the data's order, and free it."""
         assert setting.load_model is not None
         assert setting.answers is not None
         self.problem = setting.problem
@@ -55,7 +55,7 @@ class Taught(Method):
             self.kept, self.teacher = setting.answers(self.teacher), None
 
     def batch(self, batch: Batch) -> None:
-        """The teacher's answers to the task's rows, as they are run."""
+        """Compute the teacher's outputs for the rows of the batch, unless they are stored."""
         if self.kept is not None:
             assert batch.rows is not None
             answers = self.kept[torch.from_numpy(batch.rows)]
@@ -66,11 +66,11 @@ class Taught(Method):
         batch.notes[self.name] = answers.to(batch.labels.device)
 
     def example_loss(self, inner: Inner, logits: Tensor, labels: Tensor, at: At) -> Tensor:
-        """The task's share of the loss."""
+        """The task loss times its share."""
         return (1 - self.spec.weight) * inner(logits, labels)
 
     def losses(self, seen: Pass) -> dict[str, Tensor]:
-        """The teacher's share."""
+        """The distillation loss times its share."""
         answers = seen.notes[self.name][: len(seen.labels)]
         return {
             "distillation": self.spec.weight

@@ -1,1 +1,1 @@
-"""The loss of a row: what replaces or weighs it."""
+"""The loss of a row: methods that replace or weight it."""

@@ -1,4 +1,4 @@
-"""Weigh each row's loss by its class."""
+"""Weight each row's loss by its class."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ClassWeights(MethodSpec):
-    """Weight of each class by name, or `balanced`: all classes count alike."""
+    """Weight of each class by name, or `balanced` for equal influence of all classes."""
 
     main = "weights"
     weights: Literal["balanced"] | dict[str, Annotated[float, Field(ge=0)]]
@@ -28,16 +28,16 @@ class ClassWeights(MethodSpec):
         return value if given else {"weights": value}
 
     def plain(self) -> Any:
-        """The weights alone."""
+        """The weights as a plain value."""
         return self.weights
 
     def build(self) -> Method | None:
-        """None without weights."""
+        """The method; None without weights."""
         return Weighed(self) if self.weights else None
 
 
 class Weighed(Method):
-    """Multiplies a row's loss by its class's weight; in training only."""
+    """Multiplies a row's loss by its class's weight, only in training."""
 
     problems = ("single_label_classification",)
 
@@ -46,11 +46,11 @@ class Weighed(Method):
         self.needs = frozenset({"counts"}) if spec.weights == "balanced" else frozenset()
 
     def start(self, setting: Setting) -> None:
-        """Settle the weights in the order of the classes.
+        """Put the weights in the order of the classes.
 
         Raises:
-            BadInput: a weight for no class, or a class without one.
-            DataError: a class without rows cannot be balanced.
+            BadInput: a weight names no class of the data, or a class has no weight.
+            DataError: a class has no rows and cannot be balanced.
         """
         wanted = self.spec.weights
         if wanted == "balanced":
@@ -72,12 +72,12 @@ class Weighed(Method):
 
 
 def balanced_weights(counts: Sequence[int]) -> list[float]:
-    """Weight of each class such that all count alike and the mean weight over the data is 1: `n / (C * n_c)`.
+    """Weight of each class such that all have equal influence and the mean weight over the data is 1: `n / (C * n_c)`.
 
     Raises:
-        ValueError: a class without examples.
+        ValueError: a class has no examples.
     """
     counts = list(counts)
     if 0 in counts:
-        raise ValueError(f"class {counts.index(0)} has no example to balance")
+        raise ValueError(f"class {counts.index(0)} has no examples and cannot be balanced")
     return [sum(counts) / (len(counts) * c) for c in counts]

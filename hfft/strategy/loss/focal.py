@@ -1,4 +1,4 @@
-"""Focal loss: rows that are answered well count less (Lin et al. 2017, arXiv:1708.02002)."""
+"""Focal loss: rows that are predicted well count less (Lin et al. 2017, arXiv:1708.02002)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class Focal(MethodSpec):
-    """In the place of cross-entropy. The paper takes gamma 2."""
+    """Focal loss in place of cross-entropy. The paper uses gamma 2."""
 
     main = "gamma"
     gamma: float = Field(default=2.0, ge=0)
 
     def build(self) -> Method | None:
-        """None at gamma 0, which is cross-entropy."""
+        """The method; None if gamma is 0, which is cross-entropy."""
         return FocalLoss(self) if self.gamma else None
 
 
@@ -34,12 +34,14 @@ class FocalLoss(Method):
         self.spec = spec
 
     def example_loss(self, inner: Inner, logits: Tensor, labels: Tensor, at: At) -> Tensor:
-        """`-(1 - p)^gamma log p` of the label's probability p."""
+        """`-(1 - p)^gamma log p`, where p is the probability of the label."""
         return focal(logits, labels, self.spec.gamma)
 
 
 def focal(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
-    """`-(1 - p)^gamma log p` of logits `(B, C)` and labels `(B,)`, or `(B, K)` classes that are asked about."""
+    """`-(1 - p)^gamma log p` of logits `(B, C)` and labels `(B,)`, or of labels `(B, K)` for K classes."""
     log_p = F.log_softmax(logits, 1).gather(1, labels if labels.ndim == 2 else labels[:, None])
-    wrong = (1 - log_p.exp()).clamp(min=torch.finfo(logits.dtype).eps)  # at 0 a gamma below 1 has no finite gradient
+    wrong = (1 - log_p.exp()).clamp(
+        min=torch.finfo(logits.dtype).eps
+    )  # at 0, the gradient is not finite for gamma below 1
     return (-(wrong**gamma) * log_p).view(labels.shape)

@@ -1,6 +1,6 @@
 """Spread a share of each target over all classes (Szegedy et al. 2016, arXiv:1512.00567).
 
-It is asked for by `training.label_smoothing_factor`, transformers' own name for it.
+It is enabled by `training.label_smoothing_factor`, transformers' own name for it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Smoothed(Method):
-    """The loss of the label and, by the factor, the mean loss over all classes.
+    """Mixes the label's loss with the mean loss over all classes.
 
     Args:
-        factor: share of the target that is spread, in [0, 1).
+        factor: share of the target that is spread over all classes, in [0, 1).
     """
 
     problems = ("single_label_classification",)
@@ -27,7 +27,7 @@ class Smoothed(Method):
         self.factor = factor
 
     def example_loss(self, inner: Inner, logits: Tensor, labels: Tensor, at: At) -> Tensor:
-        """The smoothed loss; classes that are asked about are smoothed one by one."""
+        """The smoothed loss; for labels of K classes, each is smoothed separately."""
         everywhere = torch.arange(logits.shape[1], device=logits.device).expand(len(logits), -1)
         spread = inner(logits, everywhere).mean(1)
         return (1 - self.factor) * inner(logits, labels) + self.factor * (

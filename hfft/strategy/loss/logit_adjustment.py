@@ -1,4 +1,4 @@
-"""Logit adjustment for classes of different frequency (Menon et al. 2021, arXiv:2007.07314)."""
+"""Logit adjustment for imbalanced classes (Menon et al. 2021, arXiv:2007.07314)."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 class LogitAdjustment(MethodSpec):
-    """Add tau times the log of each class's share to its logit while training. The paper takes 1."""
+    """Add tau times the log of each class's share of the rows to its logit in training. The paper uses 1."""
 
     main = "tau"
     tau: float = Field(default=1.0, ge=0)
 
     def build(self) -> Method | None:
-        """None at tau 0."""
+        """The method; None if tau is 0."""
         return Adjusted(self) if self.tau else None
 
 
 class Adjusted(Method):
-    """Changes the logits that the loss sees; predictions are those of the plain logits."""
+    """Changes the logits that the loss receives; predictions use the plain logits."""
 
     problems = ("single_label_classification",)
     needs = frozenset({"counts"})
@@ -39,7 +39,7 @@ class Adjusted(Method):
         """Count the classes.
 
         Raises:
-            DataError: a class without rows.
+            DataError: a class has no rows.
         """
         try:
             shift = log_prior(setting.class_counts.tolist())
@@ -56,10 +56,10 @@ def log_prior(counts: Sequence[int]) -> list[float]:
     """Log of each class's share of the rows.
 
     Raises:
-        ValueError: a class without examples.
+        ValueError: a class has no examples.
     """
     import math
 
     if 0 in counts:
-        raise ValueError(f"class {list(counts).index(0)} has no row, so its share has no logarithm")
+        raise ValueError(f"class {list(counts).index(0)} has no rows, so the logarithm of its share is undefined")
     return [math.log(count / sum(counts)) for count in counts]

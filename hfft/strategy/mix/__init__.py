@@ -1,1 +1,1 @@
-"""Methods that mix rows with one another."""
+"""Methods that mix rows with each other."""

@@ -1,4 +1,4 @@
-"""CutMix: a box of another image, answered by both labels (Yun et al. 2019, arXiv:1905.04899)."""
+"""CutMix: paste a box of another image, and learn both labels (Yun et al. 2019, arXiv:1905.04899)."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 class CutMix(MethodSpec):
-    """Beta(alpha, alpha) draws the share of an image that stays; the paper takes 1."""
+    """The share of an image that is kept is drawn from Beta(alpha, alpha); the paper uses 1."""
 
     main = "alpha"
     alpha: float = Field(default=1.0, ge=0)
 
     def build(self) -> Method | None:
-        """None at alpha 0."""
+        """The method; None if alpha is 0."""
         return Pasted(self) if self.alpha else None
 
 
 class Pasted(Mixing):
-    """Changes inputs and targets; reads every row twice."""
+    """Changes inputs and targets; reads twice as many rows."""
 
     salt = 2
 
@@ -35,7 +35,7 @@ class Pasted(Mixing):
         self.spec = spec
 
     def batch(self, batch: Batch) -> None:
-        """Paste a box of each row's partner into it; the labels count by the areas."""
+        """Paste a box of each row's partner into the row; the labels are weighted by area."""
         assert batch.rows is not None
         labels = batch.part_labels[self.partner]
         partner = batch.take(self.partner)
@@ -50,7 +50,7 @@ class Pasted(Mixing):
 
 
 def boxes(lam: np.ndarray, centres: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Boxes `(B, H, W)` of booleans whose area is `1 - lam` but for the border, around centres `(B, 2)` in [0, 1)."""
+    """Boolean masks `(B, H, W)` of boxes with area `1 - lam`, cut off at the border, centred at `(B, 2)` in [0, 1)."""
     half = np.sqrt(1 - lam)[:, None] * np.array([height, width]) / 2
     middle = centres * np.array([height, width])
     low, high = np.rint(middle - half), np.rint(middle + half)
@@ -60,5 +60,5 @@ def boxes(lam: np.ndarray, centres: np.ndarray, height: int, width: int) -> np.n
 
 
 def cutmix(images: Tensor, others: Tensor, inside: Tensor) -> Tensor:
-    """Images `(B, C, H, W)` with the others' pixels where `inside` `(B, H, W)` is true."""
+    """Images `(B, C, H, W)` with the partners' pixels where `inside` `(B, H, W)` is true."""
     return torch.where(inside[:, None], others, images)

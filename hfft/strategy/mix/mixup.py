@@ -1,4 +1,4 @@
-"""Mixup: averages of two rows, answered by both labels (Zhang et al. 2018, arXiv:1710.09412)."""
+"""Mixup: average two rows, and learn both labels (Zhang et al. 2018, arXiv:1710.09412)."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 class Mixup(MethodSpec):
-    """Beta(alpha, alpha) draws the share of a row in its mixture. Fine-tuning takes 0.1 to 0.4, training from scratch 1."""
+    """A row's share in its mixture is drawn from Beta(alpha, alpha). Fine-tuning uses 0.1 to 0.4, training from scratch 1."""
 
     main = "alpha"
     alpha: float = Field(default=0.2, ge=0)
 
     def build(self) -> Method | None:
-        """None at alpha 0."""
+        """The method; None if alpha is 0."""
         return Mixed(self) if self.alpha else None
 
 
 class Mixed(Mixing):
-    """Changes inputs and targets; reads every row twice."""
+    """Changes inputs and targets; reads twice as many rows."""
 
     salt = 1
 

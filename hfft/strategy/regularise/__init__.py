@@ -1,1 +1,1 @@
-"""Methods that hold weights, features or answers in check."""
+"""Methods that regularise weights, features or outputs."""

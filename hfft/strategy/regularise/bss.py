@@ -1,4 +1,4 @@
-"""Hold the smallest singular values of the features down (BSS; Chen et al. 2019, batch spectral shrinkage)."""
+"""Penalise the smallest singular values of the features (BSS; Chen et al. 2019, batch spectral shrinkage)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class BSS(MethodSpec):
-    """Shrink what carries least of the features. Pays with few rows; the batch should hold 16 rows or more.
+    """Shrink the weakest components of the features. Useful with few rows; the batch should have 16 rows or more.
 
     Attributes:
-        smallest: how many singular values are held down; the paper takes 1.
+        smallest: number of singular values that are penalised; the paper uses 1.
     """
 
     main = "weight"
@@ -25,12 +25,12 @@ class BSS(MethodSpec):
     smallest: int = Field(default=1, ge=1)
 
     def build(self) -> Method | None:
-        """None at weight 0."""
+        """The method; None if weight is 0."""
         return SpectralShrinkage(self) if self.weight else None
 
 
 class SpectralShrinkage(Method):
-    """Adds the squares of the smallest singular values of the features of the global batch."""
+    """Adds the squares of the smallest singular values of the global batch's features."""
 
     needs = frozenset({"features"})
     problems = ("single_label_classification", "multi_label_classification", "regression")
@@ -44,5 +44,5 @@ class SpectralShrinkage(Method):
 
 
 def bss(features: Tensor, smallest: int = 1) -> Tensor:
-    """Sum of the squares of the `smallest` least singular values of features `(N, D)`."""
+    """Sum of the squares of the `smallest` lowest singular values of features `(N, D)`."""
     return torch.linalg.svdvals(features)[-smallest:].square().sum()

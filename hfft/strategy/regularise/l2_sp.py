@@ -1,4 +1,4 @@
-"""Pull the weights towards where they started (L2-SP; Li et al. 2018, arXiv:1802.01483)."""
+"""Pull the weights towards their starting point (L2-SP; Li et al. 2018, arXiv:1802.01483)."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 class L2SP(MethodSpec):
-    """Pull towards the pretrained weights. The paper's code takes 0.01."""
+    """Strength of the pull towards the pretrained weights. The paper's code uses 0.01."""
 
     main = "weight"
     weight: float = Field(ge=0)
 
     def build(self) -> Method | None:
-        """None at weight 0."""
+        """The method; None if weight is 0."""
         return PullToStart(self) if self.weight else None
 
 
 class PullToStart(Method):
-    """Adds half the squared distance from the start, the head left free."""
+    """Adds half the squared distance from the pretrained weights, without the head."""
 
     needs = frozenset({"start"})
 
@@ -35,7 +35,7 @@ class PullToStart(Method):
         self.spec = spec
 
     def start(self, setting: Setting) -> None:
-        """Keep a copy of what learns."""
+        """Copy the pretrained values of the learning parameters."""
         self.before = {name: p.detach().clone() for name, p in setting.own_parameters().items()}
 
     def weights(self, model: nn.Module, at: At) -> dict[str, Tensor]:
@@ -44,14 +44,14 @@ class PullToStart(Method):
 
 
 def l2_sp(model: nn.Module, start: Mapping[str, Tensor]) -> Tensor:
-    """Half the squared distance of the parameters that learn from where they started: `1/2 * sum (w - w0)^2`.
+    """Half the squared distance of the learning parameters from their starting point: `1/2 * sum (w - w0)^2`.
 
     Args:
-        start: parameter name -> its pretrained value; parameters not named, such as a new head's, are free.
+        start: parameter name -> its pretrained value; parameters that are not listed, such as a new head's, are not penalised.
     """
     distance = torch.zeros((), device=next(model.parameters()).device)
     for name, parameter in model.named_parameters():
-        name = name.removeprefix("module.")  # DistributedDataParallel's
+        name = name.removeprefix("module.")  # added by DistributedDataParallel
         if name in start and parameter.requires_grad:
             distance = distance + (parameter - like(start[name], parameter)).square().sum()
     return distance / 2

@@ -1,4 +1,4 @@
-"""Keep the factors of AdaLoRA's adapters orthogonal (Zhang et al. 2023, arXiv:2303.10512). It comes with the adapter."""
+"""Keep the factors of AdaLoRA adapters orthogonal (Zhang et al. 2023, arXiv:2303.10512). Used with every AdaLoRA adapter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Orthogonality(Method):
-    """Adds the mean distance of the factors from orthogonal ones, by PEFT's `orth_reg_weight`."""
+    """Adds the mean distance of the factors from orthogonality, weighted by PEFT's `orth_reg_weight`."""
 
     def __init__(self, weight: float):
         self.weight = weight
@@ -23,7 +23,7 @@ class Orthogonality(Method):
 
 
 def orthogonality(model: nn.Module) -> Tensor:
-    """Mean distance of AdaLoRA's factors from orthogonal ones, `||A A' - I||` and `||B' B - I||`."""
+    """Mean distance of AdaLoRA's factors from orthogonality, `||A A' - I||` and `||B' B - I||`."""
     found = []
     for name, p in model.named_parameters():
         if "lora_A." in name or "lora_B." in name:

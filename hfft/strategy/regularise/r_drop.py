@@ -1,4 +1,4 @@
-"""Run every row twice and let the two answers agree (R-Drop; Liang et al. 2021, arXiv:2106.14448)."""
+"""Run every row twice and penalise different predictions (R-Drop; Liang et al. 2021, arXiv:2106.14448)."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ COPY = "copy"
 
 
 class RDrop(MethodSpec):
-    """Agreement of two passes that differ in their dropout. The paper takes 0.5 to 5; a step costs twice."""
+    """Weight of the divergence between two passes with different dropout. The paper uses 0.5 to 5; a step costs twice as much."""
 
     main = "weight"
     weight: float = Field(default=1.0, ge=0)
 
     def build(self) -> Method | None:
-        """None at weight 0."""
+        """The method; None if weight is 0."""
         return Twice(self) if self.weight else None
 
 
 class Twice(Method):
-    """The task loss is the mean of the two passes'; beside it stands the symmetric divergence of their answers."""
+    """The task loss is the mean of both passes; the symmetric divergence of their predictions is added."""
 
     def __init__(self, spec: RDrop):
         self.spec = spec
@@ -39,7 +39,7 @@ class Twice(Method):
         """Make sure that the two passes differ.
 
         Raises:
-            BadInput: nothing in the model draws.
+            BadInput: nothing in the model is random.
         """
         self.problem = setting.problem
         config = getattr(setting.model, "config", None)
@@ -52,7 +52,7 @@ class Twice(Method):
             )
 
     def batch(self, batch: Batch) -> None:
-        """Add the rows once more."""
+        """Add the same rows a second time."""
         batch.put(COPY)
         first = [
             replace(target, factor=_half(target.factor, len(batch.labels), target.labels)) for target in batch.targets
@@ -71,5 +71,5 @@ def _half(factor: Tensor | None, rows: int, labels: Tensor) -> Tensor:
 
 
 def r_drop(problem: Problem, left: Tensor, right: Tensor) -> Tensor:
-    """Mean of the two divergences, KL(p || q) and KL(q || p), of two logits `(B, C)`: `(B,)`."""
+    """Mean of the two divergences KL(p || q) and KL(q || p) between two sets of logits `(B, C)`: `(B,)`."""
     return (problem.divergence(left, right) + problem.divergence(right, left)) / 2

@@ -1,1 +1,1 @@
-"""Methods that decide which rows an epoch holds, and in which order."""
+"""Methods that decide which rows an epoch contains, and in which order."""

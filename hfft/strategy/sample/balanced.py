@@ -9,10 +9,10 @@ from hfft.strategy.method import Method, MethodSpec, Setting
 
 
 class Balanced(MethodSpec):
-    """As many rows an epoch as before, every class alike.
+    """As many rows per epoch as before, but every class equally often.
 
     Attributes:
-        after: epochs in which rows are drawn as they are, before classes are balanced.
+            after: number of epochs with ordinary sampling before classes are balanced.
     """
 
     main = "after"
@@ -33,12 +33,12 @@ class ClassBalanced(Method):
         self.spec = spec
 
     def start(self, setting: Setting) -> None:
-        """Keep the class of each row."""
+        """Remember the class of each row."""
         assert setting.class_ids is not None
         self.class_ids = np.asarray(setting.class_ids)
 
     def order(self, epoch: int, seed: int) -> np.ndarray:
-        """All rows in random order before `after`, then balanced ones."""
+        """All rows in random order before epoch `after`, then balanced ones."""
         rng = np.random.default_rng((seed, epoch))
         if epoch < self.spec.after:
             return rng.permutation(len(self.class_ids))
@@ -46,7 +46,7 @@ class ClassBalanced(Method):
 
 
 def balanced_order(class_ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """`(N,)` numbers of rows, each class within one row as often as the others; a class's rows in turn."""
+    """`(N,)` row numbers; the classes' counts differ by at most one row, and the rows of a class are used in turn."""
     present = np.unique(class_ids)
     counts = np.full(len(present), len(class_ids) // len(present))
     counts[rng.permutation(len(present))[: len(class_ids) % len(present)]] += 1

@@ -1,1 +1,1 @@
-"""Methods that learn from rows of another distribution beside those of the task."""
+"""Methods that also learn from rows of another distribution."""

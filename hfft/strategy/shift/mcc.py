@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class MCC(MethodSpec):
-    """Make the answers to the rows of another set less confused. As many of its rows as of the task are run.
+    """Reduce class confusion on the rows of another set. Each step runs as many of its rows as of the task's.
 
     Attributes:
-        on: the set of `data.sets`.
-        temperature: of the answers; the paper takes 2.5.
+            on: the name of the set in `data.sets`.
+            temperature: softmax temperature of the predictions; the paper uses 2.5.
     """
 
     main = "on"
@@ -28,12 +28,12 @@ class MCC(MethodSpec):
     weight: float = Field(default=1.0, ge=0)
 
     def build(self) -> Method | None:
-        """None at weight 0."""
+        """The method; None if weight is 0."""
         return ClassConfusion(self) if self.weight else None
 
 
 class ClassConfusion(Method):
-    """Reads rows of the other set beside those of the task; their labels are never looked at."""
+    """Reads rows of the other set in addition to those of the task; their labels are never used."""
 
     problems = ("single_label_classification",)
 
@@ -41,11 +41,11 @@ class ClassConfusion(Method):
         self.spec = spec
 
     def start(self, setting: Setting) -> None:
-        """Keep how many rows the set has."""
+        """Remember the number of rows in the set."""
         self.size = setting.sets[self.spec.on]
 
     def companions(self, rows: np.ndarray, epoch: int, seed: int) -> dict[str, Companion]:
-        """A row of the set for each of the task: all of them in turn, in an order of the epoch's."""
+        """One row of the set for each row of the task: all of them in turn, in an order drawn for the epoch."""
         order = np.random.default_rng((seed, epoch, 3)).permutation(self.size)
         return {self.spec.on: Companion(order[rows % self.size], of=self.spec.on)}
 
@@ -55,7 +55,7 @@ class ClassConfusion(Method):
 
 
 def mcc(logits: Tensor, temperature: float = 2.5) -> Tensor:
-    """Mean confusion between classes of logits `(N, C)`, rows weighed by how certain they are; in [0, 1)."""
+    """Mean confusion between classes from logits `(N, C)`, with rows weighted by their certainty; in [0, 1)."""
     p = (logits / temperature).softmax(1)
     entropy = -(p * torch.log(p + 1e-5)).sum(1)
     weight = (1 + torch.exp(-entropy)).detach()

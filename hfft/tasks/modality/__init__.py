@@ -1,5 +1,5 @@
-"""The kinds of input: which columns a row has and what reads them. One file each, here without torch, its other half in
-`hfft/data/modality/`."""
+"""The kinds of input: which columns a row has and what reads them. One file each, without torch; the other half of each
+is in `hfft/data/modality/`."""
 
 from hfft.tasks.modality.base import Modality
 from hfft.tasks.modality.image import IMAGE

@@ -1,4 +1,4 @@
-"""What every modality answers: what the rows of a task hold, and which parts of transformers read it. Needs no torch."""
+"""What every modality defines: the columns of a task's rows, and the parts of transformers that read them. Needs no torch."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ class Modality:
     """A kind of input.
 
     Attributes:
-        name: what messages call it, and the usual name of its column.
-        columns: role -> usual name of the column; `None` where there is no usual one, such as the second text of a pair.
-        input_name: the argument by which a bare model takes it, its `main_input_name`.
-        auto_processor: the class of transformers that loads the processor.
-        inputs_class: `module:class` of what reads, decodes and batches rows (`hfft.data.modality`), loaded when first used.
-        tokens: whether inputs are sequences of tokens, which are batched by length and learned prompts may precede.
-        continuous: whether inputs are numbers, which can be mixed and moved.
-        augmented: whether `data.augment` changes its rows.
-        edits_refused: kinds of `backbone.edit`, and modules that an edit inserts, that do not go with it -> why.
-        pipeline_options: what `transformers.pipeline` is called with beside the input.
+            name: its name in messages, and the usual name of its column.
+            columns: role -> usual name of the column; `None` if there is no usual one, such as for the second text of a pair.
+            input_name: the argument of a bare model that takes the input, its `main_input_name`.
+            auto_processor: the transformers class that loads the processor.
+            inputs_class: `module:class` that reads, decodes and batches rows (`hfft.data.modality`), imported when first used.
+            tokens: whether inputs are token sequences, which are batched by length and can be preceded by learned prompts.
+            continuous: whether inputs are numbers that can be mixed and perturbed.
+            augmented: whether `data.augment` applies to its rows.
+            edits_refused: kinds of `backbone.edit`, and of inserted modules, that do not suit the input -> why.
+            pipeline_options: arguments for `transformers.pipeline` in addition to the input.
     """
 
     name: str
@@ -42,6 +42,6 @@ class Modality:
 
     @cached_property
     def inputs(self) -> Inputs:
-        """What reads, decodes and batches its rows; this imports torch."""
+        """The class that reads, decodes and batches its rows; this imports torch."""
         module, _, name = self.inputs_class.partition(":")
         return getattr(import_module(module), name)()

@@ -1,4 +1,4 @@
-"""One picture a row. Needs no torch."""
+"""One image per row. Needs no torch."""
 
 from hfft.tasks.modality.base import Modality
 
@@ -10,5 +10,5 @@ IMAGE = Modality(
     inputs_class="hfft.data.modality.image:ImageInputs",
     continuous=True,
     augmented=True,
-    edits_refused={"tokens": "tokens are for texts; the task reads images"},
+    edits_refused={"tokens": "tokens are for texts, but the task takes images"},
 )

@@ -1,4 +1,4 @@
-"""One text a row, or a pair of them. Needs no torch."""
+"""One text per row, or a pair of texts. Needs no torch."""
 
 from hfft.tasks.modality.base import Modality
 
@@ -10,11 +10,11 @@ TEXT = Modality(
     inputs_class="hfft.data.modality.text:TextInputs",
     tokens=True,
     edits_refused={
-        "image_size": "image_size is for images; the task reads texts",
-        "channels": "channels is for images; the task reads texts",
-        "squeeze_excite": "squeeze_excite averages over positions, padding too: it is for images",
-        "conv": "conv reads neighbouring positions, padding too: it is for images",
-        "prompt": "prompt puts in tokens that the attention mask knows nothing of: it is for images",
+        "image_size": "image_size is for images, but the task takes texts",
+        "channels": "channels is for images, but the task takes texts",
+        "squeeze_excite": "squeeze_excite averages over positions including padding; it is for images only",
+        "conv": "conv reads neighbouring positions including padding; it is for images only",
+        "prompt": "prompt inserts tokens that the attention mask does not cover; it is for images only",
     },
     pipeline_options={"truncation": True},
 )

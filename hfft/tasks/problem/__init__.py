@@ -1,4 +1,4 @@
-"""The kinds of target: what a row's loss is, how many targets it holds, what scores it. One file each."""
+"""The kinds of target: the loss of a row, its number of targets, and its metrics. One file each."""
 
 from hfft.tasks.problem.base import Problem
 from hfft.tasks.problem.masked_tokens import MaskedTokens
@@ -28,5 +28,5 @@ SMALLER_IS_BETTER = {"loss"} | {
 
 
 def known_metrics() -> list[str]:
-    """All metric names of all problems, each once."""
+    """All metric names of all problems, without duplicates."""
     return list(dict.fromkeys(name for problem in PROBLEMS.values() for name in problem.metrics))

@@ -1,4 +1,4 @@
-"""What every problem answers."""
+"""What every problem defines."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Problem:
 
     Attributes:
         name: the `problem_type` of a recipe.
-        classes: whether exactly one of several classes is right.
-        multi_label: whether each of several classes is right or not.
-        per_token: whether there is an answer for each token: evaluation then keeps the loss and the number of targets
-            of a row in place of its logits and labels.
-        fewest_outputs: how many outputs a model has at least.
-        unit: what the loss is measured in.
-        metrics: what it can be scored by beside the loss: name -> where that is computed.
-        default_metrics: what is scored where a recipe does not say.
+            classes: whether exactly one of several classes is right.
+            multi_label: whether each of several classes can be right or not.
+            per_token: whether there is a target for each token: evaluation then stores the loss and the number of targets of
+                each row instead of its logits and labels.
+            fewest_outputs: minimum number of outputs of a model.
+            unit: unit of the loss.
+            metrics: available metrics besides the loss: name -> where it is computed.
+            default_metrics: metrics that are computed if the recipe names none.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Problem:
 
     @property
     def class_names(self) -> bool:
-        """Whether the outputs are classes with names."""
+        """Whether the outputs are named classes."""
         return self.classes or self.multi_label
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -47,23 +47,23 @@ class Problem:
         raise NotImplementedError
 
     def targets(self, labels: Tensor) -> Tensor:
-        """Number of targets of each row, `(B,)`: what summed losses are divided by, once, over the global batch."""
+        """Number of targets of each row, `(B,)`; summed losses are divided once by its sum over the global batch."""
         return torch.ones(len(labels), device=labels.device)
 
     def count(self, labels: Tensor) -> Tensor:
-        """Number of targets of a batch, a scalar tensor where the labels are; to bring a number would make a GPU wait."""
+        """Number of targets of a batch, as a scalar tensor on the labels' device: reading it back would make a GPU wait."""
         return torch.full((), len(labels), device=labels.device)
 
     def divergence(self, p: Tensor, q: Tensor) -> Tensor:
-        """Kullback-Leibler divergence of the answer `q` from the answer `p`, both logits, of each row: `(B,)`."""
+        """Kullback-Leibler divergence KL(p ‖ q) of each row between two predictions given as logits: `(B,)`."""
         raise NotImplementedError
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """What a model's logits answer, in the shape of the logits."""
+        """Probabilities or values from a model's logits, in the same shape."""
         raise NotImplementedError
 
     def describe(self, row: Tensor, names: Mapping[int, str]) -> dict[str, str]:
-        """What is told of one answer, `probabilities` of one row: `label` and `probability`, or `value`."""
+        """How one prediction is reported, from `probabilities` of one row: `label` and `probability`, or `value`."""
         chosen = self.chosen(row)
         return {
             "label": "|".join(names[i] for i in chosen),
@@ -71,23 +71,23 @@ class Problem:
         }
 
     def chosen(self, row: Tensor) -> list[int]:
-        """The classes that an answer names."""
+        """The classes that a prediction selects."""
         raise NotImplementedError
 
     def answers(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """What metrics are fed of a batch, a few numbers per row: `predictions` and `references`, and what else they ask for.
+        """The inputs of metrics for a batch, a few numbers per row: `predictions`, `references`, and what else the metrics need.
 
-        `losses` and `targets`, `(B,)` each, are among them in every problem.
+        `losses` and `targets`, `(B,)` each, are included in every problem.
         """
         return {"losses": self.loss(logits, labels), "targets": self.targets(labels)}
 
     def uniform(self, outputs: int) -> float | None:
-        """The loss of a row whose logits are all zero, in nats; None where that means nothing."""
+        """The loss of a row whose logits are all zero, in nats; None if that is not meaningful."""
         return None
 
 
 def precise(logits: Tensor) -> Tensor:
-    """Logits in float32 at least: half precision loses what a loss is made of."""
+    """Logits in float32 at least: half precision is too coarse for a loss."""
     return logits if logits.dtype == torch.float64 else logits.float()
 
 

@@ -1,4 +1,4 @@
-"""Hidden tokens are to be filled in; the targets are made from the inputs."""
+"""Predict hidden tokens; the targets are made from the inputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class MaskedTokens(Problem):
-    """Logits `(B, T, V)`, labels `(B, T)` int, -100 where nothing is asked: cross-entropy of each hidden token."""
+    """Logits `(B, T, V)`, labels `(B, T)` int, -100 where there is no target: cross-entropy of each hidden token."""
 
     name = "masked_language_modelling"
     per_token = True
@@ -26,15 +26,15 @@ class MaskedTokens(Problem):
         return F.cross_entropy(precise(logits).transpose(1, 2), labels, reduction="none").sum(1)  # 0 at -100
 
     def targets(self, labels: Tensor) -> Tensor:
-        """Hidden tokens of each row."""
+        """Number of hidden tokens in each row."""
         return labels.ne(-100).sum(1).float()
 
     def count(self, labels: Tensor) -> Tensor:
-        """Hidden tokens of the batch."""
+        """Number of hidden tokens in the batch."""
         return labels.ne(-100).sum()
 
     def divergence(self, p: Tensor, q: Tensor) -> Tensor:
-        """KL(p ‖ q) over the vocabulary, mean over the tokens."""
+        """KL(p ‖ q) over the vocabulary, averaged over the tokens."""
         left, right = F.log_softmax(precise(p), -1), F.log_softmax(precise(q), -1)
         return (left.exp() * (left - right)).sum(-1).mean(1)
 
@@ -43,9 +43,9 @@ class MaskedTokens(Problem):
         return precise(logits).softmax(-1)
 
     def answers(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Loss and number of hidden tokens of each row, which stand in place of its logits: `(B, 2)`."""
+        """Loss and number of hidden tokens of each row, stored instead of its logits: `(B, 2)`."""
         return {"losses": logits[:, 0], "targets": logits[:, 1]}
 
     def uniform(self, outputs: int) -> float | None:
-        """ln V where the vocabulary's size is known."""
+        """ln V if the vocabulary's size is known."""
         return math.log(outputs) if outputs > 1 else None

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class MultiLabel(Problem):
-    """Logits `(B, C)`, labels `(B, C)` of 0 and 1: binary cross-entropy, mean over the classes."""
+    """Logits `(B, C)`, labels `(B, C)` of 0 and 1: binary cross-entropy, averaged over the classes."""
 
     name = "multi_label_classification"
     multi_label = True
@@ -32,7 +32,7 @@ class MultiLabel(Problem):
         return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="none").mean(1)
 
     def divergence(self, p: Tensor, q: Tensor) -> Tensor:
-        """KL(p ‖ q) of the two-way answers, mean over the classes."""
+        """KL(p ‖ q) of the binary predictions, averaged over the classes."""
         p, q = precise(p), precise(q)
         yes, no = F.logsigmoid(p), F.logsigmoid(-p)
         return (yes.exp() * (yes - F.logsigmoid(q)) + no.exp() * (no - F.logsigmoid(-q))).mean(1)
@@ -42,11 +42,11 @@ class MultiLabel(Problem):
         return precise(logits).sigmoid()
 
     def chosen(self, row: Tensor) -> list[int]:
-        """The classes of probability 0.5 or more."""
+        """The classes with a probability of at least 0.5."""
         return (row >= 0.5).nonzero().flatten().tolist()
 
     def answers(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Beside the losses `probabilities`, `predictions` (1 from 0.5 on) and `references`, `(B, C)` each."""
+        """In addition to the losses: `probabilities`, `predictions` (1 from 0.5 on) and `references`, `(B, C)` each."""
         probabilities = self.probabilities(logits)
         said, there = (probabilities >= 0.5).to(torch.uint8), labels.bool().to(torch.uint8)
         return {

@@ -1,4 +1,4 @@
-"""One number or several are to be predicted."""
+"""Predict one number or several."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Regression(Problem):
-    """Outputs `(B, D)`, labels `(B, D)` or `(B,)`: squared error, mean over the outputs."""
+    """Outputs `(B, D)`, labels `(B, D)` or `(B,)`: squared error, averaged over the outputs."""
 
     name = "regression"
     fewest_outputs = 1
@@ -34,7 +34,7 @@ class Regression(Problem):
         return (logits - labels.to(logits.dtype).view_as(logits)).square().flatten(1).mean(1)
 
     def divergence(self, p: Tensor, q: Tensor) -> Tensor:
-        """Squared distance, mean over the outputs: twice the KL of two normals of variance 1."""
+        """Squared distance, averaged over the outputs: twice the KL divergence of two normals with variance 1."""
         return (precise(p) - precise(q)).square().flatten(1).mean(1)
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ class Regression(Problem):
         return {"value": "|".join(f"{v:.6g}" for v in row.tolist())}
 
     def answers(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Beside the losses `predictions` and `references`, `(B, D)` each."""
+        """In addition to the losses: `predictions` and `references`, `(B, D)` each."""
         return {
             **super().answers(logits, labels),
             "predictions": logits,

@@ -33,7 +33,7 @@ class SingleLabel(Problem):
     default_metrics = ("accuracy", "f1_macro")
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy of each row, `(B,)`; of labels `(B, K)`, K classes that are asked about, `(B, K)`."""
+        """Cross-entropy of each row, `(B,)`; for labels `(B, K)` of K classes, `(B, K)`."""
         logits = precise(logits)
         if labels.ndim == 2:
             return -F.log_softmax(logits, 1).gather(1, labels)
@@ -53,7 +53,7 @@ class SingleLabel(Problem):
         return [int(row.argmax())]
 
     def answers(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Beside the losses, `(B,)` each: `predictions`, their `confidences`, `references`, and the `ranks` of these from 0."""
+        """In addition to the losses: `predictions`, their `confidences`, `references` and their `ranks` from 0, `(B,)` each."""
         confidences, predictions = self.probabilities(logits).max(1)
         return {
             **super().answers(logits, labels),

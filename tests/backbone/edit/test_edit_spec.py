@@ -25,7 +25,7 @@ WRONG = (
     ({"remove": "last"}, "expected last-N or first-N"),
     ({"remove": [0]}, "block numbers"),
     ({"remove": "last-0"}, "expected last-N"),
-    ({"remove": "last-1", "with": {}}, "remove takes no 'with'"),
+    ({"remove": "last-1", "with": {}}, "remove has no option 'with'"),
     ({"replace": "all"}, "replace needs with"),
     ({"replace": "all", "with": {}}, "with is empty"),
     ({"replace": "all", "with": {"activaton": "gelu"}}, "did you mean 'activation'"),
@@ -38,7 +38,7 @@ WRONG = (
     ({"insert": "x", "module": {"size": 3}}, "module.type is None"),
     ({"insert": "x", "module": {"type": "conv", "kernel": 3}}, "did you mean 'kernel_size'"),
     ({"insert": "x", "module": {"type": "conv", "kernel_size": 4}}, "odd"),
-    ({"insert": "x", "module": {"type": "linear", "size": 4}}, "it takes none"),
+    ({"insert": "x", "module": {"type": "linear", "size": 4}}, "it has no options"),
     ({"insert": "x", "module": {"type": "bottleneck", "size": 4, "reduction": 2}}, "not both"),
     ({"image_size": 96.5}, "a side in pixels"),
     ({"channels": 2}, r"expected 1 \(grey\)"),
@@ -79,9 +79,9 @@ def test_the_mistake_is_told_with_its_line(task, edit, said):
     ("head", "said"),
     [
         ("{kind: mpl}", "did you mean 'mlp'"),
-        ("{kind: attention-pool, pooling: mean}", "a pooling of its own"),
+        ("{kind: attention-pool, pooling: mean}", "does its own pooling"),
         ("{kind: linear, hidden: 8}", "the width of an mlp"),
-        ("{kind: cosine, init: zeros}", "no direction"),
+        ("{kind: cosine, init: zeros}", "has no gradient"),
         ("{kind: linear, keep_known: true}", "architecture's own head"),
     ],
 )
@@ -107,13 +107,13 @@ def test_an_adapter_on_a_changed_backbone_leaves_merged(changed, more, said):
     build(text, "r.yaml", "r")
     with pytest.raises(RecipeError, match=said) as caught:
         build(text, "r.yaml", "r", (changed,))
-    assert f"changed by {changed.partition('=')[0]}" in caught.value.problems[0]
+    assert f"{changed.partition('=')[0]} changes it" in caught.value.problems[0]
 
 
 def test_what_is_inserted_is_left_to_begin_after_a_head_alone():
     text = "task: text-classification\nbackbone: {name: a/b}\ndata: {path: x}\n"
     given = ("layers.train=head", "layers.schedule={type: head-then-all}")
-    with pytest.raises(RecipeError, match="nothing is left to begin later"):
+    with pytest.raises(RecipeError, match="no layers could start later"):
         build(text, "r.yaml", "r", given)
     edit = "backbone.edit=[{insert: /x/, module: {type: bottleneck}}]"
     assert build(text, "r.yaml", "r", (*given, edit)).layers.schedule.type == "head-then-all"

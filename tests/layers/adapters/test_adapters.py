@@ -114,14 +114,14 @@ def head_path(parameter):
 
 @pytest.mark.parametrize("kind", ["c3a", "osf", "oft", "tinylora", "vera", "lily"])
 def test_what_an_architecture_cannot_take_is_one_clear_error(kind):
-    with pytest.raises(ModelError, match=r"layers\.adapter: resnet cannot take it: .+") as error:
+    with pytest.raises(ModelError, match=r"layers\.adapter: resnet cannot take this adapter: .+") as error:
         adapted("resnet", adapter_of(kind))
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("kind", PREFIXES)
 def test_a_prefix_needs_keys_and_values(kind):
-    with pytest.raises(ModelError, match="bert cannot take it: it keeps no keys and values"):
+    with pytest.raises(ModelError, match="bert cannot take this adapter: its forward pass takes no past_key_values"):
         adapted("bert", adapter_of(kind))
 
 
@@ -232,7 +232,7 @@ def test_a_type_that_cannot_serve_is_refused_with_the_reason(kind):
     [
         ({"type": "bone"}, "type", "use miss"),
         ({"type": "loro"}, "type", "did you mean 'lora'"),
-        ({"type": "prefix_tuning"}, "type", "puts learned tokens in front of a text"),
+        ({"type": "prefix_tuning"}, "type", "prepends learned tokens to a text"),
         ({"type": "oft", "oft_block_sise": 4}, "oft_block_sise", "did you mean 'oft_block_size'"),
         ({"type": "vera", "r": 0}, "r", "at least 1"),
         ({"type": "boft", "boft_dropout": 1.0}, "boft_dropout", "below 1"),
@@ -243,7 +243,7 @@ def test_a_type_that_cannot_serve_is_refused_with_the_reason(kind):
         ({"type": "adalora", "total_step": 10}, "total_step", "number of steps of the run"),
         ({"type": "adalora", "init_r": 4}, "target_r", "fewer than init_r (4)"),
         ({"from": "a/b", "r": 4}, "r", "comes from the published adapter"),
-        ({"from": 3}, "from", "expected a text"),
+        ({"from": 3}, "from", "expected a string"),
     ],
 )
 def test_a_mistake_is_answered(adapter, key, said):

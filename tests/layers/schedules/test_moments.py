@@ -80,13 +80,13 @@ def test_what_would_never_begin_is_refused():
     check_begins(model, depths, starts, 4.5, None)
     check_begins(model, depths, starts, None, 2)  # how many epochs that is, is not known
     with pytest.raises(
-        ModelError, match=r"the embeddings would begin at epoch 4 of a run of 4 epochs.*sooner \(every\)"
+        ModelError, match=r"the embeddings would start at epoch 4 of a run of 4 epochs.*sooner \(every\)"
     ):
         check_begins(model, depths, starts, 4, None)
-    with pytest.raises(ModelError, match="block 2 of 3 would begin at epoch 2 of a run of 2 epochs"):
+    with pytest.raises(ModelError, match="block 2 of 3 would start at epoch 2 of a run of 2 epochs"):
         check_begins(model, depths, starts, 2, None)
     by_step = begins(Schedule(type="gradual", every_steps=10), depths.blocks)
-    with pytest.raises(ModelError, match="block 1 of 3 would begin at step 30 of a run of 30 steps"):
+    with pytest.raises(ModelError, match="block 1 of 3 would start at step 30 of a run of 30 steps"):
         check_begins(model, depths, by_step, None, 30)
 
 
@@ -138,7 +138,7 @@ def test_shares_are_of_the_largest_and_the_largest_are_chosen():
     relative = {0: 0.5, 1: 2.0, 2: 1.0, 3: 0.25}
     assert shares(relative) == {0: 0.25, 1: 1.0, 2: 0.5, 3: 0.125}
     assert largest(relative, 2) == {1, 2}
-    with pytest.raises(ModelError, match="blocks is 5, of 4 depths below the head"):
+    with pytest.raises(ModelError, match="blocks is 5; expected at most 4, the depths below the head"):
         largest(relative, 5)
 
 

@@ -76,7 +76,7 @@ def test_no_weight_is_no_method():
 
 def test_beside_an_adapter_it_is_refused_since_no_pretrained_weight_moves():
     found = refusals(methods_of(l2_sp=1.0), Situation(SINGLE, adapter=True))
-    assert found == [("l2_sp", "beside an adapter the pretrained weights stand still; leave it out")]
+    assert found == [("l2_sp", "the pretrained weights are frozen beside an adapter; leave it out")]
     assert refusals(methods_of(l2_sp=0.0), Situation(SINGLE, adapter=True)) == []
 
 
