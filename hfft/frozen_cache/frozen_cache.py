@@ -56,9 +56,8 @@ class FrozenCache:
         self.version = 0
         self.report: dict[str, Any] = {}
         self._learns: tuple[bool, ...] = ()
-        self._parameters = list(
-            trainer.model.parameters()
-        )  # collecting these in each step would take longer than the head
+        # collecting these in each step would take longer than the head
+        self._parameters = list(trainer.model.parameters())
         self._proven = False
         self._serving = contextlib.ExitStack()
         self._seen: dict[int, CachedDataset | None] = {}  # by the identity of a loader's rows

@@ -70,9 +70,8 @@ def frozen_modules(model: nn.Module) -> list[nn.Module]:
         elif not any(p.requires_grad for p in parameters):
             found.extend([*(between or []), module])
             between = None if between is None else []
-        elif not any(
-            p.requires_grad for p in _before_inserted(module)
-        ):  # `hold` leaves the inserted module in training mode
+        elif not any(p.requires_grad for p in _before_inserted(module)):
+            # `hold` leaves the inserted module in training mode
             found.extend([*(between or []), module])
             between = None
         else:

@@ -155,9 +155,8 @@ def _parts(model: nn.Module, calls: list[Call], attention: nn.Module, *attended:
             return None
     apart = {number for call in (*makers, norm) if call is not None for number in call.inside}
     for call in (calls[number] for number in outer.inside[1:] if number not in apart):
-        if any(
-            _made(call, t) for t in (whole, sources[0], *attended)
-        ):  # such as a dropout, which changes them in training
+        # such as a dropout, which changes them in training
+        if any(_made(call, t) for t in (whole, sources[0], *attended)):
             return None
     return FirstToken(block, path, None if norm is None else norm.path, makers[1].path, makers[2].path)
 

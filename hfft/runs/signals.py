@@ -84,9 +84,8 @@ def follow_launcher() -> None:
 
 
 def _answer(number: int, frame: Any) -> None:
-    if (
-        os.getpid() != _State.owner
-    ):  # in a forked worker: SIGTERM acts as without a handler, others are left to the parent
+    # in a forked worker: SIGTERM acts as without a handler, others are left to the parent
+    if os.getpid() != _State.owner:
         if number == signal.SIGTERM:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)

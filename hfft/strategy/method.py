@@ -210,9 +210,8 @@ class Pass:
     at: At
 
 
-Inner = Callable[
-    ["Tensor", "Tensor"], "Tensor"
-]  # logits (b, C) and labels (b,) or (b, K) -> losses in the labels' shape
+# logits (b, C) and labels (b,) or (b, K) -> losses in the labels' shape
+Inner = Callable[["Tensor", "Tensor"], "Tensor"]
 
 
 class Method:

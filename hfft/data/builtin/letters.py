@@ -41,9 +41,8 @@ def draw_glyph(glyph: str, count: int, rng: np.random.Generator) -> np.ndarray:
 
     # The digits were cropped to their bounding box and scaled to 32x32; do the same for the transformed glyph's ink.
     ink = np.argwhere(masks.any(0))[:, ::-1]
-    hull = (
-        ink[ConvexHull(ink).vertices] - masks.shape[-1] / 2
-    )  # the outermost points stay outermost under any affine map
+    # the outermost points stay outermost under any affine map
+    hull = ink[ConvexHull(ink).vertices] - masks.shape[-1] / 2
     moved = hull @ affine.swapaxes(1, 2)
     low, high = moved.min(1), moved.max(1)
     scale = (high - low).max(1) / size
