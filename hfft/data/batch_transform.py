@@ -44,11 +44,11 @@ class Pixels:
     """An image processor as a function of batches.
 
     Attributes:
-            size: (height, width) to resize to, one number for the shorter edge, or None.
-            crop: (height, width) of the central crop, or None.
-            mode: interpolation mode of `torch.nn.functional.interpolate`.
-            order: order of the channels in the model's input.
-            scale, shift: per channel, the model's input is level * scale + shift.
+        size: (height, width) to resize to, one number for the shorter edge, or None.
+        crop: (height, width) of the central crop, or None.
+        mode: interpolation mode of `torch.nn.functional.interpolate`.
+        order: order of the channels in the model's input.
+        scale, shift: per channel, the model's input is level * scale + shift.
     """
 
     size: tuple[int, int] | int | None

@@ -32,15 +32,15 @@ class Splits:
 
     Attributes:
         columns: role (`image`, `text`, …) -> column.
-            origin: split -> its origin, such as `0.02 of train, stratified, seed 42`; used in reports.
-            sizes: split -> number of rows; None for a stream of unknown length.
-            revision: commit of a hub data set.
-            notes: remarks for the user, one line each.
-            source: split -> the split whose rows its column `row` numbers, if it is another.
-            left_out: split of the data -> number of its rows left out as bad.
-            tallies: the same, while a stream is read.
-            stored: split -> the rows of a stream as stored, images undecoded; those of train in shuffled shards.
-            leaked: held-out split -> number of its rows that also occur in train.
+        origin: split -> its origin, such as `0.02 of train, stratified, seed 42`; used in reports.
+        sizes: split -> number of rows; None for a stream of unknown length.
+        revision: commit of a hub data set.
+        notes: remarks for the user, one line each.
+        source: split -> the split whose rows its column `row` numbers, if it is another.
+        left_out: split of the data -> number of its rows left out as bad.
+        tallies: the same, while a stream is read.
+        stored: split -> the rows of a stream as stored, images undecoded; those of train in shuffled shards.
+        leaked: held-out split -> number of its rows that also occur in train.
     """
 
     train: Rows
@@ -73,8 +73,8 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
     """Load the data as splits with encoded labels, and the meaning of the labels.
 
     Raises:
-            DataError: a split or column does not exist, a split is empty, or rows cannot be used: a label that is missing,
-                out of range or unknown in train, an image that cannot be decoded, an empty text, a duplicate id.
+        DataError: a split or column does not exist, a split is empty, or rows cannot be used: a label that is missing,
+            out of range or unknown in train, an image that cannot be decoded, an empty text, a duplicate id.
         BadInput, HubError: the data does not exist or cannot be reached.
     """
     inputs = task.modality.inputs

@@ -42,8 +42,8 @@ def masked(
     """Mask some of the token ids of concatenated rows and make their labels: each row by its own draw, never a shared generator.
 
     Args:
-            ids, lengths: (T,) concatenated ids of all rows, and the number of ids of each row, (B,).
-            draws: (B,), from `MaskStep`.
+        ids, lengths: (T,) concatenated ids of all rows, and the number of ids of each row, (B,).
+        draws: (B,), from `MaskStep`.
     """
     tokens = torch.from_numpy(ids.astype(np.int64))
     special = torch.isin(tokens, torch.tensor(mask.tokenizer.all_special_ids))

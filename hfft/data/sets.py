@@ -32,8 +32,8 @@ def load_sets(
     """Name -> rows of each further set, ready to be collated with the task's.
 
     Args:
-            augment: augmentation of the training rows.
-            on_device: preprocessing of the training rows on the device.
+        augment: augmentation of the training rows.
+        on_device: preprocessing of the training rows on the device.
 
     Raises:
         DataError: a split or column does not exist, or there are no rows.

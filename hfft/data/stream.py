@@ -82,8 +82,8 @@ class Stream:
         """The rows of one pass, shuffled block by block: the order depends only on seed and epoch, and reading can resume.
 
         Args:
-                place, state: recorded start of a block; reading continues there.
-                note: called with place and state of each block's start, before its rows.
+            place, state: recorded start of a block; reading continues there.
+            note: called with place and state of each block's start, before its rows.
         """
         self.rows.set_epoch(epoch)
         self.rows.load_state_dict(state or {})
@@ -127,8 +127,8 @@ class StreamOrder(Sampler):
     If the stream states no size, passes follow each other in one endless epoch, and a batch may contain rows of two passes.
 
     Args:
-            together: rows of a micro-batch over all processes, if there are several: the last one is padded with its own rows,
-                which do not count (`count` is the number of those that do).
+        together: rows of a micro-batch over all processes, if there are several: the last one is padded with its own rows,
+            which do not count (`count` is the number of those that do).
     """
 
     def __init__(self, stream: Stream, together: int = 1, training: bool = False):

@@ -26,9 +26,9 @@ def find(model: nn.Module, batch: Batch, logits: Logits) -> Cut:
     """The deepest cut before which nothing learns.
 
     Args:
-            model: in its training mode, with frozen modules in `eval()`.
-            batch: inputs without labels; text inputs padded.
-            logits: extracts the compared outputs from the model's output.
+        model: in its training mode, with frozen modules in `eval()`.
+        batch: inputs without labels; text inputs padded.
+        logits: extracts the compared outputs from the model's output.
 
     Raises:
         NotCuttable: there is none, or it fails its test; the message says why.

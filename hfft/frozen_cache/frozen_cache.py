@@ -35,10 +35,10 @@ class FrozenCacheSettings:
     """How a training run stores the outputs of its frozen prefix.
 
     Attributes:
-            folder: the cache folder.
-            limit: size limit of the cache in bytes.
-            views: number of augmented views of each training row; 0 without augmentation.
-            say: prints what is cached, or why nothing is.
+        folder: the cache folder.
+        limit: size limit of the cache in bytes.
+        views: number of augmented views of each training row; 0 without augmentation.
+        say: prints what is cached, or why nothing is.
     """
 
     folder: Path

@@ -66,9 +66,9 @@ class Store:
     """The rows in one folder.
 
     Args:
-            fields: the tensors of each row.
-            rows: number of rows.
-            lengths: (rows,) length of each row in ragged fields.
+        fields: the tensors of each row.
+        rows: number of rows.
+        lengths: (rows,) length of each row in ragged fields.
 
     Raises:
         RunError: the folder cannot be written.

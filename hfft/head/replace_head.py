@@ -24,8 +24,8 @@ def replace(model: PreTrainedModel, head: Head, known: Mapping[str, Mapping[str,
 
     Args:
         head: `init: zeros` sets the last layer to zero, so that the first loss is that of a uniform guess.
-            known: class name -> head tensor name -> its row in the pretrained head, as returned by `rows`; classes of the new
-                task found here keep their rows (`keep_known`), and with them the head's earlier layers.
+        known: class name -> head tensor name -> its row in the pretrained head, as returned by `rows`; classes of the new
+            task found here keep their rows (`keep_known`), and with them the head's earlier layers.
 
     Raises:
         ModelError: `keep_known` is set and no class is shared.

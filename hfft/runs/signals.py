@@ -23,8 +23,8 @@ class Stopped(KeyboardInterrupt):
     """A signal stopped the run. Like KeyboardInterrupt, it is not caught by `except Exception`.
 
     Args:
-            number: the signal; the exit status is 128 plus this number.
-            remedy: how the run continues.
+        number: the signal; the exit status is 128 plus this number.
+        remedy: how the run continues.
     """
 
     def __init__(self, number: int, remedy: str = "the same command continues the run"):

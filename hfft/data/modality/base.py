@@ -21,8 +21,8 @@ class Inputs:
     """The half of a modality that needs torch; `hfft.tasks.modality` has the other half. It has no state.
 
     Attributes:
-            gathered: number of batches of inputs that are sorted by length at once if the order does not matter.
-            threads: whether rows are checked in threads, because decoding releases the GIL.
+        gathered: number of batches of inputs that are sorted by length at once if the order does not matter.
+        threads: whether rows are checked in threads, because decoding releases the GIL.
     """
 
     gathered: int = 1
