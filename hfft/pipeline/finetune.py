@@ -15,7 +15,7 @@ from hfft.backbone import published_code
 from hfft.console import quiet_libraries
 from hfft.pipeline.fit import Training
 from hfft.pipeline.record import collect, opening, summary
-from hfft.pipeline.save import save_model
+from hfft.pipeline.save import prove_saved, save_model
 from hfft.processes import by_first_process, say
 from hfft.recipe import Recipe
 from hfft.runs import RunFolder
@@ -67,6 +67,7 @@ def finetune(recipe: Recipe, fresh: bool = False, force: bool = False) -> Result
         with training.run.trainer.scored():
             metrics = collect(training)  # scored
             save_model(training.run, training.model, training.recipe, folder.model)
+            prove_saved(training.run, training.model, training.recipe, folder)
         metrics |= own_code(folder) | from_scratch(recipe, fresh, force)
         finish(training, folder, metrics)
         say(summary(recipe, folder.path, metrics))

@@ -7,15 +7,22 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
+from transformers import TrainingArguments
 
 from hfft import layers, publish
 from hfft.backbone import published_code
 from hfft.errors import RunError
+from hfft.evaluate.outputs import Outputs
 from hfft.pipeline.build import Run
+from hfft.predict import Predictor
 from hfft.processes import by_first_process
+from hfft.publish import reload
 from hfft.recipe import Recipe
-from hfft.runs import checkpoint
+from hfft.runs import RunFolder, checkpoint
+from hfft.tasks.problem import PROBLEMS
+from hfft.tasks.table import Task
 from hfft.wording import first_line
 
 
@@ -50,3 +57,57 @@ def save_model(run: Run, model: Any, recipe: Recipe, folder: Path) -> None:
             f"the model could not be written to {folder}: {first_line(error)}; the last checkpoint is kept, and the same "
             f"command continues from it"
         ) from error
+
+
+@by_first_process
+def prove_saved(run: Run, model: Any, recipe: Recipe, folder: RunFolder) -> None:
+    """Load the finished model back, and compare its answers to a sample with those that were scored, in their precision.
+
+    Args:
+        model: the trained model, which answers where no outputs are kept.
+
+    Raises:
+        RunError: plain transformers does not load it, or it answers otherwise.
+    """
+    task, trainer, source = recipe.the_task, run.trainer, str(folder.model)
+    plainly = reload.loads_plainly(folder.model, recipe.backbone)
+    try:
+        with trainer.compute_loss_context_manager():
+            if not task.labelled:
+                found = reload.different_tensors(source, task, model)
+                wrong = f"in {len(found)} tensors, such as {found[0]}" if found else None
+            else:
+                sample = scored_sample(run, model, task, folder)
+                worst = reload.answers_difference(
+                    source, sample, task, plainly, device=trainer.args.device, dtype="auto"
+                )
+                wrong = f"by {worst:.2g}" if worst > tolerance(trainer.args, recipe.backbone.dtype) else None
+    except (AttributeError, ImportError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{source} was saved and cannot be loaded back: {first_line(error)}; the last checkpoint is kept"
+        ) from error
+    if wrong is not None:
+        raise RunError(
+            f"{source}, loaded back, answers otherwise than what was scored ({wrong}); the last checkpoint is kept; "
+            f"please report it with {folder.recipe}"
+        )
+
+
+def scored_sample(run: Run, model: Any, task: Task, folder: RunFolder) -> reload.Sample:
+    """The first held-out rows, with the answers that were scored."""
+    split = reload.sampled_split(run.splits)
+    inputs, file = reload.sample_inputs(run.splits, task, split), folder.outputs / f"{split}.safetensors"
+    if not file.is_file():
+        return reload.Sample(inputs, Predictor(model.eval(), run.processor, task.modality)(inputs))
+    logits = Outputs.read(file).logits
+    assert logits is not None  # of a task with labels
+    return reload.Sample(inputs, PROBLEMS[task.problem].probabilities(torch.from_numpy(logits[: len(inputs)].copy())))
+
+
+def tolerance(arguments: TrainingArguments, dtype: str) -> float:
+    """How far answers in batches of another size may lie apart, in the precision that they are worked out in."""
+    if arguments.bf16 or dtype == "bfloat16":
+        return 5e-2
+    if arguments.fp16 or dtype == "float16":
+        return 1e-2
+    return reload.TOLERANCE if arguments.device.type == "cpu" else 5e-3  # other devices round products of float32

@@ -21,16 +21,23 @@ from hfft.hub.client import BUSY, arrived
 from hfft.hub.errors import explain
 from hfft.predict.predictor import load_predictor
 from hfft.processes import by_first_process
-from hfft.publish.adapter import adapter_config, named, stands_alone
+from hfft.publish.adapter import adapter_config, named
 from hfft.publish.card import card
+from hfft.publish.reload import (
+    TOLERANCE,
+    Sample,
+    answers_difference,
+    different_tensors,
+    loads_plainly,
+    sample_inputs,
+    sampled_split,
+)
 from hfft.publish.spec import Publish
 from hfft.recipe import load_recipe
 from hfft.runs.folder import RunFolder, write
 from hfft.wording import first_line
 
 T = TypeVar("T")
-SAMPLE = 32
-TOLERANCE = 1e-4  # of probabilities: the same weights on the same machine, in batches of another size
 ATTEMPTS, FIRST_WAIT, PATIENCE = 4, 1.0, 20.0  # the last two in seconds; some calls are tried again by the client too
 PUSHED = ["*.safetensors", "*.json", "*.txt", "*.model", f"{published_code.FILE}.py", "README.md", "recipe.yaml"]
 
@@ -207,64 +214,22 @@ def verify(folder: RunFolder, repo: str, commit: str | None = None) -> None:
     Raises:
         HubError: they differ.
     """
-    recipe, found = load_recipe(folder.recipe), adapter_config(folder.model)
-    own_code = (folder.model / f"{published_code.FILE}.py").is_file()  # of a repository none is run
-    if (
-        own_code
-        or any("channels" in edit for edit in recipe.backbone.edit)
-        or (found is not None and not stands_alone(found))
-    ):
-        verify_by_predictors(folder, repo, commit)
+    recipe = load_recipe(folder.recipe)
+    task, again = recipe.the_task, f"push it again with `hfft publish {folder.path}`"
+    if not task.labelled:
+        local = getattr(transformers, task.auto_class).from_pretrained(folder.model)
+        if found := retried(lambda: different_tensors(repo, task, local, commit)):
+            raise HubError(f"{repo}{at(commit)} differs from {folder.model} in {len(found)} tensors; {again}")
         return
-    options: dict[str, Any] = {"revision": commit, "dtype": torch.float32, "device": "cpu"}
-    pushed = retried(
-        lambda: arrived("model", repo, lambda again: transformers.pipeline(recipe.the_task.pipeline, repo, **options))
-    )
-    if not recipe.the_task.labelled:
-        local = type(pushed.model).from_pretrained(folder.model, dtype=torch.float32)
-        pairs = zip(pushed.model.state_dict().values(), local.state_dict().values(), strict=True)
-        different = sum(not torch.equal(a, b) for a, b in pairs)
-        if different:
-            raise HubError(f"{repo}{at(commit)} differs from {folder.model} in {different} tensors; push it again")
-        return
-    inputs = sample(folder)
-    predictor = load_predictor(str(folder.model), device="cpu")
-    expected = torch.cat([predictor([x]) for x in inputs])
-    names = predictor.model.config.id2label
-    asked = [{"text": x[0], "text_pair": x[1]} if isinstance(x, tuple) else x for x in inputs]
-    extra = recipe.the_task.modality.pipeline_options
-    for row, probabilities in zip(asked, expected, strict=True):
-        given = {item["label"]: item["score"] for item in pushed(row, top_k=len(names), **extra)}
-        worst = max(abs(given[names[i]] - p) for i, p in enumerate(probabilities.tolist()))
-        if worst > TOLERANCE:
-            raise HubError(
-                f"{repo}{at(commit)} answers otherwise than {folder.model} (by {worst:.2g}); push it again with "
-                f"`hfft publish {folder.path}`"
-            )
-
-
-def verify_by_predictors(folder: RunFolder, repo: str, commit: str | None = None) -> None:
-    """The same for what no pipeline loads unasked: an adapter that PEFT alone puts back, or an edited model.
-
-    Raises:
-        HubError: they differ.
-    """
-    local = load_predictor(str(folder.model), device="cpu")
-    pushed = retried(lambda: load_predictor(repo, commit, device="cpu"))
-    inputs = sample(folder)
-    worst = (pushed(inputs) - local(inputs)).abs().max().item()
+    splits, _ = load_splits(recipe.data, task, recipe.seed)
+    inputs = sample_inputs(splits, task, sampled_split(splits))
+    predictor, plainly = load_predictor(str(folder.model), device="cpu"), loads_plainly(folder.model, recipe.backbone)
+    sample = Sample(inputs, torch.cat([predictor([x]) for x in inputs]))
+    worst = retried(lambda: answers_difference(repo, sample, task, plainly, commit))
     if worst > TOLERANCE:
-        raise HubError(f"{repo}{at(commit)} answers otherwise than {folder.model} (by {worst:.2g}); push it again")
+        raise HubError(f"{repo}{at(commit)} answers otherwise than {folder.model} (by {worst:.2g}); {again}")
 
 
 def at(commit: str | None) -> str:
     """The words for a commit."""
     return f" at {commit[:12]}" if commit else ""
-
-
-def sample(folder: RunFolder) -> list[Any]:
-    """A few held-out inputs of a run as a user would pass them: images, texts, or pairs of texts."""
-    recipe = load_recipe(folder.recipe)
-    splits, _ = load_splits(recipe.data, recipe.the_task, recipe.seed)
-    rows, inputs = splits.test or splits.validation or splits.train, recipe.the_task.modality.inputs
-    return [inputs.plain(inputs.of_row(row, splits.columns)) for row in rows.take(SAMPLE)]

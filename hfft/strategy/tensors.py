@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from hfft.lazy import torch
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 def like(tensor: Tensor, other: Any) -> Tensor:
@@ -27,6 +29,25 @@ def whole(tensor: Any) -> Any:
 def total_norm(tensors: list[Tensor]) -> Tensor:
     """The Euclidean norm of several tensors together."""
     return whole(torch.linalg.vector_norm(torch.stack([whole(torch.linalg.vector_norm(t)) for t in tensors])))
+
+
+@contextlib.contextmanager
+def adding_gradients(model: nn.Module) -> Iterator[None]:
+    """Add the gradients of a backward pass to those that the weights already have, also where FSDP shards the weights.
+
+    PyTorch adds in place only tensors with the same sharding, and along a dimension of size 1, such as that of a ViT's
+    class token, the gradient of a plain sum is not sharded at all.
+    """
+    divided: Any = [p for p in model.parameters() if p.requires_grad and hasattr(p, "device_mesh")]
+    before = [p.grad for p in divided]
+    for parameter in divided:
+        parameter.grad = None
+    yield
+    for parameter, grad in zip(divided, before, strict=True):
+        found = parameter.grad
+        if found is not None:
+            found = found.redistribute(placements=parameter.placements)
+        parameter.grad = found if grad is None else grad if found is None else grad + found
 
 
 def divide_again(model: Any) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from hfft.strategy.method import HOOKS, TASK, Batch, Method, Target, defines
 from hfft.strategy.needs import needed
-from hfft.strategy.tensors import divide_again, whole
+from hfft.strategy.tensors import adding_gradients, divide_again, whole
 from hfft.train import method_state
 from hfft.train.batches import NUM_OWN_ROWS
 from hfft.train.companions import ROW_NUMBERS
@@ -246,7 +246,8 @@ class Steps:
         found = {name: whole(value) for name, value in found.items() if only in (None, name)}
         asking = [value for value in found.values() if value.requires_grad]
         if asking:
-            self.trainer.accelerator.backward(torch.stack(asking).sum())
+            with adding_gradients(self._model):
+                self.trainer.accelerator.backward(torch.stack(asking).sum())
         return {name: value.detach() for name, value in found.items()}
 
     def again(self, add: bool = False, only: str | None = None) -> None:

@@ -21,10 +21,11 @@ IMAGES = TASKS["image-classification"]
 @pytest.fixture
 def folder(tmp_path):
     """Twelve grey images without labels."""
-    rng = np.random.default_rng(0)
+    rng, images = np.random.default_rng(0), tmp_path / "images"
+    images.mkdir()
     for i in range(12):
-        Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(tmp_path / f"{i:02}.png")
-    return tmp_path
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(images / f"{i:02}.png")
+    return images
 
 
 def load(spec, labels=None, augment=()):

@@ -1,12 +1,8 @@
-"""Trainings with every method, alone and together; as a script, one process's share of them.
-
-torchrun --nproc-per-node 2 tests/strategy/cases.py FOLDER
-"""
+"""Trainings with every method, alone and together."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,35 +152,43 @@ class Case:
 
     Attributes:
         strategy: as in a recipe.
+        neutral: a strategy with options of the same method that leave a run as it is without; None where there are none.
         more: methods that are no recipe's.
         dropout: of the model; None for the architecture's own.
+        random: it draws differently for another split of a batch, as dropout does.
+        changes: whether the run ends with other weights than without.
     """
 
     strategy: dict[str, Any] = field(default_factory=dict)
+    neutral: dict[str, Any] | None = None
     more: tuple[Callable[[], Method], ...] = ()
     model: str = "bert"
     dropout: float | None = 0.0
     settings: dict[str, Any] = field(default_factory=dict)
+    random: bool = False
+    changes: bool = True
 
 
 EVALUATED = {"eval_strategy": "steps", "eval_steps": 1}
 CASES = {
-    "none": Case(),
+    "none": Case(changes=False),
     "balanced": Case({"balanced": {"after": 1}}),
-    "mcc": Case({"mcc": {"on": "target", "weight": 3.0}}),
-    "mixup": Case({"mixup": 1.0}, model="vit"),
-    "cutmix": Case({"cutmix": 1.0}, model="vit"),
-    "sam": Case({"sam": 0.5}),
-    "distillation": Case({"distillation": {"teacher": "teacher", "weight": 0.7}}),
-    "focal": Case({"focal": 2.0}),
-    "poly": Case({"poly": 2.0}),
-    "logit_adjustment": Case({"logit_adjustment": 1.0}),
-    "class_weights": Case({"class_weights": "balanced"}),
-    "l2_sp": Case({"l2_sp": 0.3}),
-    "bss": Case({"bss": {"weight": 0.5, "smallest": 2}}),
-    "r_drop": Case({"r_drop": 1.0}, dropout=0.1),
-    "ema": Case({"ema": 0.9}),
-    "non_finite": Case({"non_finite": {"skip": 2}}),
+    "mcc": Case({"mcc": {"on": "target", "weight": 3.0}}, {"mcc": {"on": "target", "weight": 0.0}}),
+    "mixup": Case({"mixup": 1.0}, {"mixup": 0.0}, model="vit"),
+    "cutmix": Case({"cutmix": 1.0}, {"cutmix": 0.0}, model="vit"),
+    "sam": Case({"sam": 0.5}, {"sam": 0.0}),
+    "distillation": Case(
+        {"distillation": {"teacher": "teacher", "weight": 0.7}}, {"distillation": {"teacher": "x", "weight": 0.0}}
+    ),
+    "focal": Case({"focal": 2.0}, {"focal": 0.0}),
+    "poly": Case({"poly": 2.0}, {"poly": 0.0}),
+    "logit_adjustment": Case({"logit_adjustment": 1.0}, {"logit_adjustment": 0.0}),
+    "class_weights": Case({"class_weights": "balanced"}, {"class_weights": {}}),
+    "l2_sp": Case({"l2_sp": 0.3}, {"l2_sp": 0.0}),
+    "bss": Case({"bss": {"weight": 0.5, "smallest": 2}}, {"bss": 0.0}),
+    "r_drop": Case({"r_drop": 1.0}, {"r_drop": 0.0}, dropout=0.1, random=True),
+    "ema": Case({"ema": 0.9}, {"ema": 0.0}),
+    "non_finite": Case({"non_finite": {"skip": 2}}, {"non_finite": "stop"}, changes=False),
     "label smoothing, class weights": Case({"class_weights": "balanced"}, settings={"label_smoothing_factor": 0.2}),
     "mixup, distillation, ema, sam, l2_sp": Case(
         {"mixup": 1.0, "distillation": {"teacher": "teacher"}, "ema": 0.9, "sam": 0.3, "l2_sp": 0.3}, model="vit"
@@ -202,14 +206,12 @@ CASES = {
     ),
     "states": Case(more=(NearStates,), model="vit"),  # padding is no part of an image
 }
-# What draws differently for another split of a batch, as dropout does.
-RANDOM = {"r_drop"}
 assert set(Strategy.model_fields) <= set(CASES)
 # Cases and numbers of rows of which any split of a batch is the same step. Of 17 rows the last step has one: of its
 # micro-batches and processes most have none, which every case has to bear. Of 20 it has four, for those that see several
 # rows, epochs or processes at once.
 FOUR_LEFT = ("none", "balanced", "sam", "class_weights", "bss", "mixup, distillation, ema, sam, l2_sp", "epoch")
-WAYS = [(name, 17) for name in CASES if name not in RANDOM] + [(name, 20) for name in FOUR_LEFT]
+WAYS = [(name, 17) for name, case in CASES.items() if not case.random] + [(name, 20) for name in FOUR_LEFT]
 
 
 def trainer_of(
@@ -256,47 +258,3 @@ class Answering(nn.Module):
     def forward(self, **inputs: Any) -> torch.Tensor:
         """The logits."""
         return logits_of(self.model(**inputs))
-
-
-@dataclass
-class Outcome:
-    """Gradients of each step as the optimiser got them, weights and state of the methods at the end, and what was logged."""
-
-    gradients: list[dict[str, torch.Tensor]]
-    weights: dict[str, torch.Tensor]
-    state: dict[str, torch.Tensor]
-    logs: list[dict[str, float]]
-
-
-def run(name: str, folder: Path, batch: int, accumulation: int, rows: int = 20, **changes: Any) -> Outcome:
-    """Train a case."""
-    gradients = training.Gradients()
-    changes = {"dropout": 0.0 if name not in RANDOM else -1.0, **changes}
-    trainer = trainer_of(CASES[name], folder, batch, accumulation, rows, callbacks=(gradients,), **changes)
-    trainer.train()
-    logs = [entry for entry in trainer.state.log_history if "loss" in entry]
-    state = {key: tensor.cpu() for key, tensor in trainer.steps.state().items()}
-    weights = {n: p.detach() for n, p in trainer.model.named_parameters()}
-    return Outcome(gradients.steps, weights, state, logs)
-
-
-def apart(left: Outcome, right: Outcome) -> dict[str, float]:
-    """The largest relative differences."""
-    assert len(left.gradients) == len(right.gradients)
-    pairs = zip(left.gradients, right.gradients, strict=True)
-    found = {
-        "gradients": max(training.difference(a, b) for a, b in pairs),
-        "weights": training.difference(left.weights, right.weights),
-        "state": training.difference(left.state, right.state) if left.state else 0.0,
-    }
-    for key in set().union(*left.logs) - {"epoch", "step", "learning_rate"}:
-        both = zip(left.logs, right.logs, strict=True)
-        found[key] = max(abs(a[key] - b[key]) / max(abs(a[key]), 1e-6) for a, b in both)
-    return found
-
-
-if __name__ == "__main__":
-    target_folder = Path(sys.argv[1])
-    outcomes = {way: vars(run(way[0], target_folder, 2, 2, way[1])) for way in WAYS}
-    torch.save(outcomes, target_folder / f"{torch.distributed.get_rank()}.pt")
-    torch.distributed.destroy_process_group()

@@ -13,7 +13,8 @@ from hfft.train.last_block import LastBlock
 from hfft.train.micro_batch import fits
 from tests import training
 from tests.examples import ALL, MULTI, REGRESSION, SINGLE, head_and_depths, tiny
-from tests.strategy.cases import CASES, NearStates, apart, run, trainer_of
+from tests.strategy.cases import CASES, NearStates, trainer_of
+from tests.strategy.check import apart, run
 from tests.training import arguments, examples, finetuner, labels_of, methods_of
 
 # --- the frozen cache
@@ -72,7 +73,14 @@ def test_states_of_blocks_are_not_read_of_rows_that_are_kept():
 @pytest.mark.parametrize("name", ["bss", "r_drop", "sam"])
 def test_a_short_last_block_changes_nothing_where_it_is_allowed(name, tmp_path):
     whole, short = (
-        run(name, tmp_path / f"{wanted}", 8, 1, dropout=0.0 if name != "r_drop" else 0.1, last_block=LastBlock(wanted))
+        run(
+            CASES[name],
+            tmp_path / f"{wanted}",
+            8,
+            1,
+            dropout=0.0 if name != "r_drop" else 0.1,
+            last_block=LastBlock(wanted),
+        )
         for wanted in (False, True)
     )
     found = apart(whole, short)

@@ -13,7 +13,7 @@ from hfft.recipe import Recipe
 from hfft.tasks.modality import Modality
 from hfft.tasks.table import TASKS, Task
 
-RATE, LENGTH = 8000, 800
+TASK, RATE, LENGTH = "audio-classification", 8000, 800
 
 
 class Waves(Inputs):
@@ -25,8 +25,11 @@ class Waves(Inputs):
     def digest(self, row, names):
         return digest_of(np.asarray(row[0], "f4").tobytes())
 
+    def plain(self, value):
+        return np.asarray(value, "f4")
+
     def batch(self, inputs, processor):
-        return dict(processor([np.asarray(x, "f4") for x in inputs], sampling_rate=RATE, return_tensors="pt"))
+        return dict(processor([self.plain(x) for x in inputs], sampling_rate=RATE, return_tensors="pt"))
 
     def step(self, processor, columns, split, seed=0, augment=(), on_device=None, draws=None):
         return lambda row: {**self.batch([row[columns["audio"]]], processor), "labels": row["labels"]}
@@ -35,10 +38,8 @@ class Waves(Inputs):
         return [step(row) for row in rows]
 
     def collate(self, processor, problem, mlm_probability=None):
-        return lambda rows: {
-            "input_values": torch.cat([row["input_values"] for row in rows]),
-            "labels": torch.tensor([row["labels"] for row in rows]),
-        }
+        joined = {"input_values": torch.cat, "labels": torch.tensor}
+        return lambda rows: {name: join([row[name] for row in rows]) for name, join in joined.items()}
 
 
 AUDIO = Modality(
@@ -48,7 +49,6 @@ AUDIO = Modality(
     auto_processor="AutoFeatureExtractor",
     inputs_class=f"{__name__}:Waves",
 )
-TASK = "audio-classification"
 
 
 def tone(label, rng):
@@ -64,13 +64,12 @@ def test_a_toy_modality_trains_scores_and_predicts(tmp_path, monkeypatch):
     config = transformers.Wav2Vec2Config(**sizes, **layers, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2)
     transformers.Wav2Vec2ForSequenceClassification(config).save_pretrained(tmp_path / "backbone")
     transformers.Wav2Vec2FeatureExtractor(sampling_rate=RATE).save_pretrained(tmp_path / "backbone")
-    rng, features = (
-        np.random.default_rng(0),
-        Features(audio=List(Value("float32")), label=ClassLabel(names=["low", "high"])),
-    )
+    rng, names = np.random.default_rng(0), ClassLabel(names=["low", "high"])
     for split, count in (("train", 64), ("test", 16)):
         rows = {"audio": [tone(i % 2, rng) for i in range(count)], "label": [i % 2 for i in range(count)]}
-        Dataset.from_dict(rows, features).to_parquet(tmp_path / "data" / f"{split}.parquet")
+        Dataset.from_dict(rows, Features(audio=List(Value("float32")), label=names)).to_parquet(
+            tmp_path / "data" / f"{split}.parquet"
+        )
     training = {"output_dir": str(tmp_path / "run"), "max_steps": 60, "learning_rate": 3e-3, "seed": 1}
     parts = {"backbone": {"name": str(tmp_path / "backbone")}, "data": {"path": str(tmp_path / "data"), "test": "test"}}
     result = finetune(Recipe.model_validate({"name": "tones", "task": TASK, **parts, "training": training}))

@@ -53,20 +53,20 @@ SHORT = (
 CASES: dict[str, tuple[str, ...]] = {
     "text": ("docstrings", STILL),
     "text, last block": ("docstrings", STILL, "layers={train: last-1}", "training.gradient_accumulation_steps=2"),
-    "text, LoRA": ("docstrings", STILL, "layers={adapter: {type: lora, r: 4}}"),
+    "text, LoRA, no outputs": ("docstrings", STILL, "layers={adapter: {type: lora, r: 4}}", "score.outputs=off"),
     "text, gradual": ("docstrings", STILL, "layers={schedule: {type: gradual, every: 0.2}}"),
-    "text, methods": (
-        "docstrings",
-        STILL,
-        "strategy={l2_sp: 0.1, bss: 0.01, ema: 0.9, sam: 0.05, class_weights: balanced}",
-    ),
     "image, methods": (
         "digits",
         "backbone.config={hidden_dropout_prob: 0.0}",
         "data.augment=[]",
-        "strategy={mixup: 1.0, logit_adjustment: 1.0, focal: 2.0, ema: 0.5}",
+        "strategy={mixup: 1.0, logit_adjustment: 1.0, focal: 2.0, l2_sp: 0.1, sam: 0.05, ema: 0.5}",
     ),
-    "image": ("digits", "backbone.config={hidden_dropout_prob: 0.0}", "layers={layer_decay: 0.7}"),
+    "image, no outputs": (
+        "digits",
+        "backbone.config={hidden_dropout_prob: 0.0}",
+        "layers={layer_decay: 0.7}",
+        "score.outputs=off",
+    ),
 }
 # Continued from its first checkpoint. torch 2.13 cannot put back the state of an optimiser that has none, as plain SGD.
 AGAIN = (

@@ -1,0 +1,151 @@
+"""Load what leaves a run as a stranger would, with plain transformers, and compare its answers with those that were scored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+import transformers
+from torch import Tensor, nn
+
+from hfft.backbone import published_code
+from hfft.backbone.spec import Backbone
+from hfft.data import Splits
+from hfft.evaluate.load_metric import made
+from hfft.hub.client import arrived
+from hfft.predict.predictor import load_predictor
+from hfft.publish.adapter import adapter_config, stands_alone
+from hfft.tasks.table import Task
+
+SAMPLE = 32  # rows
+TOLERANCE = 1e-4  # of probabilities: the same weights on the same machine, in batches of another size
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows on which answers are compared.
+
+    Attributes:
+        inputs: as a user passes them to a pipeline: images, texts, or pairs of texts.
+        expected: `(n, C)` probabilities of the classes, or the numbers of a regression.
+    """
+
+    inputs: list[Any]
+    expected: Tensor
+
+
+def sample_inputs(splits: Splits, task: Task, split: str) -> list[Any]:
+    """The first rows of a split as a user would pass them."""
+    inputs, rows = task.modality.inputs, getattr(splits, split)
+    return [inputs.plain(inputs.of_row(row, splits.columns)) for row in rows.take(SAMPLE)]
+
+
+def sampled_split(splits: Splits) -> str:
+    """The split that a sample is taken from."""
+    return "test" if splits.test is not None else "validation" if splits.validation is not None else "train"
+
+
+def loads_plainly(model: Path, backbone: Backbone) -> bool:
+    """Whether a pipeline of plain transformers answers by a model folder.
+
+    It does not where PEFT alone puts an adapter back, where the model needs code of its own (none of a repository is
+    run), or where it reads other channels than a pipeline gives it.
+    """
+    adapter = adapter_config(model)
+    own_code = (model / f"{published_code.FILE}.py").is_file()
+    channels = any("channels" in edit for edit in backbone.edit)
+    return not own_code and not channels and (adapter is None or stands_alone(adapter))
+
+
+def load_pipeline(
+    source: str, task: Task, revision: str | None = None, device: Any = "cpu", dtype: Any = torch.float32
+) -> transformers.Pipeline:
+    """The pipeline that plain transformers makes of a model folder or a repository."""
+    how = {"revision": revision, "device": device, "dtype": dtype}
+    if Path(source).exists():
+        return transformers.pipeline(task.pipeline, source, **how)
+    return arrived("model", source, lambda again: transformers.pipeline(task.pipeline, source, **how))
+
+
+def pipeline_difference(pipe: transformers.Pipeline, task: Task, sample: Sample) -> float:
+    """`difference` between what a pipeline answers and what is expected, by the task's `evaluate.evaluator`."""
+    import evaluate
+    from datasets import Dataset, Features, List, Value
+
+    names = list(pipe.model.config.id2label.values())
+    base: Any = type(evaluate.evaluator(task.pipeline))
+
+    class Probabilities(base):
+        """The evaluator of the task, which keeps every class's score where it would keep the best label."""
+
+        PIPELINE_KWARGS: ClassVar[dict[str, Any]] = {
+            **base.PIPELINE_KWARGS,
+            **task.modality.pipeline_options,
+            "top_k": len(names),
+        }
+
+        def prepare_pipeline(self, model_or_pipeline: Any, **_: Any) -> Any:
+            return model_or_pipeline  # under transformers 5 it refuses pipelines that are ready, and takes no revision
+
+        def predictions_processor(self, predictions: Any, label_mapping: Any) -> dict[str, Any]:
+            scores = [{item["label"]: item["score"] for item in row} for row in predictions]
+            return {"predictions": [[row[name] for name in names] for row in scores]}
+
+    class Difference(evaluate.Metric):
+        """The largest difference of a sample."""
+
+        def _info(self) -> evaluate.MetricInfo:
+            rows = List(Value("float64"))
+            features = Features({"predictions": rows, "references": rows})
+            return evaluate.MetricInfo(description="", citation="", features=features)
+
+        def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
+            return {"difference": difference(torch.tensor(predictions), torch.tensor(references))}
+
+    roles = list(task.modality.columns)
+    rows = [dict(zip(roles, x if isinstance(x, tuple) else (x,), strict=False)) for x in sample.inputs]
+    columns = {f"{key}_column": role for key, role in zip(("input", "second_input"), rows[0], strict=False)}
+    for row, answer in zip(rows, sample.expected.double().tolist(), strict=True):
+        row["expected"] = answer
+
+    def look_up(batch: dict[str, list[int]]) -> dict[str, list[Any]]:
+        return {name: [rows[i][name] for i in numbers] for name, numbers in batch.items()}
+
+    # A table of row numbers: one of the inputs themselves would store images anew, and arrays as lists.
+    data = Dataset.from_dict({name: range(len(rows)) for name in rows[0]}).with_transform(look_up)
+    columns["label_column"] = "expected"
+    found = Probabilities(task.pipeline).compute(pipe, data, metric=made(Difference), **columns)
+    return found["difference"]
+
+
+def difference(found: Tensor, expected: Tensor) -> float:
+    """The largest difference of two answers `(n, C)`: absolute up to 1, above that relative to what was expected."""
+    return float(((found - expected).abs() / expected.abs().clamp(min=1)).max())
+
+
+def answers_difference(
+    source: str, sample: Sample, task: Task, by_pipeline: bool, revision: str | None = None, **how: Any
+) -> float:
+    """`difference` between the answers of a model folder or a repository and the expected ones.
+
+    Args:
+        by_pipeline: through a pipeline of plain transformers; else through hfft's own predictor.
+        how: device and dtype of the pipeline.
+    """
+    if by_pipeline:
+        try:
+            return pipeline_difference(load_pipeline(source, task, revision, **how), task, sample)
+        except torch.OutOfMemoryError:  # the trained model is still there
+            return pipeline_difference(load_pipeline(source, task, revision, **{**how, "device": "cpu"}), task, sample)
+    return difference(
+        load_predictor(source, revision, device=str(how.get("device", "cpu")))(sample.inputs), sample.expected
+    )
+
+
+def different_tensors(source: str, task: Task, model: nn.Module, revision: str | None = None) -> list[str]:
+    """Names of the tensors of a model folder or a repository that are not those of a model, bit for bit."""
+    other = load_pipeline(source, task, revision, dtype="auto").model.state_dict()
+    own = model.state_dict()
+    return [name for name in own if name not in other or not torch.equal(own[name].cpu(), other[name])]
