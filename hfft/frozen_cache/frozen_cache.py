@@ -209,7 +209,7 @@ class FrozenCache:
             try:
                 told_of = identity(split.rows)
             except TypeError as error:
-                raise NotCuttable(f"their content has no digest: {error}") from None
+                raise NotCuttable(f"the content of {error} cannot be digested") from None
             rows = hashlib.sha256(repr((told_of, split.views, split.seed * bool(split.views), fields)).encode())
             if split.views:
                 rows.update(repr(split.rows.step.augmentation).encode())

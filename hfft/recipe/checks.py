@@ -166,7 +166,7 @@ def _head_checks(recipe: Recipe) -> list[tuple[Path, str]]:
     if head.hidden and head.kind != "mlp":
         found.append((("head", "hidden"), "is the width of an mlp head; add kind: mlp or leave it out"))
     if head.kind == "cosine" and head.init == "zeros":
-        found.append((("head", "init"), "is zeros, but the cosine to a zero vector has no gradient; use default"))
+        found.append((("head", "init"), "is zeros, but the cosine to a zero vector is undefined; use default"))
     return found
 
 

@@ -81,7 +81,7 @@ def test_the_mistake_is_told_with_its_line(task, edit, said):
         ("{kind: mpl}", "did you mean 'mlp'"),
         ("{kind: attention-pool, pooling: mean}", "does its own pooling"),
         ("{kind: linear, hidden: 8}", "the width of an mlp"),
-        ("{kind: cosine, init: zeros}", "has no gradient"),
+        ("{kind: cosine, init: zeros}", "is undefined"),
         ("{kind: linear, keep_known: true}", "architecture's own head"),
     ],
 )
