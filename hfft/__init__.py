@@ -1,7 +1,7 @@
 """hfft: fine-tune pretrained image and text models of the Hugging Face ecosystem by recipe.
 
 `load_recipe(name_or_path, *overrides)` checks a recipe, `finetune(recipe)` trains, scores and publishes it,
-`load_predictor(source)` answers by what came out, and `load_predictors` by several adapters on one backbone.
+`load_predictor(source)` loads the result for prediction, and `load_predictors` loads several adapters on one backbone.
 """
 
 from __future__ import annotations
@@ -32,5 +32,5 @@ _named, __all__ = names(
 __all__ += ["__version__"]
 
 
-def __getattr__(name: str) -> Any:  # torch loads with the first fine-tune, not with the first import
+def __getattr__(name: str) -> Any:  # torch is imported with the first fine-tune, not with hfft
     return importlib.import_module(f"hfft.{name}") if name in ("errors", "recipe") else _named(name)

@@ -1,4 +1,4 @@
-"""The commands: list, show, check, plan, train, score, predict, publish. What needs no torch loads none."""
+"""The commands: list, show, check, plan, train, score, predict, publish. Commands that need no torch do not import it."""
 
 from __future__ import annotations
 
@@ -29,8 +29,10 @@ def parser() -> argparse.ArgumentParser:
     add("list", list_recipes.run, "list the recipes that come with hfft")
     command = add("show", show.run, "print a recipe with all its defaults, and the table of its layers")
     takes_recipe(command)
-    command.add_argument("--recipe-only", action="store_true", help="without the layers, for which the model is loaded")
-    command = add("check", check.run, "check a recipe; with --deep, prove that it will run to its end")
+    command.add_argument(
+        "--recipe-only", action="store_true", help="without the table of layers, so that no model is loaded"
+    )
+    command = add("check", check.run, "check a recipe; with --deep, test that it will run to the end")
     takes_recipe(command)
     command.add_argument(
         "--deep", action="store_true", help="data, one training and evaluation step, save and reload, hub"
@@ -38,23 +40,23 @@ def parser() -> argparse.ArgumentParser:
     command = add(
         "plan",
         plan.run,
-        "what a recipe will need of memory and time on this machine, and what other choices would change",
+        "the memory and time that a recipe needs on this machine, and how alternatives would change them",
     )
     takes_recipe(command)
-    command.add_argument("--profile", action="store_true", help="also where the time of one training step goes")
+    command.add_argument("--profile", action="store_true", help="also show where the time of one training step goes")
     command = add("train", train.run, "train, score and, if the recipe says so, publish")
     run.add_arguments(command, positional=True)
     command = add("score", score.run, "score a finished run or a published model on its recipe's held-out data")
     command.add_argument("source", help="run folder or hub id")
     command.add_argument("overrides", nargs="*", metavar="section.key=value", help="other data, other metrics")
-    command.add_argument("--fresh", action="store_true", help="run the model again, though its answers are kept")
-    command = add("cache", cache.run, "what is kept of frozen layers: list it, or clear what no run uses")
+    command.add_argument("--fresh", action="store_true", help="run the model again, even if its outputs are stored")
+    command = add("cache", cache.run, "stored outputs of frozen layers: list them, or clear those that no run uses")
     command.add_argument("what", choices=["list", "clear"])
-    command.add_argument("--dir", metavar="FOLDER", help="another folder than $HFFT_CACHE")
+    command.add_argument("--dir", metavar="FOLDER", help="a folder instead of $HFFT_CACHE")
     command = add("predict", predict.run, "predict for files, folders or texts, or for a whole data set")
     command.add_argument("source", help="run folder, model folder or hub id")
     command.add_argument(
-        "inputs", nargs="*", metavar="FILE_OR_TEXT", help="images, or texts and files of one text a line"
+        "inputs", nargs="*", metavar="FILE_OR_TEXT", help="images, or texts and files with one text per line"
     )
     command.add_argument("--data", metavar="PATH", help="a data set as in data.path of a recipe")
     command.add_argument("--split", default="test", help="its split (default: test)")
@@ -66,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "overrides", nargs="*", metavar="section.key=value", help="such as publish.hub_model_id=me/name"
     )
-    command.add_argument("--force", action="store_true", help="push a model whose training went wrong, too")
+    command.add_argument("--force", action="store_true", help="also push a model whose training went wrong")
     return top
 
 

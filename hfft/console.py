@@ -1,4 +1,4 @@
-"""Other libraries' chatter, kept out of a run's output."""
+"""Suppress other libraries' output during a run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from hfft.hub import client
 
 
 def quiet_libraries() -> None:
-    """Keep other libraries' chatter out of a run's output, unless their own variables ask for it, and their line open."""
+    """Suppress other libraries' output during a run, unless their own environment variables ask for it, and set hub timeouts."""
     client.use()
-    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # local files are told of too: offline seconds are waited for it
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # also sent for local files, which wastes seconds offline
     if "TRANSFORMERS_VERBOSITY" not in os.environ:
         transformers.logging.set_verbosity_error()
     if "HF_HUB_VERBOSITY" not in os.environ:
-        huggingface_hub.utils.logging.set_verbosity_error()  # each retry would be a line; the outcome is told once
+        huggingface_hub.utils.logging.set_verbosity_error()  # each retry would print a line; the outcome is reported once
     if not sys.stderr.isatty():
         transformers.logging.disable_progress_bar()
         datasets.disable_progress_bars()

@@ -1,4 +1,4 @@
-"""The exceptions of hfft: every one is a single clear line (value, constraint, remedy) and knows its exit status."""
+"""The exceptions of hfft: each is one clear line (value, constraint, remedy) and has an exit status."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from hfft.wording import printable, shortened
 
 
 class HfftError(Exception):
-    """Anything hfft reports to its user; `exit_code` is the status of the command that meets it."""
+    """Any error that hfft reports to its user; `exit_code` is the exit status of the command."""
 
     exit_code = 1
 
 
 class BadInput(HfftError):
-    """What was given cannot be used: recipe, data, model name, arguments. Exit status 2."""
+    """The input cannot be used: recipe, data, model name, arguments. Exit status 2."""
 
     exit_code = 2
 
@@ -32,22 +32,22 @@ class RecipeError(BadInput):
 
 
 class DataError(BadInput):
-    """The data set does not hold what the recipe says."""
+    """The data set does not match the recipe."""
 
 
 class ModelError(BadInput):
-    """The pretrained model cannot be used as the recipe says."""
+    """The pretrained model cannot be used with the recipe."""
 
 
 class RunError(HfftError):
-    """A run failed after it had begun; what was finished is kept."""
+    """A run failed after it began; finished results are saved."""
 
 
 class Diverged(RunError):
-    """Loss, gradient or weights are no longer finite; the last checkpoint is. Exit status 3."""
+    """Loss, gradient or weights are not finite; the last checkpoint is. Exit status 3."""
 
     exit_code = 3
 
 
 class HubError(HfftError):
-    """The hub could not be reached, or refused; local work is kept."""
+    """The hub could not be reached or refused a request; local work is saved."""

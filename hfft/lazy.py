@@ -1,4 +1,4 @@
-"""Imports that wait until they are used: names of a package's face, and torch."""
+"""Imports that are delayed until first use: the public names of a package, and torch."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], list[str]]:
-    """The `__getattr__` (PEP 562) and `__all__` of a package whose names are imported when first asked for.
+    """The `__getattr__` (PEP 562) and `__all__` of a package whose names are imported when first used.
 
-    No name may be that of a module in the package: importing the module would put it in the name's place.
+    No name may be that of a module in the package: importing the module would replace the name.
 
     Args:
-        homes: name -> the module that it is imported from.
+        homes: name -> the module to import it from.
     """
 
     def load(name: str) -> Any:
@@ -33,12 +33,12 @@ def names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any],
 
 
 class _Later(ModuleType):
-    """Stands for a module, which is imported with the first attribute that is asked for."""
+    """Stands in for a module, which is imported when an attribute is first used."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(importlib.import_module(self.__name__), name)
 
 
-# `from hfft.lazy import torch, F`: a file may hold a spec and torch code, and be imported without torch.
+# `from hfft.lazy import torch, F`: a file can contain a spec and torch code, and still be imported without torch.
 if not TYPE_CHECKING:
     torch, F = _Later("torch"), _Later("torch.nn.functional")

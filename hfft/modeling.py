@@ -1,7 +1,7 @@
-"""What an edited model is made of: modules to insert or to put in another's place, heads of one's own, and two classes.
+"""Parts of edited models: modules to insert or to replace others with, custom heads, and two classes.
 
-Imports torch and transformers alone: saved beside a model as `modeling_hfft.py`, it loads that model without hfft.
-What was changed stands in the model's config as plain data: `edits`, a list, and `own_head`.
+Imports only torch and transformers: saved beside a model as `modeling_hfft.py`, it loads the model without hfft.
+The changes are stored in the model's config as plain data: `edits`, a list, and `own_head`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from transformers.loss.loss_utils import ForSequenceClassificationLoss
 from transformers.modeling_outputs import ImageClassifierOutput, SequenceClassifierOutput
 from transformers.utils import ModelOutput
 
-INSERTED = "inserted"  # the child of a module that holds what was inserted behind it
+INSERTED = "inserted"  # the child of a module that contains the modules inserted after it
 STD = 0.02
 
-# --- what can be inserted: before training each passes on what it is given, to the bit
+# --- modules to insert: before training, each returns its input bit for bit
 
 
 def _over_features(x: Tensor, first: bool, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """A function of `(B, …, C)`, also where the features of `x` come first, `(B, C, …)`."""
+    """Apply a function of `(B, …, C)`, even if the features of `x` come first, `(B, C, …)`."""
     return change(x.movedim(1, -1)).movedim(-1, 1) if first else change(x)
 
 
@@ -37,7 +37,7 @@ def _zeros(*modules: nn.Module) -> None:
 
 
 class Bottleneck(nn.Module):
-    """Adapter `x + up(act(down(x)))` over the features, `up` zero at first (Houlsby et al., arXiv:1902.00751)."""
+    """Adapter `x + up(act(down(x)))` over the features, with `up` initially zero (Houlsby et al., arXiv:1902.00751)."""
 
     def __init__(self, features: int, size: int, first: bool = False, activation: str = "gelu"):
         super().__init__()
@@ -46,18 +46,18 @@ class Bottleneck(nn.Module):
         self.reset()
 
     def reset(self) -> None:
-        """Start as the identity."""
+        """Initialise as the identity."""
         init.normal_(self.down.weight, std=STD)
         init.zeros_(self.down.bias)
         _zeros(self.up)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, …, C)`, or `(B, C, …)` where features come first, to the same shape."""
+        """`(B, …, C)`, or `(B, C, …)` if features come first, to the same shape."""
         return x + _over_features(x, self.first, lambda x: self.up(self.act(self.down(x))))
 
 
 class SqueezeExcite(nn.Module):
-    """Each feature times a gate computed from the means of all, one at first (arXiv:1709.01507, here `2 sigmoid`)."""
+    """Each feature times a gate computed from the means of all, initially one (arXiv:1709.01507, here `2 sigmoid`)."""
 
     def __init__(self, features: int, size: int, first: bool = False):
         super().__init__()
@@ -66,7 +66,7 @@ class SqueezeExcite(nn.Module):
         self.reset()
 
     def reset(self) -> None:
-        """Start as the identity."""
+        """Initialise as the identity."""
         init.kaiming_normal_(self.down.weight, nonlinearity="relu")
         init.zeros_(self.down.bias)
         _zeros(self.up)
@@ -77,12 +77,12 @@ class SqueezeExcite(nn.Module):
         return x * gate[:, *[None] * (x.ndim - 2)]
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, …, C)`, or `(B, C, …)` where features come first, to the same shape."""
+        """`(B, …, C)`, or `(B, C, …)` if features come first, to the same shape."""
         return _over_features(x, self.first, self._gated)
 
 
 class Conv(nn.Module):
-    """`x` plus a depthwise convolution over positions, zero at first."""
+    """`x` plus a depthwise convolution over positions, initially zero."""
 
     def __init__(self, features: int, kernel_size: int, first: bool = False, dims: int = 2):
         super().__init__()
@@ -92,7 +92,7 @@ class Conv(nn.Module):
         self.reset()
 
     def reset(self) -> None:
-        """Start as the identity."""
+        """Initialise as the identity."""
         _zeros(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -101,7 +101,7 @@ class Conv(nn.Module):
 
 
 class Linear(nn.Module):
-    """`x` plus a linear layer over the features, zero at first."""
+    """`x` plus a linear layer over the features, initially zero."""
 
     def __init__(self, features: int, first: bool = False):
         super().__init__()
@@ -109,16 +109,16 @@ class Linear(nn.Module):
         self.reset()
 
     def reset(self) -> None:
-        """Start as the identity."""
+        """Initialise as the identity."""
         _zeros(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, …, C)`, or `(B, C, …)` where features come first, to the same shape."""
+        """`(B, …, C)`, or `(B, C, …)` if features come first, to the same shape."""
         return x + _over_features(x, self.first, self.linear)
 
 
 class Prompt(nn.Module):
-    """Learned tokens behind the first one: put in, or in the place of those put in before (VPT, arXiv:2203.12119)."""
+    """Learned tokens after the first one: added, or in place of earlier ones (visual prompt tuning, arXiv:2203.12119)."""
 
     def __init__(self, features: int, tokens: int, renew: bool = False):
         super().__init__()
@@ -126,11 +126,11 @@ class Prompt(nn.Module):
         self.reset()
 
     def reset(self) -> None:
-        """Draw the tokens."""
+        """Initialise the tokens at random."""
         init.normal_(self.prompt, std=STD)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, N, C)` to `(B, N + tokens, C)`, or to `(B, N, C)` where tokens are renewed."""
+        """`(B, N, C)` to `(B, N + tokens, C)`, or to `(B, N, C)` if tokens are replaced."""
         prompt = self.prompt.to(x.dtype).expand(len(x), -1, -1)
         return torch.cat([x[:, :1], prompt, x[:, 1 + (prompt.shape[1] if self.renew else 0) :]], 1)
 
@@ -146,17 +146,17 @@ MODULES: dict[str, Callable[..., nn.Module]] = {
 
 
 class Inserted(nn.Module):
-    """What was inserted behind a module, in order."""
+    """The modules inserted after a module, in order."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """One after the other."""
+        """Apply them one after the other."""
         for module in self.children():
             x = module(x)
         return x
 
 
 def on_first_tensor(output: Any, function: Callable[[Tensor], Tensor]) -> Any:
-    """What a module returned with its first tensor changed: a tensor, a tuple or a ModelOutput of them."""
+    """A module's output with its first tensor changed: a tensor, a tuple or a ModelOutput."""
     if isinstance(output, Tensor):
         return function(output)
     if isinstance(output, ModelOutput):
@@ -171,7 +171,7 @@ def _pass_on(module: nn.Module, args: Any, output: Any) -> Any:
 
 
 def apply(model: nn.Module, edits: list[dict[str, Any]]) -> None:
-    """Insert and replace modules in place, as `config.edits` says; every name that was there before stays."""
+    """Insert and replace modules in place, according to `config.edits`; all existing names are unchanged."""
     anchor = next(model.parameters())
     for edit in edits:
         path = edit["insert"] if "insert" in edit else edit["replace"]
@@ -181,7 +181,7 @@ def apply(model: nn.Module, edits: list[dict[str, Any]]) -> None:
             new = MODULES[arguments.pop("type")](**arguments).to(anchor.device, anchor.dtype)
             if not hasattr(target, INSERTED):
                 target.add_module(INSERTED, Inserted())
-                if not isinstance(target, nn.Sequential):  # which runs all of its children by itself
+                if not isinstance(target, nn.Sequential):  # a Sequential runs all of its children by itself
                     target.register_forward_hook(_pass_on)
             inserted = target.get_submodule(INSERTED)
             inserted.add_module(str(len(list(inserted.children()))), new)
@@ -194,7 +194,7 @@ def apply(model: nn.Module, edits: list[dict[str, Any]]) -> None:
 
 
 def replacement(type: str, **arguments: Any) -> nn.Module:
-    """The module that takes another's place."""
+    """The module that replaces another."""
     if type == "activation":
         return ACT2FN[arguments["name"]]
     kinds = {
@@ -214,7 +214,7 @@ def replacement(type: str, **arguments: Any) -> nn.Module:
 
 
 def pool(states: Tensor, mask: Tensor | None, pooling: str) -> Tensor:
-    """States `(B, N, C)` with a mask `(B, N)` of what is no padding, to `(B, C)`: `cls`, `mean`, `max` or `last`."""
+    """States `(B, N, C)` with a mask `(B, N)` of non-padding, pooled to `(B, C)`: `cls`, `mean`, `max` or `last`."""
     if mask is None:
         mask = torch.ones(states.shape[:2], device=states.device)
     rows, kept = torch.arange(len(states), device=states.device), mask.bool()[..., None]
@@ -232,7 +232,7 @@ class OwnHead(nn.Module):
 
     Args:
         kind: `linear`, `mlp` (one hidden layer), `cosine` (scaled cosine to a prototype per output, arXiv:1804.09501) or
-            `attention-pool` (a linear layer over the mean that a learned query attends to).
+            `attention-pool` (a linear layer over an attention-weighted mean, with a learned query).
     """
 
     def __init__(
@@ -242,7 +242,7 @@ class OwnHead(nn.Module):
         self.kind, self.pooling = kind, pooling
         if kind == "attention-pool":
             self.query = nn.Parameter(torch.empty(features))
-            self.key = nn.Linear(features, features, bias=False)  # a bias would raise all scores alike
+            self.key = nn.Linear(features, features, bias=False)  # a bias would add the same to all scores
         if kind == "mlp":
             self.dense, self.act = nn.Linear(features, hidden or features), nn.GELU()
         if kind == "cosine":
@@ -252,7 +252,7 @@ class OwnHead(nn.Module):
         self.reset()
 
     def reset(self) -> None:
-        """Draw what is no layer of its own; the linear layers are drawn as the architecture does."""
+        """Initialise parameters outside linear layers; the architecture initialises the linear layers."""
         if self.kind == "attention-pool":
             init.normal_(self.query, std=STD)
         if self.kind == "cosine":
@@ -280,7 +280,7 @@ class OwnHead(nn.Module):
 
 
 class WithHead:
-    """A bare model of transformers with an own head; mixed into its PreTrainedModel class, `bare` being the model."""
+    """A bare transformers model with a custom head; mixed into its PreTrainedModel class, with `bare` as the model's class."""
 
     bare: Any
     base_model_prefix: str
@@ -300,7 +300,7 @@ class WithHead:
         labels: Tensor | None = None,
         **kwargs: Any,
     ) -> SequenceClassifierOutput | ImageClassifierOutput:
-        """Logits `(B, C)` of token ids `(B, N)` or pixels `(B, channels, H, W)`, and the loss where labels are given."""
+        """Logits `(B, C)` from token ids `(B, N)` or pixels `(B, channels, H, W)`, and the loss if labels are given."""
         given = {"input_ids": input_ids, "pixel_values": pixel_values, "attention_mask": attention_mask, **kwargs}
         kwargs = {key: value for key, value in given.items() if value is not None and key != "return_dict"}
         states = getattr(self, self.base_model_prefix)(**kwargs)[0]
@@ -311,7 +311,7 @@ class WithHead:
 
 
 class Edited:
-    """Mixed into a class of transformers: applies the edits of the config to the model that is built."""
+    """Mixed into a transformers class: applies the config's edits when a model is built."""
 
     config: Any
 
@@ -325,5 +325,5 @@ class Edited:
             module.reset()
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
-        """As transformers', under the names the tensors have in memory: older spellings know nothing of what is new."""
+        """Like transformers', but with the tensor names used in memory: older naming schemes do not cover new tensors."""
         super().save_pretrained(*args, **{"save_original_format": False, **kwargs})  # type: ignore[misc]

@@ -1,6 +1,6 @@
-"""Make the nano backbones that come with the package again: `python -m hfft.nano [vit] [bert]`.
+"""Recreate the nano backbones that come with the package: `python -m hfft.nano [vit] [bert]`.
 
-Each is what its recipe (`nano_vit`, `nano_bert`) ends with, stored in half precision to keep the package small.
+Each is the result of its recipe (`nano_vit`, `nano_bert`), stored in half precision to keep the package small.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ VOCABULARY, LONGEST = 2000, 128
 def make(kind: str) -> int:
     """Pretrain one nano backbone from random weights and put it into the package."""
     if kind not in KINDS:
-        raise BadInput(f"{kind!r} is no nano backbone; choose from {', '.join(KINDS)}")
+        raise BadInput(f"{kind!r} is not a nano backbone; choose from {', '.join(KINDS)}")
     home = Path(backbone.source(f"nano-{kind}"))
     if kind == "bert":
         tokenizer(home)

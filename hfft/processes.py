@@ -1,4 +1,4 @@
-"""The processes of a launch: what only the first one does, and what only it says. Accelerate's PartialState underneath."""
+"""The processes of a launch: what only the first one does or prints. Based on Accelerate's PartialState."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from hfft.errors import HfftError
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_alone = False  # inside, the first process acts by itself: the others wait for the outcome of the outermost call
+_alone = False  # set while the first process acts alone and the others wait for the result of the outermost call
 
 
 def several() -> Any:
-    """Accelerate's state of the processes, where a launch has started several and they have met; else None."""
+    """Accelerate's state if a launch has started several processes and they are initialised; otherwise None."""
     module = sys.modules.get("accelerate.state")
     if module is None or not module.PartialState._shared_state:
         return None
@@ -30,7 +30,7 @@ def is_first() -> bool:
 
 
 def by_first_process(function: Callable[P, R]) -> Callable[P, R]:
-    """Let the first process alone do something; all get its result, and all raise what it raised."""
+    """Let only the first process call a function; all get its result, and all raise its exception."""
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:

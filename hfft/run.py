@@ -1,4 +1,4 @@
-"""The whole story of a fine-tune, and what `accelerate launch hfft/run.py --recipe NAME` starts."""
+"""A fine-tune from start to end, and the script that `accelerate launch hfft/run.py --recipe NAME` starts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if __name__ == "__main__":
     here = Path(__file__).resolve().parent
     sys.path[:] = [str(here.parent), *(p for p in sys.path if Path(p or ".").resolve() != here)]
 
-os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # its warnings are for authors of training loops
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # its warnings are meant for authors of training loops
 
 from hfft.errors import BadInput, Diverged, HfftError
 from hfft.recipe import load_recipe
@@ -27,27 +27,27 @@ from hfft.wording import shortened
 
 
 def parser() -> argparse.ArgumentParser:
-    """The arguments of a training run, here and as `hfft train`."""
+    """The arguments of a training run, for this script and for `hfft train`."""
     arguments = argparse.ArgumentParser(prog="run.py", description=__doc__)
     add_arguments(arguments)
     return arguments
 
 
 def add_arguments(arguments: argparse.ArgumentParser, positional: bool = False) -> None:
-    """The arguments of `train`, in its two spellings."""
+    """The arguments of `train`, in both forms."""
     if positional:
         arguments.add_argument("recipe", help="name of a shipped recipe, or a path")
     else:
         arguments.add_argument("--recipe", required=True, help="name of a shipped recipe, or a path")
     arguments.add_argument("overrides", nargs="*", metavar="section.key=value", help="override a value of the recipe")
-    arguments.add_argument("--fresh", action="store_true", help="begin anew where the run folder already holds a run")
+    arguments.add_argument("--fresh", action="store_true", help="start over if the run folder already contains a run")
     arguments.add_argument(
         "--force", action="store_true", help="continue a run under another recipe, other data or other versions"
     )
 
 
 def parse(arguments: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
-    """The parsed command line, overrides and inputs allowed before, between and after options."""
+    """The parsed command line; overrides and inputs may come before, between and after options."""
     given, rest = arguments.parse_known_args(argv)
     many = "inputs" if hasattr(given, "inputs") else "overrides"
     if not hasattr(given, many) or any(word.startswith("-") for word in rest):
@@ -58,8 +58,8 @@ def parse(arguments: argparse.ArgumentParser, argv: list[str] | None) -> argpars
 
 
 def train(recipe: str, overrides: list[str], fresh: bool = False, force: bool = False) -> int:
-    """Check the recipe, then run it; returns the exit status. SIGTERM and SIGINT end it where it can be continued."""
-    checked = load_recipe(recipe, *overrides)  # before torch is imported: a mistake answers at once
+    """Check the recipe, then run it; returns the exit status. SIGTERM and SIGINT stop it where it can be resumed."""
+    checked = load_recipe(recipe, *overrides)  # before torch is imported, so that mistakes are reported at once
     signals.follow_launcher()
     with signals.handled():
         well = False
@@ -78,20 +78,20 @@ def train(recipe: str, overrides: list[str], fresh: bool = False, force: bool = 
 
 @contextlib.contextmanager
 def importing() -> Iterator[None]:
-    """Inside, Python does not look for garbage: imports make little, and the search takes a fifth of their time."""
+    """Disable garbage collection inside: imports create little garbage, and searching for it takes a fifth of their time."""
     searching, loaded = gc.isenabled(), len(sys.modules)
     gc.disable()
     try:
         yield
     finally:
         if len(sys.modules) > loaded:
-            gc.freeze()  # else all of it would be searched now
+            gc.freeze()  # otherwise all of it would be searched now
         if searching:
             gc.enable()
 
 
 def leave_world(well: bool = True) -> None:
-    """Take leave of the other processes, all at once if all went well: else one that left early makes another abort."""
+    """Leave the process group, all processes at once if all went well: otherwise one that left early makes another abort."""
     torch = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "distributed"):
         return
@@ -102,7 +102,7 @@ def leave_world(well: bool = True) -> None:
 
 
 def leave(status: int) -> None:
-    """End the process; one of several without tearing its libraries down, in which Gloo's threads can abort it."""
+    """End the process; with several processes, without tearing down libraries, where Gloo's threads could abort it."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         atexit._run_exitfuncs()
         sys.stdout.flush()
@@ -111,11 +111,11 @@ def leave(status: int) -> None:
     sys.exit(status)
 
 
-STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EACCES}  # not to be mended by code
+STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EACCES}  # not fixable by code
 
 
 def guarded(action, *args) -> int:  # type: ignore[no-untyped-def]
-    """Run a command: our errors are one line and a status, never a traceback; told once, by rank 0."""
+    """Run a command: our errors are one line and an exit status, never a traceback, and are printed once, by rank 0."""
     try:
         return action(*args)
     except (HfftError, Stopped) as error:
@@ -133,7 +133,7 @@ def guarded(action, *args) -> int:  # type: ignore[no-untyped-def]
             raise
         where = f" ({error.filename})" if error.filename else ""
         print(
-            f"{error.strerror}{where}; what was finished is kept: mend it, and the same command continues",
+            f"{error.strerror}{where}; finished results are saved; fix this and run the same command to continue",
             file=sys.stderr,
         )
         return 1

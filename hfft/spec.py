@@ -1,4 +1,4 @@
-"""The base of all specs: what a recipe says of one part, a frozen and checked model. Needs no torch."""
+"""The base of all specs: one section of a recipe as a frozen, checked model. Needs no torch."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Spec(BaseModel):
-    """The base of all specs, the sections of a recipe: frozen, unknown keys refused, values never converted silently."""
+    """The base of all specs, the sections of a recipe: frozen, no unknown keys, values never converted silently."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
 
     def plain(self) -> dict[str, Any]:
-        """The section as plain values, as a recipe writes it; options that are not set are left out."""
+        """The section as plain values, as in a recipe; options that are not set are left out."""
         values = {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
         return {key: _plain(value) for key, value in values.items() if value is not None}
 
@@ -31,10 +31,10 @@ def as_list(value: str | list[str] | None) -> list[str]:
 
 
 def check_pattern(entry: str) -> str:
-    """The entry itself; raise ValueError where it is a `/regex/` and none. Anything else is no pattern and passes."""
+    """The entry itself; ValueError if it is an invalid `/regex/`. Anything else is not a pattern and passes."""
     if entry.startswith("/"):
         try:
             re.compile(entry.strip("/"))
         except re.error as error:
-            raise ValueError(f"{entry} is no regular expression: {error}") from None
+            raise ValueError(f"{entry} is not a regular expression: {error}") from None
     return entry

@@ -1,4 +1,4 @@
-"""Words for messages: suggestions, lists, and what others wrote, made fit for one line of a terminal."""
+"""Text for messages: suggestions, lists, and others' text made fit for one line of a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the known word nearest to `word`, or an empty string."""
+    """`; did you mean 'x'?` for the known word closest to `word`, or an empty string."""
     known = [str(k) for k in known]
     lowered = {k.lower(): k for k in known}
     found = difflib.get_close_matches(str(word).lower(), lowered, n=1, cutoff=0.6)
@@ -18,7 +18,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def nearest_path(pattern: str, paths: Iterable[str]) -> str:
-    """`nearest` for a piece of a dotted path: among the stretches of the paths that have as many parts as the pattern."""
+    """`nearest` for a piece of a dotted path, compared with all sections of the paths that have as many parts."""
     words = [word for word in re.split(r"\W+", pattern) if word]
     parts = [path.split(".") for path in paths]
     size = len(words)
@@ -28,24 +28,24 @@ def nearest_path(pattern: str, paths: Iterable[str]) -> str:
 
 
 def listing(names: Iterable[object], limit: int = 12) -> str:
-    """`a, b, c` with the rest counted once there are more than `limit`."""
+    """`a, b, c`, with a count of the rest beyond `limit`."""
     shown = [str(n) for n in names]
     more = f", … ({len(shown) - limit} more)" if len(shown) > limit else ""
     return ", ".join(shown[:limit]) + more
 
 
 def shortened(text: str, limit: int = 800) -> str:
-    """`text`, its middle left out where it is longer: a recipe may hold words of any length."""
+    """`text`, with its middle cut out if it is too long: a recipe may contain words of any length."""
     return text if len(text) <= limit else f"{text[: limit // 2]} … {text[-limit // 2 :]}"
 
 
 def printable(text: str) -> str:
-    """`text` on one line of a terminal: line ends and control characters, as a file may hold them, are written out."""
+    """`text` on one line of a terminal: line ends and control characters are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def first_line(error: BaseException, limit: int = 300) -> str:
-    """The first line of an exception's message, or its class name: messages of other libraries run to pages."""
+    """The first line of an exception's message, or its class name: messages of other libraries can run to pages."""
     text = str(error).strip()
     return (text.splitlines()[0][:limit] if text else "") or type(error).__name__
 
@@ -54,7 +54,7 @@ def size_in_bytes(text: str) -> int:
     """`20GB` or `500 MB` as a number of bytes.
 
     Raises:
-        ValueError: it is no size.
+        ValueError: it is not a size.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B", text.strip(), re.IGNORECASE)
     if not found or float(found[1]) == 0:
@@ -63,7 +63,7 @@ def size_in_bytes(text: str) -> int:
 
 
 def human(size: float) -> str:
-    """A number of bytes as people write it."""
+    """A number of bytes in a readable unit."""
     for unit in ("T", "G", "M", "K"):
         if size >= _UNITS[unit]:
             return f"{size / _UNITS[unit]:.3g} {unit}B"

@@ -138,9 +138,8 @@ def load_config(backbone: Backbone, head: Head, task: Task, labels: Labels, proc
     if head.dropout is not None and not own_head.wanted(backbone, head, task, config):
         setattr(config, dropout_entry(config), head.dropout)
     if task.labelled:
-        names = labels.names or [
-            f"LABEL_{i}" for i in range(labels.size)
-        ]  # transformers' own names for unnamed outputs
+        # transformers' own names for unnamed outputs
+        names = labels.names or [f"LABEL_{i}" for i in range(labels.size)]
         config.id2label = dict(enumerate(names))
         config.label2id = {name: i for i, name in enumerate(names)}
         config.problem_type = labels.problem

@@ -14,8 +14,8 @@ class Backbone(Spec):
     """Part 1: the pretrained model. `config` and `processor` override entries of the model's own config and processor.
 
     Attributes:
-            edit: modules to remove, replace and insert, in order (`hfft.backbone.edit.spec`).
-            memory_format: memory layout of the weights, by torch's names; `auto` is channels-last for convolutional nets.
+        edit: modules to remove, replace and insert, in order (`hfft.backbone.edit.spec`).
+        memory_format: memory layout of the weights, by torch's names; `auto` is channels-last for convolutional nets.
     """
 
     name: str = Field(min_length=1)

@@ -1,4 +1,4 @@
-"""Part 5, the data pipeline: from a raw split to model inputs, through maps, augmentation and streaming."""
+"""Part 5, the data pipeline: from raw splits to model inputs, with mapping, augmentation and streaming."""
 
 from __future__ import annotations
 

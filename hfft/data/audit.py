@@ -1,4 +1,4 @@
-"""Rows that cannot be used, and rows that stand in two splits: found before the first step, told with split and row."""
+"""Find rows that cannot be used, and rows that occur in two splits, before the first step; report them by split and row."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from hfft.wording import listing, nearest
 if TYPE_CHECKING:
     from hfft.data.modality.base import Inputs
 
-SHOWN = 10  # rows that a message names
-VERSION = 1  # of `_inspect`: the cache knows its name, not its text
-GRACE = 1000  # rows of a stream that are counted as read before its share of bad ones is judged
+SHOWN = 10  # number of rows that a message lists
+VERSION = 1  # version of `_inspect`: the cache identifies it by name, not by source
+GRACE = 1000  # a stream's share of bad rows is taken of at least this many rows
 
 
 class BadRow(Exception):
     """What is wrong with one row.
 
     Args:
-        text: with `{}` where the value goes; rows of one text are told together.
-        remedy: what to do; by default to mend or drop the row.
+        text: message with `{}` in place of the value; rows with the same message are reported together.
+        remedy: what to do; by default to fix or drop the row.
     """
 
     def __init__(self, text: str, value: Any = None, remedy: str = ""):
@@ -41,14 +41,14 @@ class BadRow(Exception):
 
 
 class Faults:
-    """Bad rows by split and kind; `data.on_bad_rows` says what becomes of them."""
+    """Bad rows by split and kind; `data.on_bad_rows` decides what happens to them."""
 
     def __init__(self, data: Data):
         self.data, self.totals = data, dict[str, int]()
         self._found: dict[tuple[str, str], list[tuple[int, BadRow]]] = {}
 
     def add(self, split: str, row: int, bad: BadRow) -> None:
-        """Note one."""
+        """Record a bad row."""
         self._found.setdefault((split, bad.kind), []).append((row, bad))
 
     def rows(self, split: str) -> set[int]:
@@ -56,19 +56,19 @@ class Faults:
         return {row for (name, _), found in self._found.items() if name == split for row, _ in found}
 
     def refuse(self) -> None:
-        """Raise where there are any.
+        """Raise if there are any bad rows.
 
         Raises:
-            DataError: a line for each split and kind: the first rows, their count, what is wrong, and what to do.
+            DataError: one line for each split and kind: the first rows, their count, what is wrong, and what to do.
         """
         if self._found:
             raise DataError("\n".join(self._line(*key, found) for key, found in self._found.items()))
 
     def settle(self) -> dict[str, int]:
-        """Split -> number of rows to leave out, all of them none unless the recipe says so.
+        """Split -> number of rows to leave out; raises unless the recipe allows bad rows to be skipped.
 
         Raises:
-            DataError: bad rows that are not to be skipped, or more than `data.max_bad_rows` of a split.
+            DataError: bad rows must not be skipped, or are more than `data.max_bad_rows` of a split.
         """
         if self.data.on_bad_rows == "error":
             self.refuse()
@@ -77,22 +77,22 @@ class Faults:
             if count > self.data.max_bad_rows * self.totals[split]:
                 lines = [self._line(*key, found) for key, found in self._found.items() if key[0] == split]
                 more = f"split {split}: {count} of {self.totals[split]} rows are bad, above data.max_bad_rows="
-                raise DataError("\n".join([f"{more}{self.data.max_bad_rows:g}; raise it, or mend them", *lines]))
+                raise DataError("\n".join([f"{more}{self.data.max_bad_rows:g}; raise it, or fix the rows", *lines]))
         return skipped
 
     def notes(self, skipped: dict[str, int]) -> list[str]:
-        """A line for each split that has rows left out."""
-        return [f"split {name}: {n} of {self.totals[name]} rows are left out as bad" for name, n in skipped.items()]
+        """One line for each split from which rows are left out."""
+        return [f"split {name}: {n} of {self.totals[name]} bad rows are left out" for name, n in skipped.items()]
 
     def _line(self, split: str, kind: str, found: list[tuple[int, BadRow]]) -> str:
         first, many = found[0][1], len(found) > 1
         numbers = listing(sorted(row for row, _ in found), SHOWN)
         where = f"rows {numbers} ({len(found)} of {self.totals[split]})" if many else f"row {numbers}"
-        remedy = first.remedy or f"mend or drop {'them' if many else 'it'} (data.on_bad_rows=skip does)"
+        remedy = first.remedy or f"fix {'them' if many else 'it'}, or set data.on_bad_rows=skip"
         return f"split {split}, {where}: {first}; {remedy}"
 
     def repeated(self, split: str, rows: Dataset, column: str) -> None:
-        """Note rows that have no id, or one that an earlier row of the split has.
+        """Record rows that have no id, or the same id as an earlier row of the split.
 
         Raises:
             DataError: there is no such column.
@@ -107,31 +107,31 @@ class Faults:
             if value is None:
                 self.add(split, row, BadRow(f"no id in column {column!r}"))
             elif seen.setdefault(str(value), row) != row:
-                self.add(split, row, BadRow(f"id {{}} of column {column!r} stands in an earlier row too", value))
+                self.add(split, row, BadRow(f"id {{}} of column {column!r} also occurs in an earlier row", value))
 
     def without(self, rows: Dataset, split: str) -> Dataset:
-        """The rows that are left of a split, whose numbers stand in their column `row`."""
+        """The good rows of a split; their numbers are in their column `row`."""
         bad = self.rows(split)
         good = np.flatnonzero(~np.isin(read_column(rows, "row").to_numpy(), list(bad))) if bad else ()
         return rows.select(good) if bad and len(good) < len(rows) else rows
 
 
-# --- what the rows hold
+# --- content of the rows
 
 
 def check(
     splits: dict[str, Dataset], source: Mapping[str, str], columns: Mapping[str, str], inputs: Inputs, faults: Faults
 ) -> dict[str, list[int]]:
-    """Look at the inputs of every row, once per machine: the verdict is kept in the cache of `datasets`.
+    """Check the inputs of every row, once per machine: the results are stored in the cache of `datasets`.
 
-    Images are decoded (JPEG at an eighth of its size; those with an address on the web are not fetched for it), texts
+    Images are decoded (JPEG at an eighth of its size; images with a web address are not downloaded for this), and texts
     must not be empty. Bad rows are added to `faults`.
 
     Args:
-        source: split -> the split whose rows its column `row` counts, where that is another.
+        source: split -> the split whose rows its column `row` numbers, if it is another.
 
     Returns:
-        Held-out split -> its rows that stand in train too, by the bytes of the image or the words of the text.
+        Held-out split -> its rows that also occur in train, compared by the bytes of the image or the words of the text.
     """
     roles, digests = inputs_of(columns), {}
     for name, rows in splits.items():
@@ -146,10 +146,10 @@ def check(
 
 
 def twin_notes(twins: dict[str, list[int]], source: Mapping[str, str]) -> list[str]:
-    """A line for each held-out split that has rows of train."""
+    """One line for each held-out split that contains rows of train."""
     return [
-        f"split {name}: {len(rows)} of its rows stand in train too (rows {listing(rows, SHOWN)}"
-        f"{f' of {source[name]}' if name in source else ''}): its figures flatter"
+        f"split {name}: {len(rows)} of its rows also occur in train (rows {listing(rows, SHOWN)}"
+        f"{f' of {source[name]}' if name in source else ''}): its metrics are too optimistic"
         for name, rows in twins.items()
     ]
 
@@ -169,7 +169,7 @@ def _inspected(rows: Dataset, columns: Mapping[str, str], inputs: Inputs) -> Dat
 
 
 def _inspect(*values: list[Any], inputs: Inputs, names: list[str], version: int) -> dict[str, list[Any]]:
-    """A batch of rows as what is wrong with each (or an empty string), and a digest of its content (or 0)."""
+    """What is wrong with each row of a batch (or an empty string), and a digest of its content (or 0)."""
 
     def one(row: tuple[Any, ...]) -> tuple[str, int]:
         try:
@@ -180,7 +180,7 @@ def _inspect(*values: list[Any], inputs: Inputs, names: list[str], version: int)
     rows = list(zip(*values, strict=True))
     if not inputs.threads:
         found = list(map(one, rows))
-    else:  # decoding lets go of the interpreter; handing over rows one by one would take it back as often
+    else:  # decoding releases the GIL; handing over single rows would take it again for each
         share = -(-len(rows) // (cpu_count() or 1))
         parts = [rows[i : i + share] for i in range(0, len(rows), share)]
         with ThreadPoolExecutor(len(parts)) as threads:
@@ -189,7 +189,7 @@ def _inspect(*values: list[Any], inputs: Inputs, names: list[str], version: int)
 
 
 def digest_of(content: bytes) -> int:
-    """A number for bytes, never 0."""
+    """A digest of bytes as a number, never 0."""
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), signed=True) or 1
 
 
@@ -197,9 +197,9 @@ def digest_of(content: bytes) -> int:
 
 
 class Tally:
-    """Rows of one split of a stream that were read and that were skipped, counted in every process that reads."""
+    """Counts the read and skipped rows of one split of a stream, over all processes that read it."""
 
-    SLOTS = 64  # one for each worker, so that no two write to the same number
+    SLOTS = 64  # one per worker, so that no two write to the same counter
 
     def __init__(self, split: str, data: Data):
         self.split, self.data = split, data
@@ -210,25 +210,25 @@ class Tally:
         self._counts[self._slot(), 0] += 1
 
     def skip(self, row: int, bad: BadRow | str) -> None:
-        """Count a bad row, or refuse it.
+        """Count a bad row, or raise.
 
         Raises:
-            DataError: rows are not to be skipped, or these are more than `data.max_bad_rows` of what was read.
+            DataError: bad rows must not be skipped, or are more than `data.max_bad_rows` of those read.
         """
         where = f"split {self.split}, row {row}: {bad}"
         if self.data.on_bad_rows == "error":
-            raise RowError(f"{where}; mend or drop it (data.on_bad_rows=skip does)")
+            raise RowError(f"{where}; fix it, or set data.on_bad_rows=skip")
         self._counts[self._slot(), 1] += 1
         read, skipped = self._counts.sum(0).tolist()
         if skipped > self.data.max_bad_rows * max(read, GRACE):
             raise RowError(
                 f"{where}; {skipped} of {read} rows were bad, above data.max_bad_rows={self.data.max_bad_rows:g}; raise "
-                f"it, or mend them"
+                f"it, or fix the rows"
             )
 
     @property
     def skipped(self) -> int:
-        """How many rows were left out so far, each as often as it was read."""
+        """Number of rows left out so far, counted each time they are read."""
         return int(self._counts[:, 1].sum())
 
     def _slot(self) -> int:
@@ -237,7 +237,7 @@ class Tally:
 
 
 def without_bad(rows: IterableDataset, tally: Tally, columns: Mapping[str, str], inputs: Inputs) -> IterableDataset:
-    """The stream less its rows whose inputs cannot be used."""
+    """The stream without rows whose inputs cannot be used."""
     names = list(inputs_of(columns).values())
 
     def good(*values: Any) -> bool:

@@ -1,9 +1,9 @@
-"""What a model's image processor does, learned from the processor itself and done to whole batches on the device.
+"""A model's image preprocessing, learned from its processor by trial and done on whole batches on the device.
 
-Images travel as `uint8` at their stored size. What resizes, crops and normalises them is found by trying: candidates
-are read from the processor's settings, levels from what it makes of plain colours, and a candidate is taken only where
-it gives what the processor gives for probe images of several shapes. Where none does, the processor itself goes on: so
-with RGBA, whose colours PIL weighs by their alpha as it resizes.
+Images are transferred as `uint8` at their stored size. Resizing, cropping and normalisation are found by trial: candidates
+are read from the processor's settings, levels from its output for plain colours, and a candidate is used only if it
+agrees with the processor on probe images of several shapes. If none does, the processor itself is used; this includes
+RGBA, where PIL weights colours by alpha when resizing.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from torch import Tensor
 
 from hfft.data.image_processor import channels, processed
 
-LARGE = 1_000_000  # pixels above which an image is resized where it was decoded: its transfer would cost more
-# Most that a level of 0 to 255 may differ from the processor's, at one place and on average. Pictures differ by rounding
-# alone. In noise some of PIL's resizes, which start with the other direction, clip elsewhere; another filter is 5 off on
-# average.
+LARGE = 1_000_000  # pixels above which an image is resized by the worker, because transferring it would cost more
+# Largest allowed difference from the processor in levels of 0 to 255, maximum and mean. Pictures differ only by rounding.
+# In noise, some of PIL's resizes, which start with the other direction, clip at other places; a wrong filter is off by 5
+# on average.
 PICTURE, NOISE = (2.5, 0.25), (30, 0.6)
 PROBES = ((24, 31), (97, 64), (64, 64), (230, 351))  # heights and widths
 
-_MODES = {0: "nearest-exact", 2: "bilinear", 3: "bicubic"}  # PIL's numbers; others stay with the processor
-_MIXED = (40, 110, 200, 160)  # a level for each channel, that tells in which order they leave
+_MODES = {0: "nearest-exact", 2: "bilinear", 3: "bicubic"}  # PIL's numbers; others are left to the processor
+_MIXED = (40, 110, 200, 160)  # one level per channel, to find the order of channels in the output
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """(height, width, whether it has the model's size already) of each image of a batch; no container to those who move it."""
+    """(height, width, whether already at the model's size) of each image in a batch; no container, so it stays on the host."""
 
     each: tuple[tuple[int, int, bool], ...]
 
@@ -45,10 +45,10 @@ class Pixels:
 
     Attributes:
         size: (height, width) to resize to, one number for the shorter edge, or None.
-        crop: (height, width) of the middle that is kept, or None.
-        mode: of `torch.nn.functional.interpolate`.
-        order: the channels as the model gets them.
-        scale, shift: what makes the model's input of a level, per channel.
+        crop: (height, width) of the central crop, or None.
+        mode: interpolation mode of `torch.nn.functional.interpolate`.
+        order: order of the channels in the model's input.
+        scale, shift: per channel, the model's input is level * scale + shift.
     """
 
     size: tuple[int, int] | int | None
@@ -59,14 +59,14 @@ class Pixels:
     shift: tuple[float, ...] = (0.0, 0.0, 0.0)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """A packed batch with its `pixel_values` as the model takes them, (B, C, H, W) in float32; others as they are."""
+        """A packed batch with `pixel_values` as the model takes them, (B, C, H, W) in float32; other batches unchanged."""
         if "sizes" not in batch:
             return batch
         rest = {name: value for name, value in batch.items() if name != "sizes"}
         return {**rest, "pixel_values": self.scaled(self.fitted(batch["pixel_values"], batch["sizes"]))}
 
     def fitted(self, packed: Tensor, sizes: Sizes) -> Tensor:
-        """The images (B, C, H, W) of a packed batch at the model's size, in levels; those of one size go together."""
+        """The images (B, C, H, W) of a packed batch at the model's size, in levels; images of equal size are resized together."""
         if len(set(sizes.each)) == 1:
             height, width, done = sizes.each[0]
             images = packed.view(-1, height, width, len(self.scale)).permute(0, 3, 1, 2)
@@ -94,7 +94,7 @@ class Pixels:
         return images if self.crop is None else cropped(images, *self.crop)
 
     def scaled(self, levels: Tensor) -> Tensor:
-        """Levels (B, C, H, W) as the model's inputs."""
+        """Levels (B, C, H, W) converted to the model's inputs."""
         if self.order != tuple(range(len(self.order))):
             levels = torch.stack([levels[:, channel] for channel in self.order], 1)
         values = levels.to(torch.float32, memory_format=torch.contiguous_format)
@@ -103,16 +103,16 @@ class Pixels:
 
 @functools.lru_cache(maxsize=16)
 def _channels(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """A number for each channel, (1, C, 1, 1), brought to the device once: it waits for what comes from pageable memory."""
-    with torch.inference_mode(False):  # it serves training, too
+    """One number per channel, (1, C, 1, 1), copied to the device only once: a copy from pageable memory blocks."""
+    with torch.inference_mode(False):  # also used in training
         return torch.tensor(values, device=device).view(1, -1, 1, 1)
 
 
 def resized(images: Tensor, size: tuple[int, int], mode: str) -> Tensor:
-    """Images (B, C, H, W) in uint8 at another size: across, then down, in whole levels after each.
+    """Images (B, C, H, W) in uint8 at another size: first the width, then the height, rounded to whole levels after each.
 
-    On the CPU torch has kernels for that, which transformers' torchvision processors use; elsewhere the passes are made
-    in float32, and rounded.
+    On the CPU torch has kernels for this, which transformers' torchvision processors use; elsewhere both passes are
+    computed in float32 and rounded.
     """
     if mode == "nearest-exact":
         return F.interpolate(images, size, mode=mode)
@@ -131,7 +131,7 @@ def two_passes(images: Tensor, size: tuple[int, int], mode: str) -> Tensor:
 
 
 def cropped(images: Tensor, height: int, width: int) -> Tensor:
-    """The middle of images (B, C, H, W), set in black where they are smaller."""
+    """The centre of images (B, C, H, W), padded with black if they are smaller."""
     tall, wide = images.shape[-2:]
     down, across = max(height - tall, 0), max(width - wide, 0)
     above, left = -(-down // 2), -(-across // 2)
@@ -145,7 +145,7 @@ def cropped(images: Tensor, height: int, width: int) -> Tensor:
 
 
 def pack(images: Sequence[np.ndarray], fitted: Sequence[bool] | None = None) -> dict[str, Any]:
-    """Images (H, W, C) in uint8, of any sizes, as one tensor that is moved at once, and their sizes."""
+    """Images (H, W, C) in uint8, of any sizes, as one tensor that is transferred at once, and their sizes."""
     done = fitted or [False] * len(images)
     sizes = Sizes(tuple((*image.shape[:2], whole) for image, whole in zip(images, done, strict=True)))
     packed = np.concatenate([image.reshape(-1) for image in images])
@@ -165,7 +165,7 @@ def unpacked(packed: Tensor, sizes: Sizes, channels: int = 3) -> Iterator[Tensor
 
 
 def learn(processor: Any) -> Pixels | None:
-    """The function that gives what the processor gives, to within a level or two of rounding; None where none is found."""
+    """A function that agrees with the processor within a level or two of rounding; None if none is found."""
     count = channels(processor)
     probes = [(i, bound) for size in PROBES for i, bound in zip(_probe(*size, count), (PICTURE, NOISE), strict=True)]
     expected = functools.cache(lambda i: _processed(processor, probes[i][0]))
@@ -177,12 +177,12 @@ def learn(processor: Any) -> Pixels | None:
             if mode and all(_agree(found, *probe, expected(i)) for i, probe in enumerate(probes)):
                 return found
     except (ValueError, TypeError, KeyError, IndexError, RuntimeError):
-        pass  # it wants something else than one image of any size
+        pass  # the processor does not take single images of any size
     return None
 
 
 def _probe(height: int, width: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """A picture (H, W, channels), smooth but for an edge, and noise."""
+    """A picture (H, W, channels), smooth except for one edge, and noise."""
     down, across = np.mgrid[0:height, 0:width] / 6
     waves = [127 + 100 * np.sin(across + channel) * np.cos(down - channel) for channel in range(count)]
     picture = np.where((across > width / 20)[..., None], np.stack(waves, -1), 30).astype(np.uint8)
@@ -192,12 +192,12 @@ def _probe(height: int, width: int, count: int) -> tuple[np.ndarray, np.ndarray]
 def _processed(processor: Any, image: np.ndarray) -> Tensor:
     outputs = processed([Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)], processor)
     if set(outputs) != {"pixel_values"} or outputs["pixel_values"].dim() != 4:
-        raise ValueError("more than one image comes out")
+        raise ValueError("the processor returns more than one image")
     return outputs["pixel_values"]
 
 
 def _levels(processor: Any) -> tuple[tuple[int, ...], tuple[float, ...], tuple[float, ...]]:
-    """The order of channels, and scale and shift of each: what becomes of plain black, white, and a mixed colour."""
+    """The order of channels and the scale and shift of each, from the outputs for plain black, white and a mixed colour."""
 
     count = channels(processor)
 
@@ -212,7 +212,7 @@ def _levels(processor: Any) -> tuple[tuple[int, ...], tuple[float, ...], tuple[f
 
 
 def _geometries(processor: Any) -> Iterator[tuple[tuple[int, int] | int | None, tuple[int, int] | None]]:
-    """What the settings can mean: sizes and crops that are known of some processor."""
+    """Candidates for the meaning of the settings: sizes and crops that known processors use."""
 
     def entry(name: str, key: str) -> int | None:
         value: Any = getattr(processor, name, None)

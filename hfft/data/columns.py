@@ -1,4 +1,4 @@
-"""Which column plays which part, and whether it holds what it should."""
+"""Which column has which role, and whether its content fits."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ OURS = ("labels", "row")  # columns that hfft adds
 
 
 class RowError(DataError):
-    """A row that cannot be used. Raised anew out of a DataLoader worker, it drops the worker's traceback."""
+    """A row that cannot be used. When re-raised from a DataLoader worker, it drops the worker's traceback."""
 
     def __init__(self, text: str):
         super().__init__(text.strip().splitlines()[-1].removeprefix(f"{__name__}.RowError: "))
 
 
 def typed(rows: Rows) -> Rows:
-    """The rows with their features known; a stream that does not state them is asked for its first ones."""
+    """The rows with known features; for a stream without them they are inferred from its first rows."""
     return rows if rows.features else rows._resolve_features()
 
 
 def find(rows: Rows, data: Data, task: Task) -> dict[str, str]:
-    """Role -> column: as the recipe says, by the usual name, or the only column of the right type.
+    """Role -> column: from the recipe, by the usual name, or the only column of the right type.
 
     Raises:
-        DataError: none or several would do, or one is to play two parts.
+        DataError: no column or several columns fit, or one would have two roles.
     """
     features = rows.features or {}
     found: dict[str, str] = {}
@@ -49,13 +49,13 @@ def find(rows: Rows, data: Data, task: Task) -> dict[str, str]:
         if len(fits) != 1:
             raise DataError(
                 f"data.columns.{role}: which column is it? {data.path} has: {listing(features)}; "
-                f"name one, as in data.columns.{role}={fits[0] if fits else 'NAME'}"
+                f"choose one, as in data.columns.{role}={fits[0] if fits else 'NAME'}"
             )
         found[role] = fits[0]
     for role, column in found.items():
         twin = next(other for other, c in found.items() if c == column)
         if twin != role:
-            raise DataError(f"data.columns.{role}: column {column!r} is already the {twin}; name another")
+            raise DataError(f"data.columns.{role}: column {column!r} is already used for {twin}; choose another")
     return found
 
 
@@ -67,25 +67,25 @@ def plays(role: str, feature: Any, task: Task) -> bool:
 
 
 def holds_text(feature: Any) -> bool:
-    """Whether a column of this type holds text."""
+    """Whether a column of this type contains text."""
     return isinstance(feature, datasets.Value) and feature.dtype in ("string", "large_string")
 
 
 def inputs_of(columns: Mapping[str, str]) -> dict[str, str]:
-    """Role -> column, of the columns that are a model's inputs."""
+    """Role -> column, for the columns that are model inputs."""
     return {role: column for role, column in columns.items() if role not in ("label", "id")}
 
 
 def read(rows: Rows, columns: dict[str, str], data: Data, task: Task, split: str, source: str) -> Rows:
-    """These columns alone, as what they hold whatever they are stored as; in a stream they stay undecoded.
+    """Select these columns and convert them to their type (such as paths to images); in a stream they are not decoded yet.
 
     A held-out split may lack its labels.
 
     Args:
-        source: the name that the data has for this split.
+        source: the name of this split in the data.
 
     Raises:
-        DataError: a column is not there, or holds something else.
+        DataError: a column does not exist, or has another type.
     """
     features = rows.features or Features()
     for role, column in columns.items():
@@ -99,7 +99,7 @@ def read(rows: Rows, columns: dict[str, str], data: Data, task: Task, split: str
 
 
 def apart(parts: dict[str, Rows], columns: dict[str, str]) -> tuple[dict[str, Rows], dict[str, str]]:
-    """The same with no input column called like one that hfft adds."""
+    """The same, with input columns renamed if their name is one that hfft adds."""
     for role, column in columns.items():
         if role != "label" and column in OURS:
             parts = {name: rows.rename_column(column, f"{column}_") for name, rows in parts.items()}
@@ -108,7 +108,7 @@ def apart(parts: dict[str, Rows], columns: dict[str, str]) -> tuple[dict[str, Ro
 
 
 def folder_of(data: Data, source: str) -> Path:
-    """The folder of the file that a split of local data is read from."""
+    """The folder of the file from which a split of local data is read."""
     path, files = Path(data.path).expanduser(), data.data_files
     if isinstance(files, dict):
         files = files.get(source)

@@ -1,4 +1,4 @@
-"""What rows a run trains on, as a digest that two starts of the same command share and other data has not."""
+"""A digest of the rows that a run trains on: equal for two starts of the same command, different for other data."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from datasets import Dataset
 from hfft.data.load import Splits
 from hfft.data.splits import column
 
-SAMPLE = 500  # rows whose whole content is read, evenly spaced; labels and row numbers count for all
+SAMPLE = 500  # evenly spaced rows whose full content is read; labels and row numbers of all rows are included
 
 
 def fingerprints(splits: Splits) -> dict[str, str]:
-    """Split -> digest of its number of rows, columns, all labels and row numbers, and 500 rows to the last byte.
+    """Split -> digest of its number of rows, its columns, all labels and row numbers, and the full content of 500 rows.
 
-    A stream cannot be read twice for it: its columns, stated size and origin count, beside the pinned commit.
+    A stream cannot be read twice for this: only its columns, stated size and origin are used, besides the pinned commit.
     """
     found = {}
     for name, rows in splits.items():
@@ -28,7 +28,7 @@ def fingerprints(splits: Splits) -> dict[str, str]:
                 _add(digest, column(rows, key).to_pylist())
             stored = rows
             for key, feature in rows.features.items():
-                if hasattr(feature, "decode"):  # an image, or another file: the bytes count
+                if hasattr(feature, "decode"):  # an image or another file: use its bytes
                     stored = stored.cast_column(key, type(feature)(decode=False))
             chosen = range(0, len(rows), max(len(rows) // SAMPLE, 1))
             _add(digest, stored.select(chosen).with_format(None)[:])
@@ -40,7 +40,7 @@ def _add(digest: Any, value: Any) -> None:
     if isinstance(value, Mapping):
         for key in sorted(value):
             _add(digest, key)
-            if key != "path":  # of an image's file, which may have moved
+            if key != "path":  # the path of an image file, which may have moved
                 _add(digest, value[key])
     elif isinstance(value, list | tuple):
         digest.update(f"[{len(value)}".encode())

@@ -1,4 +1,4 @@
-"""What makes prepared rows the same rows, and how long each is: for keeping what a model makes of them."""
+"""What identifies prepared rows, and the length of each: needed to store what a model computes from them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from datasets import Dataset
 from hfft.data.modality.image import ImageRows
 from hfft.data.texts import TextRows
 
-WHOLE = 2 * 10**9  # bytes of a table that are read to the last; of a larger one its fingerprint counts
+WHOLE = 2 * 10**9  # size in bytes up to which a table is read in full; for a larger one its fingerprint is used
 
 
 def identity(rows: Any) -> str:
-    """A digest of everything that the rows' inputs depend on, augmentation left out.
+    """A digest of everything that the rows' inputs depend on, except augmentation.
 
     Raises:
-        TypeError: the rows are of a kind whose content cannot be told.
+        TypeError: the content of this type of rows cannot be digested.
     """
     found = hashlib.sha256()
     if isinstance(rows, ImageRows):
@@ -44,7 +44,7 @@ def identity(rows: Any) -> str:
 
 
 def token_counts(rows: Any) -> np.ndarray | None:
-    """Tokens of each row, `(len(rows),)`; None where rows are not of tokens."""
+    """Number of tokens of each row, `(len(rows),)`; None if rows are not tokens."""
     if isinstance(rows, TextRows):
         return rows.lengths
     if isinstance(rows, Dataset) and "input_ids" in rows.column_names:

@@ -1,4 +1,4 @@
-"""Images as an image processor wants them, grey, RGB or RGBA by the channels it normalises."""
+"""Images in the form that an image processor expects: grey, RGB or RGBA, depending on the channels that it normalises."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 def channels(processor: Any) -> int:
-    """How many channels the processor normalises; 3 where it does not say."""
+    """Number of channels that the processor normalises; 3 if it does not say."""
     means = getattr(processor, "image_mean", None)
     return len(means) if isinstance(means, (list, tuple)) and len(means) in _MODES else 3
 
@@ -27,7 +27,7 @@ def levels(image: Image.Image) -> np.ndarray:
 
 
 def as_input(image: Image.Image, processor: Any) -> Any:
-    """What is handed to the processor: the image, or where its channels would have to be guessed `(H, W, channels)`."""
+    """The processor's input: the image, or an `(H, W, channels)` array if its channels would be ambiguous."""
     image = in_mode(image, processor)
     return image if image.mode == "RGB" else levels(image)
 
@@ -40,7 +40,7 @@ def processed(images: list[Image.Image], processor: Any) -> Any:
 
 
 def resize(processor: Any, size: int | list[int]) -> None:
-    """Let an image processor deliver images of another size."""
+    """Set an image processor to another image size."""
     if processor is None:
         return
     height, width = size if isinstance(size, list) else (size, size)
@@ -58,7 +58,7 @@ def resize(processor: Any, size: int | list[int]) -> None:
 
 
 def rechannel(processor: Any, count: int) -> None:
-    """Let an image processor take images of another number of channels."""
+    """Set an image processor to another number of channels."""
     if processor is None:
         return
     for key in ("image_mean", "image_std"):

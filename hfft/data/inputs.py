@@ -1,4 +1,4 @@
-"""From rows to model inputs: text tokenised once, images decoded and augmented when read, batches padded to fit."""
+"""From rows to model inputs: texts tokenised once, images decoded and augmented when read, batches padded to fit."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from hfft.data.stream import Stream
 from hfft.tasks.labels import Labels
 from hfft.tasks.table import Task
 
-VERSION = 1  # of what a modality makes of a row: the cache knows the tokenizer, not the function
+VERSION = 1  # version of a modality's preprocessing: the cache identifies the tokenizer, not the function
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a Trainer needs: the three splits, the function that makes a batch of rows, and what is left to be done to it.
+    """What a Trainer needs: the three splits, the collator, and the preprocessing that is left for the device.
 
     Attributes:
-        on_device: a batch that has arrived on the device -> the model's inputs.
+        on_device: a batch on the device -> the model's inputs.
     """
 
     train: Any
@@ -33,7 +33,7 @@ class Prepared:
     on_device: Callable[[dict[str, Any]], dict[str, Any]] | None = None
 
     def items(self) -> list[tuple[str, Any]]:
-        """(name, inputs) of the splits that are held out."""
+        """(name, inputs) of the held-out splits."""
         return [
             (name, rows) for name, rows in (("validation", self.validation), ("test", self.test)) if rows is not None
         ]
@@ -43,7 +43,7 @@ def prepare(splits: Splits, data: Data, task: Task, labels: Labels, processor: A
     """Model inputs of every split. Maps are cached: call it on one process per machine first, then on the others.
 
     Raises:
-        DataError: an image that cannot be decoded or a text that is missing, with split and row.
+        DataError: an image cannot be decoded or a text is missing; the message names split and row.
     """
     inputs, ready = task.modality.inputs, dict[str, Any]()
     on_device = inputs.on_device(processor)

@@ -1,4 +1,4 @@
-"""Load the data, wherever it is, as train, validation and test with encoded labels."""
+"""Load data from any source as train, validation and test splits with encoded labels."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _FORMATS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".p
 
 @dataclass(frozen=True)
 class Splits:
-    """The three splits, labels encoded in column `labels`, and where they come from.
+    """The three splits, with labels encoded in column `labels`, and their origin.
 
     Attributes:
         columns: role (`image`, `text`, …) -> column.
-        origin: split -> what it is, such as `0.02 of train, stratified, seed 42`; goes into reports.
-        sizes: split -> number of rows; None for a stream that does not state it.
+        origin: split -> its origin, such as `0.02 of train, stratified, seed 42`; used in reports.
+        sizes: split -> number of rows; None for a stream of unknown length.
         revision: commit of a hub data set.
-        notes: what its user should know, a line each.
-        source: split -> the split whose rows its column `row` counts, where that is another.
-        left_out: split of the data -> how many of its rows were left out as bad.
-        tallies: the same while a stream is read.
-        stored: split -> the rows of a stream as they are stored, images undecoded; those of train in shuffled shards.
-        leaked: held-out split -> how many of its rows stand in train too.
+        notes: remarks for the user, one line each.
+        source: split -> the split whose rows its column `row` numbers, if it is another.
+        left_out: split of the data -> number of its rows left out as bad.
+        tallies: the same, while a stream is read.
+        stored: split -> the rows of a stream as stored, images undecoded; those of train in shuffled shards.
+        leaked: held-out split -> number of its rows that also occur in train.
     """
 
     train: Rows
@@ -60,23 +60,23 @@ class Splits:
 
     @property
     def skipped(self) -> dict[str, int]:
-        """Split -> how many of its rows were left out as bad so far; of a stream, each as often as it was read."""
+        """Split -> number of its rows left out as bad so far; for a stream, counted each time they are read."""
         read = {name: tally.skipped for name, tally in self.tallies.items() if tally.skipped}
         return {**self.left_out, **read}
 
     def items(self) -> list[tuple[str, Rows]]:
-        """(name, rows) of the splits that are there."""
+        """(name, rows) of the existing splits."""
         named = (("train", self.train), ("validation", self.validation), ("test", self.test))
         return [(name, rows) for name, rows in named if rows is not None]
 
 
 def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]:
-    """The data, split and with encoded labels, and what the labels mean.
+    """Load the data as splits with encoded labels, and the meaning of the labels.
 
     Raises:
-        DataError: no such split or column, an empty split, or rows that cannot be used: a label that is missing, out of
-            range or unknown in train, an image that cannot be decoded, an empty text, an id given twice.
-        BadInput, HubError: the data is not there or cannot be reached.
+        DataError: a split or column does not exist, a split is empty, or rows cannot be used: a label that is missing,
+            out of range or unknown in train, an image that cannot be decoded, an empty text, a duplicate id.
+        BadInput, HubError: the data does not exist or cannot be reached.
     """
     inputs = task.modality.inputs
     if data.path in builtin.BUILTIN:
@@ -104,7 +104,7 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
         encoded, meaning, notes = labels.encode(parts, found, data, task, faults)
         encoded |= splits.set_aside(encoded["train"], shares, meaning, seed)
     except DataError:
-        faults.refuse()  # what is wrong with single rows may be the cause
+        faults.refuse()  # bad rows may be the cause
         raise
     for name, share in shares.items():
         stratified = ", stratified" if PROBLEMS[meaning.problem].classes else ""
@@ -141,7 +141,7 @@ def _cap(split: str, data: Data) -> int | None:
 
 
 def _stated(rows: IterableDataset, split: str) -> int | None:
-    """How many rows a stream says it has."""
+    """Number of rows that a stream states."""
     info = (rows.info.splits or {}).get(split)
     return (info.num_examples or None) if info else None
 
@@ -156,7 +156,7 @@ def _streams(
     task: Task,
     seed: int,
 ) -> tuple[Splits, Labels]:
-    """The splits of a streamed set, train in a new order each epoch. A choice of classes makes their sizes unknown."""
+    """The splits of a streamed set, with train in a new order each epoch. With `data.classes` their sizes are unknown."""
     inputs = task.modality.inputs
     tallies = {name: Tally(name, data) for name in parts}
     streams, meaning, notes = labels.encode_streams(parts, found, data, task, tallies)
@@ -167,7 +167,7 @@ def _streams(
             rows, sizes[name] = rows.take(cap), min(cap, sizes[name] or cap)
         if name == "train":
             mixed = min(10, rows.num_shards)
-            rows = rows.shuffle(seed, buffer_size=1, max_buffer_input_shards=mixed)  # of shards; rows: `Stream.read`
+            rows = rows.shuffle(seed, buffer_size=1, max_buffer_input_shards=mixed)  # shards; rows: `Stream.read`
         if data.on_bad_rows == "skip":
             rows = without_bad(rows, tallies[name], found, inputs)
         streams[name] = rows
@@ -182,7 +182,7 @@ def _streams(
 
 
 def load_raw(data: Data) -> tuple[DatasetDict | IterableDatasetDict, str | None]:
-    """Every split of the data as it is, and the commit of a hub data set."""
+    """Every split of the data as stored, and the commit of a hub data set."""
     if data.path in builtin.BUILTIN:
         raw = builtin.load(data.path)
         if data.streaming:
@@ -198,14 +198,14 @@ def load_raw(data: Data) -> tuple[DatasetDict | IterableDatasetDict, str | None]
         arguments["data_files"] = arguments.get("data_files") or path
         path = _FORMATS[file.suffix]
     elif file.suffix in _FORMATS:
-        raise DataError(f"data.path: no file {path!r}; name a file that exists")
+        raise DataError(f"data.path: no file {path!r}; use an existing file")
     elif not file.exists() and path in (*_FORMATS.values(), "imagefolder"):
         if not {"data_files", "data_dir"} & set(arguments):
             raise DataError(
-                f"data.path: {path} is a format; name the files in data.data_files, or a folder in data.path"
+                f"data.path: {path} is a format; list the files in data.data_files, or set data.path to a folder"
             )
     elif not file.exists() and path.startswith((".", "/")):
-        raise DataError(f"data.path: no folder {path!r}; name one that exists")
+        raise DataError(f"data.path: no folder {path!r}; use an existing folder")
     elif not file.exists() and "/" in path:
         revision = commit_of("dataset", path, revision) or revision
     if path == "csv" and ".tsv" in str(arguments.get("data_files")):
@@ -221,10 +221,10 @@ def load_raw(data: Data) -> tuple[DatasetDict | IterableDatasetDict, str | None]
 
 
 def load_column(path: str, split: str, column: str | None, modality: Modality) -> Iterator[Any]:
-    """The inputs of one split of any data set, unlabelled ones included, from one column.
+    """The inputs in one column of one split of any data set, which may be unlabelled.
 
     Raises:
-        DataError: no such split or column, or an image that cannot be decoded.
+        DataError: the split or column does not exist, or an image cannot be decoded.
     """
     data, inputs, role = Data(path=path), modality.inputs, modality.name
     expected = modality.columns[role]

@@ -1,4 +1,4 @@
-"""Masked tokens whose draws come from (seed, epoch, row) alone, so that a resumed run masks what another would have."""
+"""Mask tokens with draws that depend only on (seed, epoch, row), so that a resumed run masks the same tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from transformers import DataCollatorForLanguageModeling
 
 
 class MaskStep:
-    """Gives each row the draw its tokens are masked by, from (seed, epoch, row) alone; held-out rows keep theirs."""
+    """Gives each row a seed for masking its tokens, from (seed, epoch, row) alone; for held-out rows it is always the same."""
 
     def __init__(self, seed: int, moves: bool):
         self.seed, self.moves = seed, moves
@@ -18,32 +18,32 @@ class MaskStep:
 
     @property
     def epoch(self) -> int:
-        """The epoch that is drawn for."""
+        """The epoch used in draws."""
         return int(self._epoch)
 
     @epoch.setter
     def epoch(self, epoch: int) -> None:
-        """Draw for this epoch from now on, in running workers too."""
+        """Use this epoch in draws from now on, in running workers too."""
         self._epoch.fill_(epoch if self.moves else 0)
 
     def draw(self, row: int, epoch: int | None = None) -> int:
-        """The draw of a row, by its number in the split; of the epoch that it is, or of another."""
+        """The draw of a row, by its number in the split; for the current epoch or another."""
         epoch = self.epoch if epoch is None or not self.moves else epoch
         return int(np.random.default_rng((self.seed, epoch, row)).integers(2**63))
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """A row with its draw in the place of its number."""
+        """A row with its draw in place of its number."""
         return {**{key: value for key, value in row.items() if key != "row"}, "draw": self.draw(row["row"])}
 
 
 def masked(
     mask: DataCollatorForLanguageModeling, ids: np.ndarray, lengths: np.ndarray, draws: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Token ids end to end, some of them masked, and their labels: each row by its own draw, never a shared generator.
+    """Mask some of the token ids of concatenated rows and make their labels: each row by its own draw, never a shared generator.
 
     Args:
-        ids, lengths: (T,) ids of all rows, and how many are each row's, (B,).
-        draws: (B,), of `MaskStep`.
+        ids, lengths: (T,) concatenated ids of all rows, and the number of ids of each row, (B,).
+        draws: (B,), from `MaskStep`.
     """
     tokens = torch.from_numpy(ids.astype(np.int64))
     special = torch.isin(tokens, torch.tensor(mask.tokenizer.all_special_ids))

@@ -1,4 +1,4 @@
-"""Further rows beside the task's, for methods that read them: prepared as training rows are, their labels never looked at."""
+"""Further rows besides the task's, for methods that read them: prepared like training rows, with their labels ignored."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def load_sets(
     """Name -> rows of each further set, ready to be collated with the task's.
 
     Args:
-        augment: as of the training rows.
-        on_device: what the device does to a batch, as of the training rows.
+        augment: augmentation of the training rows.
+        on_device: preprocessing of the training rows on the device.
 
     Raises:
-        DataError: no such split or column, or no row.
-        BadInput, HubError: the data is not there or cannot be reached.
+        DataError: a split or column does not exist, or there are no rows.
+        BadInput, HubError: the data does not exist or cannot be reached.
     """
     found: dict[str, Any] = {}
     inputs = task.modality.inputs
@@ -50,7 +50,7 @@ def load_sets(
 
 
 def _rows(name: str, spec: DataSet, task: Task, labels: Labels) -> tuple[Dataset, dict[str, str]]:
-    """The rows of a set with `labels` of zeros and their numbers, and role -> column."""
+    """The rows of a set with zeros as `labels` and row numbers, and role -> column."""
     data = Data(**{key: value for key in _SAME if (value := getattr(spec, key)) is not None})
     raw, _ = load_raw(data)
     if spec.split not in raw:
@@ -75,7 +75,7 @@ def _rows(name: str, spec: DataSet, task: Task, labels: Labels) -> tuple[Dataset
     if spec.max_samples is not None:
         rows = rows.select(range(min(spec.max_samples, len(rows))))
     if not len(rows):
-        raise DataError(f"data.sets.{name}: {spec.path} has no row in split {spec.split!r}; name another")
+        raise DataError(f"data.sets.{name}: {spec.path} has no rows in split {spec.split!r}; choose another")
     unused = PROBLEMS[labels.problem].empty_label(labels.size)
     rows = rows.add_column("labels", pa.array([unused] * len(rows)))
     return rows.add_column("row", pa.array(np.arange(len(rows)))), roles

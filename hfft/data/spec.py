@@ -1,4 +1,4 @@
-"""What a recipe says of part 5, the data."""
+"""The recipe section for part 5, the data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _augmentation(value: Any) -> Any:
 
 
 class Columns(Spec):
-    """Which column of the data plays which part; what is left out has the task's usual name. No `id` may stand twice."""
+    """Which column of the data has which role; the default is the task's usual name. Values of `id` must be unique in a split."""
 
     image: str | None = None
     text: str | None = None
@@ -26,10 +26,10 @@ class Columns(Spec):
 
 
 class DataSet(Spec):
-    """Further rows beside the task's, for methods that read them; their labels, if any, are not looked at.
+    """Further rows besides the task's, for methods that read them; their labels, if any, are ignored.
 
     Attributes:
-        split: of the data, whose rows are read.
+        split: the split whose rows are read.
     """
 
     path: str = Field(min_length=1)
@@ -44,14 +44,14 @@ class DataSet(Spec):
 
 
 class Data(Spec):
-    """Part 5: the data. `path`, `name`, `data_files`, `data_dir` and `revision` are those of `datasets.load_dataset`.
+    """Part 5: the data. `path`, `name`, `data_files`, `data_dir` and `revision` are arguments of `datasets.load_dataset`.
 
     Attributes:
-        validation: a split's name, or the share of the training rows that is set aside (stratified, seeded).
-        classes: keep only these classes, in this order.
-        on_bad_rows: refuse data with rows that cannot be used, or leave these out, count and report them.
-        max_bad_rows: the share of a split's rows that may be left out so.
-        sets: name -> further rows, which methods of `strategy` name by `on`.
+        validation: a split's name, or a share of the training rows to set aside (stratified, seeded).
+        classes: use only these classes, in this order.
+        on_bad_rows: raise an error if rows cannot be used, or skip, count and report these.
+        max_bad_rows: largest share of a split's rows that may be skipped.
+        sets: name -> further rows, which methods of `strategy` refer to by `on`.
     """
 
     path: str = Field(min_length=1)

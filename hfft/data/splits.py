@@ -1,4 +1,4 @@
-"""Which splits play train, validation and test, which rows of train stand in for one, and which are left of many."""
+"""Choose the train, validation and test splits, set aside rows of train for missing ones, and sample from large splits."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from hfft.wording import listing, nearest
 
 DEFAULT_VALIDATION = 0.1
 _VALIDATION = ("validation", "valid", "val", "dev")
-_DRAWS = {"validation": 1, "test": 2, "train": 3}  # apart from one another under one seed
+_DRAWS = {"validation": 1, "test": 2, "train": 3}  # makes their draws differ under the same seed
 
 
 def choose(there: Sequence[str], data: Data) -> tuple[str, str | float | None, str | float | None]:
-    """Names of the train, validation and test splits, or the share of train that stands in for one.
+    """Names of the train, validation and test splits, or the share of train to use instead of one.
 
     Raises:
-        DataError: no such split, or shares that leave nothing to train on.
+        DataError: a split does not exist, or the shares leave nothing to train on.
     """
     for role in ("train", "validation", "test"):
         name = getattr(data, role)
@@ -43,14 +43,14 @@ def choose(there: Sequence[str], data: Data) -> tuple[str, str | float | None, s
 
 
 def column(rows: Dataset, name: str) -> Any:
-    """One column as Arrow, without touching the others: images are large."""
+    """One column as Arrow, without reading the others: images are large."""
     return rows.select_columns([name]).with_format("arrow")[:][name]
 
 
 def set_aside(rows: Dataset, shares: dict[str, float], meaning: Labels, seed: int) -> dict[str, Dataset]:
-    """The rows split into `train` and these shares of them, in every class alike; all in the data's order.
+    """Divide the rows into `train` and these shares, with the same proportions of classes; all keep the data's order.
 
-    No share takes the last row of a class.
+    The last row of a class always stays in train.
 
     Raises:
         DataError: a split would be empty.
@@ -63,7 +63,7 @@ def set_aside(rows: Dataset, shares: dict[str, float], meaning: Labels, seed: in
         counts = _portions(sizes, share, most, rng)
         if not counts.sum():
             raise DataError(
-                f"data.{name}: {share} of {len(rows)} rows leaves a split empty; name another share or a split"
+                f"data.{name}: {share} of {len(rows)} rows leaves a split empty; use another share or a split"
             )
         taken = [rng.permutation(group)[:count] for group, count in zip(left, counts, strict=True)]
         left = [np.setdiff1d(group, gone) for group, gone in zip(left, taken, strict=True)]
@@ -72,10 +72,10 @@ def set_aside(rows: Dataset, shares: dict[str, float], meaning: Labels, seed: in
 
 
 def sample(rows: Dataset, cap: int, split: str, meaning: Labels, seed: int) -> Dataset:
-    """`cap` of the rows: of train drawn in turn from every class, of another split in the proportions it has.
+    """Choose `cap` rows: from train, equally from every class; from another split, in its own proportions.
 
     Raises:
-        DataError: fewer rows of train than classes.
+        DataError: train would have fewer rows than classes.
     """
     groups = _classes(rows, meaning)
     rng = np.random.default_rng((seed, 3 + _DRAWS[split]))
@@ -85,14 +85,16 @@ def sample(rows: Dataset, cap: int, split: str, meaning: Labels, seed: int) -> D
         counts = _portions(sizes, cap / len(rows), sizes, rng)
         return rows.select(np.sort(np.concatenate([group[:n] for group, n in zip(drawn, counts, strict=True)])))
     if cap < len(groups):
-        raise DataError(f"data.max_train_samples: {cap} rows cannot hold the {len(groups)} classes of train; raise it")
+        raise DataError(
+            f"data.max_train_samples: {cap} rows cannot include all {len(groups)} classes of train; raise it"
+        )
     turns = np.concatenate([np.arange(len(group)) for group in drawn])
     order = np.lexsort((rng.random(len(turns)), turns))
     return rows.select(np.sort(np.concatenate(drawn)[order[:cap]]))
 
 
 def _classes(rows: Dataset, meaning: Labels) -> list[np.ndarray]:
-    """The rows of each class that has any; where there are no classes, all in one."""
+    """The rows of each class that has any; without classes, all rows in one group."""
     if not PROBLEMS[meaning.problem].classes:
         return [np.arange(len(rows))]
     labels = column(rows, "labels").to_numpy()
@@ -101,11 +103,11 @@ def _classes(rows: Dataset, meaning: Labels) -> list[np.ndarray]:
 
 
 def _portions(sizes: np.ndarray, share: float, most: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """How many of each group make up `share` of all: within one of its own share, and never more than its room."""
+    """How many rows of each group to take for `share` of all: within one of its exact share, and at most `most`."""
     exact = share * sizes
     counts = np.minimum(np.floor(exact).astype(int), most)
-    left = max(1, round(share * int(sizes.sum()))) - int(counts.sum())  # rounding down left these over
-    order = np.lexsort((rng.random(len(sizes)), counts - exact))  # to the largest remainders
+    left = max(1, round(share * int(sizes.sum()))) - int(counts.sum())  # remaining after rounding down
+    order = np.lexsort((rng.random(len(sizes)), counts - exact))  # largest remainders first
     order = order[(most > counts)[order]]
     counts[order[: max(left, 0)]] += 1
     return counts

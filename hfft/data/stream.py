@@ -1,9 +1,9 @@
-"""Streamed rows: read in one order, whatever the number of processes and workers, and made into inputs where they are used.
+"""Streamed rows: read in the same order by any number of processes and workers, and turned into inputs where they are used.
 
-Each process that trains reads the stream itself and hands its loader rows as they are stored, in the place of row
-numbers; only those of its own batches are tokenised, decoded or augmented, by the loader's workers where there are any. So
-who makes what changes neither the order nor the draws, and what a resumed run has seen is passed over unmade, or,
-where `datasets` can tell its place, is not even read.
+Each training process reads the stream itself and passes its loader stored rows instead of row numbers; only those of its
+own batches are tokenised, decoded or augmented, by the loader's workers if there are any. So neither the order nor the
+draws depend on which process does the work, and a resumed run skips the rows that it has seen without preparing them,
+or, if `datasets` can restore its position, without reading them.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from torch.utils.data import Sampler
 
 from hfft.errors import DataError
 
-BLOCK = 1000  # rows read at once where they are not shuffled
-MARKS = 1000  # blocks whose beginnings are remembered: more than the loader is ahead of the training
+BLOCK = 1000  # rows read at once without shuffling
+MARKS = 1000  # blocks whose starts are remembered: more than the loader reads ahead
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A row as it is stored, and what its draws come from: which pass over the stream it is of, and its place in it."""
+    """A stored row, with the inputs of its draws: the pass over the stream, and its place in that pass."""
 
     row: dict[str, Any]
     epoch: int
@@ -36,17 +36,17 @@ class Cell:
 
 
 class Stream:
-    """A stream that knows how many rows an epoch has, where its source states it, and which epoch it is.
+    """A stream that knows its current epoch and, if its source states it, the number of rows of an epoch.
 
-    It is asked for cells, which `StreamOrder` gives, and not for row numbers.
+    It is indexed by cells from `StreamOrder`, not by row numbers.
 
     Args:
-        size: rows of an epoch; None where that is not known.
-        make: cells -> inputs, a row each.
+        size: rows of an epoch; None if unknown.
+        make: cells -> inputs, one per row.
         buffer: rows that are shuffled together; 0 for none.
 
     Raises:
-        TypeError: by `len`, where the size is not known.
+        TypeError: from `len`, if the size is unknown.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Stream:
     ):
         self.rows, self.size, self.make, self.buffer, self.seed = rows, size, make, buffer, seed
         self.epoch = 0
-        self.count = 0  # rows that the last order gave to its end
+        self.count = 0  # number of rows in the last complete order
 
     def __len__(self) -> int:
         if self.size is None:
@@ -73,17 +73,17 @@ class Stream:
         return (self.make([cell])[0] for cell in self.read(self.epoch))
 
     def set_epoch(self, epoch: int) -> None:
-        """Shuffle and augment for this epoch."""
+        """Use this epoch in shuffling and augmentation."""
         self.epoch = epoch
 
     def read(
         self, epoch: int, place: int = 0, state: Any = None, note: Callable[..., None] | None = None
     ) -> Iterator[Cell]:
-        """The rows of one pass, shuffled block by block: an order that seed and epoch decide, which can be taken up again.
+        """The rows of one pass, shuffled block by block: the order depends only on seed and epoch, and reading can resume.
 
         Args:
-            place, state: a block's beginning that was noted; reading goes on there.
-            note: is told place and state of each block's beginning, before its rows.
+            place, state: recorded start of a block; reading continues there.
+            note: called with place and state of each block's start, before its rows.
         """
         self.rows.set_epoch(epoch)
         self.rows.load_state_dict(state or {})
@@ -107,7 +107,7 @@ class Stream:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the warning that a shuffle buffer is refilled: the one of a stream of shuffled shards holds a single row."""
+    """Suppress the warning that a shuffle buffer is refilled: for a stream with shuffled shards the buffer is a single row."""
     log = logging.getLogger("datasets.iterable_dataset")
     log.addFilter(_of_no_buffer)
     try:
@@ -121,14 +121,14 @@ def _of_no_buffer(record: logging.LogRecord) -> bool:
 
 
 class StreamOrder(Sampler):
-    """Gives the rows of a stream themselves, where a sampler gives their numbers.
+    """Yields the rows of a stream themselves, where another sampler would yield their numbers.
 
-    In training, an epoch is as many rows as the stream states: where bad ones were left out, the next pass fills it up.
-    Where the stream states nothing, passes follow each other in one epoch without end, and a batch may hold rows of two.
+    In training, an epoch has as many rows as the stream states: if bad rows were left out, rows of the next pass replace them.
+    If the stream states no size, passes follow each other in one endless epoch, and a batch may contain rows of two passes.
 
     Args:
-        together: rows of a micro-batch over all processes, where these are several: the last one is filled up with its own
-            rows, which do not count (`count` says how many do).
+        together: rows of a micro-batch over all processes, if there are several: the last one is padded with its own rows,
+            which do not count (`count` is the number of those that do).
     """
 
     def __init__(self, stream: Stream, together: int = 1, training: bool = False):
@@ -140,12 +140,12 @@ class StreamOrder(Sampler):
         return len(self.stream)
 
     def mark(self, rows: int) -> dict[str, Any] | None:
-        """Where the block began that holds the row after so many of the running epoch; for `resume`, in JSON."""
+        """The start of the block that contains the row after `rows` rows of the current epoch; for `resume`, as JSON."""
         found = [mark for mark in self._marks if mark["rows"] <= rows and mark["epoch"] == self.stream.epoch]
         return found[-1] if rows and found else None
 
     def __iter__(self) -> Iterator[Cell | None]:
-        """The rows; None for those before the place where a resumed run goes on."""
+        """The rows; None for those before the point where a resumed run continues."""
         stream, mark, self.resume = self.stream, self.resume, None
         epoch = stream.epoch
         if mark is None or mark["epoch"] != epoch:
@@ -171,7 +171,7 @@ class StreamOrder(Sampler):
             if not self.training:
                 break
             if count == begun and place == 0:
-                raise DataError("the stream gives no rows to train on; mend data.path, data.classes or the rows")
+                raise DataError("the stream has no rows to train on; fix data.path, data.classes or the rows")
             number, place, state = number + 1, 0, None
         stream.count = count
         yield from itertools.islice(itertools.cycle(last), -count % self.together)

@@ -26,17 +26,16 @@ def find(model: nn.Module, batch: Batch, logits: Logits) -> Cut:
     """The deepest cut before which nothing learns.
 
     Args:
-            model: in its training mode, with frozen modules in `eval()`.
-            batch: inputs without labels; text inputs padded.
-            logits: extracts the compared outputs from the model's output.
+        model: in its training mode, with frozen modules in `eval()`.
+        batch: inputs without labels; text inputs padded.
+        logits: extracts the compared outputs from the model's output.
 
     Raises:
         NotCuttable: there is none, or it fails its test; the message says why.
     """
     few, small = Probe.of(batch).samples()
-    buffers = [
-        (buffer, buffer.clone()) for buffer in model.buffers()
-    ]  # norms that are not held would be updated by every batch
+    # norms that are not held would be updated by every batch
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     try:
         with random_state_kept(batch), torch.enable_grad():
             return _Search(model, few, small, logits).cut()
@@ -174,9 +173,8 @@ class _Search:
             grads: tuple[Tensor | None, ...]
             try:
                 grads = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
-            except (
-                RuntimeError
-            ):  # reentrant checkpointing allows only full backward passes: guess; the cut is tested later
+            except RuntimeError:
+                # reentrant checkpointing allows only full backward passes: guess; the cut is tested later
                 grads = tuple(leaf if path == standing[-1].path else None for (path, _), leaf in leaves.items())
             found = {
                 key: leaf.detach() for (key, leaf), grad in zip(leaves.items(), grads, strict=True) if grad is not None

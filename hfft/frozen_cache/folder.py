@@ -65,8 +65,8 @@ def make_room(folder: Path, needed: int, limit: int) -> str | None:
     """Remove the least recently used entries until a new one fits; returns None, or why it does not fit.
 
     Args:
-            folder: the new entry; data that it already contains counts as its own.
-            limit: size limit of the whole cache in bytes.
+        folder: the new entry; data that it already contains counts as its own.
+        limit: size limit of the whole cache in bytes.
     """
     if needed > limit:
         return f"it needs {human(needed)}, above its limit of {human(limit)}"

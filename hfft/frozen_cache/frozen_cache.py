@@ -35,10 +35,10 @@ class FrozenCacheSettings:
     """How a training run stores the outputs of its frozen prefix.
 
     Attributes:
-            folder: the cache folder.
-            limit: size limit of the cache in bytes.
-            views: number of augmented views of each training row; 0 without augmentation.
-            say: prints what is cached, or why nothing is.
+        folder: the cache folder.
+        limit: size limit of the cache in bytes.
+        views: number of augmented views of each training row; 0 without augmentation.
+        say: prints what is cached, or why nothing is.
     """
 
     folder: Path
@@ -56,9 +56,8 @@ class FrozenCache:
         self.version = 0
         self.report: dict[str, Any] = {}
         self._learns: tuple[bool, ...] = ()
-        self._parameters = list(
-            trainer.model.parameters()
-        )  # collecting these in each step would take longer than the head
+        # collecting these in each step would take longer than the head
+        self._parameters = list(trainer.model.parameters())
         self._proven = False
         self._serving = contextlib.ExitStack()
         self._seen: dict[int, CachedDataset | None] = {}  # by the identity of a loader's rows
@@ -210,7 +209,7 @@ class FrozenCache:
             try:
                 told_of = identity(split.rows)
             except TypeError as error:
-                raise NotCuttable(f"their content has no digest: {error}") from None
+                raise NotCuttable(f"the content of {error} cannot be digested") from None
             rows = hashlib.sha256(repr((told_of, split.views, split.seed * bool(split.views), fields)).encode())
             if split.views:
                 rows.update(repr(split.rows.step.augmentation).encode())

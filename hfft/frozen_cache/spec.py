@@ -12,8 +12,8 @@ class FrozenCacheSpec(Spec):
     """How outputs of frozen layers are stored. `limit`: size limit of the whole cache.
 
     Attributes:
-            views: number of augmented views of each training row to store and show in turn; without it they are not stored.
-            dir: a folder to use instead of `$HFFT_CACHE`.
+        views: number of augmented views of each training row to store and show in turn; without it they are not stored.
+        dir: a folder to use instead of `$HFFT_CACHE`.
     """
 
     limit: str = "20GB"

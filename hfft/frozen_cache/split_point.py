@@ -61,12 +61,12 @@ class Cut:
     """A cut through a model.
 
     Attributes:
-            stands: path of a module before the cut -> the output of its stand-in.
-            entry: the module after the cut whose inputs are stored, if they are smaller than the outputs before the cut.
-            kept: the tensors at the cut.
-            share: fraction of the model's multiplications that lies before the cut, 0 to 1.
-            left: multiplications after the cut in a forward pass, per example of the probe.
-            placeholders: inputs that only the part before the cut reads -> their shape without the batch.
+        stands: path of a module before the cut -> the output of its stand-in.
+        entry: the module after the cut whose inputs are stored, if they are smaller than the outputs before the cut.
+        kept: the tensors at the cut.
+        share: fraction of the model's multiplications that lies before the cut, 0 to 1.
+        left: multiplications after the cut in a forward pass, per example of the probe.
+        placeholders: inputs that only the part before the cut reads -> their shape without the batch.
     """
 
     stands: dict[str, tuple[TreeSpec, tuple[Any, ...]]]

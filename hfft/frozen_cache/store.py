@@ -66,9 +66,9 @@ class Store:
     """The rows in one folder.
 
     Args:
-            fields: the tensors of each row.
-            rows: number of rows.
-            lengths: (rows,) length of each row in ragged fields.
+        fields: the tensors of each row.
+        rows: number of rows.
+        lengths: (rows,) length of each row in ragged fields.
 
     Raises:
         RunError: the folder cannot be written.
@@ -81,9 +81,8 @@ class Store:
         per_row = sum(f.bytes for f in fields if not f.ragged)
         per_step = sum(f.bytes for f in fields if f.ragged)
         ends = per_row * np.arange(1, rows + 1) + per_step * self.start[1:]
-        self.shard_of = np.unique((ends - 1) // SHARD, return_inverse=True)[
-            1
-        ]  # a row belongs to the shard where it ends
+        # a row belongs to the shard where it ends
+        self.shard_of = np.unique((ends - 1) // SHARD, return_inverse=True)[1]
         edges = np.searchsorted(self.shard_of, np.arange((self.shard_of[-1] if rows else 0) + 2))
         self.edges = edges.tolist()  # first row of each shard
         self.bytes = size_of(fields, rows, lengths)

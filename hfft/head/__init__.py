@@ -1,4 +1,4 @@
-"""Part 2, the new task layer: what turns features into the task's outputs."""
+"""Part 2, the new task layer: it turns features into the task's outputs."""
 
 from __future__ import annotations
 

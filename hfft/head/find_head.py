@@ -1,4 +1,4 @@
-"""Find the head of any model from its structure: what lies outside the base model, and what depends on the classes."""
+"""Find the head of any model from its structure: the parts outside the base model, and those that depend on the classes."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from transformers.utils import logging
 from hfft.errors import ModelError
 from hfft.wording import nearest_path
 
-# Where a config says how much dropout stands before the head, most particular first.
+# Config entries for the dropout before the head, most specific first.
 _DROPOUT = ("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout", "cls_dropout", "final_dropout",
             "summary_last_dropout", "classifier_proj_dropout")  # fmt: skip
-# Entries that a config need not state, or that mean the head's dropout in this architecture alone.
+# Entries that a config need not have, or that mean the head's dropout only in this architecture.
 _DROPOUT_OF = {"deberta": "cls_dropout", "deberta-v2": "cls_dropout", "efficientnet": "dropout_rate"}
 
 
 def dropout_entry(config: PretrainedConfig) -> str:
-    """The entry of the config that is the head's dropout.
+    """The config entry for the head's dropout.
 
     Raises:
-        ModelError: the stock head of this architecture has none.
+        ModelError: the stock head of this architecture has no dropout.
     """
     if config.model_type in _DROPOUT_OF:
         return _DROPOUT_OF[config.model_type]
@@ -35,10 +35,10 @@ def dropout_entry(config: PretrainedConfig) -> str:
 
 
 def output_parameters(model: PreTrainedModel) -> dict[str, int]:
-    """Name -> dimension of the tensors whose shape depends on the number of outputs: the last layer of the head.
+    """Name -> dimension, for tensors whose shape depends on the number of outputs: the last layer of the head.
 
-    Two copies of the architecture on the meta device, which hold no data, differ in exactly these. Told again for the last
-    model without building them again: a start asks several times.
+    Two copies of the architecture on the meta device, without data, differ in exactly these. The result for the last model
+    is cached, because it is needed several times at startup.
     """
     asked = type(model), model.config.to_json_string(use_diff=False)
     if asked not in _ANSWERED:
@@ -54,7 +54,7 @@ def _differing(model: PreTrainedModel) -> dict[str, int]:
     shapes = []
     for extra in (1, 2):
         config = copy.deepcopy(model.config)
-        # num_labels is a view on id2label; problem_type would forbid some sizes
+        # num_labels is derived from id2label; problem_type would forbid some sizes
         config.problem_type, config.num_labels = None, model.config.num_labels + extra
         level = logging.get_verbosity()
         logging.set_verbosity_error()
@@ -72,10 +72,10 @@ def _differing(model: PreTrainedModel) -> dict[str, int]:
 
 
 def parameter_names(model: PreTrainedModel, extra: Iterable[str] = ()) -> set[str]:
-    """Names of every parameter and buffer of the head: outside the base model, dependent on the classes, or in `extra`.
+    """Names of all parameters and buffers of the head: outside the base model, dependent on the classes, or in `extra`.
 
     Raises:
-        ModelError: `extra` names a module that is not there.
+        ModelError: `extra` names a module that does not exist.
     """
     base = model.base_model
     names = list(model.state_dict())
@@ -84,7 +84,7 @@ def parameter_names(model: PreTrainedModel, extra: Iterable[str] = ()) -> set[st
         inside = {id(t) for t in base.state_dict(keep_vars=True).values()}
         found |= {name for name, t in model.state_dict(keep_vars=True).items() if id(t) not in inside}
     else:
-        # No base model to stand outside of (CLIP's or SigLIP's classifier): the modules that hold the last layer.
+        # There is no separate base model (CLIP's or SigLIP's classifier): use the modules that contain the last layer.
         owners = {name.rpartition(".")[0] for name in found}
         found |= {name for name in names if name.rpartition(".")[0] in owners}
     for module in extra:
@@ -98,7 +98,7 @@ def parameter_names(model: PreTrainedModel, extra: Iterable[str] = ()) -> set[st
 
 
 def top_modules(model: nn.Module, names: set[str]) -> list[str]:
-    """The outermost modules that hold head parameters only, such as `classifier`: what an adapter saves whole."""
+    """The outermost modules that contain only head parameters, such as `classifier`: an adapter saves these in full."""
     parameters = {name for name, _ in model.named_parameters()}
     found: list[str] = []
     for path, module in model.named_modules():

@@ -1,4 +1,4 @@
-"""Replace a pretrained head by a new one: fresh weights, zeros, or the rows of classes that both tasks share."""
+"""Replace a pretrained head by a new one: new weights, zeros, or the rows of classes that both tasks share."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from hfft.wording import listing
 if TYPE_CHECKING:
     from hfft.head.spec import Head
 
-_FLAG = "_is_hf_initialized"  # transformers' initialisers pass over tensors that carry it
+_FLAG = "_is_hf_initialized"  # transformers' initialisers skip tensors with this flag
 
 
 @torch.no_grad()
 def replace(model: PreTrainedModel, head: Head, known: Mapping[str, Mapping[str, torch.Tensor]] | None = None) -> int:
-    """Give the model a new head in place, by the architecture's own initialisation, and return the rows that were kept.
+    """Replace the model's head in place, with the architecture's own initialisation; returns the number of rows kept.
 
     Args:
-        head: `init: zeros` makes the last layer start at zero, so that the first loss is that of a uniform guess.
-        known: class name -> head tensor name -> its row in the pretrained head, as `rows` gives; classes of the new
-            task found here keep their rows (`keep_known`), and with them the layers of the head in front.
+        head: `init: zeros` sets the last layer to zero, so that the first loss is that of a uniform guess.
+        known: class name -> head tensor name -> its row in the pretrained head, as returned by `rows`; classes of the new
+            task found here keep their rows (`keep_known`), and with them the head's earlier layers.
 
     Raises:
-        ModelError: `keep_known` where no class is shared.
+        ModelError: `keep_known` is set and no class is shared.
     """
     last, names = output_parameters(model), parameter_names(model, head.new)
-    if head.keep_known:  # a row means something only behind the layers it was trained with: the rest of the head stays
+    if head.keep_known:  # rows are useful only after the layers they were trained with, so the rest of the head is kept
         names = {*last, *(names - parameter_names(model))}
     reinitialise(model, names)
     parameters = dict(model.named_parameters())
@@ -44,8 +44,8 @@ def replace(model: PreTrainedModel, head: Head, known: Mapping[str, Mapping[str,
     shared = [name for name in classes if name in (known or {})]
     if not shared:
         raise ModelError(
-            f"head.keep_known: the pretrained head knows {listing(known or ['no named class'])}; the task has "
-            f"{listing(classes)}; no class is shared: leave keep_known out"
+            f"head.keep_known: the pretrained head has {listing(known or ['no named class'])} and the task has "
+            f"{listing(classes)}; no class is shared; leave keep_known out"
         )
     assert known is not None
     for label in shared:
@@ -60,13 +60,13 @@ def replace(model: PreTrainedModel, head: Head, known: Mapping[str, Mapping[str,
 
 @torch.no_grad()
 def reinitialise(model: PreTrainedModel, names: set[str]) -> None:
-    """Draw the named tensors anew as the architecture does for an untrained model; all others stay as they are."""
+    """Initialise the named tensors as the architecture does for an untrained model; all others are unchanged."""
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     within = {""} | {name[:i] for name in names for i, letter in enumerate(name) if letter == "."}
     for name, tensor in tensors.items():
         setattr(tensor, _FLAG, name not in names)
     try:
-        # From the leaves up, as transformers does: a model may draw its head otherwise than a layer of that kind.
+        # From the leaves up, as transformers does: a model may initialise its head differently from other layers of that class.
         for path, module in reversed(list(model.named_modules())):
             if path in within:
                 model._init_weights(module)
@@ -76,7 +76,7 @@ def reinitialise(model: PreTrainedModel, names: set[str]) -> None:
 
 
 def rows(model: PreTrainedModel) -> dict[str, dict[str, torch.Tensor]]:
-    """Class name -> head tensor name -> row, of a model that still has its pretrained head."""
+    """Class name -> head tensor name -> row, for a model that still has its pretrained head."""
     parameters = dict(model.named_parameters())
     last = output_parameters(model)
     return {

@@ -1,4 +1,4 @@
-"""What a recipe says of part 2, the new task layer."""
+"""The recipe section for part 2, the new task layer."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from hfft.spec import Spec
 
 
 class Head(Spec):
-    """Part 2: the new task layer. `new` names modules beside the head that start fresh, such as an untrained pooler.
+    """Part 2: the new task layer. `new` names modules besides the head that start untrained, such as an untrained pooler.
 
     Attributes:
-        kind: an own head in the place of the architecture's; `linear` where only `pooling` is given.
-        pooling: how states of positions become one; padding left out.
-        hidden: width of the hidden layer of `mlp`.
+        kind: a head of hfft's in place of the architecture's; `linear` if only `pooling` is set.
+        pooling: how the states of all positions, without padding, are reduced to one.
+        hidden: width of the hidden layer for `mlp`.
     """
 
     kind: Literal["linear", "mlp", "cosine", "attention-pool"] | None = None
@@ -28,5 +28,5 @@ class Head(Spec):
 
     @property
     def own(self) -> bool:
-        """Whether the recipe asks for a head of its own."""
+        """Whether the recipe asks for one of hfft's own heads."""
         return self.kind is not None or self.pooling is not None

@@ -114,7 +114,7 @@ def arrived(kind: str, name: str, load: Callable[[bool], T]) -> T:
 
     Args:
         kind: `model` or `dataset`.
-            load: called with False; then, if files were damaged, with True: results made from them must not be reused.
+        load: called with False; then, if files were damaged, with True: results made from them must not be reused.
 
     Raises:
         HubError: the files are damaged again.

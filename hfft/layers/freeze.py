@@ -27,8 +27,8 @@ def adapt(
 
     Args:
         train, freeze: entries of `hfft.layers.select.learning`, one or several.
-            adapter: a PEFT type with PEFT's own arguments, where targets left out are found from structure; or `from`, a folder
-                or repository of a published adapter, and its `revision`.
+        adapter: a PEFT type with PEFT's own arguments, where targets left out are found from structure; or `from`, a folder
+            or repository of a published adapter, and its `revision`.
 
     Raises:
         ModelError: a choice that does not fit the model, or an adapter that does not fit the architecture.
@@ -70,9 +70,8 @@ def frozen_modules(model: nn.Module) -> list[nn.Module]:
         elif not any(p.requires_grad for p in parameters):
             found.extend([*(between or []), module])
             between = None if between is None else []
-        elif not any(
-            p.requires_grad for p in _before_inserted(module)
-        ):  # `hold` leaves the inserted module in training mode
+        elif not any(p.requires_grad for p in _before_inserted(module)):
+            # `hold` leaves the inserted module in training mode
             found.extend([*(between or []), module])
             between = None
         else:

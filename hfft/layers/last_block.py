@@ -29,9 +29,9 @@ class FirstToken:
     """A last block of which only the first token is read.
 
     Attributes:
-            block, attention: paths of the block, and of the module in it that calls the attention function.
-            norm: path of the module between the block's input and keys and values; None if there is none.
-            key, value: paths of the modules that compute keys and values.
+        block, attention: paths of the block, and of the module in it that calls the attention function.
+        norm: path of the module between the block's input and keys and values; None if there is none.
+        key, value: paths of the modules that compute keys and values.
     """
 
     block: str
@@ -95,7 +95,7 @@ def first_token(model: nn.Module, batch: Batch, logits: Callable[[Any], Tensor])
 
     Args:
         batch: inputs without labels.
-            logits: extracts the compared outputs from the model's output.
+        logits: extracts the compared outputs from the model's output.
     """
     few = Probe.of(batch).samples()[0].batch
     modes = [(module, module.training) for module in model.modules()]
@@ -155,9 +155,8 @@ def _parts(model: nn.Module, calls: list[Call], attention: nn.Module, *attended:
             return None
     apart = {number for call in (*makers, norm) if call is not None for number in call.inside}
     for call in (calls[number] for number in outer.inside[1:] if number not in apart):
-        if any(
-            _made(call, t) for t in (whole, sources[0], *attended)
-        ):  # such as a dropout, which changes them in training
+        # such as a dropout, which changes them in training
+        if any(_made(call, t) for t in (whole, sources[0], *attended)):
             return None
     return FirstToken(block, path, None if norm is None else norm.path, makers[1].path, makers[2].path)
 

@@ -47,7 +47,7 @@ def param_groups(
     follows BEiT (arXiv:2106.08254).
 
     Args:
-            lr_of, weight_decay_of: `/regex/` over parameter names -> value, overriding all of the above; the first match wins.
+        lr_of, weight_decay_of: `/regex/` over parameter names -> value, overriding all of the above; the first match wins.
 
     Raises:
         ModelError: a pattern matches no learning parameter.

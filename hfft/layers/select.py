@@ -20,7 +20,7 @@ def learning(model: nn.Module, depths: Depths, train: Sequence[str], freeze: Seq
         train, freeze: any of `all`, `head`, `embeddings`, `last-N`, `first-N`, `norms`, `biases`, `/regex/`.
 
     Raises:
-            ModelError: there are fewer blocks than asked for, a pattern matches nothing, or nothing is left to learn.
+        ModelError: there are fewer blocks than asked for, a pattern matches nothing, or nothing is left to learn.
     """
     chosen = set().union(*(_select(model, depths, entry, "train") for entry in (*train, "head")))
     chosen |= {name for name, _ in model.named_parameters() if INSERTED in name.split(".")}  # new, like the head

@@ -34,16 +34,16 @@ class Schedule(Spec):
     """When each layer learns. Each key except `type` belongs to some types only, see `SCHEDULES`.
 
     Attributes:
-            type: `head-then-all` is LP-FT (Kumar et al., arXiv:2202.10054): first only the head, then everything in
-                `layers.train`;
-                `gradual` (ULMFiT, arXiv:1801.06146): the head, then block by block from the top, the embeddings last;
+        type: `head-then-all` is LP-FT (Kumar et al., arXiv:2202.10054): first only the head, then everything in
+            `layers.train`;
+            `gradual` (ULMFiT, arXiv:1801.06146): the head, then block by block from the top, the embeddings last;
             `surgical` (Auto-RGN, arXiv:2210.11466): each block in proportion to its relative gradient.
-            head_epochs, head_steps: how long only the head learns, in epochs (or a fraction of one) or steps; default 1 epoch.
-            head_learning_rate: peak learning rate of the head in that phase; default: as without a schedule.
-            every, every_steps: interval until the next blocks start, in epochs or steps; default 1 epoch.
-            blocks: for `gradual`, how many blocks start at a time (default 1); for `surgical`, how many depths learn, chosen
-                by their relative gradients before the first step, at the full rate (default: all, each at a scaled rate).
-            batches: number of training batches used to measure the relative gradients (default 5).
+        head_epochs, head_steps: how long only the head learns, in epochs (or a fraction of one) or steps; default 1 epoch.
+        head_learning_rate: peak learning rate of the head in that phase; default: as without a schedule.
+        every, every_steps: interval until the next blocks start, in epochs or steps; default 1 epoch.
+        blocks: for `gradual`, how many blocks start at a time (default 1); for `surgical`, how many depths learn, chosen
+            by their relative gradients before the first step, at the full rate (default: all, each at a scaled rate).
+        batches: number of training batches used to measure the relative gradients (default 5).
     """
 
     type: Literal["head-then-all", "gradual", "surgical"]
@@ -60,14 +60,14 @@ class Layers(Spec):
     """Part 3: what learns, how fast, when, through which adapter. `train` defaults to `all`, or `head` with an adapter.
 
     Attributes:
-            train: layers that learn, one entry or a list; the head always learns unless `freeze` names it.
-            freeze: layers that do not learn, even if `train` names them.
-            schedule: when layers start to learn, a name or a mapping with options; default: all at once.
-            norms: whether statistics of frozen norms (BatchNorm's) are held too, or still updated (`live`).
-            lr: pattern over parameter names -> learning rate, overriding layer_decay and head_lr_scale.
+        train: layers that learn, one entry or a list; the head always learns unless `freeze` names it.
+        freeze: layers that do not learn, even if `train` names them.
+        schedule: when layers start to learn, a name or a mapping with options; default: all at once.
+        norms: whether statistics of frozen norms (BatchNorm's) are held too, or still updated (`live`).
+        lr: pattern over parameter names -> learning rate, overriding layer_decay and head_lr_scale.
         weight_decay: pattern over parameter names -> weight decay.
-            cache: whether frozen layers run once per row (`auto`: if possible), and what is stored of their outputs.
-            last_block: `auto` computes only what the head reads of it (if the head reads one token), `whole` computes all of it.
+        cache: whether frozen layers run once per row (`auto`: if possible), and what is stored of their outputs.
+        last_block: `auto` computes only what the head reads of it (if the head reads one token), `whole` computes all of it.
     """
 
     train: str | list[str] | None = None

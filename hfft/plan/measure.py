@@ -27,18 +27,18 @@ class Measured:
     """The cost of a training run, from a few of its steps. Bytes are those of one process, seconds those of a full epoch.
 
     Attributes:
-            weights: bytes of parameters and buffers.
-            gradients: bytes for every parameter that learns.
-            optimizer: bytes of the optimiser's states after a step.
-            activations: bytes saved for the backward pass by one micro-batch of the longest rows.
-            steps: optimiser steps of an epoch; None for a stream of unknown length.
-            step: seconds of one step, data included; `epoch` is for all steps.
-            reading: fraction of `step` in which rows were read, decoded and batched (without workers).
-            prefix: fraction of `step` before the first parameter that learns, in the forward pass.
-            state: bytes of that prefix's outputs for all rows, in the run's precision; None for a stream, or if nothing
-                before the first parameter that learns is frozen.
-            evaluation: seconds for all validation rows; None without any.
-            peak: peak of bytes allocated on the GPU; None on other devices.
+        weights: bytes of parameters and buffers.
+        gradients: bytes for every parameter that learns.
+        optimizer: bytes of the optimiser's states after a step.
+        activations: bytes saved for the backward pass by one micro-batch of the longest rows.
+        steps: optimiser steps of an epoch; None for a stream of unknown length.
+        step: seconds of one step, data included; `epoch` is for all steps.
+        reading: fraction of `step` in which rows were read, decoded and batched (without workers).
+        prefix: fraction of `step` before the first parameter that learns, in the forward pass.
+        state: bytes of that prefix's outputs for all rows, in the run's precision; None for a stream, or if nothing
+            before the first parameter that learns is frozen.
+        evaluation: seconds for all validation rows; None without any.
+        peak: peak of bytes allocated on the GPU; None on other devices.
     """
 
     parameters: int

@@ -47,9 +47,8 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
         (what for what, is_so in (("backbone.edit", recipe.backbone.edit), ("head.kind", recipe.head.own)) if is_so),
         None,
     )
-    if (
-        recipe.published_as == "adapter" and changed
-    ):  # nobody could load it: the published backbone has another structure
+    # nobody could load it: the published backbone has another structure
+    if recipe.published_as == "adapter" and changed:
         kind = adapter["type"] if adapter and merges(adapter) is False else None
         remedy = f"{kind} cannot be merged: use lora" if kind else "use publish.as=merged"
         found.append(
@@ -120,9 +119,8 @@ def _schedule_checks(recipe: Recipe) -> list[tuple[Path, str]]:
     if schedule is None:
         return []
     kind, here = schedule.type, ("layers", "schedule")
-    inserts = any(
-        "insert" in edit for edit in recipe.backbone.edit
-    )  # inserted modules learn, whatever layers.train says
+    # inserted modules learn, whatever layers.train says
+    inserts = any("insert" in edit for edit in recipe.backbone.edit)
     given = [key for key, value in schedule.plain().items() if key != "type"]
     takes = SCHEDULES[kind]
     found: list[tuple[Path, str]] = [
@@ -168,7 +166,7 @@ def _head_checks(recipe: Recipe) -> list[tuple[Path, str]]:
     if head.hidden and head.kind != "mlp":
         found.append((("head", "hidden"), "is the width of an mlp head; add kind: mlp or leave it out"))
     if head.kind == "cosine" and head.init == "zeros":
-        found.append((("head", "init"), "is zeros, but the cosine to a zero vector has no gradient; use default"))
+        found.append((("head", "init"), "is zeros, but the cosine to a zero vector is undefined; use default"))
     return found
 
 

@@ -42,7 +42,7 @@ def load_recipe(name_or_path: str | Path, *overrides: str) -> Recipe:
     """The checked recipe for a name or file, with `section.key=value` overrides applied (values are parsed as YAML).
 
     Raises:
-            RecipeError: all mistakes together, one line each.
+        RecipeError: all mistakes together, one line each.
         BadInput: there is no such recipe.
     """
     path = find_recipe(name_or_path)

@@ -75,7 +75,7 @@ def parse(text: str) -> tuple[Any, dict[Path, int]]:
     """The values of a YAML text, with keys as written, and the 1-based line of each key and list item.
 
     Raises:
-            DocumentError: not YAML, several documents, a tag for an object, a duplicate key, or too large.
+        DocumentError: not YAML, several documents, a tag for an object, a duplicate key, or too large.
     """
     if len(text) > MAX_CHARACTERS:
         raise DocumentError(Problem(None, (), f"{len(text)} characters; a recipe has at most {MAX_CHARACTERS}"))

@@ -23,8 +23,8 @@ class Stopped(KeyboardInterrupt):
     """A signal stopped the run. Like KeyboardInterrupt, it is not caught by `except Exception`.
 
     Args:
-            number: the signal; the exit status is 128 plus this number.
-            remedy: how the run continues.
+        number: the signal; the exit status is 128 plus this number.
+        remedy: how the run continues.
     """
 
     def __init__(self, number: int, remedy: str = "the same command continues the run"):
@@ -84,9 +84,8 @@ def follow_launcher() -> None:
 
 
 def _answer(number: int, frame: Any) -> None:
-    if (
-        os.getpid() != _State.owner
-    ):  # in a forked worker: SIGTERM acts as without a handler, others are left to the parent
+    # in a forked worker: SIGTERM acts as without a handler, others are left to the parent
+    if os.getpid() != _State.owner:
         if number == signal.SIGTERM:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)

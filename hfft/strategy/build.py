@@ -28,8 +28,8 @@ def implied_methods(arguments: Any, model: Any) -> list[Method]:
     """The methods requested by other parts of a recipe.
 
     Args:
-            arguments: transformers' TrainingArguments, for `label_smoothing_factor`.
-            model: a model whose adapter may add a loss term of its own.
+        arguments: transformers' TrainingArguments, for `label_smoothing_factor`.
+        model: a model whose adapter may add a loss term of its own.
     """
     smoothing = getattr(arguments, "label_smoothing_factor", 0.0)
     methods: list[Method] = [Smoothed(smoothing)] if smoothing else []

@@ -50,10 +50,10 @@ class At:
     """The current point of a training run.
 
     Attributes:
-            step: optimiser steps done.
-            epoch: the current one, counted from 0.
-            share: fraction of the whole training that is done, 0 to 1.
-            seed: the run's seed.
+        step: optimiser steps done.
+        epoch: the current one, counted from 0.
+        share: fraction of the whole training that is done, 0 to 1.
+        seed: the run's seed.
     """
 
     step: int
@@ -71,16 +71,16 @@ class Setting:
     """What a method receives once, before the first step and before a checkpoint is loaded.
 
     Attributes:
-            model: the model with its pretrained weights, not wrapped for distributed training.
-            head_names: names of the head's parameters.
-            outputs: number of the model's outputs.
-            class_names: names of the classes, if there are classes.
-            class_ids: `(rows,)` class of each training row, for methods that need `counts`.
-            rows: number of training rows; None for a stream of unknown length.
-            sets: number of rows of each set in `data.sets`.
-            fixed_inputs: whether a row's inputs are the same in every epoch.
-            load_model: name or folder -> a finished model that takes the same inputs, for methods that need `teacher`.
-            answers: a model -> its logits `(rows, C)` for all training rows, in order.
+        model: the model with its pretrained weights, not wrapped for distributed training.
+        head_names: names of the head's parameters.
+        outputs: number of the model's outputs.
+        class_names: names of the classes, if there are classes.
+        class_ids: `(rows,)` class of each training row, for methods that need `counts`.
+        rows: number of training rows; None for a stream of unknown length.
+        sets: number of rows of each set in `data.sets`.
+        fixed_inputs: whether a row's inputs are the same in every epoch.
+        load_model: name or folder -> a finished model that takes the same inputs, for methods that need `teacher`.
+        answers: a model -> its logits `(rows, C)` for all training rows, in order.
     """
 
     model: nn.Module
@@ -114,9 +114,9 @@ class Companion:
     """Rows to read in addition to those of a batch.
 
     Attributes:
-            rows: `(B,)` row numbers.
-            of: the set of `data.sets` that the rows belong to; None for the training rows.
-            draw: number of the row's augmentation: 0 is the one used in training.
+        rows: `(B,)` row numbers.
+        of: the set of `data.sets` that the rows belong to; None for the training rows.
+        draw: number of the row's augmentation: 0 is the one used in training.
     """
 
     rows: np.ndarray
@@ -138,13 +138,13 @@ class Batch:
     """A micro-batch before the forward pass; one pass runs all of its parts.
 
     Attributes:
-            inputs: name -> `(K * B, …)`, the K parts concatenated; row i of each part belongs to row i of the task.
-            parts: names of the parts, `task` first.
-            labels: labels of the task's rows `(B, …)`.
-            targets: the task loss is the sum over these.
-            rows: `(B,)` row numbers; None if no method needs them.
-            own: number of task rows that count, from the first on; the rest pads an epoch's last batch.
-            notes: values that the hooks of a method pass to each other, by method name.
+        inputs: name -> `(K * B, …)`, the K parts concatenated; row i of each part belongs to row i of the task.
+        parts: names of the parts, `task` first.
+        labels: labels of the task's rows `(B, …)`.
+        targets: the task loss is the sum over these.
+        rows: `(B,)` row numbers; None if no method needs them.
+        own: number of task rows that count, from the first on; the rest pads an epoch's last batch.
+        notes: values that the hooks of a method pass to each other, by method name.
     """
 
     inputs: dict[str, Any]
@@ -195,10 +195,10 @@ class Pass:
 
     Attributes:
         logits: part -> `(b, C)`.
-            features: part -> `(b, D)`, the inputs of the head's last layer; only if a method needs them.
-            states: part -> depth -> the output of the block at that depth; only if a method needs them.
-            labels: `(b, …)` labels of the task's rows.
-            rows: `(b,)` row numbers, if a method needs them.
+        features: part -> `(b, D)`, the inputs of the head's last layer; only if a method needs them.
+        states: part -> depth -> the output of the block at that depth; only if a method needs them.
+        labels: `(b, …)` labels of the task's rows.
+        rows: `(b,)` row numbers, if a method needs them.
     """
 
     logits: dict[str, Tensor]
@@ -210,20 +210,19 @@ class Pass:
     at: At
 
 
-Inner = Callable[
-    ["Tensor", "Tensor"], "Tensor"
-]  # logits (b, C) and labels (b,) or (b, K) -> losses in the labels' shape
+# logits (b, C) and labels (b,) or (b, K) -> losses in the labels' shape
+Inner = Callable[["Tensor", "Tensor"], "Tensor"]
 
 
 class Method:
     """A way to change how the task is learned. Every hook is optional.
 
     Attributes:
-            needs: requirements that the hooks do not express, from `hfft.strategy.needs.NEEDS`.
-            problems: names of the problems that the method suits; None for all.
-            replaces_loss: whether its `example_loss` does not call `inner`; at most one method may do so.
-            states: depths whose outputs it reads, if it needs `states`; negative ones count from the head.
-            skips: number of non-finite steps that may be skipped.
+        needs: requirements that the hooks do not express, from `hfft.strategy.needs.NEEDS`.
+        problems: names of the problems that the method suits; None for all.
+        replaces_loss: whether its `example_loss` does not call `inner`; at most one method may do so.
+        states: depths whose outputs it reads, if it needs `states`; negative ones count from the head.
+        skips: number of non-finite steps that may be skipped.
     """
 
     name: str = ""  # its key in the recipe, set by `build_methods`

@@ -33,10 +33,10 @@ def total_norm(tensors: list[Tensor]) -> Tensor:
 
 @contextlib.contextmanager
 def adding_gradients(model: nn.Module) -> Iterator[None]:
-    """Add the gradients of a backward pass to those that the weights have, where FSDP divides the weights.
+    """Add the gradients of a backward pass to those that the weights already have, also where FSDP shards the weights.
 
-    PyTorch adds in place only what is divided alike, and along a dimension of size 1, such as that of a ViT's class token,
-    the gradient of a plain sum is not divided at all.
+    PyTorch adds in place only tensors with the same sharding, and along a dimension of size 1, such as that of a ViT's
+    class token, the gradient of a plain sum is not sharded at all.
     """
     divided: Any = [p for p in model.parameters() if p.requires_grad and hasattr(p, "device_mesh")]
     before = [p.grad for p in divided]

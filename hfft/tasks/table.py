@@ -16,12 +16,12 @@ class Task:
     """One task: a modality, a problem, and the Auto class that loads its model.
 
     Attributes:
-            pipeline: the task's name in `transformers.pipeline`.
-            auto_class: the transformers class that loads the model with its head.
-            columns: role -> usual name of each column that the task reads; `None` if there is no usual one.
-            example: the pipeline's input in example code, as Python.
-            labelled: False if targets are made from the inputs, as in masked language modelling.
-            problem: the kind of target, which a recipe can choose if there are labels.
+        pipeline: the task's name in `transformers.pipeline`.
+        auto_class: the transformers class that loads the model with its head.
+        columns: role -> usual name of each column that the task reads; `None` if there is no usual one.
+        example: the pipeline's input in example code, as Python.
+        labelled: False if targets are made from the inputs, as in masked language modelling.
+        problem: the kind of target, which a recipe can choose if there are labels.
     """
 
     name: str

@@ -94,13 +94,14 @@ def test_all_kinds_of_damage_are_told_at_once_with_their_rows(damaged):
         load(columns={"id": "name"}, validation="train")
     said = str(caught.value).splitlines()
     for row, (_, what) in DAMAGE.items():
-        assert f"split train, row {row}: {what}; mend or drop it (data.on_bad_rows=skip does)" in said
+        assert f"split train, row {row}: {what}; fix it, or set data.on_bad_rows=skip" in said
     assert any(
-        line.startswith(f"split train, rows 12, 56 (2 of 600): {LABELS[12][1]}; mend or drop them") for line in said
+        line.startswith(f"split train, rows 12, 56 (2 of 600): {LABELS[12][1]}; fix them, or set data.on_bad_rows=skip")
+        for line in said
     )
     assert any(line.startswith("split train, row 77: label 99 is out of range, expected 0 to 2") for line in said)
     assert any(
-        line.startswith("split train, row 400: id 'id399' of column 'name' stands in an earlier") for line in said
+        line.startswith("split train, row 400: id 'id399' of column 'name' also occurs in an earlier") for line in said
     )
     assert any(line.startswith("split test, row 39: class 'c' has no row in train; fix the split") for line in said)
 
@@ -115,8 +116,8 @@ def test_skipped_rows_are_left_out_counted_and_told(damaged):
     assert splits.skipped == {"train": 8, "test": 1}
     assert splits.sizes == {"train": len(splits.train), "validation": len(splits.validation), "test": 39}
     assert splits.notes == (
-        "split train: 8 of 600 rows are left out as bad",
-        "split test: 1 of 40 rows are left out as bad",
+        "split train: 8 of 600 bad rows are left out",
+        "split test: 1 of 40 bad rows are left out",
     )
     assert splits.train[0]["image"].size == (24, 24)
 
@@ -167,7 +168,9 @@ def test_rows_of_train_among_the_held_out_ones_are_told():
     save("test", [encoded(i) for i in (100, 4, 101, 5)], [0, 1, 0, 1])
     splits = load(validation="train")
     assert splits.leaked == {"validation": 30, "test": 2}
-    assert splits.notes[-1] == ("split test: 2 of its rows stand in train too (rows 1, 3): its figures flatter")
+    assert splits.notes[-1] == (
+        "split test: 2 of its rows also occur in train (rows 1, 3): its metrics are too optimistic"
+    )
 
 
 TEXTS = [{"text": f"text number {i}", "other": f"pair {i}", "label": "xy"[i % 2]} for i in range(30)]
@@ -246,5 +249,5 @@ def test_a_stream_leaves_bad_rows_out_as_it_is_read(damaged):
 def test_a_stream_with_too_many_bad_rows_ends():
     save("train", [encoded(i) if i % 2 else b"" for i in range(40)], [i % 2 for i in range(40)])
     splits = load(on_bad_rows="skip", streaming=True, shuffle_buffer=1)
-    with pytest.raises(DataError, match=r"rows were bad, above data.max_bad_rows=0.01; raise it, or mend them"):
+    with pytest.raises(DataError, match=r"rows were bad, above data.max_bad_rows=0.01; raise it, or fix the rows"):
         list(splits.train)

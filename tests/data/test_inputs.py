@@ -146,7 +146,7 @@ def with_positions(count: int | None, kind: str = "Bert") -> torch.nn.Module:
 
 
 def test_more_tokens_than_the_model_has_positions_for_are_refused_before_training():
-    with pytest.raises(DataError, match="is 129; the model has 128 positions"):
+    with pytest.raises(DataError, match="is 129, but the model has 128 positions"):
         max_length(words(512), with_positions(128), 129)
     assert max_length(words(int(1e30)), with_positions(130, "Roberta"), None) == 128, (
         "RoBERTa's first two are padding's"
@@ -164,7 +164,7 @@ def test_a_missing_text_is_named_with_split_and_row(value, column, streaming):
     settings = {"columns": {"text_pair": "second"}, "streaming": streaming, "classes": ["0", "1"]}
     with pytest.raises(DataError) as caught:
         list(ready("d", words(), **settings, validation="train")[0].test)
-    message = f"split test, row 4: column {column!r} holds no text ({value!r}); mend or drop it"
+    message = f"split test, row 4: column {column!r} holds no text ({value!r}); fix or drop it"
     assert str(caught.value) == message + ("" if streaming else " (data.on_bad_rows=skip does)")
 
 
@@ -353,7 +353,7 @@ def test_an_image_that_cannot_be_used_is_named_with_split_and_row(kind, streamin
     with pytest.raises(DataError) as caught:
         list(ready("d", processor, **settings)[0].test)
     assert str(caught.value).startswith(f"split test, row 4: {message}")
-    assert str(caught.value).endswith("; mend or drop it" + ("" if streaming else " (data.on_bad_rows=skip does)"))
+    assert str(caught.value).endswith("; fix or drop it" if streaming else "; fix it, or set data.on_bad_rows=skip")
 
 
 def refusal(prepared, **options):
@@ -370,7 +370,7 @@ def test_an_image_set_aside_is_named_by_its_number_in_train_also_from_a_worker(p
     prepared, splits = ready("pictures", processor, **settings)
     row = splits.validation["row"][2]
     Path(f"pictures/train/{'ab'[number(row) % 2]}/{number(row):03}.png").write_bytes(b"no image")
-    message = f"split train, row {row}: the image cannot be decoded (UnidentifiedImageError); mend or drop it"
+    message = f"split train, row {row}: the image cannot be decoded (UnidentifiedImageError); fix or drop it"
     for workers in (0, 2):
         assert refusal(prepared, num_workers=workers) == message
 

@@ -18,7 +18,7 @@ from tests.parts import splits_of
 
 SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
 COLUMNS = {"text": "text", "label": "label"}
-DROP = "mend or drop it (data.on_bad_rows=skip does)"
+DROP = "fix it, or set data.on_bad_rows=skip"
 
 
 @pytest.fixture(autouse=True)
@@ -169,8 +169,8 @@ def test_rows_without_labels_among_others_are_named(kind, split):
     gappy = [known[0], none, known[1], none]
     parts = {"train": known, split: gappy}
     refused(
-        f"split {split}, rows 1, 3 (2 of 4): no label in column 'label' (None, NaN, -1 and '' count as none); mend or "
-        f"drop them (data.on_bad_rows=skip does)",
+        f"split {split}, rows 1, 3 (2 of 4): no label in column 'label' (None, NaN, -1 and '' count as none); fix "
+        f"them, or set data.on_bad_rows=skip",
         parts.pop("train"),
         feature,
         **parts,

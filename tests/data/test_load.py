@@ -288,9 +288,9 @@ def test_a_streamed_built_in_set_is_the_built_in_set(name, monkeypatch):
 
 
 MISSING = {
-    "none.csv": "data.path: no file 'none.csv'; name a file that exists",
-    "./none": "data.path: no folder './none'; name one that exists",
-    "csv": "data.path: csv is a format; name the files in data.data_files, or a folder in data.path",
+    "none.csv": "data.path: no file 'none.csv'; use an existing file",
+    "./none": "data.path: no folder './none'; use an existing folder",
+    "csv": "data.path: csv is a format; list the files in data.data_files, or set data.path to a folder",
 }
 
 
@@ -416,7 +416,7 @@ def test_a_share_of_few_rows_is_one_row_at_least():
 
 def test_a_share_that_leaves_a_split_empty_is_an_error():
     rows = [{"text": "x", "label": "a"}, {"text": "y", "label": "b"}]
-    message = "data.validation: 0.1 of 2 rows leaves a split empty; name another share or a split"
+    message = "data.validation: 0.1 of 2 rows leaves a split empty; use another share or a split"
     refused(table("two.csv", rows), message)
 
 
@@ -467,7 +467,7 @@ def test_a_cap_that_is_larger_than_the_split_changes_nothing():
 
 
 def test_a_cap_below_the_number_of_classes_is_an_error():
-    message = "data.max_train_samples: 2 rows cannot hold the 3 classes of train; raise it"
+    message = "data.max_train_samples: 2 rows cannot include all 3 classes of train; raise it"
     refused(table("x.csv"), message, max_train_samples=2)
 
 
@@ -494,7 +494,7 @@ def test_columns_are_found_by_the_recipe_by_the_usual_name_or_by_type():
     [
         (
             {},
-            "data.columns.text: which column is it? x.csv has: one, two, n, label; name one, as in data.columns.text=one",
+            "data.columns.text: which column is it? x.csv has: one, two, n, label; choose one, as in data.columns.text=one",
         ),
         (
             {"text": "on"},
@@ -504,12 +504,15 @@ def test_columns_are_found_by_the_recipe_by_the_usual_name_or_by_type():
             {"text": "one", "label": "labl"},
             "data.columns.label: no column 'labl' in split train; did you mean 'label'? (it has: one, two, n, label)",
         ),
-        ({"text": "n"}, "data.columns.text: column 'n' holds Value('int64'), no text; name another"),
+        ({"text": "n"}, "data.columns.text: column 'n' has type Value('int64'), not text; choose another"),
         (
             {"text": "one", "text_pair": "n"},
-            "data.columns.text_pair: column 'n' holds Value('int64'), no text; name another",
+            "data.columns.text_pair: column 'n' has type Value('int64'), not text; choose another",
         ),
-        ({"text": "one", "text_pair": "one"}, "data.columns.text_pair: column 'one' is already the text; name another"),
+        (
+            {"text": "one", "text_pair": "one"},
+            "data.columns.text_pair: column 'one' is already used for text; choose another",
+        ),
     ],
 )
 def test_a_column_that_cannot_be_is_named_with_what_there_is(columns, message, streaming):
@@ -543,11 +546,11 @@ def test_images_that_are_none_are_told_before_training(streaming):
         {"task": "image-classification", "streaming": streaming, "classes": ["a", "b"]},
     )
     message = (
-        "data.columns.image: column 'image' holds text ('word 0') and there is no file word 0; name a column of "
-        "images, or mend the paths"
+        "data.columns.image: column 'image' contains text ('word 0') and there is no file word 0; choose a column of "
+        "images, or fix the paths"
     )
     refused(path, message, **settings)
-    message = "data.columns.image: column 'number' holds Value('int64'), no images; name another"
+    message = "data.columns.image: column 'number' has type Value('int64'), not images; choose another"
     refused(path, message, columns={"image": "number"}, **settings)
 
 
@@ -624,7 +627,7 @@ def test_a_streamed_image_that_cannot_be_decoded_is_named():
     with pytest.raises(DataError) as caught:
         list(splits.train)
     assert (
-        str(caught.value) == "split train, row 4: the image cannot be decoded (UnidentifiedImageError); mend or drop it"
+        str(caught.value) == "split train, row 4: the image cannot be decoded (UnidentifiedImageError); fix or drop it"
     )
 
 
@@ -650,7 +653,7 @@ def test_the_inputs_of_a_split_are_read_with_or_without_labels():
         ("tran", None, "--split: no split 'tran'; did you mean 'train'? (x.csv has: train)"),
         ("train", None, "--column: which column is it? x.csv has: a, b, n"),
         ("train", "c", "--column: no column 'c' (it has: a, b, n)"),
-        ("train", "n", "data.columns.text: column 'n' holds Value('int64'), no text; name another"),
+        ("train", "n", "data.columns.text: column 'n' has type Value('int64'), not text; choose another"),
     ],
 )
 def test_inputs_that_are_not_there_are_named(split, column, message):

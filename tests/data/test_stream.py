@@ -149,7 +149,7 @@ def test_rows_are_made_by_the_workers_in_the_order_they_are_read(workers):
 
 
 def test_a_stream_without_rows_is_told():
-    with pytest.raises(DataError, match="the stream gives no rows"):
+    with pytest.raises(DataError, match="the stream has no rows"):
         list(StreamOrder(stream(5, rows=load(classes=["c", "d"]).train.rows), training=True))
 
 

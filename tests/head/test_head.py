@@ -194,7 +194,7 @@ def test_new_classes_beside_kept_ones_may_start_at_zero(tmp_path):
 
 @pytest.mark.parametrize("known", [None, {}, {"cat": {}}])
 def test_nothing_shared_is_an_error_with_both_lists(known):
-    with pytest.raises(ModelError, match=r"keep_known: .* no class is shared: leave keep_known out"):
+    with pytest.raises(ModelError, match=r"keep_known: .* no class is shared; leave keep_known out"):
         head.replace(tiny("vit"), Head(keep_known=True), known)
 
 

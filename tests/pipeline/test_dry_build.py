@@ -80,7 +80,7 @@ MISTAKES = [
     ),
     ("layers.weight_decay={/LayerNrom/: 0}", "did you mean 'LayerNorm'?"),
     ("head.new=[bert.poolr]", "head.new: bert has no module 'bert.poolr'; did you mean 'bert.pooler'?"),
-    ("data.max_length=25", "data.max_length: is 25; the model has 24 positions"),
+    ("data.max_length=25", "data.max_length: is 25, but the model has 24 positions"),
     ("backbone.config={num_layers_hidden: 2}", "backbone.config.num_layers_hidden: bert has no such entry"),
     (
         "layers.adapter={type: lora, target_modules: [query, valu]}",

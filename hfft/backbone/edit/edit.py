@@ -33,7 +33,7 @@ def edit(
     Args:
         model: with its weights, or on the meta device, where only shapes are checked.
         processor: tokenizer or image processor; its size, channels or vocabulary are updated too.
-            inputs: makes the batch on which outputs are compared, from the processor in its current state.
+        inputs: makes the batch on which outputs are compared, from the processor in its current state.
 
     Returns:
         One row per edit: `edit`, `places` (modules changed), and `moved`, the relative change of the backbone's outputs

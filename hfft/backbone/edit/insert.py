@@ -23,7 +23,7 @@ def insertions(model: PreTrainedModel, place: str, module: dict[str, Any], input
     """An `insert` edit for each module that `place` matches, with its width found by running the model once.
 
     Raises:
-            ModelError: a module is not called itself, or returns nothing that the inserted module could work on.
+        ModelError: a module is not called itself, or returns nothing that the inserted module could work on.
     """
     paths = matching(model, place)
     shapes = output_shapes(model, paths, inputs())

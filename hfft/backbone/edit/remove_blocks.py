@@ -18,7 +18,7 @@ def remove_blocks(model: PreTrainedModel, which: str | list[int]) -> PreTrainedM
     The config entries to change are found by trial: those with which the architecture has exactly the remaining modules.
 
     Raises:
-            ModelError: there are too few blocks, or the architecture cannot be built without these blocks.
+        ModelError: there are too few blocks, or the architecture cannot be built without these blocks.
     """
     blocks = layers.block_paths(model)
     count, key = len(blocks), f"backbone.edit: remove {which if isinstance(which, str) else listing(which)}"

@@ -53,8 +53,8 @@ def rebuilt(
     """A model built from `config` with the weights of this one.
 
     Args:
-            rename: name of a tensor in this model -> its name in the new one; None if it is removed.
-            adapt: converts a tensor whose shape differs to the wanted shape.
+        rename: name of a tensor in this model -> its name in the new one; None if it is removed.
+        adapt: converts a tensor whose shape differs to the wanted shape.
     """
     new = built(model, config)
     wanted, state = new.state_dict(), {}

@@ -184,7 +184,7 @@ def misfit(edit: dict[str, Any], refused: Mapping[str, str]) -> str | None:
     """Why an edit does not suit the task's inputs, or None.
 
     Args:
-            refused: kind of edit, or of inserted module -> the modality's reason for refusing it.
+        refused: kind of edit, or of inserted module -> the modality's reason for refusing it.
     """
     kind = next(key for key in edit if key in KINDS)
     given = edit["module"]["type"] if kind == "insert" else None

@@ -1,4 +1,4 @@
-"""The grammar of `data.augment`: a list of ops by name, with their arguments, made into one function."""
+"""The grammar of `data.augment`: a list of ops by name, with their arguments, composed into one function."""
 
 import inspect
 from collections.abc import Callable, Iterable
@@ -49,7 +49,7 @@ class Compose:
     steps: tuple[tuple[str, dict[str, Any]], ...]
 
     def __call__(self, image: Image.Image, rng: Generator) -> Image.Image:
-        """The augmented image; ValueError where its mode is neither RGB nor L."""
+        """The augmented image; ValueError unless its mode is RGB or L."""
         if image.mode not in ("RGB", "L"):
             raise ValueError(f"image mode '{image.mode}' cannot be augmented; convert it to 'RGB' or 'L' first")
         for name, arguments in self.steps:
@@ -63,7 +63,7 @@ def compose(spec: list) -> Compose:
 
 
 def parse(spec: list) -> list[tuple[str, dict[str, Any]]]:
-    """Check a recipe's `augment` list; return (op name, the arguments given) in order, lists turned into tuples.
+    """Check a recipe's `augment` list; return (op name, given arguments) in order, with lists turned into tuples.
 
     An item is a name or `{name: {argument: value}}`. ValueError, in one line, for an unknown op or argument, a missing
     argument, and a value of the wrong type or out of range.
@@ -97,14 +97,14 @@ def _parse_item(item: Any) -> tuple[str, dict[str, Any]]:
 
 @cache
 def _arguments(name: str) -> Any:
-    """The model of what an op takes beside the image and the generator, from its signature."""
+    """A pydantic model of an op's arguments except the image and the generator, from its signature."""
     parameters = list(inspect.signature(OPS[name]).parameters.values())[2:]
     fields: dict[str, Any] = {p.name: (p.annotation, ... if p.default is p.empty else p.default) for p in parameters}
     return create_model(name, __config__=ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False), **fields)
 
 
 def _explained(error: ValidationError, given: dict[Any, Any], model: type[BaseModel]) -> str:
-    """The first mistake that pydantic found in an op's arguments, in a line."""
+    """The first mistake that pydantic found in an op's arguments, in one line."""
     item = error.errors()[0]
     key = item["loc"][0]
     if item["type"] in ("extra_forbidden", "invalid_key"):

@@ -1,10 +1,10 @@
 """Augmentations of PIL images of mode RGB or L, each a pure function of the image and a generator.
 
-`op(image, rng, **arguments) -> image`: all its randomness comes from the generator it is given, so a caller that seeds
-by (seed, epoch, index) gets the same pixels whatever the worker count. Names, defaults and distributions are those of
-torchvision.transforms on PIL images; the draws differ, so results agree in law and not bit for bit. An op never changes
-its input, and may return it. Sizes are in pixels, a fill is one level for all channels or (red, green, blue), 0 to 255.
-Ranges are checked by `hfft.data.augment.parse`, not by the ops.
+`op(image, rng, **arguments) -> image`: all randomness comes from the given generator, so a caller that seeds it by
+(seed, epoch, index) gets the same pixels with any number of workers. Names, defaults and distributions are those of
+torchvision.transforms on PIL images; the draws differ, so results agree in distribution and not bit for bit. An op
+never changes its input, and may return it. Sizes are in pixels; a fill is one level for all channels or (red, green,
+blue), 0 to 255. Ranges are checked by `hfft.data.augment.parse`, not by the ops.
 """
 
 import math
@@ -17,7 +17,7 @@ from numpy.random import Generator
 from PIL import Image, ImageEnhance, ImageOps
 from pydantic import Field
 
-# The ops' signatures are the only schema: `parse` makes a pydantic model of each, and its messages quote the descriptions.
+# The ops' signatures are the only schema: `parse` makes a pydantic model of each, and messages quote the descriptions.
 _OfByte = Annotated[int, Field(strict=True, ge=0, le=255)]
 _Number = Annotated[float, Field(strict=True)]
 _Positive = Annotated[float, Field(strict=True, ge=0)]
@@ -57,7 +57,7 @@ Interpolation = Annotated[
 ]
 PaddingMode = Annotated[Literal["constant", "reflect", "edge"], Field(description="'constant' or 'reflect' or 'edge'")]
 
-# (transform of image and magnitude, magnitude at strength 0, magnitude at strength 1, whether it takes either sign)
+# (transform of image and magnitude, magnitude at strength 0, magnitude at strength 1, whether the sign is random)
 _Transform = tuple[Callable[[Image.Image, float], Image.Image], float, float, bool]
 
 
@@ -69,9 +69,9 @@ def random_crop(
     fill: Colour = 0,
     padding_mode: PaddingMode = "constant",
 ) -> Image.Image:
-    """Pad all four sides by `padding`, then cut a square of side `size` at a uniform offset.
+    """Pad all four sides by `padding`, then cut a square with side `size` at a uniformly drawn offset.
 
-    `size` None keeps the image's own size: with padding 4, the usual CIFAR crop. ValueError where the window is larger
+    With `size` None, the image's own size: with padding 4, this is the usual CIFAR crop. ValueError if the window is larger
     than the padded image.
     """
     height, width = (size, size) if size else (image.height, image.width)
@@ -109,7 +109,7 @@ def random_resized_crop(
     """Cut a window of random area and aspect, then resize it to a square of side `size` (None: the image's own size).
 
     `scale` bounds the window's share of the image area (uniform), `ratio` its width over height (log-uniform). After
-    ten draws that do not fit, the largest central window within `ratio` is taken.
+    ten draws that do not fit, the largest central window within `ratio` is used.
     """
     target = (size, size) if size else image.size
     for _ in range(10):
@@ -136,8 +136,8 @@ def color_jitter(
 ) -> Image.Image:
     """Scale brightness, contrast and saturation and shift the hue by uniform amounts, in a random order.
 
-    A number v draws the factor from [max(0, 1 - v), 1 + v], for hue the shift from [-v, v] turns of the colour circle,
-    at most 0.5; a pair is the range itself. What is 0 is left alone, so the bare defaults change nothing.
+    A number v draws the factor from [max(0, 1 - v), 1 + v], and for hue the shift from [-v, v] turns of the colour circle,
+    at most 0.5; a pair is the range itself. An argument of 0 has no effect, so the bare defaults change nothing.
     """
     jitters = {"Brightness": brightness, "Contrast": contrast, "Color": saturation, "Hue": hue}
     for name in rng.permutation([name for name, value in jitters.items() if value]):
@@ -159,7 +159,7 @@ def random_rotation(
 
 
 def random_grayscale(image: Image.Image, rng: Generator, p: Probability = 0.1) -> Image.Image:
-    """Replace every channel by the luma with probability `p`; the mode stays."""
+    """Replace every channel by the luma with probability `p`; the mode is unchanged."""
     return image.convert("L").convert(image.mode) if rng.random() < p else image
 
 
@@ -173,9 +173,9 @@ def random_erasing(
 ) -> Image.Image:
     """Paint over one rectangle with probability `p` (random erasing, arXiv:1708.04896).
 
-    `scale` bounds its share of the image area (uniform), `ratio` its height over width (log-uniform); ten draws that
-    do not fit leave the image as it is. `value` is in levels of the image: torchvision erases after normalization,
-    where its 0 is the mean colour. "random" is uniform noise, as in the paper.
+    `scale` bounds its share of the image area (uniform), `ratio` its height over width (log-uniform); after ten draws
+    that do not fit, the image is unchanged. `value` is in levels of the image: torchvision erases after normalisation,
+    where 0 is the mean colour. "random" is uniform noise, as in the paper.
     """
     for _ in range(10 if rng.random() < p else 0):
         height, width = _random_sides(image, rng, scale, ratio)
@@ -191,9 +191,9 @@ def random_erasing(
 def rand_augment(
     image: Image.Image, rng: Generator, num_ops: Count = 2, magnitude: Count = 9, num_magnitude_bins: Bins = 31
 ) -> Image.Image:
-    """Apply `num_ops` transforms drawn from 14, all at one strength (RandAugment, arXiv:1909.13719).
+    """Apply `num_ops` transforms drawn from 14, all with the same strength (RandAugment, arXiv:1909.13719).
 
-    `magnitude` is a bin below `num_magnitude_bins`, the last being the strongest; signed transforms take either sign.
+    `magnitude` is a bin below `num_magnitude_bins`, of which the last is the strongest; signed transforms get a random sign.
     """
     space = _space(0.3, 150 / 331 * image.width, 150 / 331 * image.height, 30, 0.9, 4)
     for _ in range(num_ops):
@@ -202,7 +202,7 @@ def rand_augment(
 
 
 def trivial_augment(image: Image.Image, rng: Generator, num_magnitude_bins: Bins = 31) -> Image.Image:
-    """Apply one of 14 transforms at a uniform strength of the wide ranges (TrivialAugment, arXiv:2103.10158)."""
+    """Apply one of 14 transforms at a uniform strength from the wide ranges (TrivialAugment, arXiv:2103.10158)."""
     strength = rng.integers(num_magnitude_bins) / (num_magnitude_bins - 1)
     return _transform_one(image, rng, _space(0.99, 32, 32, 135, 0.99, 6), strength)
 
@@ -219,7 +219,7 @@ def _random_window(image: Image.Image, rng: Generator, height: int, width: int) 
 
 
 def _random_sides(image: Image.Image, rng: Generator, scale: Fractions, ratio: Aspects) -> tuple[int, int]:
-    """Two sides of uniform area and log-uniform first over second; they may exceed the image, or be 0."""
+    """Two sides with uniform area and log-uniform ratio of the first to the second; they may exceed the image, or be 0."""
     area = image.width * image.height * rng.uniform(*scale)
     aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
     return round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
@@ -227,7 +227,7 @@ def _random_sides(image: Image.Image, rng: Generator, scale: Fractions, ratio: A
 
 def _shift_hue(image: Image.Image, turns: float) -> Image.Image:
     steps = int(turns * 255)
-    # The way to HSV and back loses levels, which no shift should cost.
+    # Converting to HSV and back loses levels, so skip it without a shift.
     if steps == 0 or image.mode == "L":
         return image
     hue, saturation, value = image.convert("HSV").split()
@@ -236,7 +236,7 @@ def _shift_hue(image: Image.Image, turns: float) -> Image.Image:
 
 
 def _space(shear: float, across: float, down: float, rotate: float, change: float, bits: int) -> list[_Transform]:
-    """The 14 transforms: Identity, ShearX, ShearY, TranslateX, ..., with the magnitudes that a search space gives."""
+    """The 14 transforms (Identity, ShearX, ShearY, TranslateX, …) with the magnitudes of a search space."""
     return [
         (lambda image, _: image, 0, 0, False),
         (lambda image, slope: _affine(image, 1, slope, 0, 0, 1, 0), 0, shear, True),

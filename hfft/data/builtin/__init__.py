@@ -21,14 +21,16 @@ from hfft.wording import listing, nearest
 
 
 def load(name: str) -> DatasetDict:
-    """Make the built-in data set of that name."""
+    """Make the built-in data set with this name."""
     if name not in BUILTIN:
-        raise DataError(f"no data set {name!r} is built in: use one of {listing(BUILTIN)}{nearest(name, BUILTIN)}")
+        raise DataError(
+            f"there is no built-in data set {name!r}; use one of {listing(BUILTIN)}{nearest(name, BUILTIN)}"
+        )
     return BUILTIN[name]()
 
 
 def split_names(name: str) -> list[str]:
-    """The splits of the built-in data set of that name, told before it is made."""
+    """The names of the splits of a built-in data set, without making it."""
     return ["train", "validation" if name == "docstrings-unlabelled" else "test"]
 
 

@@ -1,4 +1,4 @@
-"""What the built-in data sets share: one seed, images as PNG, a stratified test split."""
+"""What the built-in data sets have in common: one seed, images as PNG, a stratified test split."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SEED = 0  # one seed for every draw and split below: a built-in data set is the 
 
 
 def to_uint8(levels: np.ndarray) -> np.ndarray:
-    """Grey levels 0..16 (how many of 4x4 pixels are ink) as 0..255."""
+    """Convert grey levels 0..16 (how many of 4x4 pixels are ink) to 0..255."""
     return np.rint(np.asarray(levels) * (255 / 16)).astype(np.uint8)
 
 
@@ -23,7 +23,7 @@ def image_dataset(pixels: np.ndarray, labels: np.ndarray, names: list[str]) -> D
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """One grey image as the bytes of a PNG file."""
+    """One grey image as PNG bytes."""
     from PIL import Image as Picture
 
     buffer = io.BytesIO()
@@ -32,7 +32,7 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 def stratified_test(labels: np.ndarray, share: float) -> np.ndarray:
-    """Which rows are for testing: the same share of every class."""
+    """Which rows are test rows: the same share of every class."""
     rng = np.random.default_rng(SEED)
     chosen = np.zeros(len(labels), bool)
     for label in np.unique(labels):

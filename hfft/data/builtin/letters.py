@@ -8,20 +8,20 @@ from scipy.spatial import ConvexHull
 
 from hfft.data.builtin.common import SEED, image_dataset, to_uint8
 
-# Letters whose capital and small forms are one shape at one size (c, o, s, ...) come once; no digit is among them.
+# Letters whose upper- and lower-case forms look the same at the same size (c, o, s, ...) are included once; no digits.
 GLYPHS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghijmnqrtuy#$%&*+=<>?@!(){}^~/\\-"
 LETTERS_PER_GLYPH = {"train": 480, "test": 40}
 STROKES = (0, 1, 2, 3, 4, 5)  # pixels added around a glyph of 64: from the font's own weight to a felt pen's
 
 
 def load() -> DatasetDict:
-    """Printed letters and signs (no digits) of Pillow's own font, bent, and reduced to the look of `digits`."""
+    """Printed letters and signs (no digits) from Pillow's own font, distorted, and reduced to look like `digits`."""
     rng = np.random.default_rng(SEED)
     counts = LETTERS_PER_GLYPH
     drawn = np.stack([draw_glyph(glyph, sum(counts.values()), rng) for glyph in GLYPHS])
     splits, start = DatasetDict(), 0
     for split, count in counts.items():
-        # glyph by glyph in the drawing, image by image in the data set: any first rows hold all classes
+        # drawn glyph by glyph, but interleaved in the data set, so that the first rows include all classes
         pixels = drawn[:, start : start + count].swapaxes(0, 1).reshape(-1, 8, 8)
         splits[split] = image_dataset(pixels, np.tile(np.arange(len(GLYPHS)), count), list(GLYPHS))
         start += count
@@ -29,7 +29,7 @@ def load() -> DatasetDict:
 
 
 def draw_glyph(glyph: str, count: int, rng: np.random.Generator) -> np.ndarray:
-    """`count` images (8x8, uint8) of one glyph, each with its own pen, slope, turn, width and bend."""
+    """`count` images (8x8, uint8) of one glyph, each with its own stroke, slope, rotation, width and distortion."""
     masks = np.stack([glyph_mask(glyph, stroke) for stroke in STROKES])
     pen = rng.integers(len(STROKES), size=count)
     turn, slope = rng.normal(0, 0.15, count), rng.normal(0, 0.25, count)
@@ -39,9 +39,10 @@ def draw_glyph(glyph: str, count: int, rng: np.random.Generator) -> np.ndarray:
     cos, sin, one, zero = np.cos(turn), np.sin(turn), np.ones(count), np.zeros(count)
     affine = matrices(cos, -sin, sin, cos) @ matrices(one, slope, zero, one) @ matrices(width, zero, zero, one)
 
-    # The digits were cut out at their bounding box and scaled to 32x32: so is the glyph, by where its ink comes to lie.
+    # The digits were cropped to their bounding box and scaled to 32x32; do the same for the transformed glyph's ink.
     ink = np.argwhere(masks.any(0))[:, ::-1]
-    hull = ink[ConvexHull(ink).vertices] - masks.shape[-1] / 2  # what lies outermost stays there under any affine map
+    # the outermost points stay outermost under any affine map
+    hull = ink[ConvexHull(ink).vertices] - masks.shape[-1] / 2
     moved = hull @ affine.swapaxes(1, 2)
     low, high = moved.min(1), moved.max(1)
     scale = (high - low).max(1) / size
@@ -52,7 +53,7 @@ def draw_glyph(glyph: str, count: int, rng: np.random.Generator) -> np.ndarray:
     bent_y = y + bend[:, 1:] * np.sin(wave[:, 1:] * x + phase[:, 1:])
     where = np.stack([bent_x, bent_y], 2) * scale[:, None, None] + ((low + high) / 2)[:, None]
     source = np.rint(where @ np.linalg.inv(affine).swapaxes(1, 2) + masks.shape[-1] / 2).astype(int)
-    source = source.clip(0, masks.shape[-1] - 1)  # the rim of a mask is empty
+    source = source.clip(0, masks.shape[-1] - 1)  # the border of a mask is empty
     bitmap = masks[pen[:, None], source[..., 1], source[..., 0]].reshape(count, 8, 4, 8, 4)
     return to_uint8(bitmap.sum((2, 4)))
 

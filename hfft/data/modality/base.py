@@ -1,4 +1,4 @@
-"""What reads, decodes and batches the rows of a modality."""
+"""How the rows of a modality are read, decoded and batched."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ OnDevice = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class Inputs:
-    """The half of a modality that needs torch; `hfft.tasks.modality` has the other. It holds no state.
+    """The half of a modality that needs torch; `hfft.tasks.modality` has the other half. It has no state.
 
     Attributes:
-        gathered: how many batches of inputs are sorted by length at once where the order is free.
-        threads: whether rows are looked at in threads, as decoding lets go of the interpreter.
+        gathered: number of batches of inputs that are sorted by length at once if the order does not matter.
+        threads: whether rows are checked in threads, because decoding releases the GIL.
     """
 
     gathered: int = 1
@@ -35,19 +35,19 @@ class Inputs:
         raise NotImplementedError
 
     def read(self, rows: Rows, columns: Mapping[str, str], data: Data, split: str, source: str) -> Rows:
-        """The rows with their columns as what they hold, whatever they are stored as; in a stream they stay undecoded.
+        """The rows with these columns converted to their type (such as paths to images); in a stream they are not decoded yet.
 
         Args:
             columns: role -> column.
-            source: the name that the data has for this split.
+            source: the name of this split in the data.
 
         Raises:
-            DataError: a column holds something else.
+            DataError: a column has another type.
         """
         return rows
 
     def stored(self, rows: Rows, columns: Mapping[str, str]) -> Rows:
-        """The rows undecoded."""
+        """The rows, not decoded."""
         return rows
 
     def decoded(self, rows: IterableDataset, columns: Mapping[str, str], split: str) -> IterableDataset:
@@ -55,70 +55,70 @@ class Inputs:
         return rows
 
     def decode_row(self, row: dict[str, Any], columns: Mapping[str, str], split: str, number: int) -> dict[str, Any]:
-        """A row that is stored, decoded.
+        """A stored row, decoded.
 
         Raises:
-            DataError: it cannot be, with split and row.
+            DataError: it cannot be decoded; the message names split and row.
         """
         return row
 
     def digest(self, row: tuple[Any, ...], names: Sequence[str]) -> int:
-        """A digest of what a row holds, the same for rows that say the same; 0 where it is not looked at.
+        """A digest of a row's content, equal for rows with equal content; 0 if the content is not read.
 
         Args:
-            row: values as they are stored, of the columns `names`.
+            row: stored values of the columns `names`.
 
         Raises:
-            BadRow: there is nothing in it, or it cannot be decoded.
+            BadRow: it is empty, or cannot be decoded.
         """
         raise NotImplementedError
 
     def of_row(self, row: Mapping[str, Any], columns: Mapping[str, str]) -> Any:
-        """The input of a decoded row, as a user would pass it."""
+        """The input of a decoded row, in the form that a user would pass."""
         return row[next(iter(columns.values()))]
 
     def plain(self, value: Any) -> Any:
-        """An input as every pipeline of transformers reads it."""
+        """An input in a form that every transformers pipeline can read."""
         return value
 
     def open(self, argument: str) -> Iterator[tuple[str, Any]]:
-        """(id, input) of what a command line names: a file, a folder, or the input itself.
+        """(id, input) for a command-line argument: a file, a folder, or the input itself.
 
         Raises:
-            DataError: a file that is not there or cannot be read.
+            DataError: a file does not exist or cannot be read.
         """
         raise NotImplementedError
 
     # --- processor and model
 
     def ready(self, processor: Any) -> None:
-        """Make a processor that was just loaded ready for batches."""
+        """Prepare a newly loaded processor for batches."""
 
     def fit_config(self, config: PretrainedConfig, processor: Any) -> None:
-        """Let a model's config state what the processor knows."""
+        """Copy settings that the processor knows into a model's config."""
 
     def check_limit(self, model: Any, wanted: int | None) -> None:
-        """Raise DataError where the recipe asks for longer inputs than the model takes."""
+        """Raise DataError if the recipe asks for longer inputs than the model takes."""
 
     def set_limit(self, processor: Any, model: Any, wanted: int | None, taken: int = 0) -> None:
-        """Let the processor cut inputs to what the recipe, or else the model, allows.
+        """Make the processor truncate inputs to the recipe's limit, or else the model's.
 
         Args:
-            taken: places in front of the input that something else takes.
+            taken: positions before the input that are used by something else.
         """
 
     def batch(self, inputs: Sequence[Any], processor: Any) -> dict[str, Any]:
-        """The batch that a processor makes of a few inputs, as a user would pass them."""
+        """A batch from a few inputs, which are in the form that a user would pass."""
         raise NotImplementedError
 
     def blank(self, processor: Any) -> dict[str, Any]:
-        """A batch of one input that says nothing, to run a model on before there are data."""
+        """A batch of one arbitrary input, to run a model on before there is data."""
         raise NotImplementedError
 
     # --- training
 
     def on_device(self, processor: Any) -> OnDevice | None:
-        """What is left to be done to a batch that has arrived on the device; None where nothing is."""
+        """The preprocessing left for a batch on the device; None if there is none."""
         return None
 
     def step(
@@ -131,11 +131,11 @@ class Inputs:
         on_device: OnDevice | None = None,
         draws: MaskStep | None = None,
     ) -> Any:
-        """What makes rows into inputs; its `of_cells` makes those of a stream.
+        """The function that turns rows into inputs; its `of_cells` does so for a stream.
 
         Args:
             columns: role -> column.
-            draws: gives each row the draw it is masked by, where the task is to fill in what is hidden.
+            draws: gives each row its draw for masking, in masked language modelling.
         """
         raise NotImplementedError
 
@@ -143,22 +143,22 @@ class Inputs:
         """A dataset of a split's inputs.
 
         Args:
-            known: a digest of all that the inputs depend on beside the rows.
+            known: a digest of everything that the inputs depend on besides the rows.
         """
         raise NotImplementedError
 
     def collate(self, processor: Any, problem: str, mlm_probability: float | None = None) -> Callable[[Any], Any]:
-        """What makes a batch of inputs and labels.
+        """The function that makes a batch from inputs and labels.
 
         Args:
-            mlm_probability: the share of tokens that are hidden, where the task is to fill them in.
+            mlm_probability: the share of masked tokens, in masked language modelling.
         """
         raise NotImplementedError
 
     def batches(
         self, inputs: Sequence[Any], size: int, processor: Any, on_device: OnDevice | None
     ) -> Iterator[tuple[Sequence[int], dict[str, Any]]]:
-        """(places, batch) of inputs that a user passes, each input once, in an order that is quick."""
+        """(places, batch) for inputs that a user passes, each exactly once, in an efficient order."""
         for start in range(0, len(inputs), size):
             places = range(start, min(start + size, len(inputs)))
             yield places, self.batch([inputs[i] for i in places], processor)

@@ -1,4 +1,4 @@
-"""Images: decoded and augmented when they are read, so that nothing is written to disk; sizes are made equal on the device."""
+"""Images: decoded and augmented when read, so that nothing is written to disk, and resized on the device."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ IMAGE_FILES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"
 
 
 class ImageInputs(Inputs):
-    """One picture a row, in the column of role `image`."""
+    """One image per row, in the column with role `image`."""
 
     threads = True
 
     def plays(self, role: str, feature: Any) -> bool:
-        """Whether a column holds images."""
+        """Whether a column contains images."""
         return isinstance(feature, datasets.Image)
 
     def read(self, rows: Rows, columns: Mapping[str, str], data: Data, split: str, source: str) -> Rows:
-        """Let a column of paths, or of files as bytes, be images; relative paths start at the folder of their file."""
+        """Convert a column of paths, or of files as bytes, to images; relative paths start at the folder of their file."""
         column, stream = columns["image"], isinstance(rows, IterableDataset)
         feature = rows.features[column]
         if holds_text(feature):
@@ -54,8 +54,8 @@ class ImageInputs(Inputs):
             first = next((row[column] for row in islice(rows.select_columns([column]), 100) if row[column]), None)
             if first and "://" not in first and not (folder / first).is_file():
                 raise DataError(
-                    f"data.columns.image: column {column!r} holds text ({first[:60]!r}) and there is no file "
-                    f"{str(folder / first)[:200]}; name a column of images, or mend the paths"
+                    f"data.columns.image: column {column!r} contains text ({first[:60]!r}) and there is no file "
+                    f"{str(folder / first)[:200]}; choose a column of images, or fix the paths"
                 )
             features = Features({**rows.features, column: datasets.Image(decode=False) if stream else feature})
             rows = rows.map(one, input_columns=[column], features=features)
@@ -64,12 +64,12 @@ class ImageInputs(Inputs):
             or (isinstance(feature, dict) and set(feature) == {"bytes", "path"})
             or (isinstance(feature, datasets.Value) and feature.dtype in ("binary", "large_binary"))
         ):
-            raise DataError(f"data.columns.image: column {column!r} holds {feature}, no images; name another")
-        # a stream waits in a buffer before it is decoded: files are much smaller than their pixels
+            raise DataError(f"data.columns.image: column {column!r} has type {feature}, not images; choose another")
+        # rows of a stream are buffered before decoding, because files are much smaller than their pixels
         return rows.cast_column(column, datasets.Image(decode=not stream))
 
     def stored(self, rows: Rows, columns: Mapping[str, str]) -> Rows:
-        """The rows with their images as files."""
+        """The rows with their images as undecoded files."""
         return rows.cast_column(columns["image"], datasets.Image(decode=False))
 
     def decoded(self, rows: IterableDataset, columns: Mapping[str, str], split: str) -> IterableDataset:
@@ -87,7 +87,7 @@ class ImageInputs(Inputs):
         return {**row, column: decoded(row[column], column, split, number)}
 
     def digest(self, row: tuple[Any, ...], names: Sequence[str]) -> int:
-        """The digest of an image's bytes, once it has been decoded."""
+        """The digest of an image's bytes, after a test that it can be decoded."""
         (stored,) = row
         if not stored or (stored["bytes"] is None and stored["path"] is None):
             raise BadRow(f"no image in column {names[0]!r}")
@@ -99,17 +99,17 @@ class ImageInputs(Inputs):
                 with xopen(stored["path"], "rb") as file:
                     content = file.read()
             with Image.open(BytesIO(content)) as image:
-                image.draft(None, (1, 1))  # JPEG alone can be decoded small; whether it is whole shows all the same
+                image.draft(None, (1, 1))  # decodes JPEG at a reduced size, which still detects truncated files
                 image.load()
                 image.getexif()
                 if image.mode not in ("RGB", "L"):
                     image.convert("RGB")
-        except Exception as error:  # a decoder met with arbitrary bytes raises anything
+        except Exception as error:  # decoders raise any exception on arbitrary bytes
             raise BadRow(f"the image cannot be decoded ({type(error).__name__})") from None
         return digest_of(content)
 
     def plain(self, value: Any) -> Any:
-        """An image in three colours."""
+        """An image in RGB."""
         return value.convert("RGB")
 
     def of_row(self, row: Mapping[str, Any], columns: Mapping[str, str]) -> Any:
@@ -117,20 +117,20 @@ class ImageInputs(Inputs):
         return row[columns["image"]]
 
     def open(self, argument: str) -> Iterator[tuple[str, Any]]:
-        """The image of a file, or all images below a folder, by name."""
+        """The image in a file, or all images below a folder, sorted by name."""
         path = Path(argument)
         files = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_FILES) if path.is_dir() else [path]
         if not files:
-            raise DataError(f"folder {argument} holds no image; expected files such as .png or .jpg")
+            raise DataError(f"folder {argument} contains no image; expected files such as .png or .jpg")
         for file in files:
             try:
                 with Image.open(file) as image:
                     yield str(file), ImageOps.exif_transpose(image).convert("RGBA" if "A" in image.mode else "RGB")
             except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-                raise DataError(f"{file} is no readable image ({type(error).__name__})") from None
+                raise DataError(f"{file} is not a readable image ({type(error).__name__})") from None
 
     def batch(self, inputs: Sequence[Any], processor: Any) -> dict[str, Any]:
-        """What the processor makes of images."""
+        """The processor's output for images."""
         return dict(processed(list(inputs), processor))
 
     def blank(self, processor: Any) -> dict[str, Any]:
@@ -138,7 +138,7 @@ class ImageInputs(Inputs):
         return self.batch([Image.new("RGB", (64, 64), (90, 120, 150))], processor)
 
     def on_device(self, processor: Any) -> Pixels | None:
-        """Sizes, levels and norms by the device, where the processor does nothing else."""
+        """Resizing, cropping and normalisation on the device, if the processor does nothing else."""
         return learn(processor)
 
     def step(
@@ -156,17 +156,17 @@ class ImageInputs(Inputs):
         return ImageStep(processor, columns["image"], split, augmentation, seed, on_device)
 
     def rows(self, rows: Dataset, step: ImageStep, known: str) -> ImageRows:
-        """Rows that are decoded when they are read."""
+        """Rows that are decoded when read."""
         return ImageRows(rows, step)
 
     def collate(self, processor: Any, problem: str, mlm_probability: float | None = None) -> ImageCollate:
-        """Levels packed for the device, or inputs of the model as they are."""
+        """Packs levels for the device, or stacks inputs of the model."""
         return ImageCollate(problem)
 
     def batches(
         self, inputs: Sequence[Any], size: int, processor: Any, on_device: Any
     ) -> Iterator[tuple[Sequence[int], dict[str, Any]]]:
-        """In their order, as in training."""
+        """Batches in the given order, preprocessed as in training."""
         step = ImageStep(processor, "", "", None, 0, on_device)
         for start in range(0, len(inputs), size):
             rows = [step(image, 0) for image in inputs[start : start + size]]
@@ -176,10 +176,10 @@ class ImageInputs(Inputs):
 class ImageStep:
     """One image -> its levels for the device, or the model's input, augmented from (seed, epoch, row) alone.
 
-    Never from a shared generator: so every worker count, every split over processes and every resumed run draws the same.
+    No shared generator is used, so any number of workers, any split over processes and any resumed run draws the same.
 
     Args:
-        pixels: what the device does to the levels; without it the processor makes the model's input here.
+        pixels: the preprocessing on the device; without it the processor makes the model's input here.
     """
 
     def __init__(
@@ -193,16 +193,18 @@ class ImageStep:
     ):
         self.processor, self.column, self.split, self.pixels = processor, column, split, pixels
         self.augmentation, self.seed, self.draw = augmentation, seed, 0
-        self._epoch = torch.zeros((), dtype=torch.long).share_memory_()  # workers that outlive an epoch see it change
+        self._epoch = torch.zeros(
+            (), dtype=torch.long
+        ).share_memory_()  # shared, so that persistent workers see it change
 
     @property
     def epoch(self) -> int:
-        """The epoch that augmentation draws for."""
+        """The epoch used in augmentation draws."""
         return int(self._epoch)
 
     @epoch.setter
     def epoch(self, epoch: int) -> None:
-        """Let what is drawn from now on be of this epoch, in running workers too."""
+        """Use this epoch in draws from now on, in running workers too."""
         self._epoch.fill_(epoch)
 
     def __call__(self, image: Image.Image, row: int, drawn: tuple[int, int] | None = None) -> dict[str, Any]:
@@ -224,7 +226,7 @@ class ImageStep:
         return (self.seed, *(drawn or (self.epoch, row)), *([self.draw] if self.draw else []))
 
     def of_cells(self, cells: list[Cell]) -> list[dict[str, Any]]:
-        """Rows of a stream -> inputs; each draws for its pass and its place in it, since row numbers begin anew in shards."""
+        """Rows of a stream -> inputs; draws depend on the pass and the place in it, since row numbers restart in each shard."""
         found = []
         for cell in cells:
             row, label = cell.row["row"], cell.row["labels"]
@@ -234,7 +236,7 @@ class ImageStep:
 
 
 class ImageRows(torch.utils.data.Dataset):
-    """Rows of images as model inputs, decoded when they are read, so that nothing is written to disk."""
+    """Rows of images as model inputs, decoded when read, so that nothing is written to disk."""
 
     def __init__(self, rows: Dataset, step: ImageStep):
         self.rows, self.step = rows.cast_column(step.column, datasets.Image(decode=False)), step
@@ -254,18 +256,18 @@ class ImageRows(torch.utils.data.Dataset):
         ]
 
     def set_epoch(self, epoch: int) -> None:
-        """Let augmentation draw for this epoch."""
+        """Use this epoch in augmentation."""
         self.step.epoch = epoch
 
     def in_draw(self, draw: int) -> ImageRows:
-        """The same rows in another augmentation, drawn from (seed, epoch, row, draw); 0 is that of the rows themselves."""
+        """The same rows with another augmentation, drawn from (seed, epoch, row, draw); 0 is that of the rows themselves."""
         other = copy.copy(self)
         other.step = copy.copy(self.step)
         other.step.draw = draw
         return other
 
     def in_epoch(self, epoch: int) -> ImageRows:
-        """The same rows as they are in that epoch, whatever epoch it is for others."""
+        """The same rows as augmented in that epoch, regardless of the current epoch."""
         other = copy.copy(self)
         other.step = copy.copy(self.step)
         other.step._epoch = torch.tensor(epoch)
@@ -274,7 +276,7 @@ class ImageRows(torch.utils.data.Dataset):
 
 @dataclass(frozen=True)
 class ImageCollate:
-    """Rows of images -> batch: levels packed for the device, or inputs of the model as they are."""
+    """Rows of images -> batch: levels packed for the device, or inputs of the model stacked."""
 
     problem: str
 
@@ -284,23 +286,23 @@ class ImageCollate:
 
 
 def image_batch(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """What `ImageStep` made of some images, as one batch."""
+    """Outputs of `ImageStep` for several images, as one batch."""
     if isinstance(rows[0]["pixel_values"], np.ndarray):
         return pack([row["pixel_values"] for row in rows], [row.get("fitted", False) for row in rows])
     return {key: torch.stack([row[key] for row in rows]) for key in rows[0] if key != "labels"}
 
 
 def decoded(stored: Any, column: str, split: str, row: int) -> Image.Image:
-    """The image, upright as its EXIF says.
+    """The decoded image, rotated upright according to its EXIF data.
 
     Raises:
-        DataError: there is none, or it cannot be decoded.
+        DataError: there is no image, or it cannot be decoded.
     """
     if stored is None or (isinstance(stored, dict) and stored["bytes"] is None and stored["path"] is None):
-        raise RowError(f"split {split}, row {row}: no image in column {column!r}; mend or drop it")
+        raise RowError(f"split {split}, row {row}: no image in column {column!r}; fix or drop it")
     try:
         return datasets.Image().decode_example(stored)
-    except Exception as error:  # a decoder met with arbitrary bytes raises anything
+    except Exception as error:  # decoders raise any exception on arbitrary bytes
         raise RowError(
-            f"split {split}, row {row}: the image cannot be decoded ({type(error).__name__}); mend or drop it"
+            f"split {split}, row {row}: the image cannot be decoded ({type(error).__name__}); fix or drop it"
         ) from None

@@ -1,4 +1,4 @@
-"""Texts: tokenised once, batched by length, padded once."""
+"""Texts: tokenised once, batched by length, padded once per batch."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from hfft.data.stream import Cell
 from hfft.data.texts import LENGTH, TextCollate, TextRows, longest_first
 from hfft.errors import DataError
 
-MAX_TEXT = 512  # tokens, for a tokenizer that states no limit
-UNLIMITED = 100_000  # what a tokenizer states that knows no limit is a huge number
+MAX_TEXT = 512  # tokens, if a tokenizer states no limit
+UNLIMITED = 100_000  # a tokenizer without a limit states a huge number
 
 
 class TextInputs(Inputs):
-    """One text a row, in the column of role `text`, or a pair with that of role `text_pair`."""
+    """One text per row, in the column with role `text`, or a pair with the column of role `text_pair`."""
 
     gathered = 50
 
     def plays(self, role: str, feature: Any) -> bool:
-        """Whether a column holds texts."""
+        """Whether a column contains texts."""
         return holds_text(feature)
 
     def read(self, rows: Rows, columns: Mapping[str, str], data: Data, split: str, source: str) -> Rows:
-        """The rows, whose columns must hold texts."""
+        """The rows unchanged; checks that the columns contain text."""
         features = rows.features or {}
         for role, column in columns.items():
             if not holds_text(features[column]):
                 raise DataError(
-                    f"data.columns.{role}: column {column!r} holds {features[column]}, no text; name another"
+                    f"data.columns.{role}: column {column!r} has type {features[column]}, not text; choose another"
                 )
         return rows
 
     def digest(self, row: tuple[Any, ...], names: Sequence[str]) -> int:
-        """The digest of a text or a pair, the same whatever its case and blanks."""
+        """The digest of a text or a pair, ignoring case and whitespace."""
         for value, name in zip(row, names, strict=True):
             if not isinstance(value, str) or not value.strip():
                 raise BadRow(f"column {name!r} holds no text ({value!r:.20})")
@@ -59,7 +59,7 @@ class TextInputs(Inputs):
         return row[columns["text"]] if pair is None else (row[columns["text"]], row[pair])
 
     def open(self, argument: str) -> Iterator[tuple[str, Any]]:
-        """The lines of a file that are not blank, or the text itself."""
+        """The non-blank lines of a file, or the text itself."""
         path = Path(argument)
         if len(argument) < 1000 and path.is_file():
             lines = path.read_text(encoding="utf-8").splitlines()
@@ -68,26 +68,26 @@ class TextInputs(Inputs):
             yield argument, argument
 
     def ready(self, processor: Any) -> None:
-        """A tokenizer without padding pads with its end token."""
+        """Make a tokenizer without a padding token pad with its end token."""
         if processor.pad_token is None:
             processor.pad_token = processor.eos_token
 
     def fit_config(self, config: PretrainedConfig, processor: Any) -> None:
-        """A decoder needs the id of the padding to find the last token of each row."""
+        """Set the padding id in the config, which a decoder needs to find the last token of each row."""
         text = config.get_text_config()
         if getattr(text, "pad_token_id", None) is None:
             text.pad_token_id = processor.pad_token_id
 
     def check_limit(self, model: Any, wanted: int | None) -> None:
-        """Raise where the recipe asks for more tokens than the model has positions for."""
+        """Raise if the recipe asks for more tokens than the model has positions."""
         positions(model, wanted)
 
     def set_limit(self, processor: Any, model: Any, wanted: int | None, taken: int = 0) -> None:
-        """Cut texts to `max_length` tokens, less those in front of them that an adapter takes."""
+        """Truncate texts to `max_length` tokens, minus those that an adapter puts before them."""
         processor.model_max_length = max_length(processor, model, wanted) - taken
 
     def batch(self, inputs: Sequence[Any], processor: Any) -> dict[str, Any]:
-        """What the tokenizer makes of the beginnings of texts."""
+        """The tokenizer's output for the first tokens of texts."""
         columns = _columns(inputs)
         return dict(processor(*columns, padding=True, truncation=True, max_length=32, return_tensors="pt"))
 
@@ -109,11 +109,11 @@ class TextInputs(Inputs):
         return TextStep(processor, columns, split, draws)
 
     def rows(self, rows: Dataset, step: TextStep, known: str) -> TextRows:
-        """Rows that have been tokenised."""
+        """Tokenised rows."""
         return tokenised(rows, step, known)
 
     def collate(self, processor: Any, problem: str, mlm_probability: float | None = None) -> TextCollate:
-        """Pads a batch to its longest row; masks tokens where the task is to fill them in."""
+        """Pads a batch to its longest row; masks tokens in masked language modelling."""
         mask = None
         if mlm_probability is not None:
             mask = DataCollatorForLanguageModeling(processor, mlm_probability=mlm_probability)
@@ -122,7 +122,7 @@ class TextInputs(Inputs):
     def batches(
         self, inputs: Sequence[Any], size: int, processor: Any, on_device: Any
     ) -> Iterator[tuple[Sequence[int], dict[str, Any]]]:
-        """Texts of like length together, so that little is padded."""
+        """Batches of texts of similar length, to keep padding low."""
         firsts, *seconds = _columns(inputs)
         limit = processor.model_max_length < UNLIMITED
         tokens = processor(firsts, *seconds, truncation=limit, return_attention_mask=False)
@@ -141,7 +141,7 @@ def _columns(inputs: Sequence[Any]) -> list[list[str]]:
 
 
 def positions(model: nn.Module, wanted: int | None = None) -> list[int]:
-    """How many tokens the model's tables of positions hold, table by table.
+    """Number of tokens that each of the model's position tables has room for.
 
     Raises:
         DataError: the recipe asks for more.
@@ -153,16 +153,16 @@ def positions(model: nn.Module, wanted: int | None = None) -> list[int]:
     ]
     if wanted is not None and places and wanted > min(places):
         raise DataError(
-            f"data.max_length: is {wanted}; the model has {min(places)} positions: ask for {min(places)} at most"
+            f"data.max_length: is {wanted}, but the model has {min(places)} positions; use at most {min(places)}"
         )
     return places
 
 
 def max_length(processor: Any, model: nn.Module, wanted: int | None) -> int:
-    """The longest input in tokens: the recipe's, else the tokenizer's or the model's limit, else 512.
+    """Length limit in tokens: the recipe's, otherwise the tokenizer's or the model's limit, otherwise 512.
 
     Raises:
-        DataError: the recipe asks for more than the model has positions for.
+        DataError: the recipe asks for more tokens than the model has positions.
     """
     places = positions(model, wanted)
     stated = getattr(model.config.get_text_config(), "max_position_embeddings", None)  # type: ignore[union-attr, operator]
@@ -171,11 +171,11 @@ def max_length(processor: Any, model: nn.Module, wanted: int | None) -> int:
 
 
 class TextStep:
-    """Texts -> token ids, truncated to the tokenizer's `model_max_length`; padding and its mask wait for the batch.
+    """Texts -> token ids, truncated to the tokenizer's `model_max_length`; padding and mask are added per batch.
 
     Args:
         columns: role (`text`, `text_pair`) -> column.
-        draws: gives each row the draw it is masked by, where the task is to fill in what is hidden.
+        draws: gives each row its draw for masking, in masked language modelling.
     """
 
     def __init__(self, tokenizer: Any, columns: Mapping[str, str], split: str, draws: MaskStep | None = None):
@@ -184,20 +184,20 @@ class TextStep:
 
     @property
     def read(self) -> list[str]:
-        """Columns that the model's inputs stand in the place of."""
+        """Columns that are replaced by the model's inputs."""
         return [column for column in (self.text, self.pair) if column is not None]
 
     def __call__(self, batch: Mapping[str, list[Any]]) -> dict[str, Any]:
-        """Columns of some rows -> columns of the model's inputs.
+        """Columns of several rows -> columns of model inputs.
 
         Raises:
-            DataError: a row without text.
+            DataError: a row has no text.
         """
         for column in self.read:
             for row, value in zip(batch["row"], batch[column], strict=True):
                 if not isinstance(value, str) or not value.strip():
                     raise RowError(
-                        f"split {self.split}, row {row}: column {column!r} holds no text ({value!r}); mend or drop it"
+                        f"split {self.split}, row {row}: column {column!r} holds no text ({value!r}); fix or drop it"
                     )
         seconds = batch[self.pair] if self.pair else None
         return dict(self.tokenizer(batch[self.text], seconds, truncation=True, return_attention_mask=False))
@@ -215,9 +215,9 @@ class TextStep:
 
 
 def tokenised(rows: Dataset, step: TextStep, known: str) -> TextRows:
-    """All rows as token ids, once.
+    """All rows as token ids, computed once.
 
-    By `known`, a digest of all that they depend on beside the rows, the cache of `datasets` finds them again.
+    The cache of `datasets` finds them by `known`, a digest of everything that they depend on besides the rows.
     """
 
     def tokenise(batch: dict[str, list[Any]]) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def adapter_problems(adapter: dict[str, Any], prompts: bool = True) -> list[tupl
     """(key, problem) for each mistake in `layers.adapter`, checked against the installed PEFT's own config class.
 
     Args:
-            prompts: whether the task's inputs can be preceded by learned tokens.
+        prompts: whether the task's inputs can be preceded by learned tokens.
     """
     if "from" in adapter:
         problems = [(key, "comes from the published adapter; leave it out") for key in adapter if key not in _PUBLISHED]

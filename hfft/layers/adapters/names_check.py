@@ -33,7 +33,7 @@ def check_named(model: PreTrainedModel, given: dict[str, Any], head_names: set[s
     """Make sure that every module, parameter and block that an adapter's arguments name exists in the model.
 
     Raises:
-            ModelError: one does not exist (the message suggests existing ones), or belongs to the head, which is trained in full.
+        ModelError: one does not exist (the message suggests existing ones), or belongs to the head, which is trained in full.
     """
     kind = model.config.model_type
     paths = [path for path, _ in model.named_modules() if path]

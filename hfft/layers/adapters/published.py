@@ -31,8 +31,8 @@ class Published:
         folder: the local folder of its files.
         kind: PEFT's type, in lower case.
         base, base_revision: the backbone that it was trained on.
-            classes: the classes of its head, in order; None if the adapter does not list them.
-            task: `ImageClassification` or `SequenceClassification`, if PEFT's config says so.
+        classes: the classes of its head, in order; None if the adapter does not list them.
+        task: `ImageClassification` or `SequenceClassification`, if PEFT's config says so.
     """
 
     folder: Path
@@ -60,7 +60,7 @@ def published(where: str, revision: str | None = None) -> Published:
     """The adapter in a run folder, in another folder or under a hub id; only the adapter's own files are downloaded.
 
     Raises:
-            BadInput: there is no adapter there, or its weights are not safetensors.
+        BadInput: there is no adapter there, or its weights are not safetensors.
     """
     root = Path(where) / "model" if (Path(where) / "model" / CONFIG).is_file() else Path(where)
     if not root.is_dir():

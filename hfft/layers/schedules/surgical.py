@@ -18,8 +18,8 @@ def relative_gradients(model: nn.Module, depths: Depths, losses: Iterable[Tensor
     depths are compared instead of tensors. Gradients already stored in the parameters are not changed.
 
     Args:
-            losses: scalars that add up to the loss of a batch, such as those of its micro-batches; each is freed before the
-                next is requested.
+        losses: scalars that add up to the loss of a batch, such as those of its micro-batches; each is freed before the
+            next is requested.
     """
     chosen = {n: p for n, p in model.named_parameters() if p.requires_grad and depths.of(n) != depths.head}
     total: dict[str, Tensor] = {}

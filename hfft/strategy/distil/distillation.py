@@ -20,9 +20,9 @@ class Distillation(MethodSpec):
     """Match a teacher's predictions.
 
     Attributes:
-            teacher: a run folder, a model folder or a hub id, with the same classes and the same processor.
-            temperature: softmax temperature for both models; 2 to 4 is usual.
-            weight: the teacher's share of the loss; the task loss has the rest.
+        teacher: a run folder, a model folder or a hub id, with the same classes and the same processor.
+        temperature: softmax temperature for both models; 2 to 4 is usual.
+        weight: the teacher's share of the loss; the task loss has the rest.
     """
 
     main = "teacher"

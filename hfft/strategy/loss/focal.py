@@ -41,7 +41,6 @@ class FocalLoss(Method):
 def focal(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
     """`-(1 - p)^gamma log p` of logits `(B, C)` and labels `(B,)`, or of labels `(B, K)` for K classes."""
     log_p = F.log_softmax(logits, 1).gather(1, labels if labels.ndim == 2 else labels[:, None])
-    wrong = (1 - log_p.exp()).clamp(
-        min=torch.finfo(logits.dtype).eps
-    )  # at 0, the gradient is not finite for gamma below 1
+    # at 0, the gradient is not finite for gamma below 1
+    wrong = (1 - log_p.exp()).clamp(min=torch.finfo(logits.dtype).eps)
     return (-(wrong**gamma) * log_p).view(labels.shape)

@@ -20,7 +20,7 @@ class Mixing(Method):
     """A method that mixes each row with a partner from the training rows.
 
     Attributes:
-            salt: makes the draws of such methods differ from each other.
+        salt: makes the draws of such methods differ from each other.
     """
 
     needs = frozenset({"inputs", "continuous"})

@@ -12,7 +12,7 @@ class Balanced(MethodSpec):
     """As many rows per epoch as before, but every class equally often.
 
     Attributes:
-            after: number of epochs with ordinary sampling before classes are balanced.
+        after: number of epochs with ordinary sampling before classes are balanced.
     """
 
     main = "after"

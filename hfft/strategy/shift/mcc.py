@@ -18,8 +18,8 @@ class MCC(MethodSpec):
     """Reduce class confusion on the rows of another set. Each step runs as many of its rows as of the task's.
 
     Attributes:
-            on: the name of the set in `data.sets`.
-            temperature: softmax temperature of the predictions; the paper uses 2.5.
+        on: the name of the set in `data.sets`.
+        temperature: softmax temperature of the predictions; the paper uses 2.5.
     """
 
     main = "on"

@@ -17,16 +17,16 @@ class Modality:
     """A kind of input.
 
     Attributes:
-            name: its name in messages, and the usual name of its column.
-            columns: role -> usual name of the column; `None` if there is no usual one, such as for the second text of a pair.
-            input_name: the argument of a bare model that takes the input, its `main_input_name`.
-            auto_processor: the transformers class that loads the processor.
-            inputs_class: `module:class` that reads, decodes and batches rows (`hfft.data.modality`), imported when first used.
-            tokens: whether inputs are token sequences, which are batched by length and can be preceded by learned prompts.
-            continuous: whether inputs are numbers that can be mixed and perturbed.
-            augmented: whether `data.augment` applies to its rows.
-            edits_refused: kinds of `backbone.edit`, and of inserted modules, that do not suit the input -> why.
-            pipeline_options: arguments for `transformers.pipeline` in addition to the input.
+        name: its name in messages, and the usual name of its column.
+        columns: role -> usual name of the column; `None` if there is no usual one, such as for the second text of a pair.
+        input_name: the argument of a bare model that takes the input, its `main_input_name`.
+        auto_processor: the transformers class that loads the processor.
+        inputs_class: `module:class` that reads, decodes and batches rows (`hfft.data.modality`), imported when first used.
+        tokens: whether inputs are token sequences, which are batched by length and can be preceded by learned prompts.
+        continuous: whether inputs are numbers that can be mixed and perturbed.
+        augmented: whether `data.augment` applies to its rows.
+        edits_refused: kinds of `backbone.edit`, and of inserted modules, that do not suit the input -> why.
+        pipeline_options: arguments for `transformers.pipeline` in addition to the input.
     """
 
     name: str

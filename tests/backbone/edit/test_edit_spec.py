@@ -31,7 +31,7 @@ WRONG = (
     ({"replace": "all", "with": {"activaton": "gelu"}}, "did you mean 'activation'"),
     ({"replace": "all", "with": {"dropout": 1.5}}, "below 1"),
     ({"replace": "all", "with": {"norm": "layernorm"}}, "did you mean 'layer_norm'"),
-    ({"replace": "/(/", "with": {"dropout": 0.1}}, "no regular expression"),
+    ({"replace": "/(/", "with": {"dropout": 0.1}}, "not a regular expression"),
     ({"insert": "x"}, "insert needs module"),
     ({"insert": "", "module": {"type": "conv"}}, "expected the path of a module"),
     ({"insert": "x", "module": {"type": "botleneck"}}, "did you mean 'bottleneck'"),
@@ -81,7 +81,7 @@ def test_the_mistake_is_told_with_its_line(task, edit, said):
         ("{kind: mpl}", "did you mean 'mlp'"),
         ("{kind: attention-pool, pooling: mean}", "does its own pooling"),
         ("{kind: linear, hidden: 8}", "the width of an mlp"),
-        ("{kind: cosine, init: zeros}", "has no gradient"),
+        ("{kind: cosine, init: zeros}", "is undefined"),
         ("{kind: linear, keep_known: true}", "architecture's own head"),
     ],
 )
