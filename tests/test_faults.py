@@ -105,12 +105,12 @@ def test_other_versions_rows_or_processes_are_refused_unless_forced(tmp_path, wh
     facts = checkpoint.facts(run / "checkpoint-2")
     change(facts)
     checkpoint.write_digests(run / "checkpoint-2", facts)
-    with pytest.raises(BadInput, match=rf"of a run with other conditions \({said}.*--force to continue all the same"):
+    with pytest.raises(BadInput, match=rf"to a run under other conditions \({said}.*--force to continue anyway"):
         finetune(recipe(run))
     if "torch" not in said:  # once is enough
         return
     finetune(recipe(run), force=True)
-    assert "forced to continue under other conditions" in capsys.readouterr().out
+    assert "--force: continuing under other conditions" in capsys.readouterr().out
     assert compare(whole, run) == []
 
 
@@ -122,7 +122,7 @@ def test_a_checkpoint_of_another_minor_version_is_refused_even_if_forced(tmp_pat
     checkpoint.write_digests(run / "checkpoint-2", facts)
     for force in (False, True):
         with pytest.raises(
-            BadInput, match=r"checkpoint-2 is of hfft 0\.1\.0, whose runs hfft \d.* cannot continue; .*--fresh"
+            BadInput, match=r"checkpoint-2 was written by hfft 0\.1\.0, whose runs hfft \d.* cannot continue; .*--fresh"
         ):
             finetune(recipe(run), force=force)
 
@@ -260,7 +260,7 @@ def test_too_large_a_batch_is_parted_and_ends_as_a_clean_run_at_that_size(tmp_pa
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("out of memory")]
     again = "again from the start" if after == 0 else "again from checkpoint-2"
     assert line == (
-        f"out of memory: {again} with per_device_train_batch_size 2 and gradient_accumulation_steps 4, the same global batch"
+        f"out of memory: trying {again} with per_device_train_batch_size 2 and gradient_accumulation_steps 4, the same global batch"
     )
     assert result.metrics["train"]["micro_batch"] == 2
     if after == 0:

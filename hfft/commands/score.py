@@ -89,7 +89,7 @@ def score_outputs(files: list[Path], metrics: Sequence[str]) -> Iterator[str]:
     check_files(metrics)
     for file in files:
         outputs = Outputs.read(file)
-        yield line(outputs.split, outputs.score(metrics)["figures"], outputs.origin)
+        yield line(outputs.split, outputs.score(metrics)["metrics"], outputs.origin)
 
 
 def line(split: str, figures: Mapping[str, float], origin: str) -> str:

@@ -1,4 +1,4 @@
-"""Metrics made from their names: those of the package, and a user's own from a file. Nothing is fetched or copied."""
+"""Load metrics by name from this package, or from a user's file. Nothing is downloaded or copied."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from hfft.tasks.problem import Problem
 from hfft.wording import first_line, listing
 
 if TYPE_CHECKING:
-    import evaluate  # otherwise imported by what needs it: it takes three seconds
+    import evaluate  # imported only where needed: it takes three seconds
 
 HERE = "hfft.evaluate.metrics"
 
 
 def check_files(names: Iterable[str]) -> None:
-    """Load each metric that is a file, so that what is wrong with it is told before any data is fetched.
+    """Load each metric that is a file, so that faults in it are reported before any data is downloaded.
 
     Raises:
-        BadInput: no such file, or no metric in it.
+        BadInput: the file does not exist, or defines no metric.
     """
     for name in names:
         if is_file(name):
-            sys.modules.pop(_module_name(name), None)  # as it is now, in a notebook too
+            sys.modules.pop(_module_name(name), None)  # a notebook may have imported an earlier version
             load_metric(name, {})
 
 
 def load_metric(name: str, known: Mapping[str, Measure]) -> evaluate.Metric:
-    """The metric of a name of `Problem.metrics`, or the one in a file.
+    """The metric with a name in `Problem.metrics`, or the one in a file.
 
     Raises:
-        BadInput: no such file, or no metric in it.
+        BadInput: the file does not exist, or does not define exactly one metric.
     """
     if not is_file(name):
         measure = known[name]
@@ -51,25 +51,25 @@ def load_metric(name: str, known: Mapping[str, Measure]) -> evaluate.Metric:
     if len(found_in_file) != 1:
         held = listing(one.__name__ for one in found_in_file) or "none"
         raise BadInput(
-            f"score.metrics: {name} must hold one subclass of evaluate.Metric and holds {held}; leave one in it"
+            f"score.metrics: {name} must define exactly one subclass of evaluate.Metric, but defines {held}; leave one in it"
         )
     try:
         return made(found_in_file[0])
     except Exception as error:
         raise BadInput(
-            f"score.metrics: {name} cannot be made: {first_line(error)}; mend its __init__ or _info"
+            f"score.metrics: {name} cannot be instantiated: {first_line(error)}; fix its __init__ or _info"
         ) from error
 
 
 def module_of(path: str) -> ModuleType:
-    """The module of a user's file; imported from where it lies, once in a process, while `evaluate.load` would copy it.
+    """The module of a user's file, imported in place once per process; `evaluate.load` would copy the file.
 
     Raises:
-        BadInput: no such file, or it fails.
+        BadInput: the file does not exist, or its import fails.
     """
     file = Path(path).expanduser().resolve()
     if not file.is_file():
-        raise BadInput(f"score.metrics: {path} is no file; name a .py file that holds an evaluate.Metric")
+        raise BadInput(f"score.metrics: {path} does not exist; name a .py file that defines an evaluate.Metric")
     name = _module_name(path)
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, file)
@@ -80,7 +80,7 @@ def module_of(path: str) -> ModuleType:
             spec.loader.exec_module(sys.modules[name])
         except Exception as error:
             del sys.modules[name]
-            raise BadInput(f"score.metrics: {path} cannot be imported: {first_line(error)}; mend the file") from error
+            raise BadInput(f"score.metrics: {path} cannot be imported: {first_line(error)}; fix the file") from error
     return sys.modules[name]
 
 
@@ -100,32 +100,32 @@ def metrics_in(module: ModuleType) -> list[type[evaluate.Metric]]:
 
 
 def made(metric: type[evaluate.Metric], config_name: str | None = None) -> evaluate.Metric:
-    """An instance that keeps what it is fed in memory.
+    """An instance that stores its rows in memory.
 
-    Each process is given the rows of all of them by the Trainer, so none waits for another; a row is a few numbers. On disk,
-    `evaluate` would lock a file in a folder that all runs share, and leave it there if the run is killed.
+    The Trainer passes each process the rows of all processes, so none waits for another. On disk, `evaluate` would lock a
+    file in a folder that all runs share, and leave it there if the run is killed.
     """
-    with tempfile.TemporaryDirectory() as folder:  # it makes a folder in its cache even so, and uses it for nothing
+    with tempfile.TemporaryDirectory() as folder:  # it still creates a folder in its cache, but does not use it
         return metric(config_name=config_name, keep_in_memory=True, cache_dir=folder)
 
 
 def feed(metric: evaluate.Metric, name: str, columns: Mapping[str, np.ndarray], problem: Problem) -> None:
-    """Add rows to a metric: of the columns of `Problem.answers` those that its features name.
+    """Add rows to a metric, with the columns of `Problem.answers` that its features name.
 
     Raises:
-        BadInput: it asks for others, or for rows of another kind.
+        BadInput: its features name other columns, or other types.
     """
     kinds = metric.features if isinstance(metric.features, list) else [metric.features]
     missing = [column for column in kinds[0] if column not in columns]
     if missing:
         raise BadInput(
-            f"score.metrics: {name} asks for {listing(missing)}; {problem.name} gives {listing(columns)}: change its features"
+            f"score.metrics: {name} needs {listing(missing)}, but {problem.name} has {listing(columns)}; change its features"
         )
     rows = {column: columns[column] for column in kinds[0]}
     if not is_file(name):
         metric.add_batch(**rows)
         return
-    for column, values in rows.items():  # a user's metric may take the outputs of a regression as numbers
+    for column, values in rows.items():  # a user's metric may expect the values of a regression as numbers
         if values.ndim == 2 and values.shape[1] == 1 and any(hasattr(kind[column], "dtype") for kind in kinds):
             rows[column] = values[:, 0]
     try:
@@ -133,29 +133,31 @@ def feed(metric: evaluate.Metric, name: str, columns: Mapping[str, np.ndarray], 
     except Exception as error:
         shapes = listing(f"{column} {values.dtype} {values.shape}" for column, values in rows.items())
         raise BadInput(
-            f"score.metrics: {name} refuses {shapes}: {first_line(error)}; change the features of its _info"
+            f"score.metrics: {name} does not accept {shapes}: {first_line(error)}; change the features in its _info"
         ) from error
 
 
-def figures_of(metric: evaluate.Metric, name: str) -> dict[str, float]:
-    """What a metric computes of all that it was fed, by name.
+def metric_values(metric: evaluate.Metric, name: str) -> dict[str, float]:
+    """Compute a metric from all rows added: name -> value.
 
     Raises:
-        BadInput: a user's own fails, or returns anything but a dict of numbers.
+        BadInput: a user's metric fails, or returns anything but a dict of numbers.
     """
     if not is_file(name):
         return metric.compute()
     try:
         found = metric.compute()
     except Exception as error:
-        raise BadInput(f"score.metrics: {name} failed: {first_line(error)}; mend its _compute") from error
+        raise BadInput(f"score.metrics: {name} failed: {first_line(error)}; fix its _compute") from error
     if not isinstance(found, Mapping) or not found:
-        raise BadInput(f"score.metrics: {name} returned {type(found).__name__}; _compute returns a dict of numbers")
+        raise BadInput(f"score.metrics: {name} returned {type(found).__name__}; _compute must return a dict of numbers")
     for key, value in found.items():
         if not isinstance(key, str) or key in ("loss", "n"):
-            raise BadInput(f"score.metrics: {name} returned {key!r}, which is no name of a metric; give it another")
+            raise BadInput(
+                f"score.metrics: {name} returned {key!r}, which cannot be the name of a metric; choose another"
+            )
         if not _is_number(value):
-            raise BadInput(f"score.metrics: {name} returned {value!r:.80} as {key}; a figure is one number")
+            raise BadInput(f"score.metrics: {name} returned {value!r:.80} as {key}; return one number")
     return {key: float(value) for key, value in found.items()}
 
 

@@ -1,4 +1,4 @@
-"""What a model answers to every row of a split, worked out once and kept in a file; figures and tables are functions of it."""
+"""The outputs of a model for every row of a split, stored in a file; metrics and tables are functions of them."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from hfft.tasks.labels import Labels
 from hfft.tasks.problem import PROBLEMS
 from hfft.wording import first_line
 
-BATCH = 4096  # rows that are read from the file at once
+BATCH = 4096  # rows read from the file at once
 DTYPES = {"float32": "F32", "float64": "F64", "int64": "I64"}  # numpy's names and those of safetensors
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """One split, scored once: row i is row i of the split. Arrays from a file are mapped, not loaded.
+    """The outputs for one split, in the order of its rows. Arrays from a file are memory-mapped, not loaded.
 
     Attributes:
         split: the name of the split.
         origin: where its rows come from, such as `given`.
-        labels: what the outputs mean.
-        losses: `(N,)` float32, summed over the targets of each row.
-        targets: `(N,)` float32, number of targets of each row.
-        logits: `(N, C)` float32; None where there is an answer for each token.
-        references: `(N,)` class indices or `(N, C)` numbers, the right answers; None likewise.
+        labels: the meaning of the outputs.
+        losses: loss summed over the targets of each row, `(N,)` float32.
+        targets: number of targets of each row, `(N,)` float32.
+        logits: `(N, C)` float32; None for problems with a target per token.
+        references: the true classes `(N,)` or values `(N, C)`; None for problems with a target per token.
     """
 
     split: str
@@ -50,10 +50,10 @@ class Outputs:
 
     @classmethod
     def read(cls, path: Path) -> Outputs:
-        """The outputs in a file that `OutputsFile` wrote.
+        """Read a file written by `OutputsFile`.
 
         Raises:
-            BadInput: it is damaged, or another kind of file.
+            BadInput: the file is damaged or of another kind.
         """
         try:
             with open(path, "rb") as file:
@@ -65,7 +65,7 @@ class Outputs:
             return cls(about["split"], about["origin"], labels, **columns)
         except (OSError, ValueError, KeyError, TypeError, MemoryError, OverflowError) as error:
             raise BadInput(
-                f"{path} cannot be read: {first_line(error)}; remove it, and `hfft score` runs the model again"
+                f"{path} cannot be read: {first_line(error)}; delete it, and `hfft score` will run the model again"
             ) from error
 
     def batches(self, size: int = BATCH) -> Iterator[tuple[Tensor, Tensor]]:
@@ -79,7 +79,7 @@ class Outputs:
                 yield torch.from_numpy(self.logits[rows].copy()), torch.from_numpy(self.references[rows].copy())
 
     def score(self, metrics: Sequence[str]) -> dict[str, Any]:
-        """The figures of the named metrics, `loss` and `n` under `figures`, and the tables per class beside them.
+        """Compute the named metrics, `loss` and `n` (under `metrics`), and the tables per class.
 
         Raises:
             BadInput: a user's metric fails.
@@ -95,7 +95,7 @@ class OutputsFile:
     """Writes the outputs of a split into a `.safetensors` file, batch by batch.
 
     Args:
-        order: the order in which rows are added, `(N,)`; each stands once.
+        order: row numbers in the order in which rows are added, `(N,)`; each occurs once.
     """
 
     def __init__(self, path: Path, split: str, origin: str, labels: Labels, order: np.ndarray):
@@ -112,19 +112,19 @@ class OutputsFile:
         self._columns: dict[str, np.memmap] = {}
 
     def size(self, columns: Mapping[str, np.ndarray]) -> int:
-        """Bytes that the file takes, by its first batch."""
+        """Size of the file in bytes, given its first batch."""
         return sum(column[:1].nbytes * len(self.order) for column in columns.values())
 
     def open(self, columns: Mapping[str, np.ndarray]) -> None:
-        """Reserve the disk space for columns like those of a first batch.
+        """Reserve disk space for columns like those of the first batch.
 
         Raises:
-            OSError: there is no space.
+            OSError: the disk is full.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         header: dict[str, Any] = {"__metadata__": self.about}
         end = 0
-        widest_first = sorted(columns.items(), key=lambda item: -item[1].itemsize)  # so that each is aligned
+        widest_first = sorted(columns.items(), key=lambda item: -item[1].itemsize)  # so that every column is aligned
         for name, column in widest_first:
             begin, end = end, end + column[:1].nbytes * len(self.order)
             shape = [len(self.order), *column.shape[1:]]
@@ -135,7 +135,7 @@ class OutputsFile:
             with open(self.temp, "wb") as file:
                 file.write(len(text).to_bytes(8, "little") + text)
                 file.truncate(8 + len(text) + end)
-                if hasattr(os, "posix_fallocate"):  # a write into a map ends the process where the disk is full
+                if hasattr(os, "posix_fallocate"):  # writing to a memory map kills the process if the disk is full
                     os.posix_fallocate(file.fileno(), 0, 8 + len(text) + end)
         except OSError:
             self.temp.unlink(missing_ok=True)
@@ -149,19 +149,21 @@ class OutputsFile:
         count = len(columns["losses"])
         places = self.order[self.added : self.added + count]
         if len(places) < count:
-            raise RuntimeError(f"{self.path.stem}: {self.added + count} rows were scored of {len(self.order)}")
+            raise RuntimeError(
+                f"{self.path.stem}: {self.added + count} rows were scored, but the split has {len(self.order)}"
+            )
         for name, column in columns.items():
             self._columns[name][places] = column
         self.added += count
 
     def close(self) -> Outputs:
-        """Give the file its name, and read it.
+        """Rename the file to its final name, and read it.
 
         Raises:
             RuntimeError: rows are missing.
         """
         if self.added != len(self.order):
-            raise RuntimeError(f"{self.path.stem}: {self.added} rows were scored of {len(self.order)}")
+            raise RuntimeError(f"{self.path.stem}: {self.added} rows were scored, but the split has {len(self.order)}")
         for column in self._columns.values():
             column.flush()
         self._columns = {}
@@ -170,7 +172,7 @@ class OutputsFile:
 
 
 def columns_of(logits: Tensor, labels: Tensor, meaning: Labels) -> dict[str, np.ndarray]:
-    """The columns of `Outputs` for a batch as metrics are fed it: loss and targets of each row, logits and right answers."""
+    """The columns of `Outputs` for a batch: loss and number of targets of each row, logits and true values."""
     problem = PROBLEMS[meaning.problem]
     found = problem.answers(logits, labels)
     columns = {"losses": found["losses"].float(), "targets": found["targets"].float()}

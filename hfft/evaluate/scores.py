@@ -1,4 +1,4 @@
-"""Metrics of a whole split, fed batch by batch: what is kept is a few numbers per example, never all logits."""
+"""Compute the metrics of a split batch by batch, storing a few numbers per row instead of all logits."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from torch import Tensor
 
 from hfft.errors import BadInput
 from hfft.evaluate.class_counts import ClassCounts
-from hfft.evaluate.load_metric import feed, figures_of, load_metric
+from hfft.evaluate.load_metric import feed, load_metric, metric_values
 from hfft.tasks.labels import Labels
 from hfft.tasks.problem import PROBLEMS
 
 if TYPE_CHECKING:
     import evaluate
 
-WAITING = 2**16  # numbers that wait on their device: to fetch each batch would make it wait
+WAITING = 2**16  # numbers that stay on their device before they are fetched: fetching every batch would stall a GPU
 
 
 class Metrics:
-    """Feeds the named metrics and computes them; as `compute_metrics` of a Trainer it does so at the end of a split.
+    """Feeds and computes the named metrics; it can serve as `compute_metrics` of a Trainer.
 
-    Memory per example: class indices and the confidence (single label), probabilities (multi-label), values (regression).
+    Memory per row: class indices and the confidence (single label), probabilities (multi-label), values (regression).
 
     Args:
-        names: metrics of the problem (`Problem.metrics`), or files that hold one; `loss` and `n` are always reported.
+        names: metrics of the problem (`Problem.metrics`), or files with one each; `loss` and `n` are always reported.
     """
 
     def __init__(self, labels: Labels, names: Sequence[str]):
         self.labels, self.names, self.problem = labels, tuple(names), PROBLEMS[labels.problem]
         self.result: dict[str, Any] = {}
-        self.scored = list(names)  # then the names of the figures, of which a user's metric may return several
+        self.scored = list(names)  # later the names of all values, since a user's metric may return several
         self._metrics: dict[str, evaluate.Metric] = {}
         self._reset()
 
@@ -43,7 +43,7 @@ class Metrics:
         self._metrics = {}
 
     def __call__(self, prediction: Any, compute_result: bool = True) -> dict[str, float]:
-        """A Trainer's batch: feed it, and with `compute_result` compute and start over."""
+        """Add a batch of the Trainer; with `compute_result`, compute all metrics and reset."""
         self.update(torch.as_tensor(prediction.predictions), torch.as_tensor(prediction.label_ids))
         return self.compute() if compute_result else {}
 
@@ -51,8 +51,8 @@ class Metrics:
         """Add a batch.
 
         Args:
-            logits: (B, C), or (B, 2) of loss and count where tokens were masked.
-            labels: (B,) or (B, C).
+            logits: `(B, C)`, or loss and number of targets `(B, 2)` for masked tokens.
+            labels: `(B,)` or `(B, C)`.
 
         Raises:
             BadInput: a user's metric cannot be loaded or fed.
@@ -77,23 +77,23 @@ class Metrics:
             feed(self._metrics[name], name, columns, self.problem)
 
     def compute(self) -> dict[str, Any]:
-        """Every metric of what was fed, `loss` (mean) and `n`, and start over; the per-class table is left in `result`.
+        """Compute `loss` (the mean), every metric and `n`, and reset; `result` also holds the table per class.
 
         Raises:
-            ValueError: nothing was fed.
+            ValueError: no row was added.
             BadInput: a user's metric cannot be loaded, fails, or returns anything but numbers.
         """
         self._feed()
         if not self._rows:
-            raise ValueError("no example was scored; the split is empty")
+            raise ValueError("no row was scored; the split is empty")
         found: dict[str, float] = {}
         for name, metric in self._metrics.items():
-            for key, value in figures_of(metric, name).items():
+            for key, value in metric_values(metric, name).items():
                 if key in found:
-                    raise BadInput(f"score.metrics: {name} returns {key}, as another metric does; give it another name")
+                    raise BadInput(f"score.metrics: {name} returns {key}, as another metric does; rename it")
                 found[key] = value
         self.scored[:] = found
-        figures = {"loss": self._loss / max(self._targets, 1), **found, "n": self._rows}
-        self.result = {"figures": figures, **self._classes.tables()}
+        values = {"loss": self._loss / max(self._targets, 1), **found, "n": self._rows}
+        self.result = {"metrics": values, **self._classes.tables()}
         self._reset()
-        return figures
+        return values

@@ -1,4 +1,4 @@
-"""What a recipe says of scoring."""
+"""The recipe section `score`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _metric(value: str) -> str:
 
 
 class OutputsSpec(Spec):
-    """Bytes that the outputs of one split may take, such as `500MB`."""
+    """Maximum size of the stored outputs of one split, such as `500MB`."""
 
     limit: str = "2GB"
 
@@ -35,9 +35,9 @@ class Score(Spec):
     """How the result is measured.
 
     Attributes:
-        metrics: metrics of the problem, or .py files that hold one each.
-        outputs: whether the model's answers to the held-out rows are kept in the run folder (`auto`: up to 2 GB a split).
-        from_scratch: train the same recipe from random weights beside it.
+        metrics: metrics of the problem, or .py files that define one each.
+        outputs: whether the run folder stores the model's outputs for the held-out rows (`auto`: up to 2 GB per split).
+        from_scratch: also train the same recipe from random weights.
     """
 
     metrics: list[Annotated[str, AfterValidator(_metric)]] = []
@@ -46,7 +46,7 @@ class Score(Spec):
 
     @property
     def outputs_limit(self) -> int:
-        """Bytes that the outputs of one split may take; 0 where none are kept."""
+        """Maximum bytes of the stored outputs of one split; 0 if none are stored."""
         if self.outputs == "off":
             return 0
         return size_in_bytes((OutputsSpec() if self.outputs == "auto" else self.outputs).limit)

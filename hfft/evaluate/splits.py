@@ -1,4 +1,4 @@
-"""Score the held-out splits with the Trainer that trained, on all its processes; their outputs are kept in files."""
+"""Score the held-out splits with the Trainer that trained, on all its processes, and store the outputs in files."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from hfft.wording import first_line, human
 def score_splits(
     trainer: FineTuner, prepared: Prepared, metrics: Metrics, origin: Mapping[str, str], folder: Path, limit: int
 ) -> dict[str, dict[str, Any]]:
-    """Split -> its figures (`n` among them), per-class table and confusion matrix.
+    """Score each split: its metrics (including `n`), table per class and confusion matrix.
 
     Args:
-        origin: where each split comes from.
-        folder: where `<split>.safetensors` is written, the outputs that the figures are made from.
-        limit: bytes that such a file may take; without one the figures are made on the way.
+        origin: the origin of each split.
+        folder: receives the outputs, `<split>.safetensors`, from which the metrics are computed.
+        limit: maximum bytes of such a file; above it (or at 0) metrics are computed batch by batch instead.
     """
     scores: dict[str, dict[str, Any]] = {}
     for name, rows in prepared.items():
@@ -44,9 +44,9 @@ def score_splits(
 
 
 class Recorder:
-    """As `compute_metrics` of a Trainer: writes each batch to a file and, at the end of the split, scores the file.
+    """A `compute_metrics` of a Trainer that writes each batch to a file and scores the file at the end of the split.
 
-    The first process does so for all. Where the file would be too large, the metrics are fed in its place.
+    Only the first process does this. If the file would be too large, the batches go to the metrics instead.
     """
 
     def __init__(self, metrics: Metrics, file: OutputsFile, limit: int):
@@ -55,14 +55,14 @@ class Recorder:
         self.result: dict[str, Any] = {}
 
     def __call__(self, prediction: Any, compute_result: bool = True) -> dict[str, float]:
-        """A Trainer's batch; with `compute_result` it is the last one, and the figures are returned."""
+        """Add a batch of the Trainer; with `compute_result` it is the last one, and the metrics are returned."""
         if is_first():
             self._add(torch.as_tensor(prediction.predictions), torch.as_tensor(prediction.label_ids))
         if not compute_result:
             return {}
         self.result = self._scored()
-        self.metrics.scored[:] = [name for name in self.result["figures"] if name not in ("loss", "n")]
-        return self.result["figures"]
+        self.metrics.scored[:] = [name for name in self.result["metrics"] if name not in ("loss", "n")]
+        return self.result["metrics"]
 
     def _add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
         if self.file is not None:
@@ -76,12 +76,12 @@ class Recorder:
     def _fits(self, file: OutputsFile, columns: Mapping[str, np.ndarray]) -> bool:
         size, name = file.size(columns), file.path.stem
         if size > self.limit:
-            say(f"outputs of {name} are not kept: {human(size)}, score.outputs allows {human(self.limit)}")
+            say(f"outputs of {name} are not stored: they take {human(size)}, score.outputs allows {human(self.limit)}")
             return False
         try:
             file.open(columns)
         except OSError as error:
-            say(f"outputs of {name} are not kept: {first_line(error)}")
+            say(f"outputs of {name} are not stored: {first_line(error)}")
             return False
         return True
 

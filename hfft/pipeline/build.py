@@ -1,4 +1,4 @@
-"""The way of data: from a recipe's five parts to a Trainer that is ready to train."""
+"""Build a Trainer that is ready to train from the five parts of a recipe."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from hfft.wording import first_line, size_in_bytes
 
 @dataclass
 class Run:
-    """The five parts, assembled and ready to train."""
+    """The five parts, built and ready to train."""
 
     trainer: FineTuner
     prepared: data.Prepared
@@ -59,17 +59,17 @@ class Run:
 
 
 def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str, Any]] | None = None) -> Run:
-    """The way of data: from the recipe's five parts to a Trainer that is ready to train.
+    """Build a Trainer that is ready to train from the five parts of a recipe.
 
     Args:
-        began: the table of layers that the run began with, where it is continued.
+        began: the table of layers that the run began with, if it is resumed.
 
     Raises:
-        BadInput: data or model cannot be used as the recipe says.
+        BadInput: the data or the model cannot be used as the recipe says.
     """
     recipe = recipe.model_copy(update={"backbone": backbone.pinned(recipe.backbone)})
     adapter = recipe.layers.adapter
-    if adapter is not None and "from" in adapter:  # before any data is fetched
+    if adapter is not None and "from" in adapter:  # before any data is downloaded
         adapter = layers.pinned_adapter(adapter)
         earlier = layers.published(adapter["from"], adapter.get("revision"))
         layers.check_base(earlier, recipe.backbone.name, adapter["from"], recipe.published_as)
@@ -84,7 +84,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     model, edits = edit.edit(model, recipe.backbone.edit, processor, first_batch(task, splits))
     head_names = head.parameter_names(model, recipe.head.new)
     if task.labelled:
-        set_seed(arguments.seed)  # the head is the same whatever was drawn while loading
+        set_seed(arguments.seed)  # so that the head does not depend on random numbers drawn while loading
         head.replace(model, recipe.head, pretrained_rows(recipe))  # 2
     depths = layers.depths(model, head_names)  # 3
     choice = recipe.train_layers, adapter, depths, head_names, as_list(recipe.layers.freeze)
@@ -133,7 +133,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
         cache_settings=cache_settings(recipe, arguments),
         last_block=LastBlock(shortens(recipe, methods), say),
     )
-    settled = arguments.gradient_accumulation_steps > 1  # by a run that goes on, or that ran out of memory
+    settled = arguments.gradient_accumulation_steps > 1  # by a resumed run, or one that ran out of memory
     if recipe.training.get("per_device_train_batch_size") == "auto" and not settled:
         settle(trainer)
     table = planned(recipe, trainer, splits, began or [])
@@ -152,12 +152,12 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
 
 
 def prove(prepared: data.Prepared) -> None:
-    """Make one row of train into the model's input: what processor and augmentation were told may not go together.
+    """Preprocess one training row, since the settings of processor and augmentation may be incompatible.
 
     Raises:
-        BadInput: they cannot.
+        BadInput: they are incompatible.
     """
-    if isinstance(prepared.train, data.Stream):  # a stream is not opened for it
+    if isinstance(prepared.train, data.Stream):  # opening a stream may be slow
         return
     try:
         prepared.train[0]
@@ -165,7 +165,7 @@ def prove(prepared: data.Prepared) -> None:
         raise
     except Exception as error:
         raise BadInput(
-            f"the first row of train cannot be made into the model's input: {first_line(error)}; mend backbone.processor "
+            f"the first training row cannot be preprocessed: {first_line(error)}; fix backbone.processor "
             f"or data.augment"
         ) from error
 
@@ -173,7 +173,7 @@ def prove(prepared: data.Prepared) -> None:
 def planned(
     recipe: Recipe, trainer: FineTuner, splits: data.Splits, began: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The table of layers, with what the schedule says of each; layers that `surgical` does not choose are frozen.
+    """The table of layers with their schedule; this freezes the layers that a surgical schedule does not choose.
 
     Raises:
         BadInput: the schedule does not fit the model or the run.
@@ -193,13 +193,13 @@ def planned(
     begins = trainer.follow.begins
     if splits.sizes["train"] is None and any(start.epochs for start in begins.values()):
         raise BadInput(
-            "layers.schedule: counts epochs, which a stream of unknown size has not; use head_steps or every_steps"
+            "layers.schedule: counts epochs, but the size of the stream is unknown; use head_steps or every_steps"
         )
     return layers.table(model, depths, trainer.groups(), begins)
 
 
 def first_batch(task: Task, splits: data.Splits, count: int = 8) -> Callable[[Any], dict[str, torch.Tensor]]:
-    """What a processor makes of the first training rows: on these, outputs before and after an edit are compared."""
+    """A function that preprocesses the first training rows, on which outputs before and after an edit are compared."""
 
     def batch(processor: Any) -> dict[str, torch.Tensor]:
         inputs, rows = task.modality.inputs, itertools.islice(iter(splits.train), count)
@@ -209,7 +209,7 @@ def first_batch(task: Task, splits: data.Splits, count: int = 8) -> Callable[[An
 
 
 def pretrained_rows(recipe: Recipe) -> dict[str, dict[str, torch.Tensor]] | None:
-    """The rows of the pretrained head by class name, where the recipe keeps those of known classes."""
+    """The rows of the pretrained head by class name, if the recipe keeps those of known classes."""
     if not recipe.head.keep_known:
         return None
     as_published = recipe.head.model_copy(update={"dropout": None})
@@ -219,17 +219,17 @@ def pretrained_rows(recipe: Recipe) -> dict[str, dict[str, torch.Tensor]] | None
 
 
 def class_ids(splits: data.Splits, labels: Labels) -> np.ndarray | None:
-    """`(rows,)` class of each training row; None where rows have no class, or are streamed."""
+    """Class of each training row, `(rows,)`; None if rows have no classes or are streamed."""
     if isinstance(splits.train, IterableDataset) or not PROBLEMS[labels.problem].classes:
         return None
     return column(splits.train, "labels").to_numpy()
 
 
 def check_methods(methods: Sequence[strategy.Method], recipe: Recipe, arguments: TrainingArguments) -> None:
-    """Refuse methods that the launch cannot serve; what a recipe alone tells was refused before.
+    """Refuse methods that do not work with this launch; the grammar has checked what the recipe alone determines.
 
     Raises:
-        BadInput: the first of them.
+        BadInput: the first such method.
     """
     launched = replace(
         situation(recipe),
@@ -241,25 +241,25 @@ def check_methods(methods: Sequence[strategy.Method], recipe: Recipe, arguments:
 
 
 def shortens(recipe: Recipe, methods: Sequence[strategy.Method]) -> bool:
-    """Whether the last block may compute only what the head reads of it."""
+    """Whether the last block may compute only the positions that the head reads."""
     return recipe.layers.last_block == "auto" and not needed(methods, "states")
 
 
 def uncached(recipe: Recipe) -> str | None:
-    """Why the recipe keeps nothing of what its frozen layers answer, whatever model and data are; None where it may."""
+    """Why the recipe cannot cache the outputs of frozen layers, whatever the model and the data; None if it can."""
     if recipe.layers.cache == "off":
-        return "layers.cache says so"
+        return "set by layers.cache"
     if not recipe.the_task.labelled:
-        return "tokens are masked anew in every epoch"
+        return "every epoch masks other tokens"
     if recipe.layers.schedule is not None and recipe.layers.schedule.type == "surgical":
-        return "the surgical schedule asks all layers for gradients"
+        return "the surgical schedule needs gradients of all layers"
     if (why := uncacheable(strategy.build_methods(recipe.strategy))) is not None:
         return why
     return None
 
 
 def cache_settings(recipe: Recipe, arguments: TrainingArguments) -> FrozenCacheSettings | None:
-    """How the run keeps what its frozen layers answer; None where it does not."""
+    """Settings of the cache of frozen layers; None if the run has no cache."""
     if uncached(recipe) is not None:
         return None
     chosen = FrozenCacheSpec() if isinstance(recipe.layers.cache, str) else recipe.layers.cache
@@ -272,18 +272,18 @@ def cache_settings(recipe: Recipe, arguments: TrainingArguments) -> FrozenCacheS
 
 
 def check_schedule(arguments: TrainingArguments, splits: data.Splits) -> None:
-    """Settle what a split that is absent or unsized means for the run.
+    """Adapt the arguments to a missing validation split, and refuse what a split of unknown size does not allow.
 
     Raises:
         BadInput: a stream of unknown length without `max_steps`, or a best model without validation rows.
     """
     if splits.sizes["train"] is None and arguments.max_steps <= 0:
         raise BadInput(
-            "data.streaming: the train split does not state its size; set training.max_steps, or data.max_train_samples"
+            "data.streaming: the size of the train split is unknown; set training.max_steps or data.max_train_samples"
         )
     if splits.validation is None:
         if arguments.load_best_model_at_end:
-            raise BadInput("training.load_best_model_at_end: there is no validation split; name one in data.validation")
+            raise BadInput("training.load_best_model_at_end: there is no validation split; set data.validation")
         arguments.eval_strategy = transformers.trainer_utils.IntervalStrategy.NO
     best = (arguments.metric_for_best_model or "").removeprefix("eval_")
     if arguments.load_best_model_at_end and (best == "loss" or best in known_metrics()):

@@ -1,4 +1,4 @@
-"""Before training: what a run would train on, and the proof that it will run to its end."""
+"""Before training: show what a run would train, and prove that it will finish."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from hfft.wording import first_line
 
 
 def show(recipe: Recipe) -> str:
-    """What a run of the recipe would train on what, layer by layer."""
+    """Show what a run of the recipe would train on which data, layer by layer."""
     quiet_libraries()
     with tempfile.TemporaryDirectory() as folder:
         arguments = training_arguments(recipe, output_dir=folder, report_to="none")
@@ -40,14 +40,14 @@ def show(recipe: Recipe) -> str:
         why = uncached(recipe)
         kept = describe_ahead(run.trainer, logits_of) if why is None else f"cache: off, {why}"
         open_ = yaml_lines.dump(describe_open(recipe.training, recipe.backbone.memory_format, run.trainer))
-        return f"{describe(recipe, run)}\n{last}\n{kept}\n\n# what the recipe leaves open, as it is on this machine\n{open_}"
+        return f"{describe(recipe, run)}\n{last}\n{kept}\n\n# left open by the recipe, with the values on this machine\n{open_}"
 
 
 def check(recipe: Recipe) -> Iterator[str]:
-    """Prove that the recipe will run to its end: each station once, on its real data and model; a line for each.
+    """Prove that a run will finish: try each stage once with the real data and model, and report each in one line.
 
     Raises:
-        BadInput, RunError: the first station that fails.
+        BadInput, RunError: the first stage that fails.
     """
     quiet_libraries()
     probe = RunFolder(recipe.output_dir)
@@ -84,7 +84,9 @@ def reload_check(run: Run, recipe: Recipe, folder: Path, batch: dict[str, Any]) 
     """
     inputs = {key: value for key, value in run.trainer._prepare_inputs(batch).items() if key != "labels"}
     model = run.trainer.accelerator.unwrap_model(run.trainer.model).eval()
-    precision = run.trainer.accelerator.autocast  # that of the run for both: the prepared model computes in no other
+    precision = (
+        run.trainer.accelerator.autocast
+    )  # the same for both: the prepared model computes only in that of the run
     with torch.no_grad(), precision():
         before = logits_of(model(**inputs)).float().cpu()
     save_model(run, run.trainer.whole_model(), recipe, folder)
@@ -106,9 +108,9 @@ def reload_check(run: Run, recipe: Recipe, folder: Path, batch: dict[str, Any]) 
         worst, why = float("nan"), first_line(error)
     if not worst <= 1e-4 and as_adapter:
         raise RunError(
-            f"publish.as: transformers does not put this adapter back onto {model.config.model_type} as it was trained "
+            f"publish.as: transformers does not load this adapter onto {model.config.model_type} as it was trained "
             f"({why}); use publish.as=merged"
         )
     if not worst <= 1e-4:
-        raise RunError(f"the model answers otherwise once it is saved and loaded (logits differ by {worst:.3g})")
+        raise RunError(f"the saved and reloaded model gives other outputs (logits differ by {worst:.3g})")
     return "save and reload: the same outputs"

@@ -1,4 +1,4 @@
-"""Mistakes that the modules of a model tell, before any data or weights are fetched."""
+"""Check a recipe against the modules of its model, before any data or weights are downloaded."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from hfft.spec import as_list
 
 
 def dry_build(recipe: Recipe) -> None:
-    """Check what a recipe says of head, layers, adapter and length against the model's module tree (`backbone.build_meta_model`).
+    """Check head, layers, adapter and length in a recipe against the model's module tree (`backbone.build_meta_model`).
 
     Raises:
-        BadInput: a path or pattern that names nothing, more blocks than there are, nothing left to learn, an adapter
-            that the architecture cannot take, or a model that is not there or has no class for the task.
+        BadInput: a path or pattern matches nothing, there are fewer blocks than named, nothing would learn, the architecture
+            does not support the adapter, or the model does not exist or has no class for the task.
     """
     edits, own = recipe.backbone.edit, recipe.head.own
     inputs = recipe.the_task.modality.inputs
@@ -28,8 +28,8 @@ def dry_build(recipe: Recipe) -> None:
         return
     if recipe.published_as == "adapter" and isinstance(model, Edited):
         raise ModelError(
-            f"publish.as: is adapter, and transformers has no class of {model.config.model_type} for {recipe.task} that it "
-            f"could be put onto; use publish.as=merged"
+            f"publish.as: is adapter, but transformers has no class of {model.config.model_type} for {recipe.task} to load it "
+            f"onto; use publish.as=merged"
         )
     model, _ = edit.edit(model, edits, processor, inputs.blank)
     inputs.check_limit(model, recipe.data.max_length)
@@ -43,15 +43,15 @@ def dry_build(recipe: Recipe) -> None:
     except (RuntimeError, ModelError) as error:
         if isinstance(error, ModelError) and not isinstance(error.__cause__, RuntimeError):
             raise
-        return  # an adapter that starts from the weights, of which there are none here: the run will tell
+        return  # an adapter initialised from the weights, which are missing here: the run itself will check it
     check_turns(recipe, adapted, depths)
 
 
 def check_turns(recipe: Recipe, model: nn.Module, depths: layers.Depths) -> None:
-    """Check that everything that learns comes to its turn, as far as the recipe tells how long the run is.
+    """Check that all layers that learn start before the run ends, as far as the recipe determines its length.
 
     Raises:
-        ModelError: something would begin behind the end, or `surgical` is to choose from fewer depths than it wants.
+        ModelError: a layer would start after the end, or `surgical` should choose more depths than there are.
     """
     schedule, steps = recipe.layers.schedule, recipe.training.get("max_steps", -1)
     if schedule is None:

@@ -27,12 +27,12 @@ from hfft.train import distributed, training_arguments
 
 @dataclass(frozen=True)
 class Result:
-    """What a fine-tune ends with.
+    """The result of a fine-tune.
 
     Attributes:
         folder: the run folder; `folder / "model"` is what transformers loads.
-        metrics: split -> figure -> value, as in metrics.json.
-        url: where the model was published, if it was.
+        metrics: split -> metric -> value, as in metrics.json.
+        url: where the model was published; None if it was not.
     """
 
     folder: Path
@@ -46,15 +46,15 @@ class Result:
 
 
 def finetune(recipe: Recipe, fresh: bool = False, force: bool = False) -> Result:
-    """Train, score and, if the recipe says so, publish; an unfinished run of the same recipe is continued.
+    """Train, score and, if the recipe asks for it, publish; an unfinished run of the same recipe is resumed.
 
     Args:
-        fresh: begin anew where the run folder already holds a run.
-        force: continue an unfinished run under another recipe, other data or other versions.
+        fresh: start again even if the run folder already holds a run.
+        force: resume an unfinished run under another recipe, other data or other versions.
 
     Raises:
-        BadInput: recipe, data, model or folder cannot be used; nothing has been trained.
-        RunError, HubError: training or publishing failed; what was finished is kept.
+        BadInput: the recipe, data, model or folder cannot be used; nothing was trained.
+        RunError, HubError: training or publishing failed; finished work is kept.
     """
     quiet_libraries()
     arguments = training_arguments(recipe)
@@ -76,7 +76,7 @@ def finetune(recipe: Recipe, fresh: bool = False, force: bool = False) -> Result
 
 @contextlib.contextmanager
 def opened(recipe: Recipe, arguments: TrainingArguments, fresh: bool, force: bool) -> Iterator[tuple[RunFolder, State]]:
-    """The run folder, ready for the recipe and locked, on every host; and what it holds."""
+    """Open and lock the run folder on every host; yields the folder and its state."""
     folder = RunFolder(recipe.output_dir)
     with lock_folder_once(folder.path), contextlib.ExitStack() as held:
         state = folder.open(recipe.resolved(), fresh, force)
@@ -86,40 +86,40 @@ def opened(recipe: Recipe, arguments: TrainingArguments, fresh: bool, force: boo
 
 
 def again(recipe: Recipe, folder: RunFolder) -> Result:
-    """What the same command does on a finished run: tell its figures, and push what was to be pushed and was not."""
-    metrics = folder.metrics_of_run()  # another host may see another disk
+    """Run the same command on a finished run: report its metrics, and publish it if that is outstanding."""
+    metrics = folder.metrics_of_run()  # another host may have another disk
     say(f"{folder.path} is finished; add --fresh to run it again\n{summary(recipe, folder.path, metrics)}")
     repo = recipe.publish.hub_model_id
     url = None if repo is None else folder.published_at(repo)
     if url is not None:
         say(f"published: {url}")
     elif repo is not None:
-        say(f"it was not published to {repo}; that is done now")
+        say(f"publishing to {repo}, which is outstanding")
         url = published(folder, recipe)
     return Result(folder.path, metrics, url)
 
 
 def published(folder: RunFolder, recipe: Recipe) -> str | None:
-    """Push the finished run, where its recipe says so; its address."""
+    """Publish the finished run if its recipe asks for it, and return its URL."""
     if recipe.publish.hub_model_id is None:
         return None
     try:
         url = publish.publish(folder, recipe.publish)
     except Stopped as stop:
-        remedy = f"the run is finished and was not published; push it with `hfft publish {folder.path}`"
+        remedy = f"the run is finished but not published; publish it with `hfft publish {folder.path}`"
         raise Stopped(stop.number, remedy) from None
     say(f"published: {url}")
     return url
 
 
 def own_code(folder: RunFolder) -> dict[str, str]:
-    """The name of the modelling file that was saved with the model, for the card; nothing for a stock class."""
+    """The name of the modelling file that was saved with the model, for the card; empty for a stock class."""
     name = f"{published_code.FILE}.py"
     return {"own_code": name} if (folder.model / name).is_file() else {}
 
 
 def from_scratch(recipe: Recipe, fresh: bool, force: bool) -> dict[str, Any]:
-    """The figures of the same recipe from random weights, everything learning, where the recipe asks for them."""
+    """Train the same recipe from random weights, with all layers learning, if the recipe asks for that comparison."""
     if not recipe.score.from_scratch or recipe.backbone.init != "pretrained":
         return {}
     say("\nthe same recipe from random weights:")
@@ -135,7 +135,7 @@ def from_scratch(recipe: Recipe, fresh: bool, force: bool) -> dict[str, Any]:
 
 @by_first_process
 def finish(training: Training, folder: RunFolder, metrics: dict[str, Any]) -> None:
-    """Write the report, the card and, last, metrics.json, which says that the run is finished."""
+    """Write the report, the card and, last, metrics.json, which marks the run as finished."""
     training.run.trainer.save_state()
     publish.write_card(folder, metrics)
     report.write_report(folder, metrics)

@@ -1,4 +1,4 @@
-"""Training from start or checkpoint to its end: what a run began with is kept to, and a batch that does not fit is parted."""
+"""Train from the start or a checkpoint to the end, under the conditions of the first start and within the memory."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ VERSIONS = ("hfft", "torch", "transformers", "datasets", "peft")
 
 
 class Training:
-    """One training of a run: assembled, and continued from the newest checkpoint that verifies.
+    """One training of a run: built, and resumed from the newest intact checkpoint.
 
     Attributes:
-        run: the five parts; assembled anew where memory ran out.
-        checkpoint: where training goes on from; None at the start.
+        run: the five parts; built again if memory runs out.
+        checkpoint: where training resumes; None at the start.
     """
 
     def __init__(
         self, recipe: Recipe, arguments: TrainingArguments, folder: RunFolder, state: State, force: bool = False
     ):
-        """Build the run, and write down what it is.
+        """Build the run and write its recipe and table of layers.
 
         Raises:
-            BadInput: data or model cannot be used, the token may not push, or the checkpoint is of other data or
-                versions and `force` is not set.
-            RunError: there are checkpoints, and none of them verifies.
+            BadInput: the data or the model cannot be used, the token may not push, or the checkpoint belongs to other data
+                or versions and `force` is not set.
+            RunError: there are checkpoints, but all are damaged.
         """
         goes_on = state == "unfinished"
         rewrite = not goes_on or bool(folder.changed(recipe.resolved()))
@@ -69,25 +69,25 @@ class Training:
         folder.write_json("layers.json", self.run.layers)
 
     def _check_version(self, earlier: str | None) -> None:
-        """Refuse a checkpoint of another minor version: what it holds beside the model is not what this one needs."""
+        """Refuse a checkpoint of another minor version, whose training state has another format."""
         now = importlib.metadata.version("hfft")
         if earlier is not None and earlier.split(".")[:2] != now.split(".")[:2]:
             raise BadInput(
-                f"{self.checkpoint} is of hfft {earlier}, whose runs hfft {now} cannot continue; finish it with that version, "
-                f"or add --fresh to begin anew"
+                f"{self.checkpoint} was written by hfft {earlier}, whose runs hfft {now} cannot continue; finish it with that "
+                f"version, or add --fresh to start again"
             )
 
     def _check_conditions(self, changed: list[str]) -> None:
         if changed and not self.force:
             raise BadInput(
-                f"{self.checkpoint} is of a run with other conditions ({'; '.join(changed[:5])}); add --force to continue "
-                f"all the same, or --fresh to begin anew"
+                f"{self.checkpoint} belongs to a run under other conditions ({'; '.join(changed[:5])}); add --force to continue "
+                f"anyway, or --fresh to start again"
             )
         if changed:
-            say(f"forced to continue under other conditions: {'; '.join(changed[:5])}")
+            say(f"--force: continuing under other conditions: {'; '.join(changed[:5])}")
 
     def _sized(self, arguments: TrainingArguments, sizes: list[int] | None) -> TrainingArguments:
-        """The arguments with the micro-batch of a run that had run out of memory; its global batch is the recipe's."""
+        """The arguments with the smaller micro-batch of a run that ran out of memory, and the same global batch."""
         mine = arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps
         if sizes is None or tuple(sizes) == mine or sizes[0] * sizes[1] != mine[0] * mine[1]:
             return arguments
@@ -104,10 +104,10 @@ class Training:
         self.run.trainer.facts = began_with(self.run)
 
     def finish(self) -> None:
-        """Train to the end; where memory runs out, again from a clean state in smaller micro-batches.
+        """Train to the end; if memory runs out, resume from a clean state with smaller micro-batches.
 
         Raises:
-            RunError: training broke off; the last checkpoint is kept.
+            RunError: training failed; the last checkpoint is kept.
         """
         self.started = time.perf_counter()
         if self.checkpoint is not None:
@@ -115,9 +115,9 @@ class Training:
         trainer = self.run.trainer
         before = layers.frozen_digests(trainer.model, trainer.live_norms)
         head = head_weights(trainer.model, trainer.depths)
-        del trainer  # its memory is needed where it does not fit
+        del trainer  # free its memory if the batch does not fit
         while (smaller := self._fitted()) is not None:
-            gc.collect()  # what the attempt held on the device
+            gc.collect()  # the tensors of the failed attempt
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             size, accumulation = smaller
@@ -125,7 +125,7 @@ class Training:
             self.checkpoint = newest.path
             again = f"again from {newest.path.name}" if newest.path else "again from the start"
             say(
-                f"out of memory: {again} with per_device_train_batch_size {size} and "
+                f"out of memory: trying {again} with per_device_train_batch_size {size} and "
                 f"gradient_accumulation_steps {accumulation}, the same global batch",
             )
             self._build(self._sized(self.arguments, [size, accumulation]))
@@ -133,7 +133,7 @@ class Training:
         self._look_back(before, head)
 
     def _look_back(self, before: dict[str, str], head: dict[str, Any]) -> None:
-        """Compare what was frozen with what it was, and look for what went wrong."""
+        """Compare the frozen tensors with their values before training, and look for faults."""
         trainer = self.run.trainer
         with trainer.scored():
             self.model = trainer.whole_model()
@@ -145,11 +145,13 @@ class Training:
             self.frozen |= {"waited": trainer.follow.waited, "early": trainer.follow.early}
 
     def _fitted(self) -> tuple[int, int] | None:
-        """None once trained, or the smaller micro-batch to try; the run is let go of, to free its memory."""
+        """None after training, or the smaller micro-batch to try next; in that case the run is deleted to free its memory."""
         try:
             fit(self.run.trainer, self.checkpoint)
         except TooLarge as error:
-            if error.smaller is None or self.arguments.world_size > 1:  # the others wait in the middle of a step
+            if (
+                error.smaller is None or self.arguments.world_size > 1
+            ):  # the other processes wait in the middle of a step
                 raise
             del self.run
             return error.smaller
@@ -158,7 +160,7 @@ class Training:
 
 @by_first_process
 def look_back(run: Run, model: nn.Module, before: dict[str, str], head: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """Names of frozen tensors that moved, and the faults of a training that came to its end; most have none."""
+    """Names of frozen tensors that changed, and the faults of a finished training; usually there are none."""
     trainer, state = run.trainer, run.trainer.state
     wrapping = trainer.steps.of["example_loss"]
     guess = uniform_guess(trainer.problem, wrapping, trainer.setting.class_ids, run.labels.size, trainer.at())
@@ -167,7 +169,7 @@ def look_back(run: Run, model: nn.Module, before: dict[str, str], head: dict[str
 
 
 def began_with(run: Run) -> dict[str, Any]:
-    """What decides a run's weights beside its recipe: versions, number of processes, rows, micro-batch."""
+    """Conditions besides the recipe that determine a run's weights: versions, number of processes, rows, micro-batch."""
     arguments = run.trainer.args
     return {
         "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
@@ -178,14 +180,14 @@ def began_with(run: Run) -> dict[str, Any]:
 
 
 def fit(trainer: FineTuner, checkpoint: Path | None) -> None:
-    """Train to the end, from a checkpoint where there is one; a signal ends it after the running step.
+    """Train to the end, from a checkpoint if there is one; a signal stops training after the current step.
 
     Raises:
-        RunError: training broke off; the last checkpoint is kept.
-        signals.Stopped: a signal ended it; the checkpoint of its step is there.
+        RunError: training failed; the last checkpoint is kept.
+        signals.Stopped: a signal stopped it; a checkpoint of the last step was written.
     """
     try:
-        gc.freeze()  # training begins by collecting garbage: a second over the libraries' own objects
+        gc.freeze()  # training starts with a garbage collection, which would take a second for the libraries' own objects
         with signals.deferred():
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except HfftError:
@@ -196,11 +198,11 @@ def fit(trainer: FineTuner, checkpoint: Path | None) -> None:
         if checkpoint is None or trainer.state.global_step > step_of(checkpoint):
             raise
         raise RunError(
-            f"{checkpoint} does not fit the recipe ({first_line(error)}); undo the change, or add --fresh to begin anew"
+            f"{checkpoint} does not fit the recipe ({first_line(error)}); undo the change, or add --fresh to start again"
         ) from error
     except OSError as error:
         raise RunError(
-            f"training broke off: {first_line(error)}; the last checkpoint in {trainer.args.output_dir} is kept"
+            f"training failed: {first_line(error)}; the last checkpoint in {trainer.args.output_dir} is kept"
         ) from error
     finally:
         gc.unfreeze()

@@ -1,4 +1,4 @@
-"""What a run tells: before the first step, in metrics.json, and in its closing lines."""
+"""What a run reports: before the first step, in metrics.json, and at the end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hfft.tasks.measure import metric_names
 
 
 def describe(recipe: Recipe, run: Run) -> str:
-    """What is about to be trained on what: told before the first step."""
+    """Describe which model will be trained on which data."""
     sizes = ", ".join(
         f"{name} {run.splits.sizes[name] or '?'} ({origin})" for name, origin in run.splits.origin.items()
     )
@@ -33,7 +33,7 @@ def describe(recipe: Recipe, run: Run) -> str:
 
 
 def opening(training: Training) -> str:
-    """What a run tells before its first step."""
+    """The lines that a run prints before its first step."""
     recipe = training.recipe
     asked = recipe.layers.cache != "off" and recipe.train_layers != ["all"]
     why = uncached(recipe) if asked else None
@@ -41,7 +41,7 @@ def opening(training: Training) -> str:
 
 
 def moved(edit: dict[str, Any]) -> str:
-    """What an edit did to the pretrained model, in one line."""
+    """Describe in one line how an edit changed the pretrained model."""
     share = edit["moved"]
     said = (
         "outputs not compared"
@@ -54,14 +54,14 @@ def moved(edit: dict[str, Any]) -> str:
 
 
 def collect(training: Training) -> dict[str, Any]:
-    """Score the held-out splits, and put together what metrics.json holds."""
+    """Score the held-out splits, and collect the contents of metrics.json."""
     recipe, run = training.recipe, training.run
     limit = recipe.score.outputs_limit
     scores = score_splits(run.trainer, run.prepared, run.metrics, run.splits.origin, training.folder.outputs, limit)
     state = run.trainer.state
     losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
     return {
-        **{name: score["figures"] for name, score in scores.items()},
+        **{name: score["metrics"] for name, score in scores.items()},
         "train": {
             "loss": losses[-1] if losses else None,
             "n": run.splits.sizes["train"],
@@ -71,7 +71,7 @@ def collect(training: Training) -> dict[str, Any]:
             "micro_batch": run.trainer.args.per_device_train_batch_size,
             "seconds": round(time.perf_counter() - training.started, 2),
         },
-        "classes": {name: {k: v for k, v in score.items() if k != "figures"} for name, score in scores.items()},
+        "classes": {name: {k: v for k, v in score.items() if k != "metrics"} for name, score in scores.items()},
         "recipe": recipe.name,
         "task": recipe.task,
         "problem": recipe.problem,
@@ -98,19 +98,19 @@ def collect(training: Training) -> dict[str, Any]:
 
 
 def stock_loads(run: Run) -> bool:
-    """Whether plain transformers puts the run's adapter back; else PEFT alone does."""
+    """Whether plain transformers can load the run's adapter; otherwise only PEFT can."""
     return publish.stands_alone(run.trainer.accelerator.unwrap_model(run.trainer.model).peft_config["default"])
 
 
-def summary(recipe: Recipe, folder: Path, figures: dict[str, Any]) -> str:
-    """The closing lines: each figure with its split, size and seed."""
+def summary(recipe: Recipe, folder: Path, metrics: dict[str, Any]) -> str:
+    """The lines that a run prints at the end: each metric with its split, size and seed."""
     lines = []
     for split in ("validation", "test"):
-        if split in figures:
-            shown = " ".join(f"{name} {figures[split][name]:.4f}" for name in metric_names(figures[split]))
-            lines.append(f"{split} {shown}  (n={figures[split]['n']}, seed {figures['seed']})")
-    for split, found in figures.get("from_scratch", {}).items():
+        if split in metrics:
+            shown = " ".join(f"{name} {metrics[split][name]:.4f}" for name in metric_names(metrics[split]))
+            lines.append(f"{split} {shown}  (n={metrics[split]['n']}, seed {metrics['seed']})")
+    for split, found in metrics.get("from_scratch", {}).items():
         shown = " ".join(f"{name} {found[name]:.4f}" for name in metric_names(found))
-        lines.append(f"{split} {shown}  from random weights (n={found['n']}, seed {figures['seed']})")
-    lines += [f"WRONG: {fault}" for fault in figures.get("faults", [])]
+        lines.append(f"{split} {shown}  from random weights (n={found['n']}, seed {metrics['seed']})")
+    lines += [f"WRONG: {fault}" for fault in metrics.get("faults", [])]
     return "\n".join([*lines, f"run folder: {folder}"])

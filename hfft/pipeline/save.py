@@ -1,4 +1,4 @@
-"""Write the finished model: what gets published, loadable without hfft, whole or not at all."""
+"""Save the finished model, completely or not at all, in a form that loads without hfft."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from hfft.wording import first_line
 
 @by_first_process
 def save_model(run: Run, model: Any, recipe: Recipe, folder: Path) -> None:
-    """Write weights, config and processor beside the folder, sync them to the disk, and give them its name.
+    """Write weights, config and processor to a temporary folder, sync it to the disk, and rename it.
 
     Raises:
-        RunError: they cannot be written; the last checkpoint is kept.
+        RunError: the files cannot be written; the last checkpoint is kept.
     """
     temp_dir = folder.with_name(f".{folder.name}")
     for old in (temp_dir, folder):
@@ -61,13 +61,13 @@ def save_model(run: Run, model: Any, recipe: Recipe, folder: Path) -> None:
 
 @by_first_process
 def prove_saved(run: Run, model: Any, recipe: Recipe, folder: RunFolder) -> None:
-    """Load the finished model back, and compare its answers to a sample with those that were scored, in their precision.
+    """Reload the saved model, and compare its outputs on a sample with those that were scored, in the same precision.
 
     Args:
-        model: the trained model, which answers where no outputs are kept.
+        model: the trained model, which computes the expected outputs if those of the scoring are not stored.
 
     Raises:
-        RunError: plain transformers does not load it, or it answers otherwise.
+        RunError: plain transformers cannot load it, or its outputs differ.
     """
     task, trainer, source = recipe.the_task, run.trainer, str(folder.model)
     plainly = reload.loads_plainly(folder.model, recipe.backbone)
@@ -84,17 +84,17 @@ def prove_saved(run: Run, model: Any, recipe: Recipe, folder: RunFolder) -> None
                 wrong = f"by {worst:.2g}" if worst > tolerance(trainer.args, recipe.backbone.dtype) else None
     except (AttributeError, ImportError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise RunError(
-            f"{source} was saved and cannot be loaded back: {first_line(error)}; the last checkpoint is kept"
+            f"{source} was saved but cannot be loaded: {first_line(error)}; the last checkpoint is kept"
         ) from error
     if wrong is not None:
         raise RunError(
-            f"{source}, loaded back, answers otherwise than what was scored ({wrong}); the last checkpoint is kept; "
-            f"please report it with {folder.recipe}"
+            f"the outputs of {source}, reloaded, differ from those that were scored ({wrong}); the last checkpoint is kept; "
+            f"please report this with {folder.recipe}"
         )
 
 
 def scored_sample(run: Run, model: Any, task: Task, folder: RunFolder) -> reload.Sample:
-    """The first held-out rows, with the answers that were scored."""
+    """The first held-out rows, with the outputs that were scored."""
     split = reload.sampled_split(run.splits)
     inputs, file = reload.sample_inputs(run.splits, task, split), folder.outputs / f"{split}.safetensors"
     if not file.is_file():
@@ -105,7 +105,7 @@ def scored_sample(run: Run, model: Any, task: Task, folder: RunFolder) -> reload
 
 
 def tolerance(arguments: TrainingArguments, dtype: str) -> float:
-    """How far answers in batches of another size may lie apart, in the precision that they are worked out in."""
+    """How far outputs from batches of different sizes may differ in the precision of the run."""
     if arguments.bf16 or dtype == "bfloat16":
         return 5e-2
     if arguments.fp16 or dtype == "float16":

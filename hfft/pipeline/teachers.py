@@ -1,4 +1,4 @@
-"""Finished models that another one learns from."""
+"""Load finished models as teachers for another model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hfft.wording import listing
 
 
 class Teacher(nn.Module):
-    """A model that answers inputs by logits `(B, C)`, in the order of the student's classes."""
+    """A model that maps inputs to logits `(B, C)`, in the order of the student's classes."""
 
     def __init__(self, model: nn.Module, order: list[int] | None):
         super().__init__()
@@ -32,21 +32,20 @@ class Teacher(nn.Module):
 def teachers(labels: Labels, processor: Any) -> Callable[[str], nn.Module]:
     """A function that loads a teacher by its run folder, model folder or hub id, for a student of these classes.
 
-    It raises BadInput where the teacher knows other classes, or reads its inputs otherwise than the student.
+    It raises BadInput if the teacher has other classes or preprocesses its inputs in another way than the student.
     """
 
     def load(name: str) -> nn.Module:
         found = load_predictor(name)
         if differing := differences(processor, found.processor):
             raise BadInput(
-                f"strategy.distillation.teacher: {name} reads its inputs otherwise than this model "
-                f"({listing(differing, 3)}); name a teacher with the same processor"
+                f"{name} preprocesses its inputs in another way than this model ({listing(differing, 3)}); choose a teacher with "
+                f"the same processor"
             )
         names = tuple(found.model.config.id2label.values())
         if labels.names and set(names) != set(labels.names):
             raise BadInput(
-                f"strategy.distillation.teacher: {name} knows the classes {listing(names)}, not {listing(labels.names)}; "
-                f"name a teacher of the same classes"
+                f"{name} has the classes {listing(names)}, not {listing(labels.names)}; choose a teacher with the same classes"
             )
         same = not labels.names or names == labels.names
         return Teacher(found.model, None if same else [names.index(name) for name in labels.names])
@@ -55,7 +54,7 @@ def teachers(labels: Labels, processor: Any) -> Callable[[str], nn.Module]:
 
 
 def differences(left: Any, right: Any) -> list[str]:
-    """In which settings two processors make other inputs of the same row."""
+    """The settings in which two processors differ, if they make other inputs of the same row."""
     if hasattr(left, "get_vocab") != hasattr(right, "get_vocab"):
         return ["one reads texts, the other images"]
     if hasattr(left, "get_vocab"):

@@ -1,4 +1,4 @@
-"""An adapter as what leaves a run: its own files, and beside them all that plain transformers needs to answer by it."""
+"""Save an adapter together with all files that plain transformers needs to load it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ CONFIG = "adapter_config.json"
 def save_adapter(
     adapted: Any, backbone: Backbone, head: Head, task: Task, labels: Labels, processor: Any, folder: Path
 ) -> None:
-    """Write an adapter with its head, the config with the classes, the processor, and the backbone it belongs on.
+    """Write an adapter with its head, the config with the classes, the processor, and its backbone.
 
-    transformers 5.23 reads config and weights of an adapter's model from one place: for a folder with a config.json
-    that folder, for a repository what `base_model_name_or_path` names. The backbone's own config does not know the
-    classes, so only a repository that holds the backbone too answers `pipeline(task, repository)` with them. PEFT and
-    hfft fetch nothing but the adapter's files.
+    transformers 5.23 reads the config and the weights of an adapter's model from one place: from the folder itself if it
+    has a config.json, and for a repository from `base_model_name_or_path`. The backbone's own config lacks the classes,
+    so `pipeline(task, repository)` returns them only if the repository also holds the backbone. PEFT and hfft download
+    only the adapter's files.
 
     Args:
         backbone: with its commit as its revision.
@@ -48,27 +48,27 @@ def save_adapter(
         plain.config.architectures = [type(plain).__name__]
         plain.config.save_pretrained(folder)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*invalid shape")  # a layer that AdaLoRA left no rank
+        warnings.filterwarnings("ignore", message=".*invalid shape")  # a layer whose rank AdaLoRA has reduced to 0
         adapted.save_pretrained(folder, save_embedding_layers=False)
-    (folder / "README.md").unlink(missing_ok=True)  # PEFT's form, not filled in
+    (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty template
     processor.save_pretrained(folder)
 
 
 def stands_alone(config: Any) -> bool:
-    """Whether plain transformers puts an adapter of this config, PEFT's or as a dictionary, back onto its model."""
+    """Whether plain transformers can load an adapter of this config (of PEFT, or a dictionary) onto its model."""
     given = config if isinstance(config, dict) else config.to_dict()
     return stock_loads(str(getattr(given["peft_type"], "value", given["peft_type"])).lower(), given)
 
 
 def adapter_config(folder: Path) -> dict[str, Any] | None:
-    """The adapter's config in a model folder; None where the model is whole."""
+    """The adapter's config in a model folder; None if the folder holds a whole model."""
     path = folder / CONFIG
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 @contextlib.contextmanager
 def named(folder: Path, repo: str) -> Iterator[None]:
-    """While it is pushed, an adapter names the repository as its model where that holds one, and no local path."""
+    """While an adapter is pushed, let its config name the repository as its base if that holds the model, and no local path."""
     config = adapter_config(folder)
     if config is None:
         yield

@@ -38,30 +38,30 @@ from hfft.runs.folder import RunFolder, write
 from hfft.wording import first_line
 
 T = TypeVar("T")
-ATTEMPTS, FIRST_WAIT, PATIENCE = 4, 1.0, 20.0  # the last two in seconds; some calls are tried again by the client too
+ATTEMPTS, FIRST_WAIT, PATIENCE = 4, 1.0, 20.0  # the last two in seconds; the client itself retries some calls
 PUSHED = ["*.safetensors", "*.json", "*.txt", "*.model", f"{published_code.FILE}.py", "README.md", "recipe.yaml"]
 
 
 class Hub(HfApi):
-    """The hub's client, which also gets along with a hub that cannot validate cards."""
+    """The hub's client, which also works with a hub that cannot validate cards."""
 
     def _validate_yaml(self, *args: Any, **kwargs: Any) -> None:
-        # Where the route is not there, the client reads the answer before it looks at the status.
+        # If the route does not exist, the client parses the answer before it checks the status.
         with contextlib.suppress(json.JSONDecodeError):
             super()._validate_yaml(*args, **kwargs)
 
 
 @by_first_process
 def check_permission(wanted: Publish) -> str:
-    """The full id of the repository to publish to, once the hub has said that this token may write there.
+    """The full id of the repository to publish to, after asking the hub whether this token may write there.
 
     Raises:
-        BadInput: no token, a token that is refused, or one that may not write there.
+        BadInput: there is no token, the hub refuses it, or it may not write there.
         HubError: the hub cannot be reached.
     """
     repo = wanted.hub_model_id
     assert repo is not None
-    remedy = "or publish nothing with publish=null"
+    remedy = "or turn publishing off with publish=null"
     try:
         who = retried(Hub().whoami)
     except Exception as error:
@@ -89,15 +89,15 @@ def check_permission(wanted: Publish) -> str:
 
 @by_first_process
 def publish(folder: RunFolder, wanted: Publish, force: bool = False) -> str:
-    """Push a finished run's model folder in one commit, then load it back and compare; returns its address.
+    """Push a finished run's model folder in one commit, reload it, compare the outputs, and return its URL.
 
     Args:
-        force: push a model whose training went wrong, too.
+        force: push the model even if its training had faults.
 
     Raises:
-        RunError: its training went wrong.
-        HubError: the push failed, or what came back is not what was pushed; the run folder keeps everything, and
-            `hfft publish` does it again.
+        RunError: the training had faults.
+        HubError: the push failed, or the reloaded model differs; the run folder keeps everything, and `hfft publish`
+            tries again.
     """
     faults = json.loads(folder.metrics.read_text(encoding="utf-8")).get("faults")
     if faults and not force:
@@ -111,13 +111,13 @@ def publish(folder: RunFolder, wanted: Publish, force: bool = False) -> str:
     try:
         retried(lambda: hub.create_repo(repo_id=repo, private=wanted.private, exist_ok=True))
         recipe = load_recipe(folder.recipe)
-        figures = json.loads(folder.metrics.read_text(encoding="utf-8"))
+        metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))
         what = f"{recipe.name}: {recipe.backbone.name.rpartition('/')[2]} fine-tuned with hfft"
 
         def push() -> Any:
-            # A commit whose answer was lost is found by asking anew: then nothing has changed, and there is none.
-            parent, kept = _there(hub, repo)
-            write(folder.model / "README.md", card(recipe, figures, repo, kept))
+            # If the answer to a commit was lost, asking again finds the commit; then nothing has changed, and none is made.
+            parent, earlier = _there(hub, repo)
+            write(folder.model / "README.md", card(recipe, metrics, repo, earlier))
             return hub.upload_folder(
                 repo_id=repo,
                 folder_path=folder.model,
@@ -144,12 +144,12 @@ def publish(folder: RunFolder, wanted: Publish, force: bool = False) -> str:
 
 
 def compare(hub: Hub, folder: RunFolder, repo: str, commit: str) -> None:
-    """Fetch every file that was pushed and compare it with the folder's: small ones travel without a digest.
+    """Download every pushed file and compare it with the local one, since small files are uploaded without a digest.
 
-    What loads them afterwards finds them in the cache, and asks a hub that is busy no more.
+    Later loads find the files in the cache and do not need to ask a busy hub again.
 
     Raises:
-        HubError: one differs.
+        HubError: a file differs.
     """
 
     def fetched(name: str) -> str:
@@ -159,27 +159,28 @@ def compare(hub: Hub, folder: RunFolder, repo: str, commit: str) -> None:
     for name in sorted(filter_repo_objects(paths, allow_patterns=PUSHED)):
         if not filecmp.cmp(fetched(name), folder.model / name, shallow=False):
             raise HubError(
-                f"{name} of {repo}{at(commit)} is not what was pushed; push it again with `hfft publish {folder.path}`"
+                f"{name} of {repo}{at(commit)} differs from the file that was pushed; push it again with "
+                f"`hfft publish {folder.path}`"
             )
 
 
 def prove_adapter(folder: RunFolder) -> None:
-    """Raise where plain transformers does not answer by the adapter of a run as hfft does, before anything is pushed.
+    """Before anything is pushed, check that the adapter gives the same outputs in plain transformers as in hfft.
 
     Raises:
-        BadInput: it does not.
+        BadInput: the outputs differ.
     """
     try:
         verify(folder, str(folder.model))
     except (HubError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise BadInput(
-            f"publish.as: transformers does not put this adapter back onto its model as it was trained "
-            f"({first_line(error)}); train with publish.as=merged"
+            f"publish.as: transformers does not load this adapter onto its model as it was trained ({first_line(error)}); "
+            f"train with publish.as=merged"
         ) from error
 
 
 def _there(hub: Hub, repo: str) -> tuple[str | None, str | None]:
-    """Commit and README.md of what the repository holds now."""
+    """The current commit and README.md of the repository."""
     info = hub.model_info(repo)
     if "README.md" not in {s.rfilename for s in info.siblings or ()}:
         return info.sha, None
@@ -189,9 +190,9 @@ def _there(hub: Hub, repo: str) -> tuple[str | None, str | None]:
 
 
 def retried(action: Callable[[], T]) -> T:
-    """The action's result, tried again with growing pauses while the hub is busy, the line down or another commit first.
+    """The result of the action, retried with growing pauses if the hub is busy, the line is down or another commit came first.
 
-    Silence is waited for twice only: it lasts `wire.SILENCE` seconds each time. Nothing is begun after `PATIENCE`.
+    A silent hub is tried only twice, since each try takes `wire.SILENCE` seconds. No try starts after `PATIENCE`.
     """
     started = time.monotonic()
     for attempt in range(ATTEMPTS):
@@ -209,10 +210,10 @@ def retried(action: Callable[[], T]) -> T:
 
 
 def verify(folder: RunFolder, repo: str, commit: str | None = None) -> None:
-    """Load the pushed revision with plain transformers and compare its answers on a sample with the local model's.
+    """Load the pushed revision with plain transformers and compare its outputs on a sample with those of the local model.
 
     Raises:
-        HubError: they differ.
+        HubError: the outputs differ.
     """
     recipe = load_recipe(folder.recipe)
     task, again = recipe.the_task, f"push it again with `hfft publish {folder.path}`"
@@ -227,9 +228,11 @@ def verify(folder: RunFolder, repo: str, commit: str | None = None) -> None:
     sample = Sample(inputs, torch.cat([predictor([x]) for x in inputs]))
     worst = retried(lambda: answers_difference(repo, sample, task, plainly, commit))
     if worst > TOLERANCE:
-        raise HubError(f"{repo}{at(commit)} answers otherwise than {folder.model} (by {worst:.2g}); {again}")
+        raise HubError(
+            f"the outputs of {repo}{at(commit)} differ from those of {folder.model} (by {worst:.2g}); {again}"
+        )
 
 
 def at(commit: str | None) -> str:
-    """The words for a commit."""
+    """The words ` at <commit>`."""
     return f" at {commit[:12]}" if commit else ""

@@ -1,4 +1,4 @@
-"""Load what leaves a run as a stranger would, with plain transformers, and compare its answers with those that were scored."""
+"""Load a saved model as other people will, with plain transformers, and compare its outputs with those that were scored."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ TOLERANCE = 1e-4  # of probabilities: the same weights on the same machine, in b
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows on which answers are compared.
+    """Rows on which outputs are compared.
 
     Attributes:
-        inputs: as a user passes them to a pipeline: images, texts, or pairs of texts.
-        expected: `(n, C)` probabilities of the classes, or the numbers of a regression.
+        inputs: images, texts, or pairs of texts, as a user passes them to a pipeline.
+        expected: probabilities of the classes, or the values of a regression, `(n, C)`.
     """
 
     inputs: list[Any]
@@ -37,21 +37,21 @@ class Sample:
 
 
 def sample_inputs(splits: Splits, task: Task, split: str) -> list[Any]:
-    """The first rows of a split as a user would pass them."""
+    """The first rows of a split, as a user would pass them."""
     inputs, rows = task.modality.inputs, getattr(splits, split)
     return [inputs.plain(inputs.of_row(row, splits.columns)) for row in rows.take(SAMPLE)]
 
 
 def sampled_split(splits: Splits) -> str:
-    """The split that a sample is taken from."""
+    """The split to take a sample from."""
     return "test" if splits.test is not None else "validation" if splits.validation is not None else "train"
 
 
 def loads_plainly(model: Path, backbone: Backbone) -> bool:
-    """Whether a pipeline of plain transformers answers by a model folder.
+    """Whether a pipeline of plain transformers can serve a model folder.
 
-    It does not where PEFT alone puts an adapter back, where the model needs code of its own (none of a repository is
-    run), or where it reads other channels than a pipeline gives it.
+    It cannot if only PEFT can load the adapter, if the model needs its own code (hfft runs no code from repositories), or
+    if it expects other channels than a pipeline passes.
     """
     adapter = adapter_config(model)
     own_code = (model / f"{published_code.FILE}.py").is_file()
@@ -62,7 +62,7 @@ def loads_plainly(model: Path, backbone: Backbone) -> bool:
 def load_pipeline(
     source: str, task: Task, revision: str | None = None, device: Any = "cpu", dtype: Any = torch.float32
 ) -> transformers.Pipeline:
-    """The pipeline that plain transformers makes of a model folder or a repository."""
+    """The pipeline of plain transformers for a model folder or a repository."""
     how = {"revision": revision, "device": device, "dtype": dtype}
     if Path(source).exists():
         return transformers.pipeline(task.pipeline, source, **how)
@@ -70,7 +70,7 @@ def load_pipeline(
 
 
 def pipeline_difference(pipe: transformers.Pipeline, task: Task, sample: Sample) -> float:
-    """`difference` between what a pipeline answers and what is expected, by the task's `evaluate.evaluator`."""
+    """`difference` between the outputs of a pipeline and the expected ones, computed with the task's `evaluate.evaluator`."""
     import evaluate
     from datasets import Dataset, Features, List, Value
 
@@ -78,7 +78,7 @@ def pipeline_difference(pipe: transformers.Pipeline, task: Task, sample: Sample)
     base: Any = type(evaluate.evaluator(task.pipeline))
 
     class Probabilities(base):
-        """The evaluator of the task, which keeps every class's score where it would keep the best label."""
+        """The evaluator of the task, but with the scores of all classes instead of the best label."""
 
         PIPELINE_KWARGS: ClassVar[dict[str, Any]] = {
             **base.PIPELINE_KWARGS,
@@ -87,14 +87,14 @@ def pipeline_difference(pipe: transformers.Pipeline, task: Task, sample: Sample)
         }
 
         def prepare_pipeline(self, model_or_pipeline: Any, **_: Any) -> Any:
-            return model_or_pipeline  # under transformers 5 it refuses pipelines that are ready, and takes no revision
+            return model_or_pipeline  # the original rejects ready pipelines of transformers 5 and accepts no revision
 
         def predictions_processor(self, predictions: Any, label_mapping: Any) -> dict[str, Any]:
             scores = [{item["label"]: item["score"] for item in row} for row in predictions]
             return {"predictions": [[row[name] for name in names] for row in scores]}
 
     class Difference(evaluate.Metric):
-        """The largest difference of a sample."""
+        """The largest difference in a sample."""
 
         def _info(self) -> evaluate.MetricInfo:
             rows = List(Value("float64"))
@@ -113,7 +113,7 @@ def pipeline_difference(pipe: transformers.Pipeline, task: Task, sample: Sample)
     def look_up(batch: dict[str, list[int]]) -> dict[str, list[Any]]:
         return {name: [rows[i][name] for i in numbers] for name, numbers in batch.items()}
 
-    # A table of row numbers: one of the inputs themselves would store images anew, and arrays as lists.
+    # A table of row numbers: a table of the inputs would encode images again and store arrays as lists.
     data = Dataset.from_dict({name: range(len(rows)) for name in rows[0]}).with_transform(look_up)
     columns["label_column"] = "expected"
     found = Probabilities(task.pipeline).compute(pipe, data, metric=made(Difference), **columns)
@@ -121,23 +121,23 @@ def pipeline_difference(pipe: transformers.Pipeline, task: Task, sample: Sample)
 
 
 def difference(found: Tensor, expected: Tensor) -> float:
-    """The largest difference of two answers `(n, C)`: absolute up to 1, above that relative to what was expected."""
+    """The largest difference between two outputs `(n, C)`: absolute, but relative where the expected value exceeds 1."""
     return float(((found - expected).abs() / expected.abs().clamp(min=1)).max())
 
 
 def answers_difference(
     source: str, sample: Sample, task: Task, by_pipeline: bool, revision: str | None = None, **how: Any
 ) -> float:
-    """`difference` between the answers of a model folder or a repository and the expected ones.
+    """`difference` between the outputs of a model folder or a repository and the expected ones.
 
     Args:
-        by_pipeline: through a pipeline of plain transformers; else through hfft's own predictor.
+        by_pipeline: use a pipeline of plain transformers; otherwise hfft's own predictor.
         how: device and dtype of the pipeline.
     """
     if by_pipeline:
         try:
             return pipeline_difference(load_pipeline(source, task, revision, **how), task, sample)
-        except torch.OutOfMemoryError:  # the trained model is still there
+        except torch.OutOfMemoryError:  # the trained model still occupies the device
             return pipeline_difference(load_pipeline(source, task, revision, **{**how, "device": "cpu"}), task, sample)
     return difference(
         load_predictor(source, revision, device=str(how.get("device", "cpu")))(sample.inputs), sample.expected
@@ -145,7 +145,7 @@ def answers_difference(
 
 
 def different_tensors(source: str, task: Task, model: nn.Module, revision: str | None = None) -> list[str]:
-    """Names of the tensors of a model folder or a repository that are not those of a model, bit for bit."""
+    """Names of the tensors in a model folder or a repository that are not bit-identical to those of a model."""
     other = load_pipeline(source, task, revision, dtype="auto").model.state_dict()
     own = model.state_dict()
     return [name for name in own if name not in other or not torch.equal(own[name].cpu(), other[name])]

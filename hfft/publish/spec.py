@@ -1,4 +1,4 @@
-"""What a recipe says of publishing."""
+"""The recipe section `publish`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from hfft.spec import Spec
 
 
 class Publish(Spec):
-    """Where the finished model goes: `name/model`, or `model` in the account of the token.
+    """Where the finished model is published.
 
     Attributes:
-        as_: an adapter `merged` into the weights, or apart as an `adapter`; merged where its type can be.
+        hub_model_id: `name/model`, or `model` in the account of the token.
+        as_: an adapter `merged` into the weights, or saved separately as an `adapter`; default: merged if its type allows it.
     """
 
     hub_model_id: str | None = Field(default=None, pattern=r"^\w[\w.-]*(/\w[\w.-]*)?$")

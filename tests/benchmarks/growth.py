@@ -147,7 +147,7 @@ def report_page(classes: int, folder: Path) -> Work:
     metrics = Metrics(Labels.of("single_label_classification", names), ["accuracy"])
     metrics.update(torch.randn(512, classes), torch.randint(classes, (512,)))
     figures = metrics.compute()
-    tables = {key: value for key, value in metrics.result.items() if key != "figures"}
+    tables = {key: value for key, value in metrics.result.items() if key != "metrics"}
     whole = {
         "test": figures,
         "classes": {"test": tables},

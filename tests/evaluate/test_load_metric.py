@@ -99,12 +99,12 @@ def test_a_figure_that_is_undefined_does_not_end_a_run(own):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("x = 1", "must hold one subclass of evaluate.Metric and holds none"),
-        ("from evaluate import Metric", "holds none"),
-        (OWN + OWN.replace("Wrong", "Right"), "holds Wrong, Right; leave one"),
+        ("x = 1", "must define exactly one subclass of evaluate.Metric, but defines none"),
+        ("from evaluate import Metric", "defines none"),
+        (OWN + OWN.replace("Wrong", "Right"), "defines Wrong, Right; leave one"),
         ("import no_such_module", "cannot be imported: No module named 'no_such_module'"),
         ("def (", "cannot be imported: "),
-        (OWN.replace("def _info", "def _other"), "cannot be made: "),
+        (OWN.replace("def _info", "def _other"), "cannot be instantiated: "),
     ],
 )
 def test_a_file_without_one_metric_is_told_before_data_are_fetched(text, said, own):
@@ -112,26 +112,29 @@ def test_a_file_without_one_metric_is_told_before_data_are_fetched(text, said, o
         check_files([str(own(text))])
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
-    with pytest.raises(BadInput, match=r"no_such\.py is no file; name a \.py file that holds"):
+    with pytest.raises(BadInput, match=r"no_such\.py does not exist; name a \.py file that defines"):
         check_files(["accuracy", "no_such.py"])
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (metric("3"), "returned int; _compute returns a dict of numbers"),
+        (metric("3"), "returned int; _compute must return a dict of numbers"),
         (metric("{}"), "returned dict; "),
         (metric("None"), "returned NoneType; "),
-        (metric("{'x': 'good'}"), "returned 'good' as x; a figure is one number"),
-        (metric("{'x': np.ones(3)}"), "as x; a figure is one number"),
+        (metric("{'x': 'good'}"), "returned 'good' as x; return one number"),
+        (metric("{'x': np.ones(3)}"), "as x; return one number"),
         (metric("{'x': None}"), "returned None as x"),
-        (metric("{'loss': 1.0}"), "returned 'loss', which is no name of a metric"),
-        (metric("{3: 1.0}"), "returned 3, which is no name"),
-        (metric("1 / 0"), "failed: division by zero; mend its _compute"),
-        (metric("{'x': 1}", "List(Value('int32'))"), "refuses predictions int32 (203,), references int32 (203,): "),
+        (metric("{'loss': 1.0}"), "returned 'loss', which cannot be the name of a metric"),
+        (metric("{3: 1.0}"), "returned 3, which cannot be the name"),
+        (metric("1 / 0"), "failed: division by zero; fix its _compute"),
+        (
+            metric("{'x': 1}", "List(Value('int32'))"),
+            "does not accept predictions int32 (203,), references int32 (203,): ",
+        ),
         (
             metric("{'x': 1}").replace('"references"', '"sources"'),
-            "asks for sources; single_label_classification gives",
+            "needs sources, but single_label_classification has",
         ),
     ],
 )

@@ -38,7 +38,7 @@ def test_the_file_holds_each_row_in_its_place_and_scores_as_the_stream_of_batche
     streamed = Metrics(meaning, METRICS[problem])
     streamed.update(logits, labels)
     expected = streamed.compute()
-    assert outputs.score(METRICS[problem]) == {**streamed.result, "figures": pytest.approx(expected, rel=1e-12)}
+    assert outputs.score(METRICS[problem]) == {**streamed.result, "metrics": pytest.approx(expected, rel=1e-12)}
     if problem == MASKED:
         assert set(plain) == {"losses", "targets"}
         assert (plain["losses"] == logits[:, 0].numpy()).all()
@@ -61,9 +61,9 @@ def test_a_row_too_few_or_too_many_is_an_error(tmp_path):
     logits, labels, meaning = example(SINGLE, 5)
     file = OutputsFile(tmp_path / "test.safetensors", "test", "given", meaning, np.arange(6))
     file.add(columns_of(logits, labels, meaning))
-    with pytest.raises(RuntimeError, match="5 rows were scored of 6"):
+    with pytest.raises(RuntimeError, match="5 rows were scored, but the split has 6"):
         file.close()
-    with pytest.raises(RuntimeError, match="10 rows were scored of 6"):
+    with pytest.raises(RuntimeError, match="10 rows were scored, but the split has 6"):
         file.add(columns_of(logits, labels, meaning))
     assert not (tmp_path / "test.safetensors").exists()
 
@@ -73,7 +73,7 @@ def test_a_damaged_file_is_told_in_one_line(damage, tmp_path):
     written(tmp_path, SINGLE)
     path = tmp_path / "test.safetensors"
     path.write_bytes(damage)
-    with pytest.raises(BadInput, match=r"test\.safetensors cannot be read: .*; remove it"):
+    with pytest.raises(BadInput, match=r"test\.safetensors cannot be read: .*; delete it"):
         Outputs.read(path)
 
 
@@ -88,7 +88,7 @@ def test_a_file_that_was_cut_short_is_told(tmp_path):
 @pytest.mark.parametrize("problem", METRICS)
 def test_a_trainer_s_figures_are_the_same_with_outputs_and_without(problem, tmp_path):
     without, kept = (scored(problem, tmp_path, 4, "", limit) for limit in (0, 10**6))
-    assert kept == {**without, "figures": pytest.approx(without["figures"], rel=1e-12)}
+    assert kept == {**without, "metrics": pytest.approx(without["metrics"], rel=1e-12)}
     assert len(Outputs.read(tmp_path / problem / "test.safetensors")) == ROWS
 
 
@@ -96,7 +96,7 @@ def test_outputs_above_the_limit_are_not_kept_and_this_is_told(tmp_path, capsys)
     exactly = ROWS * (7 * 4 + 8 + 4 + 4)
     without = scored(SINGLE, tmp_path, 4, "", 0)
     assert scored(SINGLE, tmp_path, 4, "", exactly - 1) == without
-    assert capsys.readouterr().out == "outputs of test are not kept: 572 B, score.outputs allows 571 B\n"
+    assert capsys.readouterr().out == "outputs of test are not stored: they take 572 B, score.outputs allows 571 B\n"
     assert not (tmp_path / SINGLE).exists()
     scored(SINGLE, tmp_path, 4, "", exactly)
     assert capsys.readouterr().out == ""
@@ -111,7 +111,7 @@ def test_on_a_full_disk_the_split_is_scored_all_the_same(tmp_path, capsys, monke
 
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
     assert scored(SINGLE, tmp_path, 4, "", 10**6) == without
-    assert "outputs of test are not kept: [Errno 28] No space left on device" in capsys.readouterr().out
+    assert "outputs of test are not stored: [Errno 28] No space left on device" in capsys.readouterr().out
     assert list(tmp_path.rglob("*.safetensors")) == []
 
 
@@ -124,7 +124,7 @@ def test_texts_are_scored_longest_first_and_kept_in_the_order_of_the_data(tmp_pa
     outputs, expected = Outputs.read(tmp_path / "outputs/test.safetensors"), answers(trainer, trainer.model, rows)
     assert np.allclose(outputs.logits, expected.logits, atol=1e-6)
     assert outputs.references.tolist() == [i % 3 for i in range(22)]
-    assert found["test"]["figures"]["n"] == 22
+    assert found["test"]["metrics"]["n"] == 22
 
 
 def test_a_recipe_says_how_much_is_kept():

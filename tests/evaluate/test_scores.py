@@ -107,11 +107,11 @@ def test_two_processes_score_as_one_does_though_their_last_batch_is_filled_up(pr
     folder, ranks = two_processes
     for batch in (1, ROWS):
         alone = scored(problem, tmp_path, batch, str(folder / "wrong.py"))
-        assert alone["figures"]["n"] == ROWS
-        assert set(METRICS[problem]) | ({"wrong", "rows"} if problem == SINGLE else set()) < set(alone["figures"])
+        assert alone["metrics"]["n"] == ROWS
+        assert set(METRICS[problem]) | ({"wrong", "rows"} if problem == SINGLE else set()) < set(alone["metrics"])
         for rank in ranks:
             for found in (rank[problem], rank[f"kept {problem}"]):
-                assert found["figures"] == pytest.approx(alone["figures"], rel=1e-6)
+                assert found["metrics"] == pytest.approx(alone["metrics"], rel=1e-6)
                 assert found.get("classes") == alone.get("classes")
                 assert found.get("confusion") == alone.get("confusion")
     rows, _ = rows_of(problem)

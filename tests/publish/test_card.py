@@ -101,12 +101,12 @@ def test_what_a_hand_wrote_is_kept():
     first = text(repo="alice/model")
     assert "# model\n" in first
     written = first.replace("---\n", "---\nlanguage: en\n", 1).replace(BEGIN, f"Before.\n\n{BEGIN}") + "\nAfter.\n"
-    again = text(metrics(seed=98), repo="alice/model", kept=written)
+    again = text(metrics(seed=98), repo="alice/model", earlier=written)
     assert "language: en" in again
     assert f"---\nBefore.\n\n{BEGIN}\n# model" in again
     assert again.endswith(f"{END}\n\nAfter.\n")
     assert "seed 97" not in again
     assert again.count("## Results") == 1
-    foreign = text(kept="---\nlicense: mit\n---\nA card of another kind.\n")
+    foreign = text(earlier="---\nlicense: mit\n---\nA card of another kind.\n")
     assert f"A card of another kind.\n\n{BEGIN}" in foreign
     assert "license: mit" in foreign

@@ -42,7 +42,7 @@ def test_the_same_command_pushes_what_was_not_pushed_and_only_that(tmp_path, hub
     assert cli.main(words) == 0
     said = capsys.readouterr().out
     assert f"{run} is finished; " in said
-    assert f"it was not published to {name}; that is done now" in said
+    assert f"publishing to {name}, which is outstanding" in said
     assert said.endswith(f"published: {URL}\n")
     assert cli.main(words) == 0
     said = capsys.readouterr().out

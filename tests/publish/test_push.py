@@ -224,7 +224,7 @@ def test_an_edited_model_is_pushed_with_its_file_and_answers_the_same_from_there
             print("refused:", error)
     """)
     told = run(hub, "-c", broken, folder=tmp_path)
-    assert "refused: alice/edited answers otherwise than" in told.stdout, told.stderr
+    assert "refused: the outputs of alice/edited differ from those of" in told.stdout, told.stderr
 
 
 def test_text_written_by_hand_survives_the_next_push_also_without_card_validation_and_with_faults(hub, published):

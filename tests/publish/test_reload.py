@@ -86,7 +86,9 @@ def test_a_saved_model_that_answers_otherwise_is_an_error(outputs, tmp_path, mon
     spoilt(monkeypatch, "classifier.bias")
     recipe = load_recipe("digits", *FEW, f"score.outputs={outputs}", f"training.output_dir={tmp_path / 'run'}")
     model = re.escape(str(tmp_path / "run" / "model"))
-    with pytest.raises(RunError, match=rf"^{model}, loaded back, answers otherwise than what was scored \(by 0\.\d+\)"):
+    with pytest.raises(
+        RunError, match=rf"^the outputs of {model}, reloaded, differ from those that were scored \(by 0\.\d+\)"
+    ):
         finetune(recipe)
     assert not (tmp_path / "run" / "metrics.json").exists()
 
@@ -109,7 +111,7 @@ def test_a_model_that_cannot_be_loaded_is_an_error(tmp_path, monkeypatch):
         (folder / "config.json").write_text("{}")
 
     monkeypatch.setattr(story, "save_model", saving)
-    with pytest.raises(RunError, match=r"was saved and cannot be loaded back: .*; the last checkpoint is kept$"):
+    with pytest.raises(RunError, match=r"was saved but cannot be loaded: .*; the last checkpoint is kept$"):
         finetune(load_recipe("digits", *FEW, f"training.output_dir={tmp_path / 'run'}"))
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from hfft.errors import BadInput
 from hfft.lazy import torch
 from hfft.strategy.method import TASK, At, Batch, Inner, Method, MethodSpec, Pass, Setting
 from hfft.strategy.outputs import logits_of
@@ -49,8 +50,11 @@ class Taught(Method):
         assert setting.load_model is not None
         assert setting.answers is not None
         self.problem = setting.problem
-        self.teacher: torch.nn.Module | None = setting.load_model(self.spec.teacher).requires_grad_(False).eval()
-        self.teacher.to(setting.device)
+        try:
+            teacher = setting.load_model(self.spec.teacher)
+        except BadInput as error:
+            raise BadInput(f"strategy.distillation.teacher: {error}") from error
+        self.teacher: torch.nn.Module | None = teacher.requires_grad_(False).eval().to(setting.device)
         if setting.fixed_inputs:
             self.kept, self.teacher = setting.answers(self.teacher), None
 
