@@ -20,6 +20,7 @@ from hfft.hub.client import arrived
 from hfft.hub.errors import commit_of, reading
 from hfft.tasks.labels import Labels
 from hfft.tasks.modality import Modality
+from hfft.tasks.problem import PROBLEMS
 from hfft.tasks.table import Task
 from hfft.wording import listing, nearest
 
@@ -106,7 +107,7 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
         faults.refuse()  # bad rows may be the cause
         raise
     for name, share in shares.items():
-        stratified = ", stratified" if meaning.problem == "single_label_classification" else ""
+        stratified = ", stratified" if PROBLEMS[meaning.problem].classes else ""
         origin[name] = f"{share:.3g} of {train}{stratified}, seed {seed}"
     for name, rows in encoded.items():
         cap = _cap(name, data)

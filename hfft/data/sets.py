@@ -16,6 +16,7 @@ from hfft.data.load import load_raw
 from hfft.data.spec import Data, DataSet
 from hfft.errors import DataError
 from hfft.tasks.labels import Labels
+from hfft.tasks.problem import PROBLEMS
 from hfft.tasks.table import Task
 from hfft.wording import listing, nearest
 
@@ -75,8 +76,8 @@ def _rows(name: str, spec: DataSet, task: Task, labels: Labels) -> tuple[Dataset
         rows = rows.select(range(min(spec.max_samples, len(rows))))
     if not len(rows):
         raise DataError(f"data.sets.{name}: {spec.path} has no rows in split {spec.split!r}; choose another")
-    zero: Any = 0 if labels.problem == "single_label_classification" else [0.0] * max(labels.size, 1)
-    rows = rows.add_column("labels", pa.array([zero] * len(rows)))
+    unused = PROBLEMS[labels.problem].empty_label(labels.size)
+    rows = rows.add_column("labels", pa.array([unused] * len(rows)))
     return rows.add_column("row", pa.array(np.arange(len(rows)))), roles
 
 

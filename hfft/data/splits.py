@@ -11,6 +11,7 @@ from datasets import Dataset
 from hfft.data.spec import Data
 from hfft.errors import DataError
 from hfft.tasks.labels import Labels
+from hfft.tasks.problem import PROBLEMS
 from hfft.wording import listing, nearest
 
 DEFAULT_VALIDATION = 0.1
@@ -94,7 +95,7 @@ def sample(rows: Dataset, cap: int, split: str, meaning: Labels, seed: int) -> D
 
 def _classes(rows: Dataset, meaning: Labels) -> list[np.ndarray]:
     """The rows of each class that has any; without classes, all rows in one group."""
-    if meaning.problem != "single_label_classification":
+    if not PROBLEMS[meaning.problem].classes:
         return [np.arange(len(rows))]
     labels = column(rows, "labels").to_numpy()
     order = np.argsort(labels, kind="stable")

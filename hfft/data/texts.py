@@ -14,6 +14,7 @@ from torch.utils.data import Sampler
 from transformers import DataCollatorForLanguageModeling
 
 from hfft.data.masking import MaskStep, masked
+from hfft.tasks.problem import PROBLEMS
 
 LENGTH = "length"  # column of each row's number of tokens, written as the text is tokenised
 CHUNK = 32  # global batches among which rows of like length are gathered; transformers takes 50
@@ -119,15 +120,8 @@ class TextCollate:
         if "attention_mask" in self.tokenizer.model_input_names:
             batch["attention_mask"] = torch.from_numpy(padded(np.ones(len(ids), int), lengths, 0, left))
         if labels is not None and self.mask is None:
-            batch["labels"] = target(labels[0].reshape(len(lengths), -1), self.problem)
+            batch["labels"] = PROBLEMS[self.problem].label_tensor(labels[0].reshape(len(lengths), -1))
         return batch
-
-
-def target(values: np.ndarray, problem: str) -> torch.Tensor:
-    """The labels `(B, C)` of a batch as its loss takes them: `(B,)` class indices, or `(B, C)` numbers."""
-    if problem == "single_label_classification":
-        return torch.from_numpy(values[:, 0].astype(np.int64))
-    return torch.from_numpy(values.astype(np.float32))
 
 
 def by_length(lengths: np.ndarray, batch: int, seed: int, epoch: int) -> np.ndarray:

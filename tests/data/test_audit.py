@@ -103,9 +103,7 @@ def test_all_kinds_of_damage_are_told_at_once_with_their_rows(damaged):
     assert any(
         line.startswith("split train, row 400: id 'id399' of column 'name' also occurs in an earlier") for line in said
     )
-    assert any(
-        line.startswith("split test, row 39: class 'c', of which train has no row; mend the split") for line in said
-    )
+    assert any(line.startswith("split test, row 39: class 'c' has no row in train; fix the split") for line in said)
 
 
 @pytest.mark.slow

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 
-from hfft.data import labels
+from hfft.data import classes, labels
 from hfft.data.audit import Faults, Tally
 from hfft.errors import DataError
 from hfft.recipe.build import build
 from hfft.tasks.labels import Labels
 from tests.parts import splits_of
 
-SINGLE, MULTI, REGRESSION = labels.SINGLE, labels.MULTI, labels.REGRESSION
+SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
 COLUMNS = {"text": "text", "label": "label"}
 DROP = "fix it, or set data.on_bad_rows=skip"
 
@@ -100,12 +100,12 @@ def test_classes_have_one_order_whatever_the_order_of_the_rows(kind):
         given = random.Random(seed).sample(values * 3, 3 * len(values))
         targets, meaning, _ = encode(given)
         assert meaning == Labels.of(SINGLE, names)
-        assert [names[i] for i in targets["train"]] == [labels._name(value) for value in given]
+        assert [names[i] for i in targets["train"]] == [classes.class_name(value) for value in given]
 
 
 @pytest.mark.parametrize("values", [["1", "01", "1.0", "b"], ["1", "01", "1.0"], ["nan", "1", "2"], [1.0, 3.0, -2.0]])
 def test_classes_have_one_order_in_every_process(values):
-    orders = {tuple(labels._ordered(given)) for given in itertools.permutations(values)}  # as hashes may order a set
+    orders = {tuple(classes._ordered(given)) for given in itertools.permutations(values)}  # as hashes may order a set
     assert len(orders) == 1
 
 
@@ -146,7 +146,7 @@ def test_a_held_out_split_without_labels_is_left_out_with_a_note(kind):
     targets, meaning, notes = encode(known, feature, validation=known, test=[none] * 3)
     assert targets == {"train": [0, 1], "validation": [0, 1]}
     assert meaning.size == 2
-    assert notes == ["split test carries no labels and is not scored"]
+    assert notes == ["split test has no labels and is not scored"]
 
 
 @pytest.mark.parametrize("problem", [SINGLE, REGRESSION])
@@ -154,7 +154,7 @@ def test_a_held_out_split_without_a_label_column_is_left_out_with_a_note(problem
     parts = {"train": rows([1, 2]), "test": rows([1, 2]).remove_columns("label")}
     encoded, _, notes = labels.encode(parts, COLUMNS, recipe().data, recipe(problem).the_task, Faults(recipe().data))
     assert list(encoded) == ["train"]
-    assert notes == ["split test carries no labels and is not scored"]
+    assert notes == ["split test has no labels and is not scored"]
     streams = {name: part.to_iterable_dataset() for name, part in parts.items()}
     given = recipe(problem, None if problem == REGRESSION else ["1", "2"])
     encoded, _, again = labels.encode_streams(streams, COLUMNS, given.data, given.the_task, tallies(streams))
@@ -182,7 +182,7 @@ def test_minus_one_is_a_number_like_others_where_numbers_are_predicted():
     assert targets == {"train": [[-1.0], [0.5], [-1.0]], "test": [[0.0], [-1.0]]}
     assert notes == []
     assert encode([-1.0, 0.5], problem=REGRESSION, test=[-1.0, -1.0])[2] == [
-        "split test carries no labels and is not scored"
+        "split test has no labels and is not scored"
     ]
 
 
@@ -203,18 +203,18 @@ TRAIN = ClassLabel(names=["a", "b", "c"])
         ("the labels of train are all 'x'; a classifier needs two classes or more", ["x", "x"], {}),
         ("the labels of train are all 'b'; a classifier needs two classes or more", [1, 1], {"feature": "abc"}),
         (
-            "split test, row 1: class 'z' does not occur in train (train has: x, y); mend the split, or name the classes "
+            "split test, row 1: class 'z' does not occur in train (train has: x, y); fix the split, or name the classes "
             "to keep in data.classes",
             ["x", "y"],
             {"test": ["x", "z"]},
         ),
         (
-            "split test, row 1: class 'c', of which train has no row; mend the split, or name the classes to keep in "
+            "split test, row 1: class 'c' has no row in train; fix the split, or name the classes to keep in "
             "data.classes",
             [0, 1],
             {"feature": "abc", "test": [0, 2]},
         ),
-        ("labels are fractions; for numbers to be predicted say problem_type=regression", [0.5, 1.0], {}),
+        ("labels are fractions; to predict numbers, set problem_type=regression", [0.5, 1.0], {}),
         (
             "labels are lists; problem_type single_label_classification needs the other (try "
             "problem_type=multi_label_classification)",
@@ -228,11 +228,11 @@ TRAIN = ClassLabel(names=["a", "b", "c"])
             {"problem": MULTI},
         ),
         (
-            "1500 different labels in 1500 rows are no classes; name another label column",
+            "1500 different labels in 1500 rows are not classes; name another label column",
             [f"a review {i}" for i in range(1500)],
             {},
         ),
-        ("labels such as {'a': 1} are no classes; name another label column", [{"a": 1}, {"a": 2}], {}),
+        ("labels such as {'a': 1} are not classes; name another label column", [{"a": 1}, {"a": 2}], {}),
     ],
 )
 def test_labels_that_cannot_be_are_told_in_one_line(message, train, settings):
@@ -267,7 +267,7 @@ def test_choosing_all_classes_in_their_order_changes_nothing():
     ("classes", "message"),
     [
         (["catt", "dog"], "data.classes: no class 'catt' in the data; did you mean 'cat'? (it has: bird, cat, dog)"),
-        (["dog", "cat", "dog"], "data.classes: 'dog' stands there twice; name each class once"),
+        (["dog", "cat", "dog"], "data.classes: 'dog' appears twice; name each class once"),
     ],
 )
 @pytest.mark.parametrize("feature", [None, ClassLabel(names=["bird", "cat", "dog"])])
@@ -276,7 +276,7 @@ def test_a_mistaken_choice_of_classes_is_named(classes, message, feature):
 
 
 def test_a_choice_that_leaves_a_split_empty_is_an_error():
-    message = "data.classes: no row of split test has one of b, c; name others"
+    message = "data.classes: no row of split test belongs to b, c; name other classes"
     refused(message, ["a", "b", "c"], classes=["b", "c"], test=["a", "a"])
 
 
@@ -353,17 +353,17 @@ def test_vectors_and_lists_of_classes_are_told_apart(through):
     ("message", "train", "settings"),
     [
         (
-            "labels are vectors of 3 zeros and ones, data.classes names 0 classes; name all 3, in their order",
+            "labels are vectors of 3 zeros and ones, but data.classes names 0 classes; name all 3, in their order",
             VECTORS,
             {},
         ),
         (
-            "labels are vectors of 3 zeros and ones, data.classes names 2 classes; name all 3, in their order",
+            "labels are vectors of 3 zeros and ones, but data.classes names 2 classes; name all 3, in their order",
             VECTORS,
             {"classes": ["x", "y"]},
         ),
         (
-            f"split test, row 1: label [0, 2, 1] is no vector of 3 zeros and ones; {DROP}",
+            f"split test, row 1: label [0, 2, 1] is not a vector of 3 zeros and ones; {DROP}",
             VECTORS,
             {"classes": ["x", "y", "z"], "test": [[0, 0, 1], [0, 2, 1]]},
         ),
@@ -441,9 +441,7 @@ def test_a_stream_is_encoded_as_the_whole_set_is(values, feature, settings):
 def test_a_stream_that_does_not_name_its_classes_needs_them_named():
     with pytest.raises(DataError) as caught:
         stream(["a", "b"])
-    assert str(caught.value) == (
-        "column 'label' of a streamed set does not name its classes; list them in data.classes"
-    )
+    assert str(caught.value) == ("column 'label' of a streamed data set has no class names; list them in data.classes")
 
 
 @pytest.mark.parametrize("kind", ["ClassLabel", "words", "no words"])
@@ -452,7 +450,7 @@ def test_a_streamed_split_without_labels_is_left_out_and_single_gaps_are_named(k
     classes = None if kind == "ClassLabel" else known
     targets, _, notes = stream(known, feature, classes=classes, test=[none] * 30)
     assert targets == {"train": [0, 1]}
-    assert notes == ["split test carries no labels and is not scored"]
+    assert notes == ["split test has no labels and is not scored"]
     with pytest.raises(DataError) as caught:
         stream([known[0], none], feature, classes=classes)
     expected = f"split train, row 1: no label in column 'label' (None, NaN, -1 and '' count as none); {DROP}"

@@ -535,7 +535,7 @@ def test_a_file_of_questions_without_a_label_column_is_left_out_with_a_note(stre
     splits, _ = load("csv", data_files=files, streaming=streaming, classes=["a", "b", "c"])
     assert splits.test is None
     assert "test" not in splits.origin
-    assert splits.notes == ("split test carries no labels and is not scored",)
+    assert splits.notes == ("split test has no labels and is not scored",)
 
 
 @pytest.mark.parametrize("streaming", [False, True])
@@ -582,7 +582,7 @@ def test_a_stream_takes_classes_and_sizes_from_what_the_set_states(classes_in_fe
     splits, labels = load(**classes_in_features, streaming=True)
     assert labels.names == ("c", "a", "b")
     assert splits.sizes == {"train": 30, "validation": 6}
-    assert splits.notes == ("split test carries no labels and is not scored",)
+    assert splits.notes == ("split test has no labels and is not scored",)
     assert set(splits.origin) == {"train", "validation"}
     assert sorted(content(splits.train, "row", "labels")) == [(i, i % 3) for i in range(30)]
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
+from tests.forked import Forks
 from tests.hub_server import Fault, Hub
 
 pytestmark = pytest.mark.slow
@@ -78,11 +79,15 @@ def hub(tmp_path_factory):
         running.add("models", "google/vit-base-patch16-224-in21k", vit(folder / "vit"))
         running.add("datasets", "uoft-cs/cifar10", cifar(folder / "cifar10"))
         running.home = folder / "home"
+        running.forks = Forks({**os.environ, **running.env(running.home), "OMP_NUM_THREADS": "1"})
         yield running
+        running.forks.close()
 
 
 def run(hub: Hub, *command: str, folder: Path, token: str = TOKEN, **more: str) -> subprocess.CompletedProcess[str]:
     """A command of hfft in a process of its own, whose only hub is ours."""
+    if not more:
+        return hub.forks.run(*command, folder=folder, HF_TOKEN=token)
     env = {**os.environ, **hub.env(hub.home, token), "OMP_NUM_THREADS": "1", **more}
     return subprocess.run([sys.executable, *command], cwd=folder, env=env, capture_output=True, text=True, timeout=300)
 
@@ -263,19 +268,30 @@ def test_a_push_that_fails_keeps_the_model_and_says_how_to_go_on(hub, published)
     assert (folder / "runs/vit_cifar10/model/model.safetensors").is_file()
 
 
+@pytest.fixture(scope="module")
+def loud(hub):
+    """Processes that tell all they can."""
+    told = dict.fromkeys(("TRANSFORMERS_VERBOSITY", "HF_HUB_VERBOSITY", "DATASETS_VERBOSITY"), "debug") | {
+        "HF_DEBUG": "1"
+    }
+    forks = Forks({**os.environ, **hub.env(hub.home, TOKEN), "OMP_NUM_THREADS": "1", **told})
+    yield forks
+    forks.close()
+
+
 @pytest.mark.parametrize(
     "fault", [None, Fault("/preupload/", status=403, times=9), Fault("whoami", drop=True, times=99)]
 )
-def test_the_token_is_told_nowhere_however_much_is_told(hub, published, fault):
+def test_the_token_is_told_nowhere_however_much_is_told(hub, published, loud, fault):
     folder, _ = published
     hub.faults[:] = [fault] if fault else []
-    loud = {
-        "TRANSFORMERS_VERBOSITY": "debug",
-        "HF_HUB_VERBOSITY": "debug",
-        "DATASETS_VERBOSITY": "debug",
-        "HF_DEBUG": "1",
-    }
-    done = run(hub, "-m", "hfft.cli", "publish", "runs/vit_cifar10", folder=folder, **loud)
+    script = """if True:
+        from hfft import cli
+        from hfft.publish import push
+        push.FIRST_WAIT = 0.01
+        raise SystemExit(cli.main(["publish", "runs/vit_cifar10"]))
+    """
+    done = loud.run("-c", script, folder=folder)
     hub.faults.clear()
     assert done.returncode == (1 if fault else 0), done.stderr[-2000:]
     assert "authorization" in done.stderr.lower(), "requests are told"
@@ -285,11 +301,11 @@ def test_the_token_is_told_nowhere_however_much_is_told(hub, published, fault):
 
 def test_a_warm_cache_gives_the_same_weights_without_a_hub(hub, published):
     folder, _ = published
-    short = ["training.max_steps=2", "publish=null"]
-    for name, offline in (("there", "0"), ("away", "1")):
+    short = ["training.max_steps=2", "training.dataloader_num_workers=0", "publish=null"]
+    for name, more in (("there", {}), ("away", {"HF_HUB_OFFLINE": "1"})):
         words = ["train", "vit_cifar10", f"training.output_dir=runs/{name}", *short]
         asked = len(hub.requests)
-        done = run(hub, "-m", "hfft.cli", *words, folder=folder, HF_HUB_OFFLINE=offline)
+        done = run(hub, "-m", "hfft.cli", *words, folder=folder, **more)
         assert done.returncode == 0, done.stderr
     assert len(hub.requests) == asked
     there, away = (folder / "runs" / name / "model/model.safetensors" for name in ("there", "away"))

@@ -25,8 +25,8 @@ from hfft.data.image_processor import in_mode, levels, processed
 from hfft.data.modality.base import Inputs
 from hfft.data.spec import Data
 from hfft.data.stream import Cell
-from hfft.data.texts import target
 from hfft.errors import DataError
+from hfft.tasks.problem import PROBLEMS
 
 IMAGE_FILES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"}
 
@@ -281,7 +281,7 @@ class ImageCollate:
     problem: str
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        labels = target(np.array([row["labels"] for row in rows]).reshape(len(rows), -1), self.problem)
+        labels = PROBLEMS[self.problem].label_tensor(np.array([row["labels"] for row in rows]).reshape(len(rows), -1))
         return {"labels": labels, **image_batch(rows)}
 
 

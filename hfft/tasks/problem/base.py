@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hfft.lazy import torch
 from hfft.tasks.measure import Measure
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 
@@ -41,6 +42,14 @@ class Problem:
     def class_names(self) -> bool:
         """Whether the outputs are named classes."""
         return self.classes or self.multi_label
+
+    def empty_label(self, outputs: int) -> Any:
+        """The label of a row without one, which is never read: as a table holds it."""
+        return [0.0] * max(outputs, 1)
+
+    def label_tensor(self, values: np.ndarray) -> Tensor:
+        """The labels `(B, C)` of a batch as `loss` takes them: numbers, `(B, C)` float32."""
+        return torch.from_numpy(values.astype("float32"))
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Summed loss over the targets of each row, `(B,)`, in float32 or the logits' higher precision."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hfft.lazy import F
+from hfft.lazy import F, torch
 from hfft.tasks.measure import Measure
 from hfft.tasks.problem.base import Problem, precise
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 
@@ -31,6 +32,14 @@ class SingleLabel(Problem):
         "matthews_correlation": Measure("matthews_correlation"),
     }
     default_metrics = ("accuracy", "f1_macro")
+
+    def empty_label(self, outputs: int) -> Any:
+        """Class 0."""
+        return 0
+
+    def label_tensor(self, values: np.ndarray) -> Tensor:
+        """Class indices, `(B,)` int64."""
+        return torch.from_numpy(values[:, 0].astype("int64"))
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy of each row, `(B,)`; for labels `(B, K)` of K classes, `(B, K)`."""
