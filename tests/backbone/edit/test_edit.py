@@ -338,7 +338,7 @@ def test_another_implementation_of_attention_answers_the_same():
         ("resnet", {"replace": "all", "with": {"norm": "rms_norm"}}, "batch_norm or group_norm"),
         ("vit", {"replace": "all", "with": {"attn_implementation": "none"}}, "no attn_implementation 'none'"),
         ("swin", {"insert": "swin.embeddings", "module": {"type": "prompt"}}, "cannot be run"),
-        ("resnet", {"insert": "resnet.embedder", "module": {"type": "prompt"}}, r"behind tokens \(B, N, C\)"),
+        ("resnet", {"insert": "resnet.embedder", "module": {"type": "prompt"}}, r"returns tokens \(B, N, C\)"),
         ("vit", {"image_size": 33}, "image_size does not fit|cannot be run|cannot be determined"),
         ("vit", {"image_size": [32, 64]}, "takes square images only"),
     ],
