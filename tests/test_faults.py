@@ -260,7 +260,8 @@ def test_too_large_a_batch_is_parted_and_ends_as_a_clean_run_at_that_size(tmp_pa
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("out of memory")]
     again = "again from the start" if after == 0 else "again from checkpoint-2"
     assert line == (
-        f"out of memory: trying {again} with per_device_train_batch_size 2 and gradient_accumulation_steps 4, the same global batch"
+        f"out of memory: trying {again} with per_device_train_batch_size 2 and gradient_accumulation_steps 4, the same "
+        "global batch"
     )
     assert result.metrics["train"]["micro_batch"] == 2
     if after == 0:

@@ -316,7 +316,7 @@ def test_the_deep_check_passes_a_good_recipe_and_leaves_nothing(tmp_path, bert, 
     out = capsys.readouterr().out
     assert "parameters learn" in out
     assert "\ncache: off, everything learns\n" in out
-    assert "  train_sampling_strategy: group_by_length\n" in out.partition("what the recipe leaves open")[2]
+    assert "  train_sampling_strategy: group_by_length\n" in out.partition("left open by the recipe")[2]
 
 
 @pytest.mark.slow
