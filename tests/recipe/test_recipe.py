@@ -143,6 +143,28 @@ def test_a_recipe_says_what_differs_from_the_defaults():
     assert made(SENTENCES).problem == "regression"
 
 
+@pytest.mark.parametrize(
+    ("layers", "publish", "form"),
+    [
+        ("{}", "{}", None),
+        ("{adapter: {type: lora}}", "{}", "merged"),
+        ("{adapter: {type: lora}}", "{as: adapter}", "adapter"),
+        ("{adapter: {type: lora}}", "{as: merged}", "merged"),
+        ("{adapter: {type: lily}}", "{}", "adapter"),
+        ("{adapter: {from: a/b}}", "{}", "merged"),
+    ],
+)
+def test_an_adapter_is_merged_unless_it_cannot_be_or_shall_not(layers, publish, form):
+    assert made(f"{IMAGE}layers: {layers}\npublish: {publish}\n").published_as == form
+
+
+def test_the_seed_is_that_of_transformers_unless_one_is_given():
+    from transformers import TrainingArguments
+
+    assert made(IMAGE).seed == TrainingArguments.seed
+    assert made(IMAGE, "training.seed=0").seed == 0
+
+
 def test_a_recipe_cannot_be_changed():
     recipe = made(IMAGE)
     with pytest.raises(ValueError, match="frozen"):
