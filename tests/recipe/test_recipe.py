@@ -285,6 +285,7 @@ BALANCED = "'balanced'; did you mean 'balanced'?"
         ("layers: {layer_decay: 0}", "layers.layer_decay: is 0; expected greater than 0"),
         ("layers: {layer_decay: 1.1}", "layers.layer_decay: is 1.1; expected less than or equal to 1"),
         ("layers: {head_lr_scale: .inf}", "layers.head_lr_scale: is inf; expected a finite number"),
+        ("layers: {head_lr_scale: 0}", "layers.head_lr_scale: is 0; expected greater than 0"),
         (
             "layers: {train: last-0}",
             "layers.train: is 'last-0'; expected all, head, embeddings, norms, biases, last-N or first-N such as last-4, "

@@ -33,9 +33,9 @@ def test_another_backbone_is_refused_with_both_names(tmp_path):
 
 
 def test_what_cannot_go_on_or_leave_so_is_refused(tmp_path):
-    with pytest.raises(ModelError, match="layers.adapter.from: a/b: is xlora"):
+    with pytest.raises(ModelError, match=r"layers.adapter.from: a/b: is xlora"):
         check_base(said_by(tmp_path, kind="xlora"), "me/base", "a/b")
-    with pytest.raises(ModelError, match="publish.as: is merged, which lily cannot be"):
+    with pytest.raises(ModelError, match=r"publish\.as: is merged, which lily cannot be"):
         check_base(said_by(tmp_path, kind="lily"), "me/base", "a/b", "merged")
     check_base(said_by(tmp_path, kind="lily"), "me/base", "a/b", "adapter")
     with pytest.raises(ModelError, match="the ranks of a/b"):
@@ -62,7 +62,7 @@ def test_a_folder_says_what_it_holds(tmp_path):
     with pytest.raises(BadInput, match="does not say which model it belongs to"):
         published(str(tmp_path))
     (tmp_path / "adapter_model.safetensors").unlink()
-    with pytest.raises(BadInput, match="holds no adapter_model.safetensors"):
+    with pytest.raises(BadInput, match=r"holds no adapter_model\.safetensors"):
         published(str(tmp_path))
     with pytest.raises(BadInput, match="there is no folder"):
         published(str(tmp_path / "nowhere"))
