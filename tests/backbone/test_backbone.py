@@ -10,6 +10,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from hfft import backbone
+from hfft.backbone.load import source
 from hfft.backbone.spec import Backbone
 from hfft.data.spec import Data
 from hfft.errors import BadInput, ModelError
@@ -143,6 +144,13 @@ def test_a_folder_that_is_not_there_is_said_to_be_missing(tmp_path, place):
         model_of(recipe(place), LABELS)
     with pytest.raises(ModelError, match="there is no folder"):
         backbone.load_processor(Backbone(name=place), TASKS["text-classification"])
+
+
+def test_a_name_longer_than_any_file_is_refused_before_it_is_looked_for():
+    assert source("x" * 255) == "x" * 255
+    for name in ("x" * 256, "me/" + "é" * 128):
+        with pytest.raises(ModelError, match="… is too long to be a model's name or folder"):
+            source(name)
 
 
 def test_a_folder_without_a_model_is_an_error(tmp_path):

@@ -53,7 +53,8 @@ def mirrors(file: str, root: Path = ROOT) -> list[str]:
     if (root / own).is_file():
         return [str(own)]
     if path.name == "spec.py" and file not in ELSEWHERE:
-        return [*(str(p) for p in [folder / "test_spec.py"] if (root / p).is_file()), "tests/recipe"]
+        named = (folder / "test_spec.py", folder / f"test_{path.parent.name}_spec.py")
+        return [*(str(p) for p in named if (root / p).is_file()), "tests/recipe"]
     for above in (file, *map(str, path.parents)):
         if found := [test for test in ELSEWHERE.get(above, []) if (root / test).exists()]:
             return found

@@ -425,6 +425,7 @@ MANY = "problem_type=multi_label_classification"
             "for 9 of max_steps 9",
         ),
         (IMAGE, [LP_FT, "layers.train=head"], "layers.schedule", "nothing is left to begin later"),
+        (IMAGE, ["backbone.name=''"], "backbone.name", "is ''; expected at least 1 character"),
         (IMAGE, ["head={kind: cosine, hidden: 8}"], "head.hidden", "add kind: mlp"),
         (IMAGE, ["head={kind: attention-pool, pooling: mean}"], "head.pooling", "is a pooling of its own"),
         (IMAGE, ["head={kind: cosine, init: zeros}"], "head.init", "use default"),
@@ -489,6 +490,7 @@ def test_sections_that_disagree_are_refused(text, overrides, path, said):
         (IMAGE, [LP_FT, "training.num_train_epochs=1", "training.max_steps=2"]),
         (IMAGE, ["layers.schedule={type: head-then-all, head_steps: 9}", "training.max_steps=0"]),
         (IMAGE, ["layers.schedule={type: head-then-all, head_steps: 9}", "training.max_steps=10"]),
+        (IMAGE, ["backbone.name=a"]),
         (IMAGE, ["head={kind: mlp, hidden: 8, init: zeros}"]),
         (IMAGE, ["head={kind: cosine, pooling: mean}"]),
         (
