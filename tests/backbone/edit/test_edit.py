@@ -340,6 +340,15 @@ def test_what_holds_nothing_of_the_kind_is_an_error():
             done(tiny(name), {"replace": place, "with": {kind: value}})
 
 
+def test_an_edit_of_the_whole_model_is_at_one_place():
+    batches = iter((3, 1))
+    model, rows = edit.edit(
+        tiny("vit"), [{"channels": 1}], None, lambda _: {"pixel_values": torch.zeros(1, next(batches), 32, 32)}
+    )
+    assert rows == [{"edit": "channels 1", "places": 1, "moved": 0.0}]
+    assert model.config.num_channels == 1
+
+
 def test_of_a_place_that_is_named_in_part_two_are_told_whole():
     with pytest.raises(
         ModelError, match=r"did you mean bert\.encoder\.layer\.0\.\S+, bert\.encoder\.layer\.0\.\S+, … \(\d+ more\)\?"
