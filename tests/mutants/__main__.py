@@ -43,6 +43,8 @@ ELSEWHERE = {
     "hfft/recipe": ["tests/recipe"],
     "hfft/strategy": ["tests/strategy"],
 }
+# Tests that hold for every file of a folder, besides those of each.
+BESIDE = {"hfft/strategy/": "tests/strategy/test_options.py"}
 
 
 def mirrors(file: str, root: Path = ROOT) -> list[str]:
@@ -51,7 +53,7 @@ def mirrors(file: str, root: Path = ROOT) -> list[str]:
     folder = Path("tests", *path.parent.parts[1:])
     own = folder / f"test_{path.stem}.py"
     if (root / own).is_file():
-        return [str(own)]
+        return [str(own), *(test for above, test in BESIDE.items() if file.startswith(above))]
     if path.name == "spec.py" and file not in ELSEWHERE:
         named = (folder / "test_spec.py", folder / f"test_{path.parent.name}_spec.py")
         return [*(str(p) for p in named if (root / p).is_file()), "tests/recipe"]
