@@ -38,7 +38,7 @@ ELSEWHERE = {
     "hfft/run.py": ["tests/test_cli.py"],
     "hfft/spec.py": ["tests/recipe"],
     "hfft/wording.py": ["tests/test_wording.py", "tests/test_errors.py", "tests/recipe"],
-    "hfft/tasks": ["tests/evaluate", "tests/data/test_labels.py"],
+    "hfft/tasks": ["tests/tasks", "tests/evaluate", "tests/data/test_labels.py"],
     "hfft/commands": ["tests/test_cli.py"],
     "hfft/recipe": ["tests/recipe"],
     "hfft/strategy": ["tests/strategy"],

@@ -286,6 +286,11 @@ BALANCED = "'balanced'; did you mean 'balanced'?"
         ("layers: {layer_decay: 1.1}", "layers.layer_decay: is 1.1; expected less than or equal to 1"),
         ("layers: {head_lr_scale: .inf}", "layers.head_lr_scale: is inf; expected a finite number"),
         ("layers: {head_lr_scale: 0}", "layers.head_lr_scale: is 0; expected greater than 0"),
+        ("layers: {cache: {views: 0}}", "layers.cache.views: is 0; expected greater than or equal to 1"),
+        (
+            "layers: {cache: {limit: 20 potatoes}}",
+            "layers.cache.limit: is '20 potatoes'; expected a size such as 20GB or 500MB",
+        ),
         (
             "layers: {train: last-0}",
             "layers.train: is 'last-0'; expected all, head, embeddings, norms, biases, last-N or first-N such as last-4, "
@@ -426,6 +431,9 @@ MANY = "problem_type=multi_label_classification"
         ),
         (IMAGE, [LP_FT, "layers.train=head"], "layers.schedule", "nothing is left to begin later"),
         (IMAGE, ["backbone.name=''"], "backbone.name", "is ''; expected at least 1 character"),
+        (IMAGE, ["data.path=''"], "data.path", "is ''; expected at least 1 character"),
+        (IMAGE, ["data.sets={x: {path: ''}}"], "data.sets.x.path", "is ''; expected at least 1 character"),
+        (IMAGE, ["data.sets={x: {path: p, max_samples: 0}}"], "data.sets.x.max_samples", "expected greater"),
         (IMAGE, ["head={kind: cosine, hidden: 8}"], "head.hidden", "add kind: mlp"),
         (IMAGE, ["head={kind: attention-pool, pooling: mean}"], "head.pooling", "is a pooling of its own"),
         (IMAGE, ["head={kind: cosine, init: zeros}"], "head.init", "use default"),
@@ -491,6 +499,7 @@ def test_sections_that_disagree_are_refused(text, overrides, path, said):
         (IMAGE, ["layers.schedule={type: head-then-all, head_steps: 9}", "training.max_steps=0"]),
         (IMAGE, ["layers.schedule={type: head-then-all, head_steps: 9}", "training.max_steps=10"]),
         (IMAGE, ["backbone.name=a"]),
+        (IMAGE, ["data.sets={x: {path: p, max_samples: 1}}", "strategy.mcc=x"]),
         (IMAGE, ["head={kind: mlp, hidden: 8, init: zeros}"]),
         (IMAGE, ["head={kind: cosine, pooling: mean}"]),
         (
