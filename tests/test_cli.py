@@ -108,6 +108,45 @@ def test_scores_from_kept_answers_say_where_these_lie(files, monkeypatch):
     assert list(score.score("a", [])) == ["the model"]
 
 
+class Told(io.StringIO):
+    """An output that keeps what was there at each flush: what a reader behind a pipe sees."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def flush(self):
+        self.seen.append(self.getvalue())
+
+
+@pytest.mark.parametrize("arguments", [["check", "digits", "--deep"], ["plan", "digits"]])
+def test_what_takes_long_tells_each_line_as_soon_as_it_is_known(arguments, monkeypatch):
+    from hfft.pipeline import deep_check
+    from hfft.plan import plan
+
+    out = Told()
+    monkeypatch.setattr(sys, "stdout", out)
+
+    def lines(recipe):
+        yield "one"
+        assert out.seen[-1] == "one\n"
+        yield "two"
+        assert out.seen[-1] == "one\ntwo\n"
+
+    monkeypatch.setattr(deep_check, "check", lines)
+    monkeypatch.setattr(plan, "plan", lines)
+    assert cli.main(arguments) == 0
+
+
+def test_a_run_tells_each_line_as_soon_as_it_is_known(monkeypatch):
+    from hfft.processes import say
+
+    out = Told()
+    monkeypatch.setattr(sys, "stdout", out)
+    say("one")
+    assert out.seen == ["one\n"]
+
+
 def test_predictions_are_a_table_or_a_line_of_json_each():
     rows = [{"id": "1", "label": "é|b", "probability": 0.5}, {"id": "2", "label": "c", "probability": 0.25}]
     table, lines = io.StringIO(), io.StringIO()

@@ -34,7 +34,7 @@ ELSEWHERE = {
     "hfft/console.py": ["tests/test_cli.py"],
     "hfft/modeling.py": ["tests/frozen_cache/test_split_point.py", "tests/backbone/edit"],
     "hfft/nano.py": ["tests/data/test_builtin.py"],
-    "hfft/processes.py": ["tests/runs", "tests/train/test_distributed.py"],
+    "hfft/processes.py": ["tests/test_cli.py", "tests/runs", "tests/train/test_distributed.py"],
     "hfft/run.py": ["tests/test_cli.py"],
     "hfft/spec.py": ["tests/recipe"],
     "hfft/wording.py": ["tests/test_wording.py", "tests/test_errors.py", "tests/recipe"],
