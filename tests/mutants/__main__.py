@@ -32,7 +32,7 @@ LONGEST = 600  # seconds that the tests of a file may take without a bug
 ELSEWHERE = {
     "hfft/__init__.py": ["tests/test_lazy.py"],
     "hfft/console.py": ["tests/test_cli.py"],
-    "hfft/modeling.py": ["tests/frozen_cache/test_split_point.py", "tests/backbone/edit"],
+    "hfft/modeling.py": ["tests/head/test_kinds.py", "tests/frozen_cache/test_split_point.py", "tests/backbone/edit"],
     "hfft/nano.py": ["tests/data/test_builtin.py"],
     "hfft/processes.py": ["tests/test_cli.py", "tests/runs", "tests/train/test_distributed.py"],
     "hfft/run.py": ["tests/test_cli.py"],
