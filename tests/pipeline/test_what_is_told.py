@@ -11,11 +11,12 @@ import torch
 
 from hfft import layers, load_recipe
 from hfft.errors import BadInput, ModelError, RunError
+from hfft.pipeline import build, record, save, teachers
 from hfft.pipeline import finetune as module
-from hfft.pipeline import record, save, teachers
 from hfft.pipeline.dry_build import check_turns
 from hfft.recipe.alternatives import changed
 from hfft.tasks.labels import Labels
+from hfft.train import training_arguments
 from tests import stand_ins
 from tests.examples import SINGLE, head_and_depths, tiny
 
@@ -173,3 +174,21 @@ def test_a_model_with_an_adapter_is_left_merged(tmp_path):
     again = type(tiny("bert")).from_pretrained(tmp_path / "model")
     assert {name for name, _ in again.named_parameters()} == names
     assert not (tmp_path / "model" / "adapter_config.json").exists()
+
+
+@pytest.mark.parametrize(("size", "accumulation", "asked"), [("auto", 1, True), ("auto", 2, False), (8, 1, False)])
+def test_a_micro_batch_is_looked_for_where_the_recipe_leaves_it_open_and_none_is_settled(
+    size, accumulation, asked, tmp_path, monkeypatch
+):
+    given = load_recipe(
+        "digits",
+        f"training.per_device_train_batch_size={size}",
+        f"training.output_dir={tmp_path}",
+        "data.max_train_samples=32",
+        "data.max_eval_samples=16",
+    )
+    found = []
+    monkeypatch.setattr(build, "settle", found.append)
+    arguments = training_arguments(given, gradient_accumulation_steps=accumulation)
+    run = build.build_run(given, arguments)
+    assert found == ([run.trainer] if asked else [])

@@ -102,3 +102,16 @@ def test_a_model_that_knows_nothing_has_the_loss_of_chance():
     per_token = PROBLEMS[MASKED].loss(torch.zeros(1, 3, 7), hidden) / PROBLEMS[MASKED].targets(hidden)
     assert per_token.item() == pytest.approx(PROBLEMS[MASKED].uniform(7))
     assert PROBLEMS[MASKED].count(hidden) == 2
+
+
+def test_metrics_are_fed_what_was_answered_and_how_surely():
+    logits, labels = torch.tensor([[1.0, 3.0, 2.0], [5.0, 0.0, 0.0]]), torch.tensor([2, 0])
+    found = PROBLEMS[SINGLE].answers(logits, labels)
+    assert found["predictions"].tolist() == [1, 0]
+    assert found["references"].tolist() == [2, 0]
+    assert found["ranks"].tolist() == [1, 0]
+    torch.testing.assert_close(found["confidences"], logits.softmax(1).amax(1))
+    torch.testing.assert_close(found["losses"], -logits.log_softmax(1)[[0, 1], labels])
+    assert found["targets"].tolist() == [1, 1]
+    found = PROBLEMS[MULTI].answers(torch.tensor([[0.0, -1.0, 2.0]]), torch.tensor([[1.0, 0.0, 0.0]]))
+    assert (found["predictions"].tolist(), found["references"].tolist()) == ([[1, 0, 1]], [[1, 0, 0]])
