@@ -32,6 +32,7 @@ def test_weights_gradients_and_optimiser_are_exact(trec):
     for train in ("all", "last-1", "head"):
         recipe = changed(trec, layers={"train": train})
         run, found = plan.measured(recipe)
+        assert run.trainer.args.max_steps == MOST + 1, "the first is not timed"
         model = run.trainer.model
         learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
         assert found.learning == learning
