@@ -208,6 +208,7 @@ def test_beside_convolutions_what_an_adapter_added_lies_as_peft_takes_it(kind, b
 
 def test_the_last_layer_is_the_one_that_learns_within_an_adapter_too():
     model = tiny("bert")
+    model.later = nn.Linear(1, 1)
     assert last_layer(model) is model.classifier
     head_names, depths = head_and_depths(model)
     adapted = layers.adapt(model, "head", {"type": "lora"}, depths, head_names)
@@ -226,6 +227,9 @@ def test_what_the_loop_asks_of_the_tree_is_at_hand_inside_alone():
         model.eval()
         assert not any(module.training for module in model.modules())
     assert not {"train", "parameters"} & set(vars(model))
+    bare = nn.Sequential(nn.Linear(1, 1))
+    with asked_once(bare):
+        assert "train" in vars(bare)
     model.__class__ = type("Kernels", (type(model),), {"use_kernels": True})  # whose `train()` does more
     with asked_once(model):
         assert "train" not in vars(model)
