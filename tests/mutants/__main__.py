@@ -44,7 +44,12 @@ ELSEWHERE = {
     "hfft/strategy": ["tests/strategy"],
 }
 # Tests that hold for every file of a folder, besides those of each.
-BESIDE = {"hfft/strategy/": "tests/strategy/test_options.py"}
+BESIDE = {
+    "hfft/pipeline/": "tests/pipeline/test_what_is_told.py",
+    "hfft/publish/": "tests/publish/test_how_it_is_verified.py",
+    "hfft/strategy/": "tests/strategy/test_options.py",
+    "hfft/train/": "tests/train/test_pieces.py",
+}
 
 
 def mirrors(file: str, root: Path = ROOT) -> list[str]:
