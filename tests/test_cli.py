@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import subprocess
 import sys
@@ -11,7 +13,11 @@ from pathlib import Path
 import pytest
 
 from hfft import cli, run
+from hfft.commands import publish, score
+from hfft.commands.predict import write_table
+from hfft.errors import BadInput, Diverged, HubError, RunError
 from hfft.recipe import shipped
+from hfft.runs.signals import Stopped
 
 ROOT = Path(__file__).parents[1]
 
@@ -64,6 +70,150 @@ def test_list_names_every_recipe_with_what_it_is(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(shipped())
     assert all(len(line.split()) > 4 for line in lines)
+
+
+def test_list_shows_the_first_line_of_a_recipes_header(capsys):
+    cli.main(["list"])
+    for line, path in zip(capsys.readouterr().out.splitlines(), shipped().values(), strict=True):
+        assert f"# {line.split(maxsplit=1)[1]}" == path.read_text(encoding="utf-8").splitlines()[0]
+
+
+@pytest.mark.parametrize(("what", "said"), [("list", "{}: 0 B\n"), ("clear", "removed 0 of 0: 0 B\n")])
+def test_where_nothing_is_kept_of_frozen_layers_that_is_said(what, said, tmp_path, capsys):
+    assert cli.main(["cache", what, "--dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == said.format(tmp_path)
+
+
+def test_a_run_is_published_at_the_address_that_is_told(capsys, monkeypatch):
+    asked = []
+    monkeypatch.setattr(publish, "publish_run", lambda *given: asked.append(given) or "https://hub/me/x")
+    assert cli.main(["publish", "runs/x", "publish.hub_model_id=me/x", "--force"]) == 0
+    assert capsys.readouterr().out == "published: https://hub/me/x\n"
+    assert asked == [("runs/x", ["publish.hub_model_id=me/x"], True)]
+
+
+@pytest.mark.parametrize("files", [["a/outputs/validation", "a/outputs/test"], ["a/outputs/test"]])
+def test_scores_from_kept_answers_say_where_these_lie(files, monkeypatch):
+    found = [Path(file) for file in files]
+    monkeypatch.setattr(score, "recipe_of", lambda source, overrides: type("Recipe", (), {"metrics": ("accuracy",)}))
+    monkeypatch.setattr(score, "kept", lambda folder: found)
+    monkeypatch.setattr(score, "score_outputs", lambda files, metrics: [f"{len(files)} by {metrics[0]}"])
+    monkeypatch.setattr(score, "score_model", lambda source, recipe: ["the model"])
+    kept = [f"{len(files)} by accuracy", "from the answers in a/outputs; add --fresh to run the model again"]
+    assert list(score.score("a", [])) == kept
+    assert list(score.score("a", ["score.metrics=[accuracy]"])) == kept
+    assert list(score.score("a", ["score.metrics=[accuracy]", "data.test=x"])) == ["the model"]
+    assert list(score.score("a", [], fresh=True)) == ["the model"]
+    found.clear()
+    assert list(score.score("a", [])) == ["the model"]
+
+
+class Told(io.StringIO):
+    """An output that keeps what was there at each flush: what a reader behind a pipe sees."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def flush(self):
+        self.seen.append(self.getvalue())
+
+
+@pytest.mark.parametrize("arguments", [["check", "digits", "--deep"], ["plan", "digits"]])
+def test_what_takes_long_tells_each_line_as_soon_as_it_is_known(arguments, monkeypatch):
+    from hfft.pipeline import deep_check
+    from hfft.plan import plan
+
+    out = Told()
+    monkeypatch.setattr(sys, "stdout", out)
+
+    def lines(recipe):
+        yield "one"
+        assert out.seen[-1] == "one\n"
+        yield "two"
+        assert out.seen[-1] == "one\ntwo\n"
+
+    monkeypatch.setattr(deep_check, "check", lines)
+    monkeypatch.setattr(plan, "plan", lines)
+    assert cli.main(arguments) == 0
+
+
+def test_a_run_tells_each_line_as_soon_as_it_is_known(monkeypatch):
+    from hfft.processes import say
+
+    out = Told()
+    monkeypatch.setattr(sys, "stdout", out)
+    say("one")
+    assert out.seen == ["one\n"]
+
+
+def test_predictions_are_a_table_or_a_line_of_json_each():
+    rows = [{"id": "1", "label": "é|b", "probability": 0.5}, {"id": "2", "label": "c", "probability": 0.25}]
+    table, lines = io.StringIO(), io.StringIO()
+    write_table(rows, table, ".csv")
+    write_table(rows, lines, ".jsonl")
+    assert table.getvalue().splitlines() == ["id,label,probability", "1,é|b,0.5", "2,c,0.25"]
+    assert lines.getvalue().splitlines() == [
+        '{"id": "1", "label": "é|b", "probability": 0.5}',
+        '{"id": "2", "label": "c", "probability": 0.25}',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (BadInput("a\nb"), 2, "a\nb\n"),
+        (RunError("a"), 1, "a\n"),
+        (HubError("a"), 1, "a\n"),
+        (Diverged("a"), 3, "a\n"),
+        (Stopped(15), 143, "stopped by SIGTERM; the same command continues the run\n"),
+        (KeyboardInterrupt(), 130, "interrupted; the same command continues from the last checkpoint\n"),
+        (BrokenPipeError(errno.EPIPE, "x"), 141, ""),
+        (
+            OSError(errno.ENOSPC, "full", "f"),
+            1,
+            "full (f); finished results are saved; fix this and run the same command to continue\n",
+        ),
+        (
+            OSError(errno.EIO, "broken"),
+            1,
+            "broken; finished results are saved; fix this and run the same command to continue\n",
+        ),
+    ],
+)
+def test_how_a_command_ends_is_told_in_a_line_and_a_status(error, status, said, capsys, monkeypatch):
+    def action():
+        raise error
+
+    monkeypatch.delenv("RANK", raising=False)
+    assert run.guarded(action) == status
+    assert capsys.readouterr().err == said
+    monkeypatch.setenv("RANK", "1")
+    assert run.guarded(action) == status
+    once = isinstance(error, BadInput | Diverged | Stopped)
+    assert capsys.readouterr().err == ("" if once else said), "what all processes meet is told by the first"
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOENT, "away"), ValueError("a bug")])
+def test_what_code_has_to_mend_keeps_its_traceback(error):
+    def action():
+        raise error
+
+    with pytest.raises(type(error)):
+        run.guarded(action)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_only_a_terminal_is_shown_bars(terminal, monkeypatch):
+    from hfft import console
+
+    done = []
+    monkeypatch.setattr(console.client, "use", lambda: None)
+    monkeypatch.setattr(console.sys.stderr, "isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr(console.transformers.logging, "disable_progress_bar", lambda: done.append("models"))
+    monkeypatch.setattr(console.datasets, "disable_progress_bars", lambda: done.append("data"))
+    console.quiet_libraries()
+    assert done == ([] if terminal else ["models", "data"])
 
 
 def test_overrides_may_stand_on_either_side_of_options():

@@ -21,6 +21,11 @@ def test_what_failed_later_ends_with_status_1(name):
     assert error.exit_code == 1
 
 
+def test_a_run_that_diverged_ends_with_status_3():
+    assert issubclass(errors.Diverged, errors.RunError)
+    assert errors.Diverged.exit_code == 3
+
+
 def test_a_recipe_error_shows_one_line_per_problem():
     error = RecipeError(iter(["x.yaml:1  task: missing", "x.yaml:2  data: missing"]))
     assert error.problems == ["x.yaml:1  task: missing", "x.yaml:2  data: missing"]

@@ -28,6 +28,12 @@ def test_another_name_is_refused_as_by_any_module():
         importlib.import_module("hfft.layers").depht  # noqa: B018
 
 
+def test_a_name_that_its_home_has_and_the_face_does_not_show_is_refused():
+    find, _ = lazy.names(__name__, {"join": "os.path"})
+    with pytest.raises(AttributeError, match="has no attribute 'split'"):
+        find("split")
+
+
 def test_a_name_is_looked_up_once():
     find, names = lazy.names(__name__, {"join": "os.path"})
     assert names == ["join"]

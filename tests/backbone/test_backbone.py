@@ -10,6 +10,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from hfft import backbone
+from hfft.backbone.load import source
 from hfft.backbone.spec import Backbone
 from hfft.data.spec import Data
 from hfft.errors import BadInput, ModelError
@@ -145,6 +146,13 @@ def test_a_folder_that_is_not_there_is_said_to_be_missing(tmp_path, place):
         backbone.load_processor(Backbone(name=place), TASKS["text-classification"])
 
 
+def test_a_name_longer_than_any_file_is_refused_before_it_is_looked_for():
+    assert source("x" * 255) == "x" * 255
+    for name in ("x" * 256, "me/" + "é" * 128):
+        with pytest.raises(ModelError, match="… is too long to be a model's name or folder"):
+            source(name)
+
+
 def test_a_folder_without_a_model_is_an_error(tmp_path):
     with pytest.raises(BadInput, match="cannot be used"):
         model_of(recipe(tmp_path), LABELS)
@@ -278,3 +286,54 @@ def test_a_decoder_without_a_padding_token_pads_with_its_end(tmp_path):
     assert processor.pad_token == "<end>"
     model = model_of(recipe(tmp_path), LABELS, processor)
     assert model.config.pad_token_id == processor.pad_token_id == 1
+
+
+# --- without weights, and processors
+
+
+def built(bert):
+    """The model on the meta device, for a recipe that names a saved one."""
+    given = recipe(bert)
+    return backbone.build_meta_model(given.backbone, given.head, given.the_task)
+
+
+def test_without_weights_the_model_has_no_data_and_as_few_outputs_as_can_be(bert):
+    model = built(bert)
+    assert {p.device.type for p in model.parameters()} == {"meta"}
+    assert model.config.num_labels == 2
+
+
+def test_without_weights_no_remote_code_is_asked_for(bert, monkeypatch):
+    asked, from_config = [], transformers.AutoModelForSequenceClassification.from_config
+    monkeypatch.setattr(
+        transformers.AutoModelForSequenceClassification,
+        "from_config",
+        lambda *given, **options: asked.append(options) or from_config(*given, **options),
+    )
+    built(bert)
+    assert asked == [{"trust_remote_code": False}]
+
+
+def test_a_config_that_cannot_be_built_is_left_to_the_loading_and_our_own_errors_are_not(bert, monkeypatch):
+    errors = [ValueError("needs values"), ModelError("ours")]
+
+    def fails(*given, **options):
+        raise errors.pop(0)
+
+    monkeypatch.setattr(transformers.AutoModelForSequenceClassification, "from_config", fails)
+    assert built(bert) is None
+    with pytest.raises(ModelError, match="ours"):
+        built(bert)
+
+
+def test_an_entry_that_the_processor_does_not_have_is_answered_with_the_nearest(tmp_path):
+    transformers.ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    task = TASKS["image-classification"]
+    given = Backbone(name=str(tmp_path), processor={"image_mean": [0.1, 0.2, 0.3], "do_resize": False})
+    processor = backbone.load_processor(given, task)
+    assert (list(processor.image_mean), processor.do_resize) == ([0.1, 0.2, 0.3], False)
+    wrong = Backbone(name=str(tmp_path), processor={"image_men": [0.1]})
+    with pytest.raises(
+        ModelError, match=r"backbone\.processor\.image_men: \w+ has no such entry; did you mean 'image_mean'\?"
+    ):
+        backbone.load_processor(wrong, task)

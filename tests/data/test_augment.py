@@ -15,6 +15,19 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from hfft.data.augment import grammar
 
+# What is left out of a call: the values of the papers, of torchvision and of timm.
+DEFAULTS = {
+    "random_crop": {"size": None, "padding": 4, "fill": 0, "padding_mode": "constant"},
+    "horizontal_flip": {"p": 0.5},
+    "vertical_flip": {"p": 0.5},
+    "random_resized_crop": {"size": None, "scale": (0.08, 1.0), "ratio": (3 / 4, 4 / 3), "interpolation": "bilinear"},
+    "color_jitter": {"brightness": 0, "contrast": 0, "saturation": 0, "hue": 0},
+    "random_rotation": {"interpolation": "nearest", "fill": 0},
+    "random_grayscale": {"p": 0.1},
+    "random_erasing": {"p": 0.25, "scale": (0.02, 0.33), "ratio": (0.3, 3.3), "value": 0},
+    "rand_augment": {"num_ops": 2, "magnitude": 9, "num_magnitude_bins": 31},
+    "trivial_augment": {"num_magnitude_bins": 31},
+}
 # Every op as a recipe names it, with arguments that make it act.
 CALLS = {
     "random_crop": {},
@@ -442,6 +455,12 @@ def test_parse_keeps_order_and_given_arguments():
         ("vertical_flip", {}),
     ]
     assert grammar.parse([]) == []
+
+
+@ops
+def test_what_is_left_out_has_the_usual_value(name):
+    parameters = inspect.signature(grammar.OPS[name]).parameters.values()
+    assert {p.name: p.default for p in parameters if p.default is not p.empty} == DEFAULTS[name]
 
 
 @ops

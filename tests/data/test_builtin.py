@@ -88,6 +88,16 @@ def test_digits_are_those_of_scikit_learn() -> None:
     assert sorted(np.rint(levels).reshape(-1, 64).tolist()) == sorted(load_digits().images.reshape(-1, 64).tolist())
 
 
+def test_a_glyph_is_drawn_in_the_middle_of_each_of_its_images() -> None:
+    images = letters.draw_glyph("A", 40, np.random.default_rng(0))
+    assert (images.shape, images.dtype) == ((40, 8, 8), np.uint8)
+    assert len({image.tobytes() for image in images}) == 40, "each with its own pen"
+    assert images.any((1, 2)).all()
+    ink = images.mean(0)
+    assert [(ink.sum(axis) * np.arange(8)).sum() / ink.sum() for axis in (0, 1)] == pytest.approx([3.5, 3.5], abs=0.75)
+    assert letters.glyph_mask("A", 5).sum() > letters.glyph_mask("A", 0).sum() > 0
+
+
 @pytest.mark.slow
 def test_letters_are_no_digits_and_look_like_digits() -> None:
     assert not set("0123456789") & set(made("letters")["train"].features["label"].names)

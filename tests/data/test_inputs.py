@@ -18,7 +18,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch.utils.data import DataLoader
 from transformers import AutoImageProcessor, PreTrainedTokenizerFast, T5Config
 
-from hfft.data.modality.text import max_length
+from hfft.data.columns import RowError
+from hfft.data.modality.base import Inputs
+from hfft.data.modality.text import TextStep, max_length
 from hfft.data.stream import Stream, StreamOrder
 from hfft.errors import DataError
 from hfft.recipe.build import build
@@ -518,3 +520,25 @@ def test_the_held_out_inputs_are_those_that_are_there():
     prepared, _ = ready(table("x.parquet", TEXTS), words())
     assert [name for name, _ in prepared.items()] == ["validation"]
     assert prepared.test is None
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "places"), [(5, 2, [[0, 1], [2, 3], [4]]), (4, 2, [[0, 1], [2, 3]]), (0, 3, [])]
+)
+def test_inputs_that_a_user_passes_are_batched_in_their_order(count, size, places):
+    class Plain(Inputs):
+        def batch(self, inputs, processor):
+            return {"inputs": inputs, "processor": processor}
+
+    batches = list(Plain().batches([f"x{i}" for i in range(count)], size, "p", None))
+    assert [list(where) for where, _ in batches] == places
+    assert [batch for _, batch in batches] == [
+        {"inputs": [f"x{i}" for i in where], "processor": "p"} for where in places
+    ]
+
+
+@pytest.mark.parametrize("value", [None, 3, "", "  \n"])
+def test_a_row_without_text_is_told_with_its_number(value):
+    step = TextStep(None, {"text": "text"}, "train")
+    with pytest.raises(RowError, match="split train, row 7: column 'text' holds no text"):
+        step({"row": [3, 7], "text": ["a", value]})

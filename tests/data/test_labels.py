@@ -466,3 +466,10 @@ def test_a_task_without_labels_only_numbers_its_rows():
     assert list(streamed["train"]) == list(encoded["train"]) == [{"text": "t0", "row": 0}, {"text": "t1", "row": 1}]
     assert meaning == same == Labels("masked_language_modelling")
     assert notes == []
+
+
+@pytest.mark.parametrize(("missing", "unlabelled"), [(0, False), (9, False), (10, True), (11, True)])
+def test_a_stream_whose_first_ten_rows_have_no_label_has_none(missing, unlabelled):
+    stream = rows([-1] * missing + [1] * 3).to_iterable_dataset()
+    assert labels._unlabelled(stream, "label") is unlabelled
+    assert labels._unlabelled(stream, "other")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hfft.frozen_cache.cached_dataset import STATE, CachedDataset
+from hfft.frozen_cache.cached_dataset import STATE, CachedDataset, parted
 from hfft.frozen_cache.split_point import Cut, Kept
 from hfft.frozen_cache.trace import NotCuttable
 from tests.examples import SINGLE
@@ -59,3 +59,35 @@ def test_tokens_are_counted_row_by_row(kept):
     assert mask.sum() == counts.sum()
     with pytest.raises(NotCuttable):
         kept.keep(numbers, {**batch, "attention_mask": mask}, [torch.rand(mask.shape)])
+
+
+def texts(*lengths):
+    """A batch of texts of these lengths, padded to the longest."""
+    mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
+    return {
+        "input_ids": torch.arange(mask.numel()).view(mask.shape) * mask,
+        "attention_mask": mask,
+        "row": torch.arange(len(lengths)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("lengths", "parts"), [([3] * 16 + [9] * 16, 2), ([9, 3] * 16, 2), ([9] * 32, 1), ([9, 3] * 15, 1)]
+)
+def test_a_batch_of_texts_is_parted_by_length_where_padding_would_be_much(lengths, parts):
+    batch = texts(*lengths)
+    found = parted(batch)
+    assert len(found) == parts
+    assert torch.cat([rows for rows, _ in found]).sort().values.tolist() == list(range(len(lengths)))
+    for rows, part in found:
+        wide = int(batch["attention_mask"][rows].sum(1).max())
+        assert torch.equal(part["input_ids"], batch["input_ids"][rows][:, :wide])
+        assert torch.equal(part["attention_mask"], batch["attention_mask"][rows][:, :wide])
+        assert torch.equal(part["row"], rows)
+
+
+def test_what_has_no_padding_is_not_parted():
+    batch = {"pixel_values": torch.rand(40, 3, 2, 2)}
+    [(rows, part)] = parted(batch)
+    assert rows.tolist() == list(range(40))
+    assert part["pixel_values"] is batch["pixel_values"]

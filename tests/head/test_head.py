@@ -95,7 +95,7 @@ def test_a_module_that_is_not_there_is_named_with_the_nearest():
 def test_a_new_head_leaves_the_backbone_as_it_is_bit_by_bit(name):
     model = tiny(name)
     before = copy.deepcopy(model.state_dict())
-    head.replace(model, Head())
+    assert head.replace(model, Head()) == 0, "no row of the head is kept"
     after = model.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before if key not in ALL[name].head)
     assert not any(hasattr(tensor, "_is_hf_initialized") for tensor in model.state_dict(keep_vars=True).values())

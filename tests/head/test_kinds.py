@@ -116,6 +116,27 @@ def test_a_cosine_head_does_not_see_how_long_features_are():
     assert one(states).abs().max() <= 10.0 + 1e-5
 
 
+def test_each_kind_is_its_equation():
+    torch.manual_seed(0)
+    states, rows = torch.randn(2, 5, 4), torch.randn(2, 4)
+    head = OwnHead(3, 4, "cosine", "mean")
+    expected = 10 * torch.nn.functional.cosine_similarity(rows[:, None], head.out.weight[None], dim=-1)
+    torch.testing.assert_close(head(rows), expected)
+    head = OwnHead(3, 4, "attention-pool", "mean")
+    expected = []
+    for row in states:
+        scores = torch.stack([head.key(state) @ head.query / 2 for state in row]).softmax(0)
+        expected.append(head.out(sum(score * state for score, state in zip(scores, row, strict=True))))
+    torch.testing.assert_close(head(states), torch.stack(expected))
+    assert head.query.std() < 0.1
+    head = OwnHead(3, 4, "mlp", "max", hidden=7)
+    torch.testing.assert_close(head(states), head.out(torch.nn.functional.gelu(head.dense(states.amax(1)))))
+    assert (head.dense.out_features, OwnHead(3, 4, "mlp", "max").dense.out_features) == (7, 4)
+    head = OwnHead(3, 4, "linear", "mean")
+    torch.testing.assert_close(head(states), head.out(states.mean(1)))
+    torch.testing.assert_close(head(states.mT.reshape(2, 4, 5, 1)), head(states))  # a map is its positions
+
+
 @pytest.mark.parametrize("problem", [SINGLE, MULTI, REGRESSION])
 def test_the_loss_is_that_of_the_stock_class(problem, saved):
     stock, model = tiny("bert"), loaded("bert", saved / "bert", problem=problem, kind="linear").eval()

@@ -1,5 +1,7 @@
 """How long a hub is waited for: a host that answers by failures is asked again, one that is away is not asked at length twice."""
 
+import hashlib
+
 import datasets
 import pytest
 from huggingface_hub.utils import httpx
@@ -74,3 +76,29 @@ def test_local_files_are_told_to_nobody(tmp_path, monkeypatch):
     (tmp_path / "rows.csv").write_text("text,label\na,0\n")
     datasets.load_dataset("csv", data_files=str(tmp_path / "rows.csv"), cache_dir=str(tmp_path / "cache"))
     assert asked == []
+
+
+def test_a_host_has_ten_seconds_to_take_a_call_and_then_may_be_silent_for_a_while():
+    assert client.client().timeout == httpx.Timeout(client.SILENCE, connect=10)
+
+
+def test_only_what_is_named_by_its_content_is_held_against_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(client.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(client.constants, "HF_HOME", str(tmp_path))
+    blobs, snapshot = (
+        tmp_path / "hub" / "models--me--x" / "blobs",
+        tmp_path / "hub" / "models--me--x" / "snapshots" / "a",
+    )
+    for folder in (blobs, snapshot):
+        folder.mkdir(parents=True)
+    empty = {hashlib.sha256().hexdigest(), hashlib.sha1(b"blob 0\0").hexdigest()}
+    others = {"abc", "x" * 40, "g" * 64, "0" * 41, "0" * 64 + ".incomplete"}
+    for name in (*empty, *others, "0" * 40, "f" * 64):
+        (blobs / name).touch()
+    for name, blob in (("whole", min(empty)), ("other", "abc"), ("broken", "f" * 64)):
+        (snapshot / name).symlink_to(blobs / blob)
+    assert client.remove_damaged("model", "me/x") == ["broken"]
+    assert {p.name for p in blobs.iterdir()} == empty | others
+    assert {p.name for p in snapshot.iterdir()} == {"whole", "other"}
+    assert {p.name for p in (tmp_path / "hfft" / "verified" / "models--me--x").iterdir()} == empty
+    assert client.remove_damaged("model", "me/x") == []

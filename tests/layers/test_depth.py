@@ -144,3 +144,16 @@ def test_what_joins_two_stages_goes_with_the_second_and_a_stage_may_end_in_anoth
     assert {found.of(f"swiftformer.encoder.network.0.blocks.{i}.depth_wise_conv.weight") for i in (0, 1)} == {1, 2}
     assert found.of("swiftformer.encoder.network.0.blocks.2.attn.proj.weight") == 3
     assert found.of("swiftformer.encoder.network.1.proj.weight") == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("bart", ["model.encoder.layernorm_embedding", "model.decoder.layernorm_embedding"]),
+        ("layoutlmv3", [f"layoutlmv3.encoder.rel_pos_{axis}bias" for axis in ("", "x_", "y_")]),
+    ],
+)
+def test_what_is_registered_behind_the_blocks_but_runs_in_front_of_them_is_depth_zero(name, parts):
+    depths = Case("text", name).depths
+    assert {depths.of(f"{part}.weight") for part in parts} == {0}
+    assert depths.blocks >= 3

@@ -9,6 +9,7 @@ import transformers
 from hfft import head, layers
 from hfft.errors import ModelError
 from hfft.layers import learning
+from tests.examples import tiny
 
 
 @pytest.fixture
@@ -127,6 +128,22 @@ def test_the_proof_finds_what_moved_and_only_that(resnet):
     assert layers.moved(resnet, before) == [name], "one bit is enough"
     living = layers.frozen_digests(resnet, live_norms=True)
     assert set(before) - set(living) == {n for n in before if "running" in n or "num_batches" in n}
+
+
+def test_where_nothing_matches_four_names_are_told_and_the_rest_counted():
+    model = tiny("bert")
+    names = [name for name, _ in model.named_parameters()]
+    with pytest.raises(ModelError) as error:
+        learning(model, layers.depths(model), ["/nothing/"])
+    assert str(error.value).endswith(f"(such as: {', '.join(names[:4])}, … ({len(names) - 4} more))")
+
+
+def test_where_norms_live_the_other_buffers_are_compared_all_the_same():
+    model = tiny("bert")
+    model.requires_grad_(False)
+    buffers = {name for name, _ in model.named_buffers()}
+    assert buffers == {"bert.embeddings.position_ids", "bert.embeddings.token_type_ids"}
+    assert buffers < set(layers.frozen_digests(model, live_norms=True)) == set(layers.frozen_digests(model))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64, torch.bool])

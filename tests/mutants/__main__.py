@@ -32,16 +32,23 @@ LONGEST = 600  # seconds that the tests of a file may take without a bug
 ELSEWHERE = {
     "hfft/__init__.py": ["tests/test_lazy.py"],
     "hfft/console.py": ["tests/test_cli.py"],
-    "hfft/modeling.py": ["tests/frozen_cache/test_split_point.py", "tests/backbone/edit"],
+    "hfft/modeling.py": ["tests/head/test_kinds.py", "tests/frozen_cache/test_split_point.py", "tests/backbone/edit"],
     "hfft/nano.py": ["tests/data/test_builtin.py"],
-    "hfft/processes.py": ["tests/runs", "tests/train/test_distributed.py"],
+    "hfft/processes.py": ["tests/test_cli.py", "tests/runs", "tests/train/test_distributed.py"],
     "hfft/run.py": ["tests/test_cli.py"],
     "hfft/spec.py": ["tests/recipe"],
     "hfft/wording.py": ["tests/test_wording.py", "tests/test_errors.py", "tests/recipe"],
-    "hfft/tasks": ["tests/evaluate", "tests/data/test_labels.py"],
+    "hfft/tasks": ["tests/tasks", "tests/evaluate", "tests/data/test_labels.py"],
     "hfft/commands": ["tests/test_cli.py"],
     "hfft/recipe": ["tests/recipe"],
     "hfft/strategy": ["tests/strategy"],
+}
+# Tests that hold for every file of a folder, besides those of each.
+BESIDE = {
+    "hfft/pipeline/": "tests/pipeline/test_what_is_told.py",
+    "hfft/publish/": "tests/publish/test_how_it_is_verified.py",
+    "hfft/strategy/": "tests/strategy/test_options.py",
+    "hfft/train/": "tests/train/test_pieces.py",
 }
 
 
@@ -51,9 +58,10 @@ def mirrors(file: str, root: Path = ROOT) -> list[str]:
     folder = Path("tests", *path.parent.parts[1:])
     own = folder / f"test_{path.stem}.py"
     if (root / own).is_file():
-        return [str(own)]
+        return [str(own), *(test for above, test in BESIDE.items() if file.startswith(above))]
     if path.name == "spec.py" and file not in ELSEWHERE:
-        return [*(str(p) for p in [folder / "test_spec.py"] if (root / p).is_file()), "tests/recipe"]
+        named = (folder / "test_spec.py", folder / f"test_{path.parent.name}_spec.py")
+        return [*(str(p) for p in named if (root / p).is_file()), "tests/recipe"]
     for above in (file, *map(str, path.parents)):
         if found := [test for test in ELSEWHERE.get(above, []) if (root / test).exists()]:
             return found

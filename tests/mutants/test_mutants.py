@@ -71,3 +71,8 @@ def test_every_file_that_can_hold_a_bug_has_tests():
     assert len(files) > 150
     assert bare == []
     assert mirrors("hfft/frozen_cache/store.py") == ["tests/frozen_cache/test_store.py"]
+    assert mirrors("hfft/backbone/edit/spec.py") == ["tests/backbone/edit/test_edit_spec.py", "tests/recipe"]
+    assert mirrors("hfft/strategy/loss/poly.py") == [
+        "tests/strategy/loss/test_poly.py",
+        "tests/strategy/test_options.py",
+    ]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from hfft import cli, load_recipe
 from hfft.pipeline.build import build_run
-from hfft.plan import plan
-from hfft.plan.measure import MOST, batch_size, pick, text_lengths
+from hfft.plan import breakdown, measure, plan
+from hfft.plan.measure import MOST, Measured, batch_size, pick, text_lengths
 from hfft.recipe.alternatives import changed, choices
 from hfft.train import training_arguments
 from tests import stand_ins
@@ -31,6 +32,7 @@ def test_weights_gradients_and_optimiser_are_exact(trec):
     for train in ("all", "last-1", "head"):
         recipe = changed(trec, layers={"train": train})
         run, found = plan.measured(recipe)
+        assert run.trainer.args.max_steps == MOST + 1, "the first is not timed"
         model = run.trainer.model
         learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
         assert found.learning == learning
@@ -133,3 +135,128 @@ def test_a_choice_that_cannot_be_is_told_in_its_line(trec, monkeypatch):
     monkeypatch.setattr(plan, "choices", lambda *_: [("none", changed(trec, layers={"train": "/no such/"}))])
     (told,) = [line for line in plan.plan(trec) if line.startswith("none")]
     assert "not possible: " in told
+
+
+# --- the parts, without a training
+
+
+def costs(**changes) -> Measured:
+    """What was measured of a training of a million parameters, a tenth of which learns."""
+    mebibyte = 2**20
+    values = {
+        "parameters": 1000,
+        "learning": 100,
+        "weights": 4 * mebibyte,
+        "gradients": mebibyte,
+        "optimizer": 2 * mebibyte,
+        "activations": 3 * mebibyte,
+        "steps": 50,
+        "step": 0.5,
+        "reading": 0.1,
+        "prefix": 0.25,
+        "state": None,
+        "evaluation": 2.0,
+        "peak": None,
+    }
+    return Measured(**{**values, **changes})
+
+
+def test_numbers_are_written_as_a_person_says_them():
+    assert [plan.count(n, "thread") for n in (0, 1, 2, 3)] == ["0 threads", "1 thread", "2 threads", "3 threads"]
+    assert [plan.clock(s) for s in (1.4, 119, 120, 7199, 7200, 36000)] == [
+        *("1 s", "119 s", "2 min", "120 min", "2.0 h", "10.0 h")
+    ]
+    assert (plan.short(None), plan.short(0.0), plan.short(1234.56)) == ("–", "0.0", "1,234.6")
+    assert (plan.mib(0), plan.mib(3 * 2**19), plan.mib(2**30)) == ("0.0", "1.5", "1,024.0")
+
+
+def test_a_line_of_the_table_has_what_was_measured_under_its_heading():
+    assert plan.line("all", costs()).split() == [
+        "all",
+        "10.00%",
+        "4.0",
+        "1.0",
+        "2.0",
+        "3.0",
+        "10.0",
+        "0.500",
+        "25.0",
+        "2.0",
+        "25%",
+    ]
+    kept = plan.line("all", costs(state=2**20))
+    assert kept.split()[-2:] == ["1.0", plan.short(costs(state=2**20).later_epoch)]
+    assert len(kept) == len(plan.HEAD.rstrip())
+
+
+def test_the_whole_training_is_its_steps_or_its_epochs_with_their_evaluations():
+    assert plan.seconds({"max_steps": 10}, costs()) == 5.0
+    assert plan.seconds({"max_steps": 1}, costs()) == 0.5
+    assert plan.seconds({"num_train_epochs": 2, "max_steps": 0}, costs()) == 2 * (25.0 + 2.0)
+    assert plan.seconds({"num_train_epochs": 2, "eval_strategy": "no"}, costs()) == 50.0
+    assert plan.seconds({"num_train_epochs": 2}, costs(evaluation=None)) == 50.0
+    assert plan.seconds({}, costs(steps=None)) is None
+
+
+@pytest.mark.parametrize(("device", "said"), [("cpu", "cpu, 3 threads"), ("cuda", "a card")])
+def test_the_plan_says_on_what_it_was_measured(trec, monkeypatch, device, said):
+    args = SimpleNamespace(device=torch.device(device), train_batch_size=8, gradient_accumulation_steps=2, bf16=False)
+    trainer = SimpleNamespace(args=args, depths=SimpleNamespace(blocks=2))
+    run = SimpleNamespace(trainer=trainer, splits=SimpleNamespace(sizes={"train": 1600}))
+    monkeypatch.setattr(plan, "measured", lambda recipe: (run, costs(reading=0.4)))
+    monkeypatch.setattr(plan.torch, "get_num_threads", lambda: 3)
+    monkeypatch.setattr(plan.torch.cuda, "get_device_name", lambda device: "a card")
+    lines = list(plan.plan(trec))
+    assert lines[0] == f"{trec.name} on {said}: 1600 training rows, batches of 8 × 2, 50 steps an epoch"
+    assert any("reading takes 40% of a step" in line for line in lines)
+    monkeypatch.setattr(plan, "measured", lambda recipe: (run, costs(reading=0.3)))
+    assert not any("reading takes" in line for line in plan.plan(trec))
+
+
+def run_through(callback, steps, monkeypatch, module):
+    """A training of seconds that pass in the steps alone, each `(reading, work)`; how many were taken."""
+    now = [100.0]
+    monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
+    control = SimpleNamespace(should_training_stop=False)
+    for taken, (reading, work) in enumerate(steps):
+        now[0] += reading
+        callback.on_step_begin(None, SimpleNamespace(global_step=taken), control)
+        now[0] += work
+        callback.on_step_end(None, SimpleNamespace(global_step=taken + 1), control)
+        if control.should_training_stop:
+            return taken + 1
+    return None
+
+
+def test_the_clock_times_reading_and_work_of_all_steps_but_the_first(monkeypatch):
+    clock = measure.Clock(None)
+    each = (measure.SECONDS / 16, measure.SECONDS / 8)
+    assert run_through(clock, [(9, 9), *[each] * 20], monkeypatch, measure) == 1 + 6, "until they are seconds enough"
+    assert clock.steps == [pytest.approx(each)] * 6
+
+
+@pytest.mark.parametrize(("seconds", "taken"), [(measure.SECONDS, 1 + measure.STEPS), (0, 1 + MOST)])
+def test_some_steps_are_measured_however_long_and_not_many_however_short(seconds, taken, monkeypatch):
+    assert run_through(measure.Clock(None), [(seconds, 0)] * (MOST + 5), monkeypatch, measure) == taken
+
+
+def test_one_step_is_profiled_after_those_that_warm_up(monkeypatch):
+    step, calls = breakdown.OneStep(), []
+    step.profile = SimpleNamespace(start=lambda: calls.append("start"), stop=lambda: calls.append("stop"))
+    taken = run_through(step, [(1, 9)] * breakdown.WARM + [(0.5, 0.25)] * 5, monkeypatch, breakdown)
+    assert taken == breakdown.WARM + 1
+    assert calls == ["start", "stop"]
+    assert (step.reading, step.seconds) == (0.5, 0.25)
+
+
+def test_operators_are_told_by_kind():
+    names = {
+        "aten::addmm": "matrix products",
+        "Optimizer.step#AdamW.step": "optimiser",
+        "aten::_foreach_add_": "optimiser",
+        "aten::native_layer_norm": "softmax, norms, activations",
+        "aten::embedding": "embeddings and copies",
+        "aten::nonzero_static": "embeddings and copies",
+        "aten::sum": "other operators",
+    }
+    assert {name: breakdown.kind(name) for name in names} == names

@@ -6,7 +6,8 @@ import torch
 import transformers
 from PIL import Image
 
-from hfft.predict.predictor import Predictor
+from hfft.errors import BadInput
+from hfft.predict.predictor import Predictor, load_predictor
 from hfft.tasks.modality import IMAGE, TEXT
 from tests import stand_ins
 from tests.examples import tiny
@@ -64,3 +65,24 @@ def test_images_are_seen_as_the_processor_sees_them():
         expected = predictor.model(**processor(images=images, return_tensors="pt")).logits
     for batch in (1, 3, 8):
         torch.testing.assert_close(predictor.logits(images, batch), expected, rtol=1e-2, atol=1e-3)
+
+
+def test_a_model_that_was_saved_predicts_as_it_did(tmp_path):
+    model, tokenizer = tiny("bert", max_position_embeddings=64), stand_ins.tokenizer()
+    for folder in (tmp_path / "plain", tmp_path / "run" / "model"):
+        model.train().save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    expected = Predictor(model.eval(), tokenizer, TEXT).logits(texts(3))
+    for source in (tmp_path / "plain", tmp_path / "run"):
+        found = load_predictor(str(source), device="cpu")
+        assert not found.model.training
+        assert found.modality == TEXT
+        assert torch.equal(found.logits(texts(3)), expected)
+
+
+def test_what_is_no_finished_model_or_classifies_nothing_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="has no finished model"):
+        load_predictor(str(tmp_path))
+    tiny("bert").bert.save_pretrained(tmp_path)
+    with pytest.raises(BadInput, match="is a BertModel; hfft predicts classes of images and texts"):
+        load_predictor(str(tmp_path))

@@ -143,6 +143,28 @@ def test_a_recipe_says_what_differs_from_the_defaults():
     assert made(SENTENCES).problem == "regression"
 
 
+@pytest.mark.parametrize(
+    ("layers", "publish", "form"),
+    [
+        ("{}", "{}", None),
+        ("{adapter: {type: lora}}", "{}", "merged"),
+        ("{adapter: {type: lora}}", "{as: adapter}", "adapter"),
+        ("{adapter: {type: lora}}", "{as: merged}", "merged"),
+        ("{adapter: {type: lily}}", "{}", "adapter"),
+        ("{adapter: {from: a/b}}", "{}", "merged"),
+    ],
+)
+def test_an_adapter_is_merged_unless_it_cannot_be_or_shall_not(layers, publish, form):
+    assert made(f"{IMAGE}layers: {layers}\npublish: {publish}\n").published_as == form
+
+
+def test_the_seed_is_that_of_transformers_unless_one_is_given():
+    from transformers import TrainingArguments
+
+    assert made(IMAGE).seed == TrainingArguments.seed
+    assert made(IMAGE, "training.seed=0").seed == 0
+
+
 def test_a_recipe_cannot_be_changed():
     recipe = made(IMAGE)
     with pytest.raises(ValueError, match="frozen"):
@@ -263,6 +285,12 @@ BALANCED = "'balanced'; did you mean 'balanced'?"
         ("layers: {layer_decay: 0}", "layers.layer_decay: is 0; expected greater than 0"),
         ("layers: {layer_decay: 1.1}", "layers.layer_decay: is 1.1; expected less than or equal to 1"),
         ("layers: {head_lr_scale: .inf}", "layers.head_lr_scale: is inf; expected a finite number"),
+        ("layers: {head_lr_scale: 0}", "layers.head_lr_scale: is 0; expected greater than 0"),
+        ("layers: {cache: {views: 0}}", "layers.cache.views: is 0; expected greater than or equal to 1"),
+        (
+            "layers: {cache: {limit: 20 potatoes}}",
+            "layers.cache.limit: is '20 potatoes'; expected a size such as 20GB or 500MB",
+        ),
         (
             "layers: {train: last-0}",
             "layers.train: is 'last-0'; expected all, head, embeddings, norms, biases, last-N or first-N such as last-4, "
@@ -408,6 +436,14 @@ MANY = "problem_type=multi_label_classification"
         ),
         (IMAGE, [LP_FT, "layers.train=head"], "layers.schedule", "no layers could start later"),
         (IMAGE, ["layers.train=[]"], "layers.train", "names no layers; write head to train only the head"),
+        (IMAGE, ["backbone.name=''"], "backbone.name", "is ''; expected at least 1 character"),
+        (IMAGE, ["data.path=''"], "data.path", "is ''; expected at least 1 character"),
+        (IMAGE, ["data.sets={x: {path: ''}}"], "data.sets.x.path", "is ''; expected at least 1 character"),
+        (IMAGE, ["data.sets={x: {path: p, max_samples: 0}}"], "data.sets.x.max_samples", "expected greater"),
+        (IMAGE, ["head={kind: cosine, hidden: 8}"], "head.hidden", "add kind: mlp"),
+        (IMAGE, ["head={kind: attention-pool, pooling: mean}"], "head.pooling", "does its own pooling"),
+        (IMAGE, ["head={kind: cosine, init: zeros}"], "head.init", "use default"),
+        (IMAGE, ["head={kind: mlp, keep_known: true}"], "head.keep_known", "leave out kind and pooling"),
         (IMAGE, [LORA, "layers.schedule=gradual"], "layers.schedule", "use head-then-all"),
         (IMAGE, [LORA, "layers.schedule=surgical"], "layers.schedule", "use head-then-all"),
         (
@@ -470,6 +506,12 @@ def test_sections_that_disagree_are_refused(text, overrides, path, said):
         (IMAGE, [LORA, "layers.train=head"]),
         (IMAGE, [LORA, LP_FT]),
         (IMAGE, [LP_FT, "training.num_train_epochs=1", "training.max_steps=2"]),
+        (IMAGE, ["layers.schedule={type: head-then-all, head_steps: 9}", "training.max_steps=0"]),
+        (IMAGE, ["layers.schedule={type: head-then-all, head_steps: 9}", "training.max_steps=10"]),
+        (IMAGE, ["backbone.name=a"]),
+        (IMAGE, ["data.sets={x: {path: p, max_samples: 1}}", "strategy.mcc=x"]),
+        (IMAGE, ["head={kind: mlp, hidden: 8, init: zeros}"]),
+        (IMAGE, ["head={kind: cosine, pooling: mean}"]),
         (
             IMAGE,
             ["layers.schedule={type: head-then-all, head_epochs: 0.5, head_learning_rate: 0.01}", "head.init=zeros"],

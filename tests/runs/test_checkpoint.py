@@ -111,3 +111,30 @@ def test_a_sealed_folder_can_be_moved(tmp_path):
     made = checkpoint(tmp_path / "a", 1)
     shutil.move(made, tmp_path / "checkpoint-1")
     assert seal.verify(tmp_path / "checkpoint-1") is None
+
+
+def test_the_seal_is_of_all_files_below_but_of_no_folder_and_not_of_an_earlier_seal(tmp_path):
+    (tmp_path / "inner" / "empty").mkdir(parents=True)
+    (tmp_path / "inner" / "a").write_text("a")
+    (tmp_path / "b").write_text("b")
+    for facts in ({"step": 1}, {"step": 2}):
+        seal.write_digests(tmp_path, facts)
+        sealed = json.loads((tmp_path / seal.DIGESTS).read_text())
+        assert sorted(sealed["files"]) == ["b", "inner/a"]
+        assert sealed["facts"] == facts
+        assert seal.verify(tmp_path) is None
+    half(tmp_path / "inner" / "a")
+    assert seal.verify(tmp_path).startswith("inner/a ")
+
+
+@pytest.mark.parametrize(
+    ("free", "said"), [(0, "the disk is full"), ((1 << 20) - 1, "the disk is full"), (1 << 20, "No")]
+)
+def test_a_checkpoint_that_failed_says_why_and_what_is_left(tmp_path, monkeypatch, free, said):
+    usage = shutil.disk_usage(tmp_path)._replace(free=free)
+    monkeypatch.setattr(seal.shutil, "disk_usage", lambda path: usage)
+    line = seal.failed(tmp_path, 7, OSError(2, "No such file or directory"))
+    assert line.startswith(f"the checkpoint of step 7 could not be written: {said}")
+    assert "there is no earlier one" in line
+    kept = checkpoint(tmp_path, 6)
+    assert f"{kept} is intact" in seal.failed(tmp_path, 7, ValueError("no"))

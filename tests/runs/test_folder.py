@@ -9,6 +9,7 @@ from hfft.backbone.spec import Backbone
 from hfft.data.spec import Data
 from hfft.errors import BadInput
 from hfft.recipe import Recipe, load_recipe, yaml_lines
+from hfft.recipe.alternatives import changed
 from hfft.runs import RunFolder
 from hfft.runs.folder import differences, write
 
@@ -116,6 +117,19 @@ def test_a_pinned_revision_is_still_the_one_the_recipe_said(folder, said):
     assert folder.open(written.resolved(), fresh=False) == "unfinished", "running recipe.yaml again repeats the run"
     other = made.model_copy(update={"backbone": backbone.model_copy(update={"revision": "other"})})
     with pytest.raises(BadInput, match=r"backbone\.revision: a{40}, now other"):
+        folder.open(other.resolved(), fresh=False)
+
+
+@pytest.mark.parametrize("adapter", [{"type": "lora"}, {"from": "me/x"}, {"from": "me/x", "revision": "main"}])
+def test_the_revision_of_an_adapter_is_pinned_where_it_is_a_published_one(folder, adapter):
+    made = changed(recipe(folder.path), layers={"adapter": adapter})
+    folder.open(made.resolved(), fresh=False)
+    folder.write_recipe(made.resolved(), None, None, "c" * 40 if "from" in adapter else None)
+    assert folder.open(made.resolved(), fresh=False) == "unfinished"
+    pinned = {"revision": "c" * 40} if "from" in adapter else {}
+    assert folder.pinned(made.resolved())["layers"]["adapter"] == {**adapter, **pinned}
+    other = changed(made, layers={"adapter": {**adapter, "type": "vera"} if "type" in adapter else {"from": "me/y"}})
+    with pytest.raises(BadInput, match="a run of another recipe"):
         folder.open(other.resolved(), fresh=False)
 
 

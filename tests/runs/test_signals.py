@@ -1,6 +1,7 @@
 """What SIGTERM and SIGINT do, before training, in it, and to whoever called."""
 
 import contextlib
+import importlib.util
 import os
 import signal
 import threading
@@ -38,6 +39,14 @@ def test_in_training_a_signal_asks_and_the_end_tells(number, status):
             assert signals.requested() == number
         assert stopped.value.exit_code == status
     assert signals.requested() == 0, "the next command begins anew"
+
+
+def test_a_process_that_was_never_signalled_is_not_asked_to_stop():
+    fresh = importlib.util.module_from_spec(importlib.util.find_spec(signals.__name__))
+    fresh.__spec__.loader.exec_module(fresh)
+    assert fresh.requested() == 0
+    with fresh.deferred():
+        assert fresh.requested() == 0
 
 
 def test_an_answer_that_was_swallowed_is_given_again():

@@ -1,13 +1,15 @@
 """The losses of single examples add up to the means that torch and transformers compute."""
 
+import numpy as np
 import pytest
 import torch
 from transformers.trainer_pt_utils import LabelSmoother
 
+from hfft.errors import BadInput, DataError
 from hfft.strategy import balanced_weights, logits_of, per_example
 from hfft.strategy.loss.class_weights import ClassWeights, Weighed
 from hfft.strategy.loss.label_smoothing import Smoothed
-from hfft.strategy.method import At
+from hfft.strategy.method import At, Setting
 from hfft.tasks.problem import PROBLEMS as OBJECTS
 from hfft.train.step_loss import chain
 from tests.examples import ALL, EVERY, MULTI, PROBLEMS, REGRESSION, SINGLE, tiny
@@ -152,3 +154,23 @@ def test_the_scores_of_a_model_that_names_no_logits_are_its_matrix():
     assert logits_of({"logits": maps, "last_hidden_state": scores}) is maps
     assert logits_of({"hidden_states": (scores,), "feature_maps": maps, "last_hidden_state": scores}) is scores
     assert logits_of((maps, scores)) is maps
+
+
+def weighed(weights, class_ids=(0, 0, 0, 1)):
+    """The factors of two classes, settled."""
+    method = Weighed(ClassWeights(weights=weights))
+    names, ids = ("a", "b"), np.array(class_ids)
+    method.start(Setting(None, set(), OBJECTS[SINGLE], 2, 0, torch.device("cpu"), class_names=names, class_ids=ids))
+    return method.factors.tolist()
+
+
+def test_weights_of_classes_are_those_of_their_names_or_make_all_alike():
+    assert weighed({"b": 3.0, "a": 0.5}) == [0.5, 3.0]
+    assert weighed("balanced") == pytest.approx([4 / 6, 2.0])
+    assert Weighed(ClassWeights(weights="balanced")).needs == {"counts"}
+    assert not Weighed(ClassWeights(weights={"a": 1})).needs
+    for wrong in ({"a": 1.0}, {"a": 1.0, "b": 1.0, "c": 1.0}):
+        with pytest.raises(BadInput, match=r"strategy\.class_weights: expected one weight for each of a, b"):
+            weighed(wrong)
+    with pytest.raises(DataError, match=r"strategy\.class_weights: class 1 has no example"):
+        weighed("balanced", (0, 0))

@@ -9,6 +9,8 @@ import transformers
 from hfft import head, layers
 from hfft.backbone import published_code
 from hfft.backbone.edit import edit
+from hfft.backbone.edit.insert import output_shapes
+from hfft.backbone.edit.places import matching
 from hfft.backbone.edit.reshape import on_meta
 from hfft.errors import ModelError
 from hfft.modeling import INSERTED
@@ -313,10 +315,45 @@ def test_norms_and_pooling_are_replaced_with_what_they_had_learned():
 def test_another_implementation_of_attention_answers_the_same():
     model, rows = done(tiny("vit"), {"replace": "all", "with": {"attn_implementation": "eager"}})
     assert model.config._attn_implementation == "eager"
+    assert rows[0]["places"] == 1
     assert rows[0]["moved"] < 1e-6
 
 
 # --- what cannot be done, found without data
+
+
+def test_a_model_that_cannot_be_run_is_an_error_and_without_data_left_open():
+    paths, wrong = ["vit.layernorm"], {"pixel_values": torch.zeros(1, 7, 8, 8)}
+    shapes = output_shapes(tiny("vit").train(), paths, batch("vit"))
+    assert shapes == {"vit.layernorm": [(4, 17, 16)]}
+    with pytest.raises(ModelError, match=r"backbone\.edit: vit cannot be run: "):
+        output_shapes(tiny("vit"), paths, wrong)
+    assert output_shapes(on_meta(tiny("vit"), tiny("vit").config), paths, wrong) is None
+
+
+def test_what_holds_nothing_of_the_kind_is_an_error():
+    for name, kind, value in (("resnet", "dropout", 0.1), ("resnet", "pooling", "max"), ("bert", "norm", "none")):
+        place = "all" if kind == "dropout" else block(name)
+        if kind == "norm":
+            place = "bert.embeddings.word_embeddings"
+        with pytest.raises(ModelError, match=f"has no {kind} to replace"):
+            done(tiny(name), {"replace": place, "with": {kind: value}})
+
+
+def test_an_edit_of_the_whole_model_is_at_one_place():
+    batches = iter((3, 1))
+    model, rows = edit.edit(
+        tiny("vit"), [{"channels": 1}], None, lambda _: {"pixel_values": torch.zeros(1, next(batches), 32, 32)}
+    )
+    assert rows == [{"edit": "channels 1", "places": 1, "moved": 0.0}]
+    assert model.config.num_channels == 1
+
+
+def test_of_a_place_that_is_named_in_part_two_are_told_whole():
+    with pytest.raises(
+        ModelError, match=r"did you mean bert\.encoder\.layer\.0\.\S+, bert\.encoder\.layer\.0\.\S+, … \(\d+ more\)\?"
+    ):
+        matching(tiny("bert"), "dense")
 
 
 @pytest.mark.slow_but("False-bert-one0-did you mean 'bert.encoder.layer.1'")

@@ -94,7 +94,8 @@ def test_grey_is_seen_as_rgb_of_three_equal_channels_was(name, tmp_path):
     pretrained, grey = tiny(name), images(channels=1)
     with torch.no_grad():
         want = pretrained(grey.repeat(1, 3, 1, 1)).logits
-        model, _ = done(pretrained, {"channels": 1}, channels=1)
+        model, rows = done(pretrained, {"channels": 1}, channels=1)
+        assert rows[0]["places"] == 1
         assert torch.allclose(model(grey).logits, want, atol=1e-5)
     published_code.save(model, tmp_path, TASKS["image-classification"].auto_class)
     again = transformers.AutoModelForImageClassification.from_pretrained(tmp_path)

@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -161,6 +162,17 @@ def test_adalora_shares_its_ranks_out_over_the_steps_of_the_run(tmp_path):
     assert alive <= kept
 
 
+@pytest.mark.parametrize(
+    ("given", "steps", "found"),
+    [((0, 0), 100, (10, 30)), ((0, 0), 19, (1, 5)), ((5, 0), 100, (5, 0)), ((0, 5), 100, (0, 5))],
+)
+def test_ranks_are_whole_for_a_tenth_of_the_run_and_settled_for_three_unless_said(given, steps, found):
+    config = SimpleNamespace(tinit=given[0], tfinal=given[1])
+    model = SimpleNamespace(peft_config={"default": config})
+    rank_allocation.AllocateRanks().on_train_begin(None, SimpleNamespace(max_steps=steps), None, model=model)
+    assert (config.total_step, config.tinit, config.tfinal) == (steps, *found)
+
+
 def test_adaloras_own_term_is_in_the_loss():
     from hfft.strategy.build import implied_methods
 
@@ -241,7 +253,9 @@ def test_a_type_that_cannot_serve_is_refused_with_the_reason(kind):
         ({"type": "lora", "init_lora_weights": "eva"}, "init_lora_weights", "a pass over the data"),
         ({"type": "lora", "init_lora_weights": "pisa"}, "init_lora_weights", "expected bool | Literal"),
         ({"type": "adalora", "total_step": 10}, "total_step", "number of steps of the run"),
-        ({"type": "adalora", "init_r": 4}, "target_r", "fewer than init_r (4)"),
+        ({"type": "adalora", "init_r": 4}, "target_r", "is 8; expected fewer than init_r (4)"),
+        ({"type": "adalora", "init_r": 8}, "target_r", "is 8; expected fewer than init_r (8)"),
+        ({"type": "adalora", "target_r": 12}, "target_r", "is 12; expected fewer than init_r (12)"),
         ({"from": "a/b", "r": 4}, "r", "comes from the published adapter"),
         ({"from": 3}, "from", "expected a string"),
     ],
@@ -250,3 +264,8 @@ def test_a_mistake_is_answered(adapter, key, said):
     [(found, problem)] = adapter_problems(adapter, prompts=False)
     assert found == key
     assert said in problem
+
+
+@pytest.mark.parametrize("adapter", [{"target_r": 11}, {"init_r": 9}, {"target_r": 3, "init_r": 4}])
+def test_fewer_ranks_in_the_end_than_in_the_beginning_are_accepted(adapter):
+    assert adapter_problems({"type": "adalora", **adapter}) == []

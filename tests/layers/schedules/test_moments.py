@@ -134,6 +134,15 @@ def test_only_what_learns_is_measured():
     assert sorted(relative_gradients(model, depths, losses(model, "bert", 1))) == [2, 3]
 
 
+def test_what_the_loss_does_not_depend_on_has_no_relative_gradient():
+    model, depths = prepared("bert")
+    model.bert.encoder.layer[0].requires_grad_(True)
+    loss = model.bert.encoder.layer[2].output.dense.weight.square().sum()
+    found = relative_gradients(model, depths, [loss])
+    assert sorted(found) == list(range(depths.blocks + 1))
+    assert {depth for depth, value in found.items() if value} == {3}
+
+
 def test_shares_are_of_the_largest_and_the_largest_are_chosen():
     relative = {0: 0.5, 1: 2.0, 2: 1.0, 3: 0.25}
     assert shares(relative) == {0: 0.25, 1: 1.0, 2: 0.5, 3: 0.125}

@@ -2,6 +2,7 @@
 
 import pytest
 
+from hfft.report.sections import curves
 from tests.report.runs import Reader, history, metrics, section
 
 
@@ -13,6 +14,18 @@ def test_each_quantity_that_was_logged_has_a_chart():
     assert "An epoch is 10 steps. Long curves are drawn" in text
     assert "train, n 640, seed 97: last" in text
     assert "validation, n 1,234, seed 97: last" in text
+
+
+def test_what_falls_by_orders_of_magnitude_is_drawn_by_its_logarithm(monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(curves, "curve", lambda title, series, log=False: drawn.update({title: log}))
+    section("curves", history=history(5))
+    assert drawn == {
+        "loss (nats)": True,
+        "f1 macro": False,
+        "learning rate of the head": False,
+        "gradient norm before clipping": True,
+    }
 
 
 def test_the_loss_of_a_regression_is_a_squared_error():

@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from hfft.strategy.distil.distillation import distillation
+from hfft.strategy.method import TASK, At, Pass
 from hfft.tasks.problem import PROBLEMS
 from tests.examples import MULTI, REGRESSION, SINGLE
 from tests.strategy.cases import CASES, Answering, Case, trainer_of
+from tests.training import methods_of
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0, 4.0])
@@ -22,6 +24,19 @@ def test_the_same_answers_cost_nothing_and_others_something(problem):
     logits = torch.randn(5, 3)
     assert distillation(PROBLEMS[problem], logits, logits).abs().max() < 1e-6
     assert (distillation(PROBLEMS[problem], logits, logits + torch.randn(5, 3)) > 0).all()
+
+
+@pytest.mark.parametrize("weight", [0.25, 1.0])
+def test_the_teacher_has_its_share_of_the_loss_and_the_task_the_rest(weight):
+    [method] = methods_of(distillation={"teacher": "x", "weight": weight, "temperature": 3.0})
+    method.problem = PROBLEMS[SINGLE]
+    answers, logits, labels, at = torch.randn(4, 3), torch.randn(4, 3), torch.tensor([0, 1, 2, 0]), At(0, 0, 0.0, 0)
+    inner = torch.nn.CrossEntropyLoss(reduction="none")
+    torch.testing.assert_close(method.example_loss(inner, logits, labels, at), (1 - weight) * inner(logits, labels))
+    filled_up = torch.cat([answers, torch.randn(2, 3)])
+    found = method.losses(Pass({TASK: logits}, {}, {}, labels, None, {"distillation": filled_up}, at))
+    expected = weight * distillation(PROBLEMS[SINGLE], answers, logits, 3.0)
+    torch.testing.assert_close(found, {"distillation": expected})
 
 
 @pytest.mark.slow

@@ -64,6 +64,22 @@ def test_partners_are_a_permutation_of_the_rows_that_changes_with_the_epoch():
     assert (pairs[0] != pairs[2]).any()
 
 
+@pytest.mark.parametrize("name", ["mixup", "cutmix"])
+def test_a_batch_is_mixed_with_its_partners_and_labels_count_by_what_is_seen(name):
+    [method] = methods_of(**{name: 1.0})
+    batch = batch_of([3, 1, 2, 0])
+    batch.inputs = {"pixel_values": torch.cat([torch.zeros(4, 1, 16, 16), torch.ones(4, 1, 16, 16)])}
+    batch.parts, batch.part_labels = ["task", method.partner], {method.partner: torch.full((4,), 9)}
+    method.batch(batch)
+    assert batch.parts == ["task"]
+    own, partners = batch.targets
+    assert (own.labels.tolist(), partners.labels.tolist()) == ([0, 1, 2, 3], [9] * 4)
+    seen = batch.inputs["pixel_values"].mean((1, 2, 3))
+    assert len(set(seen.tolist())) > 1
+    torch.testing.assert_close(partners.factor, seen)
+    torch.testing.assert_close(own.factor, 1 - seen)
+
+
 def test_targets_are_shared_out_and_add_up_to_one():
     labels, others, lam = torch.tensor([0, 1]), torch.tensor([2, 2]), torch.tensor([0.25, 1.0])
     once = mixed_targets([Target(labels)], others, lam)
