@@ -49,8 +49,14 @@ def check_named(model: PreTrainedModel, given: dict[str, Any], head_names: set[s
                 raise ModelError(
                     f"layers.adapter.{key}: {entry!r} is in the head, which is trained in full; leave it out"
                 )
-            near = nearest_path(entry, among)
-            raise ModelError(f"layers.adapter.{key}: {kind} has no {what} {entry!r}{near} (such as: {some})")
+            part = any(entry in path.split(".") for path in among)
+            if part and matches is re.fullmatch:
+                raise ModelError(
+                    f"layers.adapter.{key}: {entry!r} matches no whole path; write {'.*' + entry!r}, or [{entry}] for a name"
+                )
+            near = "" if part else nearest_path(entry, among)
+            known = some if what == "module" else listing(dict.fromkeys(_last_two(path) for path in among), 6)
+            raise ModelError(f"layers.adapter.{key}: {kind} has no {what} {entry!r}{near} (such as: {known})")
 
     for key, matches in _MODULES.items():
         value = given.get(key)
@@ -62,6 +68,10 @@ def check_named(model: PreTrainedModel, given: dict[str, Any], head_names: set[s
     parameters = [name for name, _ in model.named_parameters()]
     check("target_parameters", given.get("target_parameters") or [], _ends, parameters, "parameter")
     _check_numbers(given, outside)
+
+
+def _last_two(path: str) -> str:
+    return ".".join(path.split(".")[-2:])
 
 
 def _matching(matches: _Matches, key: str, entry: str, path: str) -> object:

@@ -38,6 +38,8 @@ def test_names_that_are_there_are_accepted(bert, given):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
+        ({"target_modules": "query"}, "'query' matches no whole path; write '.*query', or [query] for a name"),
+        ({"target_parameters": ["dense"]}, "bert has no parameter 'dense' (such as: word_embeddings.weight, "),
         ({"target_modules": ["classifier"]}, f"layers.adapter.target_modules: 'classifier' {HEAD}"),
         ({"target_modules": ".*classifier"}, f"layers.adapter.target_modules: '.*classifier' {HEAD}"),
         (
@@ -53,7 +55,6 @@ def test_names_that_are_there_are_accepted(bert, given):
         ({"rank_pattern": {"que(": 4}}, "layers.adapter.rank_pattern: 'que(' is not a regular expression"),
         ({"modules_to_save": ["nope"]}, "layers.adapter.modules_to_save: bert has no module 'nope'"),
         ({"target_parameters": ["query.weigt"]}, "bert has no parameter 'query.weigt'; did you mean 'query.weight'?"),
-        ({"target_parameters": ["dense"]}, "layers.adapter.target_parameters: bert has no parameter 'dense'"),
         ({"layers_to_transform": [0, 3]}, "there is no block 3; blocks are numbered 0 to 2"),
         ({"layers_to_transform": -1}, "there is no block -1; blocks are numbered 0 to 2"),
         (
