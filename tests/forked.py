@@ -6,16 +6,25 @@ first process: a command that needs it otherwise takes an interpreter of its own
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
+import re
 import runpy
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PATIENCE = 240  # seconds until commands are killed
 
 
 class Forks:
@@ -28,18 +37,59 @@ class Forks:
 
     def run(self, *command: str, folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
         """Run `-c CODE`, `-m MODULE` or a script with its arguments in a folder, as `subprocess.run` does."""
+        return self.run_all(*command, folder=folder, envs=[env])[0]
+
+    def run_all(
+        self, *command: str, folder: Path, envs: list[dict[str, str]]
+    ) -> list[subprocess.CompletedProcess[str]]:
+        """Run a command several times at once, each with its own environment; if one fails, the others are killed."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         with tempfile.TemporaryDirectory() as place:
-            self.process.stdin.write(json.dumps([command, str(folder), env, place]) + "\n")
+            places = [tempfile.mkdtemp(dir=place) for _ in envs]
+            self.process.stdin.write(json.dumps([command, str(folder), list(zip(envs, places, strict=True))]) + "\n")
             self.process.stdin.flush()
-            status = json.loads(self.process.stdout.readline())
-            out, err = (Path(place, name).read_text() for name in ("out", "err"))
-        return subprocess.CompletedProcess(command, status, out, err)
+            statuses = json.loads(self.process.stdout.readline())
+            return [
+                subprocess.CompletedProcess(
+                    command, status, Path(said, "out").read_text(), Path(said, "err").read_text()
+                )
+                for status, said in zip(statuses, places, strict=True)
+            ]
 
     def close(self) -> None:
         """End the process."""
         self.process.communicate("")
+
+
+@functools.cache
+def forks() -> Forks:
+    """Those of the tests that need no hub: without what a launcher above has set."""
+    clean = {k: v for k, v in os.environ.items() if not re.match(r"ACCELERATE|MASTER_|RANK|WORLD_SIZE|LOCAL_", k)}
+    ours = {"PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo", "CUDA_VISIBLE_DEVICES": ""}
+    ours |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    found = Forks({**clean, **ours})
+    atexit.register(found.close)
+    return found
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def two_processes(script: Path | str, *arguments: object) -> None:
+    """Run a script in two processes that know of each other, as torchrun starts them.
+
+    Raises:
+        AssertionError: one of them failed.
+    """
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    envs = [{**shared, "RANK": rank, "LOCAL_RANK": rank} for rank in ("0", "1")]
+    for done in forks().run_all(str(script), *map(str, arguments), folder=ROOT, envs=envs):
+        assert done.returncode == 0, done.stderr[-3000:]
 
 
 def serve() -> None:
@@ -59,10 +109,26 @@ def serve() -> None:
     )
 
     for line in sys.stdin:
-        child = os.fork()
-        if not child:
-            one(*json.loads(line))
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        command, folder, ways = json.loads(line)
+        children = [os.fork() or one(command, folder, *way) for way in ways]
+        print(json.dumps(statuses_of(children)), flush=True)
+
+
+def statuses_of(children: list[int]) -> list[int]:
+    """Wait for processes; kill the rest two seconds after one has failed, and all that take too long."""
+    found: dict[int, int] = {}
+    end = time.monotonic() + PATIENCE
+    while len(found) < len(children):
+        for child in set(children) - set(found):
+            pid, status = os.waitpid(child, os.WNOHANG)
+            if pid:
+                found[child] = os.waitstatus_to_exitcode(status)
+                if found[child]:
+                    end = min(end, time.monotonic() + 2)
+            elif time.monotonic() > end:
+                os.kill(child, signal.SIGKILL)
+        time.sleep(0.01)
+    return [found[child] for child in children]
 
 
 def one(command: list[str], folder: str, env: dict[str, str], place: str) -> Any:

@@ -15,8 +15,9 @@ from sklearn import metrics as sk
 from hfft.evaluate import Metrics, scores
 from hfft.evaluate.outputs import Outputs
 from hfft.tasks.labels import Labels
+from tests import forked
 from tests.evaluate.cases import MASKED, METRICS, MULTI, OWN, REGRESSION, ROWS, SINGLE, example, rows_of, scored
-from tests.train.test_processes import ROOT, free_port, launch, stderr_of
+from tests.forked import ROOT
 
 
 @pytest.mark.parametrize("problem", [SINGLE, MULTI, REGRESSION])
@@ -94,10 +95,7 @@ def test_what_waits_on_the_device_is_bounded_and_fed_in_between(monkeypatch):
 def two_processes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scores")
     (folder / "wrong.py").write_text(OWN)
-    port = ("--master-addr", "127.0.0.1", "--master-port", free_port())
-    process = launch("torch.distributed.run", "--nproc-per-node", 2, *port, ROOT / "tests/evaluate/cases.py", folder)
-    said = stderr_of(process)
-    assert process.returncode == 0, said[-3000:]
+    forked.two_processes(ROOT / "tests/evaluate/cases.py", folder)
     return folder, [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
 
 

@@ -18,12 +18,11 @@ import torch
 from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification
 
 from hfft.strategy.needs import Situation, refusals
-from tests import training
+from tests import forked, training
 from tests.examples import ALL, SINGLE
 from tests.strategy.cases import Case, trainer_of
 from tests.torture.runs import equal
 from tests.train import fsdp
-from tests.train.test_processes import free_port, launch, stderr_of
 from tests.train.test_resume import Stop, outcome
 
 FSDP = {"max_grad_norm": 0.0, "num_train_epochs": 1}  # gradients are compared by what they do to the weights
@@ -123,10 +122,7 @@ def in_processes(ways: Mapping[Any, tuple[Case, int]], folder: Path, divided: bo
     """The outcomes of cases and numbers of rows in each of two processes; with FSDP, on the first alone."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "ways.pickle").write_bytes(pickle.dumps((dict(ways), divided)))
-    port = ("--master-addr", "127.0.0.1", "--master-port", free_port())
-    process = launch("torch.distributed.run", "--nproc-per-node", 2, *port, __file__, folder)
-    said = stderr_of(process)
-    assert process.returncode == 0, said[-3000:]
+    forked.two_processes(__file__, folder)
     ranks = (0,) if divided else (0, 1)
     return [
         {way: Outcome(**found) for way, found in torch.load(folder / f"{rank}.pt", weights_only=False).items()}

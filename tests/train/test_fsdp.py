@@ -7,8 +7,9 @@ import torch
 from safetensors.torch import load_file
 
 from hfft.pipeline.finetune import finetune
+from tests import forked
+from tests.forked import ROOT
 from tests.train import fsdp
-from tests.train.test_processes import ROOT, free_port, launch, stderr_of
 
 pytestmark = pytest.mark.slow
 
@@ -17,10 +18,7 @@ pytestmark = pytest.mark.slow
 def divided(tmp_path_factory):
     """The run folders of two processes that share every model."""
     folder = tmp_path_factory.mktemp("divided")
-    port = ("--master-addr", "127.0.0.1", "--master-port", free_port())
-    process = launch("torch.distributed.run", "--nproc-per-node", 2, *port, ROOT / "tests/train/fsdp.py", folder)
-    said = stderr_of(process)
-    assert process.returncode == 0, said[-3000:]
+    forked.two_processes(ROOT / "tests/train/fsdp.py", folder)
     return folder
 
 

@@ -2,19 +2,18 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 from hfft.errors import BadInput
 from hfft.train.arguments import check_world
+from tests import forked
+from tests.forked import ROOT, free_port
 from tests.train import split_cases
 
-ROOT = Path(__file__).parents[2]
 REFUSED = """
 import sys
 from hfft.backbone.spec import Backbone
@@ -32,12 +31,6 @@ try:
 except BadInput as error:
     sys.exit(f"refused: {error}")
 """
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def launch(module: str, *arguments: object) -> subprocess.Popen[str]:
@@ -68,11 +61,7 @@ def stderr_of(process: subprocess.Popen[str]) -> str:
 def two_processes(tmp_path_factory):
     """Outcome of every case in each of two processes."""
     folder = tmp_path_factory.mktemp("two")
-    script = ROOT / "tests/train/split_cases.py"
-    port = ("--master-addr", "127.0.0.1", "--master-port", free_port())
-    process = launch("torch.distributed.run", "--nproc-per-node", 2, *port, script, folder)
-    said = stderr_of(process)
-    assert process.returncode == 0, said[-3000:]
+    forked.two_processes(ROOT / "tests/train/split_cases.py", folder)
     ranks = [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
     return [{name: split_cases.Outcome(**found) for name, found in rank.items()} for rank in ranks]
 
@@ -152,10 +141,5 @@ def test_two_processes_read_each_text_once_and_keep_it(kept_in_two):
 def kept_in_two(tmp_path_factory):
     """What each of two processes came to, with a cache and without."""
     folder = tmp_path_factory.mktemp("kept")
-    port = ("--master-addr", "127.0.0.1", "--master-port", free_port())
-    process = launch(
-        "torch.distributed.run", "--nproc-per-node", 2, *port, ROOT / "tests/frozen_cache/kept_processes.py", folder
-    )
-    said = stderr_of(process)
-    assert process.returncode == 0, said[-3000:]
+    forked.two_processes(ROOT / "tests/frozen_cache/kept_processes.py", folder)
     return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]

@@ -5,9 +5,9 @@ from collections import Counter
 import pytest
 import torch
 
-from tests import training
+from tests import forked, training
+from tests.forked import ROOT
 from tests.train import stream_cases
-from tests.train.test_processes import ROOT, free_port, launch, stderr_of
 
 pytestmark = pytest.mark.slow
 
@@ -15,11 +15,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("streams")
-    port = ("--master-addr", "127.0.0.1", "--master-port", free_port())
-    script = ROOT / "tests/train/stream_cases.py"
-    process = launch("torch.distributed.run", "--nproc-per-node", 2, *port, script, folder)
-    said = stderr_of(process)
-    assert process.returncode == 0, said[-3000:]
+    forked.two_processes(ROOT / "tests/train/stream_cases.py", folder)
     return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
 
 
