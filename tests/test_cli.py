@@ -234,7 +234,7 @@ def test_a_number_in_scientific_notation_is_a_number_on_the_command_line(capsys)
     ("arguments", "part"),
     [
         (["train", "no_such_recipe"], "neither a shipped recipe nor a file"),
-        (["publish", "runs/nothing"], "no finished run"),
+        (["publish", "runs/nothing"], "not a finished run"),
         (["predict", "runs/nothing", "a", "--data", "b"], "either"),
         (["predict", "runs/nothing", "a", "--output", "x.parquet"], ".csv or .jsonl"),
         (["score", "."], "recipe.yaml"),

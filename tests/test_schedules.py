@@ -39,7 +39,7 @@ def test_the_folder_says_when_each_depth_began_and_that_none_did_before(tmp_path
     assert "begins" in capsys.readouterr().out
     report = (result.folder / "report.html").read_text()
     assert ">begins<" in report
-    assert f"All {frozen['waited']} tensors that had to wait stood still until their turn" in report
+    assert f"All {frozen['waited']} tensors that had to wait were unchanged until their turn" in report
     log = json.loads((result.folder / "trainer_state.json").read_text())["log_history"]
     assert max(entry.get("learning_rate", 0) for entry in log if entry["epoch"] <= 1) > 5e-5
     assert max(entry.get("learning_rate", 0) for entry in log if entry["epoch"] > 1.1) <= 5e-5

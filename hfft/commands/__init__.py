@@ -1,1 +1,1 @@
-"""The commands of `hfft`, a file each. What needs torch imports it when it is called."""
+"""The commands of `hfft`, one file each. Torch is imported only when a command that needs it runs."""

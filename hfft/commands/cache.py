@@ -1,4 +1,4 @@
-"""`hfft cache`: what is kept of frozen layers."""
+"""`hfft cache`: list or remove the stored outputs of frozen layers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hfft.wording import human
 
 
 def run(given: argparse.Namespace) -> int:
-    """What is kept of frozen layers, the last used first; or remove what no run uses."""
+    """List stored outputs of frozen layers, or remove those that no run is using."""
     where = Path(given.dir) if given.dir else folder.root()
     held = folder.entries(where)
     for entry in held if given.what == "list" else ():

@@ -1,4 +1,4 @@
-"""`hfft check`: the grammar of a recipe; with --deep, the proof that it will run to its end."""
+"""`hfft check`: check a recipe; with --deep, also test that it will run to the end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hfft.run import importing
 
 
 def run(given: argparse.Namespace) -> int:
-    """The grammar; with --deep everything that a run will do, once."""
+    """Check the recipe; with --deep, also do once everything that a run will do."""
     recipe = load_recipe(given.recipe, *given.overrides)
     if given.deep:
         with importing():
@@ -17,5 +17,5 @@ def run(given: argparse.Namespace) -> int:
 
         for line in deep_check.check(recipe):
             print(line, flush=True)
-    print(f"{recipe.name}: good")
+    print(f"{recipe.name}: no mistakes found")
     return 0

@@ -1,4 +1,4 @@
-"""`hfft list`: the recipes that come with hfft."""
+"""`hfft list`: list the recipes that come with hfft."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hfft.recipe.find import shipped
 
 
 def run(given: argparse.Namespace) -> int:
-    """Each shipped recipe with the first line of its header."""
+    """Print each shipped recipe with the first line of its header."""
     width = max(map(len, shipped()))
     for name, path in shipped().items():
         first = path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")

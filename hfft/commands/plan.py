@@ -1,4 +1,4 @@
-"""`hfft plan`: what a recipe will need of memory and time on this machine."""
+"""`hfft plan`: estimate the memory and time that a recipe needs on this machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hfft.run import importing
 
 
 def run(given: argparse.Namespace) -> int:
-    """Memory and time of a recipe, from a few measured steps."""
+    """Print the memory and time of a recipe, estimated from a few measured steps."""
     recipe = load_recipe(given.recipe, *given.overrides)
     with importing():
         from hfft.plan import plan

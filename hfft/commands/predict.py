@@ -1,4 +1,4 @@
-"""`hfft predict`: answers for files, folders or texts, or for a whole data set."""
+"""`hfft predict`: predictions for files, folders or texts, or for a whole data set."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from hfft.run import importing
 
 
 def run(given: argparse.Namespace) -> int:
-    """A table of ids, labels and probabilities."""
+    """Print or write a table of ids, labels and probabilities."""
     if bool(given.inputs) == bool(given.data):
-        raise BadInput("give either files or texts, or --data; hfft predict --help shows how")
+        raise BadInput("expected either files or texts, or --data, but not both; see hfft predict --help")
     if given.output and Path(given.output).suffix not in (".csv", ".jsonl"):
-        raise BadInput(f"--output {given.output}: expected a file name ending in .csv or .jsonl")
+        raise BadInput(f"--output {given.output}: the file name must end in .csv or .jsonl")
     rows = predict(given.source, given.inputs, given.data, given.split, given.column, given.batch_size)
     if given.output is None:
         write_table(rows, sys.stdout, ".csv")
@@ -32,7 +32,7 @@ def run(given: argparse.Namespace) -> int:
 def predict(
     source: str, inputs: list[str], data: str | None, split: str, column: str | None, batch_size: int
 ) -> Iterator[dict[str, Any]]:
-    """Rows of `id`, `label`, `probability` for files, texts, or a split of a data set (ids are its row numbers)."""
+    """Rows of `id`, `label`, `probability` for files, texts, or a split of a data set (with row numbers as ids)."""
     with importing():
         from hfft.console import quiet_libraries
         from hfft.data.load import load_column
@@ -48,7 +48,7 @@ def predict(
 
 
 def write_table(rows: Iterable[dict[str, Any]], file: Any, suffix: str) -> None:
-    """Write rows as CSV or as JSON lines, one by one."""
+    """Write rows one by one, as CSV or as JSON lines."""
     writer = None
     for row in rows:
         if suffix == ".jsonl":

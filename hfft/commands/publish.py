@@ -18,11 +18,11 @@ def run(given: argparse.Namespace) -> int:
 
 
 def publish_run(source: str, overrides: list[str], force: bool = False) -> str:
-    """Push the model of a finished run; returns its address.
+    """Push the model of a finished run; returns its URL.
 
     Raises:
-        BadInput: the run is not finished, names no repository, or the token may not write there.
-        HubError: the push failed; the model is kept.
+        BadInput: the run is not finished, the recipe names no repository, or the token has no write permission for it.
+        HubError: the push failed; the model stays in the run folder.
     """
     with importing():
         from hfft.console import quiet_libraries
@@ -33,12 +33,12 @@ def publish_run(source: str, overrides: list[str], force: bool = False) -> str:
     quiet_libraries()
     folder = RunFolder(Path(source))
     if folder.state() != "finished":
-        raise BadInput(f"{source} is no finished run; train it to its end first")
+        raise BadInput(f"{source} is not a finished run; train it to the end first")
     recipe = load_recipe(folder.recipe, *overrides)
     if recipe.publish.hub_model_id is None:
         raise BadInput("publish.hub_model_id is not set; add publish.hub_model_id=your-name/your-model")
     if (adapter_config(folder.model) is None) == (recipe.published_as == "adapter"):
         saved = "merged" if recipe.published_as == "adapter" else "adapter"
-        raise BadInput(f"publish.as: the run saved its model as {saved}; train it again with --fresh for the other")
+        raise BadInput(f"publish.as: the run saved its model as {saved}; train it again with --fresh to change this")
     with lock_folder(folder.path):
         return publish(folder, recipe.publish, force)

@@ -1,4 +1,4 @@
-"""`hfft score`: a finished run or a published model, scored on its recipe's held-out data."""
+"""`hfft score`: score a finished run or a published model on its recipe's held-out data."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ BATCH = 64
 
 
 def run(given: argparse.Namespace) -> int:
-    """The figures of a model on its recipe's held-out splits."""
+    """Print a model's metrics on its recipe's held-out splits."""
     for line in score(given.source, given.overrides, given.fresh):
         print(line, flush=True)
     return 0
 
 
 def recipe_of(source: str, overrides: list[str]) -> Recipe:
-    """The recipe a run was made with, or the one published beside a model.
+    """The recipe of a run, or the one published with a model.
 
     Raises:
-        BadInput: there is none.
+        BadInput: there is no recipe.
     """
     folder = Path(source)
     if folder.is_dir():
         if not (folder / "recipe.yaml").is_file():
-            raise BadInput(f"{source} holds no recipe.yaml; name a run folder, or a model that hfft published")
+            raise BadInput(f"{source} contains no recipe.yaml; give a run folder, or a model that hfft published")
         return load_recipe(folder / "recipe.yaml", *overrides)
     from huggingface_hub import hf_hub_download
 
@@ -49,25 +49,25 @@ def recipe_of(source: str, overrides: list[str]) -> Recipe:
 def score(source: str, overrides: list[str], fresh: bool = False) -> Iterator[str]:
     """One line per held-out split of the model's recipe.
 
-    A run folder holds the model's answers to its data: there only the metrics are computed.
+    For a run folder with stored outputs, only the metrics are computed, unless an override outside `score` is given.
 
     Args:
-        fresh: run the model all the same.
+        fresh: run the model anyway.
 
     Raises:
-        BadInput, DataError: no such model, or data whose classes are not the model's.
+        BadInput, DataError: there is no such model, or the data has classes that the model does not know.
     """
     recipe = recipe_of(source, overrides)
     files = [] if fresh or not all(override.startswith("score.") for override in overrides) else kept(Path(source))
     if files:
         yield from score_outputs(files, recipe.metrics)
-        yield f"from the answers in {files[0].parent}; add --fresh to run the model again"
+        yield f"from the stored outputs in {files[0].parent}; add --fresh to run the model again"
     else:
         yield from score_model(source, recipe)
 
 
 def kept(folder: Path) -> list[Path]:
-    """The files of answers to every split that a finished run was scored on; none where one is missing."""
+    """The stored outputs for the splits that a finished run was scored on; an empty list if a file is missing."""
     run = RunFolder(folder)
     if not run.metrics.is_file():
         return []
@@ -77,10 +77,10 @@ def kept(folder: Path) -> list[Path]:
 
 
 def score_outputs(files: list[Path], metrics: Sequence[str]) -> Iterator[str]:
-    """One line per split of which the answers are kept.
+    """One line per split with stored outputs.
 
     Raises:
-        BadInput: a file is damaged, or a user's metric fails.
+        BadInput: a file is damaged, or a custom metric fails.
     """
     with importing():
         from hfft.evaluate.load_metric import check_files
@@ -93,16 +93,16 @@ def score_outputs(files: list[Path], metrics: Sequence[str]) -> Iterator[str]:
 
 
 def line(split: str, figures: Mapping[str, float], origin: str) -> str:
-    """What is printed of a split."""
+    """The line printed for a split."""
     shown = " ".join(f"{key} {value:.4f}" for key, value in figures.items() if key != "n")
     return f"{split} {shown}  (n={figures['n']}, {origin})"
 
 
 def score_model(source: str, recipe: Recipe) -> Iterator[str]:
-    """One line per held-out split of a recipe, scored anew in this process.
+    """One line per held-out split of a recipe, with the model run again in this process.
 
     Raises:
-        BadInput, DataError: no such model, or data whose classes are not the model's.
+        BadInput, DataError: there is no such model, or the data has classes that the model does not know.
     """
     with importing():
         from hfft.console import quiet_libraries
@@ -117,7 +117,7 @@ def score_model(source: str, recipe: Recipe) -> Iterator[str]:
     unknown = [name for name in labels.names if name not in names]
     if unknown:
         raise DataError(
-            f"the data has classes that {source} does not know: {listing(unknown)}; it knows {listing(names)}"
+            f"the data has classes that {source} does not know: {listing(unknown)}; the model's classes are {listing(names)}"
         )
     order = torch.tensor([names.index(name) for name in labels.names]) if names else None
     known = Labels.of(labels.problem, names) if names else labels

@@ -1,4 +1,4 @@
-"""`hfft show`: a recipe with all its defaults, and the table of its layers."""
+"""`hfft show`: print a recipe with all its defaults, and the table of layers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hfft.run import importing
 
 
 def run(given: argparse.Namespace) -> int:
-    """The resolved recipe, then the table of layers."""
+    """Print the resolved recipe, then the table of layers."""
     recipe = load_recipe(given.recipe, *given.overrides)
     print(yaml_lines.dump(recipe.resolved()), end="")
     if not given.recipe_only:

@@ -1,4 +1,4 @@
-"""`hfft train`: train, score and, if the recipe says so, publish."""
+"""`hfft train`: train, score and, if the recipe asks for it, publish."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file that needs no network and no script."""
+"""The report of a run: a single HTML file without scripts or network access."""
 
 from hfft.report.page import render, write_report
 from hfft.report.record import Record

@@ -1,4 +1,4 @@
-"""Charts of a report: curves over the steps as SVG, without a library or a script."""
+"""Charts of a report: curves over the steps as SVG, without a plotting library or scripts."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-MOST_POINTS = 300  # per curve: about one for each pixel and a half
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 220, 58, 28, 10, 34  # of a curve and its margins, in SVG units
+MOST_POINTS = 300  # per curve: about one per 1.5 pixels
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 220, 58, 28, 10, 34  # size of a chart and its margins, in SVG units
 
 Points = Sequence[tuple[float, float]]  # (step, value)
-Series = tuple[str, int, Points]  # name, which of the two colours, points
+Series = tuple[str, int, Points]  # name, index of the colour (0 or 1), points
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One series of a chart in words, for its caption.
+    """One series of a chart, as described in its caption.
 
     Attributes:
-        last: the last finite value, if there is one.
-        ends: `lowest` and `highest` -> (step, value), where there is more than one finite value.
-        points: how many values there are; `not_finite` of them are not drawn.
+        last: the last finite value, or None.
+        ends: `lowest` and `highest` -> (step, value); empty unless there is more than one finite value.
+        points: number of values; `not_finite` of them are not drawn.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing and what its caption says."""
+    """A drawing and the content of its caption."""
 
     title: str
     log: bool
@@ -44,7 +44,7 @@ class Chart:
 
 
 def curve(title: str, series: Sequence[Series], log: bool = False) -> Chart | None:
-    """A chart over the steps, or None without points; `log` allows a logarithmic axis where values span decades."""
+    """A chart over the steps; None without points. `log` allows a logarithmic axis if values span at least two decades."""
     drawn = [(*s, [p for p in sorted(s[2]) if math.isfinite(p[1])]) for s in series if s[2]]
     if not drawn:
         return None
@@ -78,13 +78,13 @@ def curve(title: str, series: Sequence[Series], log: bool = False) -> Chart | No
         by_value = [f(found, key=lambda point: (point[1], point[0])) for f in (min, max)] if len(found) > 1 else []
         ends = dict(zip(("lowest", "highest"), by_value, strict=False))
         curves.append(Curve(name, colour, found[-1][1] if found else None, ends, len(points), len(points) - len(found)))
-    # Every part is made of numbers alone, so that nothing in it has to be escaped.
+    # All values in the parts are numbers, so nothing has to be escaped.
     svg = Markup(f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>')
     return Chart(title, log, curves, svg)
 
 
 def path(bins: Sequence[tuple[float, ...]], colour: int) -> str:
-    """The SVG of a thinned series in pixels: a band of extremes, a line of means, dots where points are few."""
+    """The SVG of a thinned series in SVG units: a band of extremes, a line of means, and dots if there are few points."""
     lows, means, highs = ([f"{b[0]:.1f} {b[i]:.1f}" for b in bins] for i in (2, 1, 3))
     shapes = {"line": f"M{'L'.join(means)}", "dots": "".join(f"M{at}h0" for at in means) if len(bins) <= 30 else ""}
     if lows != highs:
@@ -93,7 +93,7 @@ def path(bins: Sequence[tuple[float, ...]], colour: int) -> str:
 
 
 def thin(points: Points, most: int = MOST_POINTS) -> list[tuple[float, float, float, float]]:
-    """At most `most` of (x, mean, lowest, highest) in order: the first and last point as they are, bins between."""
+    """At most `most` bins (x, mean, lowest, highest) in order; the first and last points have bins of their own."""
     inner = points[1:-1]
     size = math.ceil(len(inner) / (most - 2)) or 1
     found = []
@@ -105,7 +105,7 @@ def thin(points: Points, most: int = MOST_POINTS) -> list[tuple[float, float, fl
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Round numbers from `low` to `high`, `most` of them or about half as many."""
+    """Round numbers from `low` to `high`: about `most` of them, or as few as half."""
     raw = (high - low) / most
     unit = 10.0 ** math.floor(math.log10(raw))
     step = next(m * unit for m in (1, 2, 2.5, 5, 10) if m * unit >= raw * (1 - 1e-9))

@@ -1,4 +1,4 @@
-"""The page of a report: its sections in order, each from a module and a template of the same name."""
+"""The page of a report: its sections in order, each from a module and a template with the same name."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ HERE = Path(__file__).parent
 
 
 def write_report(folder: RunFolder, metrics: dict[str, Any]) -> None:
-    """Write `report.html` from the files of the run folder and its metrics (what metrics.json will hold)."""
+    """Write `report.html` from the files of the run folder and its metrics (the content of metrics.json)."""
     write(folder.report, render(Record.read(folder, metrics)))
 
 
 def render(record: Record) -> str:
-    """The whole document; a section that has nothing to say is left out."""
+    """The whole document; empty sections are left out."""
     rendered = (render_section(name, record) for name in sections.SECTIONS)
     return environment().get_template("page.html.j2").render(
         title=str(record.metrics["recipe"]),
@@ -34,7 +34,7 @@ def render(record: Record) -> str:
 
 
 def render_section(name: str, record: Record) -> Markup:
-    """One section as HTML, empty where it has nothing to say."""
+    """One section as HTML; empty if the section has no content."""
     context = import_module(f"{sections.__name__}.{name}").section(record)
     if context is None:
         return Markup()
@@ -43,7 +43,7 @@ def render_section(name: str, record: Record) -> Markup:
 
 @functools.cache
 def environment() -> Environment:
-    """The templates of this package. They escape whatever they print, and a name that is not there is an error."""
+    """The environment of this package's templates: all values are escaped, and an undefined name is an error."""
     made = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,

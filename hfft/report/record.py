@@ -1,4 +1,4 @@
-"""What a report is made from: the files of a run folder, read once."""
+"""The input of a report: the files of a run folder, read once."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from hfft.runs.folder import RunFolder
 
 @dataclass(frozen=True)
 class Record:
-    """One run, as the sections of its report see it.
+    """One run, as input of the report's sections.
 
     Attributes:
-        metrics: what metrics.json holds.
+        metrics: the content of metrics.json.
         layers: the table of layers, as in layers.json.
-        history: what was logged during training, as in trainer_state.json.
+        history: the log of the training, as in trainer_state.json.
         recipe: the text of recipe.yaml.
     """
 
@@ -29,17 +29,17 @@ class Record:
 
     @classmethod
     def read(cls, folder: RunFolder, metrics: dict[str, Any]) -> Record:
-        """The record of a run folder; a file that is missing counts as empty."""
+        """Read the record from a run folder; a missing file counts as empty."""
         paths = [folder.path / "layers.json", folder.path / "trainer_state.json", folder.recipe]
         layers, state, recipe = (p.read_text(encoding="utf-8") if p.is_file() else "" for p in paths)
         history = json.loads(state or "{}").get("log_history", [])
         return cls(metrics, json.loads(layers or "[]"), history, recipe)
 
     def split(self, name: str, scores: Mapping[str, Any] | None = None) -> str:
-        """A split with its size and the run's seed, which stand beside every figure.
+        """A split's name with its size and the run's seed, which are shown with every metric.
 
         Args:
-            scores: where the size is taken from, if not from this run's own figures.
+            scores: where to take the size from; by default this run's own metrics.
         """
         n = (self.metrics.get(name, {}) if scores is None else scores).get("n")
         return f"{name}, n {number(n) if n is not None else 'unknown'}, seed {self.metrics['seed']}"

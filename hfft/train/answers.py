@@ -1,4 +1,4 @@
-"""What a model answers to all rows of a set, in their order, worked out by all processes together."""
+"""A model's outputs for all rows of a set, in their order, computed by all processes together."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from hfft.train.companions import fetched
 from hfft.train.reader import Reader
 from hfft.train.statistic import gather_rows
 
-AT_ONCE = 64  # rows; the same for every split of a batch, so that answers are the same to the bit
+AT_ONCE = 64  # rows; the same however a batch is split, so that outputs are bit-identical
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Answers to a set of rows, in their order.
+    """Outputs for a set of rows, in their order.
 
     Attributes:
         logits: `(N, C)`, float32, on the CPU.
-        features: `(N, D)`, what the last layer of the head reads; None where not asked for.
+        features: `(N, D)`, the input of the head's last layer; None if not requested.
         labels: `(N, …)`.
     """
 
@@ -37,7 +37,7 @@ class Answers:
 
 @torch.no_grad()
 def answers(trainer: Any, model: nn.Module, rows: Any, features: bool = False) -> Answers:
-    """The answers of a model in `eval()`; random numbers and modes are as before."""
+    """The outputs of a model in `eval()`; random state and modes are unchanged afterwards."""
     accelerator = trainer.accelerator
     order = longest_first(rows.lengths) if isinstance(rows, TextRows) else list(range(len(rows)))
     batches = [order[i : i + AT_ONCE] for i in range(0, len(order), AT_ONCE)]

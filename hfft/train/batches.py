@@ -1,4 +1,4 @@
-"""A Trainer that deals rows out so that each counts once per epoch, whatever the number of processes and their workers."""
+"""A Trainer that distributes rows so that each counts once per epoch, for any number of processes and workers."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from hfft.train.companions import ROW_NUMBERS, AccompaniedRows, MethodOrder
 from hfft.train.resume import Resumable
 
 NUM_OWN_ROWS = "num_own_rows"  # in a batch: how many rows, from the first, count
-TOKENS = 4096  # that run forward together, at most: with more no faster, and memory should not show it
+TOKENS = 4096  # run forward together, at most: more is no faster, and costs memory
 
 
 class Dealing(Resumable):
-    """Trainer whose orders of rows are functions of seed and epoch, can be taken up again, and end with the rows.
+    """Trainer whose row orders depend only on seed and epoch, can be resumed, and end with the rows.
 
-    Processes need as many batches each, so the last ones are filled up; what fills them up is left out of every sum.
+    All processes need the same number of batches, so the last ones are filled up; filler rows are left out of every sum.
     """
 
     _order: StreamOrder | None = None  # of the stream that is trained on
-    _by_length: ByLength | None = None  # of the texts that are
-    order: MethodOrder | None = None  # that a method sets
+    _by_length: ByLength | None = None  # of the texts that are trained on
+    order: MethodOrder | None = None  # set by a method
 
     # --- orders
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        """Texts of like length together, in an order that seed and epoch alone decide: transformers' own is not resumed."""
+        """Texts of similar length together, in an order that depends only on seed and epoch; transformers' cannot be resumed."""
         args, rows = self.args, self.train_dataset if train_dataset is None else train_dataset
         if self.order is not None:
             return self.order
@@ -46,9 +46,9 @@ class Dealing(Resumable):
         return self._by_length
 
     def beside(self, rows: np.ndarray) -> np.ndarray:
-        """Rows of this epoch that can well run forward together with these, these among them: a function of seed and epoch.
+        """These rows and others of the epoch that suit the same forward pass; depends only on seed and epoch.
 
-        Of several processes each runs its own, and which these are Accelerate says batch by batch.
+        With several processes, only `rows`: each process runs its own, which Accelerate assigns batch by batch.
         """
         if self._by_length is None or self.args.world_size > 1:
             return rows
@@ -56,7 +56,7 @@ class Dealing(Resumable):
         return found if np.isin(rows, found).all() else rows
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
-        """The scoring order; a stream is read as it comes."""
+        """The scoring order; a stream is read in its own order."""
         if isinstance(eval_dataset, Stream):
             return StreamOrder(eval_dataset, self._together(self.args.eval_batch_size))
         if isinstance(eval_dataset, TextRows):
@@ -64,20 +64,21 @@ class Dealing(Resumable):
         return super()._get_eval_sampler(eval_dataset)
 
     def scoring_order(self, rows: Any) -> np.ndarray:
-        """The order in which rows are scored, `(len(rows),)`: texts from the longest to the shortest, others as they stand."""
+        """The order in which rows are scored, `(len(rows),)`: texts from longest to shortest, others in their own order."""
         return np.array(longest_first(rows.lengths)) if isinstance(rows, TextRows) else np.arange(len(rows))
 
     def _together(self, batch: int) -> int:
-        """To a multiple of how many rows the processes fill a stream up, so that each has as many batches."""
+        """A stream is filled up to a multiple of this many rows, so that all processes have equally many batches."""
         processes = self.args.world_size
         return batch * processes if processes > 1 and not self.args.dataloader_drop_last else 1
 
     # --- ends
 
     def _leave_out_repeats(self, batches: list[Any]) -> None:
-        """Say how many rows of an epoch's last batch are its own.
+        """Record how many rows of an epoch's last batch are its own.
 
-        Accelerate fills it up with the epoch's first rows, `StreamOrder` with its own, so that all processes have as many.
+        Accelerate fills it up with the epoch's first rows, `StreamOrder` with rows of its own, so that all processes have
+        equally many.
         """
         loader, size = self.accelerator.gradient_state, num_rows(batches[-1])
         dealt = self.args.train_sampling_strategy != "batch_rebalance" or self._order is not None
@@ -86,7 +87,7 @@ class Dealing(Resumable):
             batches[-1] = {**batches[-1], NUM_OWN_ROWS: min(max(own, 0), size)}
 
     def _end_with_the_rows(self) -> None:
-        """At the last batch that is scored of a stream: let what is gathered end with its rows, counted only now."""
+        """In the last scored batch of a stream: gather only its own rows, which are counted only now."""
         loader = self.accelerator.gradient_state.active_dataloader
         if loader is not None and loader.end_of_dataloader and isinstance(loader.dataset, Stream):
             loader.remainder = loader.dataset.count % loader.total_batch_size
@@ -94,19 +95,19 @@ class Dealing(Resumable):
     # --- checkpoints
 
     def progress(self) -> dict[str, Any]:
-        """With the place in the stream."""
+        """The base class's progress, with the position in the stream."""
         mark = None if self._order is None else self._order.mark(self._rows_of_epoch())
         return {**super().progress(), "stream": mark}
 
     def restore(self, progress: dict[str, Any]) -> None:
-        """With the place in the stream, from which it is read on; without one it is read again."""
+        """Also restore the position in the stream and read on from there; without one it is read from the start."""
         super().restore(progress)
         mark = progress.get("stream")
         if self._order is not None and mark is not None and mark["rows"] <= self._rows_of_epoch():
             self._order.resume = mark
 
     def _rows_of_epoch(self) -> int:
-        """Rows of the running epoch that were trained on, over all processes."""
+        """Rows of the current epoch that were trained on, over all processes."""
         args, steps, loader = self.args, self.state.global_step, self.callback_handler.train_dataloader
         if has_length(loader):
             steps %= max(math.ceil(len(loader) / args.gradient_accumulation_steps), 1)
@@ -114,13 +115,13 @@ class Dealing(Resumable):
 
 
 def num_rows(batch: dict[str, Any]) -> int:
-    """Rows of the task in a collated batch, companions apart."""
+    """Number of the task's rows in a collated batch, without companions."""
     numbers = batch.get(ROW_NUMBERS)
     return len(batch["labels"]) // (1 if numbers is None else 1 + len(numbers.parts))
 
 
 def in_parts(inputs: dict[str, Any]) -> list[dict[str, Any]]:
-    """A batch of texts in parts of no more than `TOKENS`, so that the memory of scoring does not depend on the longest."""
+    """A batch of texts in parts of at most `TOKENS` tokens, so that memory for scoring does not depend on the longest text."""
     tokens = inputs.get("input_ids")
     if tokens is None or tokens.numel() <= TOKENS:
         return [inputs]
@@ -134,7 +135,7 @@ def in_parts(inputs: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def some_rows(rows: Any, count: int) -> Any:
-    """So many rows, as a DataLoader fetches them; the longest texts."""
+    """`count` rows as a DataLoader fetches them; for texts, the longest ones."""
     if not hasattr(rows, "__getitem__"):
         return list(islice(rows, count))
     plain = rows.rows if isinstance(rows, AccompaniedRows) else rows

@@ -1,4 +1,4 @@
-"""What a run tells and does beside its steps: the epoch of the augmentation, one line per epoch, a quiet bar."""
+"""Callbacks of a run: set the epoch for augmentation, print one line per epoch, keep the progress bar quiet, call methods."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transformers.trainer_callback import ProgressCallback
 
 
 class SetEpoch(TrainerCallback):
-    """Tells the training rows which epoch it is, so that augmentation draws for it, also in a resumed run."""
+    """Sets the epoch of the training rows, so that augmentation draws for it, also in a resumed run."""
 
     def __init__(self, trainer: Trainer):
         self.trainer = trainer
@@ -26,11 +26,11 @@ class QuietProgress(ProgressCallback):
     """The progress bar without the dictionaries that transformers prints into it."""
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        """Nothing: the report of each epoch says it in one line."""
+        """Print nothing: `EpochLine` prints one line per epoch."""
 
 
 class EpochLine(TrainerCallback):
-    """One clear line per epoch: mean training loss, validation metrics, time; more where it is validated more often."""
+    """Prints one line per epoch: mean training loss, validation metrics, time; more if it is validated more often."""
 
     def __init__(self, show: Callable[[str], None], metrics: Sequence[str]):
         self.show, self.metrics = show, metrics
@@ -45,7 +45,7 @@ class EpochLine(TrainerCallback):
         self.started, self.losses = time.perf_counter(), []
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        """Collect the losses; after an evaluation, write the line."""
+        """Collect the losses; after an evaluation, print the line."""
         logs = logs or {}
         if "loss" in logs:
             self.losses.append(logs["loss"])
@@ -54,7 +54,7 @@ class EpochLine(TrainerCallback):
             self._write(state, f"validation loss {logs['eval_loss']:.4f} {' '.join(figures)}  ")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Write the line of the last epoch, where nothing was validated."""
+        """Print the line of the last epoch if nothing was validated."""
         self._settle(state)
         self.training = False
 
@@ -71,13 +71,13 @@ class EpochLine(TrainerCallback):
 
 
 class CallMethods(TrainerCallback):
-    """The places of transformers' loop at which methods are called."""
+    """Calls the methods at the right points of transformers' loop."""
 
     def __init__(self, trainer: Any):
         self.trainer = trainer
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Tell methods, and the rows they read, of the epoch; where a run goes on within one, its checkpoint has told."""
+        """Pass the epoch to the methods and the rows they read; methods resumed within an epoch have it from the checkpoint."""
         if self.trainer.accompanied_rows is not None:
             self.trainer.accompanied_rows.set_epoch(int(state.epoch or 0))
         for rows in self.trainer.sets.values():
@@ -87,7 +87,7 @@ class CallMethods(TrainerCallback):
             self.trainer.steps.epoch(self.trainer.outputs_of)
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Tell methods of a step that was taken."""
+        """Notify methods of a step, unless it was skipped."""
         trainer = self.trainer
         taken = not trainer.left_out and not trainer.accelerator.optimizer_step_was_skipped
         trainer.term_log.settle(taken)

@@ -1,4 +1,4 @@
-"""Rows that methods read beside those of a batch, their numbers, and the orders that methods set."""
+"""Companions: rows that methods read in addition to those of a batch, their row numbers, and the orders that methods set."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from torch.utils.data import Dataset, Sampler
 from hfft.strategy.method import Companion, Method, defines
 from hfft.strategy.needs import row_numbers
 
-ROW_NUMBERS = "row_numbers"  # in a batch: which rows it holds
+ROW_NUMBERS = "row_numbers"  # in a batch: which rows it contains
 
 
 @dataclass(frozen=True)
 class RowNumbers:
-    """The numbers `(B,)` of a batch's rows, and the parts that were read beside them; no container to those who move it."""
+    """The numbers `(B,)` of a batch's rows, and the parts read in addition; not a container that would be moved to a device."""
 
     rows: np.ndarray
     parts: tuple[str, ...]
@@ -34,12 +34,12 @@ class Fetched:
 
 
 class AccompaniedRows(Dataset):
-    """Training rows, each batch read with its companions and collated as one: `(K * B, …)`, the task's rows first.
+    """Training rows; each batch is read with its companions and collated together: `(K * B, …)`, the task's rows first.
 
     Args:
         rows, collate: as without companions.
         sets: further sets of rows by name.
-        length: rows of an epoch, where a method sets their order; Accelerate counts the last batch by it.
+        length: rows of an epoch if a method sets their order; Accelerate uses it for the size of the last batch.
     """
 
     def __init__(
@@ -53,15 +53,15 @@ class AccompaniedRows(Dataset):
     ):
         self.rows, self._collate, self.methods, self.sets, self.seed = rows, collate, methods, sets, seed
         self.total_dataset_length = self.total_length = len(rows) if length is None else length
-        self._epoch = torch.zeros((), dtype=torch.long).share_memory_()  # workers that outlive an epoch see it change
+        self._epoch = torch.zeros((), dtype=torch.long).share_memory_()  # persistent workers see it change
 
     @property
     def epoch(self) -> int:
-        """The epoch that companions are drawn for."""
+        """The epoch for which companions are drawn."""
         return int(self._epoch)
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw for this epoch from now on."""
+        """Draw companions for this epoch from now on."""
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
@@ -82,7 +82,7 @@ class AccompaniedRows(Dataset):
         return Fetched(RowNumbers(numbers, tuple(beside)), joined(found))
 
     def collate(self, found: Any) -> dict[str, Any]:
-        """One batch of all parts."""
+        """Collate all parts into one batch."""
         return {**self._collate(found.rows), ROW_NUMBERS: found.numbers}
 
 
@@ -93,7 +93,7 @@ def fetched(rows: Any, numbers: np.ndarray) -> Any:
 
 
 def joined(parts: list[Any]) -> Any:
-    """Rows that were fetched apart, as if they had been fetched together: lists, or ragged columns."""
+    """Rows that were fetched separately, as if fetched together: lists, or ragged columns."""
     if len(parts) == 1:
         return parts[0]
     if isinstance(parts[0], list):
@@ -103,7 +103,7 @@ def joined(parts: list[Any]) -> Any:
 
 
 class MethodOrder(Sampler[int]):
-    """The order of rows that a method sets."""
+    """The order of rows set by a method."""
 
     def __init__(self, method: Method, epoch: Callable[[], int], seed: int):
         self.method, self.epoch, self.seed = method, epoch, seed
@@ -118,7 +118,7 @@ class MethodOrder(Sampler[int]):
 
 @contextlib.contextmanager
 def accompanied(trainer: Any, rows: Any) -> Iterator[Any]:
-    """A trainer's training rows with what its methods read beside them, and its collator set for it meanwhile."""
+    """A trainer's training rows with their companions; inside, the trainer's collator is set for them."""
     if not row_numbers(trainer.methods) and trainer.order is None:
         yield rows
         return

@@ -1,4 +1,4 @@
-"""The processes of a run, on one machine or several: how they meet, what their disks hold, and what is said when one is lost."""
+"""The processes of a run, on one machine or several: how they connect, what each host's disk has, and errors if one is lost."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _LOST = re.compile(
 
 
 def size() -> int:
-    """How many processes the launch says there are."""
+    """The number of processes of the launch."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def join(use_cpu: bool, timeout: float) -> None:
-    """Meet the other processes of a launch on CPU; on GPUs transformers does it.
+    """Connect to the other processes of a launch on CPU; on GPUs transformers does it.
 
-    transformers 5.23 does not pass `ddp_timeout` on to Gloo, which would wait half an hour for a host whose cable was
-    pulled; and Gloo takes the address that the host's own name stands for, often that of no real interface.
+    transformers 5.23 does not pass `ddp_timeout` to Gloo, which would wait half an hour for a host whose cable was
+    pulled; and Gloo uses the address that the host's own name resolves to, often not that of a real interface.
 
     Args:
         timeout: seconds that a process waits for the others (`training.ddp_timeout`).
@@ -51,16 +51,16 @@ def join(use_cpu: bool, timeout: float) -> None:
         os.environ["GLOO_SOCKET_IFNAME"] = name
     try:
         torch.distributed.init_process_group("gloo", timeout=datetime.timedelta(seconds=timeout))
-    except (RuntimeError, ValueError) as error:  # torch's own errors of the store and of timeouts are RuntimeErrors
+    except (RuntimeError, ValueError) as error:  # torch's store and timeout errors are RuntimeErrors
         raise BadInput(
-            f"process {os.environ.get('RANK', '?')} of {size()} did not meet the others at {main}:"
+            f"process {os.environ.get('RANK', '?')} of {size()} could not reach the others at {main}:"
             f"{os.environ.get('MASTER_PORT', '?')} within {timeout:g} s ({first_line(error):.120}); start all hosts with "
-            f"the same --main_process_ip and --main_process_port, and see that the port is open"
+            f"the same --main_process_ip and --main_process_port, and check that the port is open"
         ) from error
 
 
 def interface_to(host: str) -> str | None:
-    """The network interface by which this machine reaches a host; None where it cannot be told."""
+    """The network interface by which this machine reaches a host; None if it cannot be determined."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect((host, 9))  # sends nothing: the kernel only picks the route
         own = probe.getsockname()[0]
@@ -70,9 +70,9 @@ def interface_to(host: str) -> str | None:
 
 
 def own_disks(arguments: TrainingArguments, folder: RunFolder) -> bool:
-    """Whether hosts have run folders of their own, on disks of their own; then each host keeps the checkpoints.
+    """Whether hosts have separate run folders, on separate disks; if so, each host stores the checkpoints.
 
-    Found by a file that the first process makes and the others look for.
+    The first process creates a file, and the others look for it.
     """
     if arguments.world_size == 1:
         return False
@@ -90,14 +90,14 @@ def own_disks(arguments: TrainingArguments, folder: RunFolder) -> bool:
 
 
 def begin(arguments: TrainingArguments, folder: RunFolder, state: str, fresh: bool, held: contextlib.ExitStack) -> None:
-    """Make the other hosts' run folders ready for what the first host's holds.
+    """Prepare the other hosts' run folders to match the first host's.
 
     Args:
-        held: keeps their locks.
+        held: holds their locks.
 
     Raises:
-        BadInput: another start holds a folder; or the first host has no run, another one has, and it is not to begin
-            anew.
+        BadInput: another process has locked a folder; or the first host has no run, another one has checkpoints, and
+            `fresh` is not set.
     """
     busy, stale = "", list[str]()
     if arguments.local_process_index == 0 and arguments.process_index > 0:
@@ -113,16 +113,16 @@ def begin(arguments: TrainingArguments, folder: RunFolder, state: str, fresh: bo
         stale = [path.name for path in checkpoint.checkpoints(folder.path)]
     if found := [names for names in gather_object([stale]) if names]:
         raise BadInput(
-            f"{folder.path} holds {found[0][0]} on another host and no run on the first; put the first host's folder "
-            f"back, or add --fresh to begin anew"
+            f"{folder.path} contains {found[0][0]} on another host but no run on the first; restore the first host's "
+            f"folder, or add --fresh to start over"
         )
 
 
 def newest(arguments: TrainingArguments, folder: RunFolder) -> checkpoint.Newest:
-    """The newest checkpoint that every host has and that verifies there; a line for each newer one that was skipped.
+    """The newest checkpoint that is intact on every host, and one line for each newer one that was skipped.
 
     Raises:
-        RunError: the first host has checkpoints, and none that all have.
+        RunError: there are checkpoints, but none is intact on every host.
     """
     found: list[list[tuple[int, str | None]]] = [[]]
     if arguments.local_process_index == 0:
@@ -143,7 +143,7 @@ def newest(arguments: TrainingArguments, folder: RunFolder) -> checkpoint.Newest
 
 @contextlib.contextmanager
 def together() -> Iterator[None]:
-    """Turn what the communication raises inside, once another process is gone, into one line.
+    """Turn communication errors that occur inside when another process is lost into one line.
 
     Raises:
         RunError: another process or its host was lost.

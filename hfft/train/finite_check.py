@@ -1,8 +1,8 @@
-"""What is looked at in every step: whether loss and gradient are finite, and whether a signal asks to stop.
+"""Checks in every step: whether loss and gradient are finite, and whether a signal asks to stop.
 
-With several processes both are agreed on, so that all leave at the same step. On a CUDA device the answer is copied
-to the host while the next step is computed and read one step later: no step waits for it. Whatever is read late, nothing
-is saved before it was read.
+Several processes agree on both, so that all stop at the same step. On a CUDA device the result is copied to the host
+while the next step is computed and read one step later, so no step waits for it. Nothing is saved before the result has
+been read.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from hfft.wording import listing
 
 
 class FiniteCheck:
-    """Looks at each step before the optimiser's, and keeps what the processes agreed on.
+    """Checks each step before the optimiser step, and stores what the processes agreed on.
 
     Args:
-        skips: how many steps whose loss or gradient is not finite may be left out; 0 stops at the first.
-        remedy: what the message tells to do beside that.
+        skips: how many steps with a non-finite loss or gradient may be skipped; 0 stops at the first.
+        remedy: the last remedy in the error message.
     """
 
     def __init__(self, device: torch.device, world_size: int, skips: int = 0, remedy: str = "leave them out"):
@@ -37,14 +37,14 @@ class FiniteCheck:
         self._waiting: tuple[int, list[str], Tensor, Any] | None = None
 
     def step(self, step: int, figures: Mapping[str, Tensor], judged: list[str]) -> bool:
-        """Look at step `step` before its optimiser step; True where that is to be left out.
+        """Check step `step` before its optimiser step; returns True if that must be skipped.
 
         Args:
-            figures: name -> scalar tensor: what the message tells.
+            figures: name -> scalar tensor: the values shown in the message.
             judged: the names of those that must be finite.
 
         Raises:
-            Diverged: they are not, and no more steps may be skipped.
+            Diverged: one is not finite, and no more steps may be skipped.
         """
         values = torch.stack([figures[name].detach().float().to(self.device).reshape(()) for name in figures])
         bad = ~torch.stack([figures[name].isfinite().all().to(self.device) for name in judged]).all()
@@ -62,7 +62,7 @@ class FiniteCheck:
         return False
 
     def settle(self) -> None:
-        """Read what is still on its way from the device."""
+        """Wait for a result that is still being copied from the device, and check it."""
         if self._waiting is not None:
             step, names, host, event = self._waiting
             self._waiting = None
@@ -79,16 +79,16 @@ class FiniteCheck:
         shown = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, read[2:], strict=True))
         after = f" after {self.skips} were skipped" if self.skips else ""
         raise Diverged(
-            f"step {step} is not finite{after} ({shown}); the last checkpoint is: lower training.learning_rate, look at "
+            f"step {step} is not finite{after} ({shown}), but the last checkpoint is; lower training.learning_rate, check "
             f"the rows, or {self.remedy}"
         )
 
     def asked(self) -> int:
-        """The signal that asks all processes to stop, or 0; between steps, by the last step's agreement."""
+        """The signal that asks all processes to stop, or 0; several processes use what they agreed on in the last step."""
         return self._stop if self.world_size > 1 else signals.requested()
 
     def asked_now(self) -> int:
-        """The same, agreed on at once: for evaluation, where every process comes by equally often."""
+        """Like `asked`, but agreed on now: for evaluation, where all processes call this equally often."""
         if self.world_size > 1:
             flag = torch.full((1,), float(signals.requested()), device=self.device)
             torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
@@ -97,10 +97,10 @@ class FiniteCheck:
 
 
 def check_weights(model: nn.Module, step: int) -> None:
-    """Raise where a weight that learns is not finite, or a statistic is NaN: such a model must not be saved.
+    """Check a model before it is saved: trainable weights must be finite, and floating-point buffers not NaN.
 
     Raises:
-        Diverged: with the names.
+        Diverged: some are not; the message names them.
     """
     learning = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
     kept = {name: b for name, b in model.named_buffers() if b.is_floating_point()}
@@ -108,8 +108,8 @@ def check_weights(model: nn.Module, step: int) -> None:
     if checks and not torch.stack([check.cpu() for check in checks] if _apart(checks) else checks).all():
         names = [name for name, fine in zip([*learning, *kept], checks, strict=True) if not fine]
         raise Diverged(
-            f"after step {step} {len(names)} tensors are not finite ({listing(names, 4)}); nothing was written: lower "
-            f"training.learning_rate and give the same command, which continues from the last checkpoint"
+            f"after step {step}, {len(names)} tensors are not finite ({listing(names, 4)}) and were not saved; lower "
+            f"training.learning_rate and run the same command, which continues from the last checkpoint"
         )
 
 

@@ -1,4 +1,4 @@
-"""FSDP2: which modules are divided among the processes, and the whole model again once they have trained it."""
+"""FSDP2: choose which modules are sharded, and gather the full model after training."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from hfft.errors import BadInput
 
 
 def name_units(plugin: Any, model: Any) -> None:
-    """Divide block by block, unless the launch names the units itself.
+    """Shard block by block, unless the launch names the units itself.
 
-    Accelerate 1.15 takes what the architecture calls inseparable, in BERT and ViT also the module around the input
-    embedding, and divides that embedding once more by itself, which fails; for other architectures it knows no unit.
+    By default, Accelerate 1.15 uses the modules that the architecture declares inseparable. In BERT and ViT these include
+    the module around the input embedding, which Accelerate also shards separately, and this fails; other architectures
+    declare none.
 
     Raises:
-        BadInput: Accelerate cannot divide this architecture.
+        BadInput: Accelerate cannot shard this architecture.
     """
     whole = model.get_base_model() if hasattr(model, "peft_config") else model
     try:
         whole.get_input_embeddings()
     except NotImplementedError:
         raise BadInput(
-            f"FSDP: Accelerate divides the input embedding by itself, and {type(whole).__name__} names none; launch "
+            f"FSDP: Accelerate shards the input embedding separately, but {type(whole).__name__} names none; launch "
             f"without FSDP, as recipes/launch/all_gpus.yaml does"
         ) from None
     if plugin.transformer_cls_names_to_wrap is None:
@@ -35,13 +36,13 @@ def name_units(plugin: Any, model: Any) -> None:
 
 
 def prepared(trainer: Any) -> nn.Module | None:
-    """Make a trainer's model ready to be divided; the first process keeps a whole copy, for what comes after."""
+    """Prepare a trainer's model for sharding; returns a full copy on the first process, for use after training."""
     name_units(trainer.accelerator.state.fsdp_plugin, trainer.model)
     return copy.deepcopy(trainer.model) if trainer.args.should_save else None
 
 
 def gathered(trainer: Any, copied: nn.Module | None) -> nn.Module | None:
-    """The copy with the weights that the processes hold together, on the first one; all must ask."""
+    """The copy with the weights gathered from all processes, on the first one; all processes must call this."""
     weights = trainer.accelerator.get_state_dict(trainer.model)
     if copied is not None:
         copied.load_state_dict(weights)

@@ -1,4 +1,4 @@
-"""The last block of a training computes what is read of it: found out on the first batch, then in place for each."""
+"""Compute only the part of the last block that the head reads: found on the first batch, then used for every batch."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class LastBlock:
     """How a Trainer runs the last block of its model.
 
     Args:
-        wanted: False to compute all of it always.
-        say: tells that less is computed.
+        wanted: False to always compute the whole block.
+        say: called with a line if less is computed.
     """
 
     def __init__(self, wanted: bool = True, say: Callable[[str], None] = lambda line: None):
@@ -28,32 +28,32 @@ class LastBlock:
         self.found: FirstToken | None = None
 
     def reading(self, trainer: Trainer, inputs: Mapping[str, Any]) -> contextlib.AbstractContextManager[None]:
-        """A context in which the model computes only what is read of its last block.
+        """A context in which the model computes only the part of its last block that the head reads.
 
         Args:
-            inputs: a batch as the collator makes it.
+            inputs: a batch as returned by the collator.
         """
-        if self.wanted and self.found is None and f"{STATE}0" not in inputs:  # of rows kept before, a later batch tells
+        if self.wanted and self.found is None and f"{STATE}0" not in inputs:  # cached rows: use a later batch
             self._look(trainer, inputs)
             if self.found is not None:
                 self.say(self.describe())
         return self.place(trainer.model)
 
     def place(self, model: nn.Module) -> contextlib.AbstractContextManager[None]:
-        """The same, where it has been looked for."""
+        """The same context, without searching first."""
         return contextlib.nullcontext() if self.found is None else self.found.reading(model)
 
     def describe_ahead(self, trainer: Trainer) -> str:
-        """What a training would tell of it; looked for on a few rows, as it will be on the first batch."""
+        """The line that a training run would show; found on a few rows, as training finds it on the first batch."""
         if self.wanted:
             self._look(trainer, trainer.data_collator(some_rows(trainer.train_dataset, 4)))
         return self.describe()
 
     def describe(self) -> str:
-        """What of the last block is computed, in words."""
+        """Which part of the last block is computed, in words."""
         if self.found is None:
-            return "last block: computed whole"
-        return f"last block: queries, attention and MLP of {self.found.block} for the first token alone, which the head reads"
+            return "last block: computed in full"
+        return f"last block: queries, attention and MLP of {self.found.block} only for the first token, which the head reads"
 
     def _look(self, trainer: Trainer, inputs: Mapping[str, Any]) -> None:
         args = trainer.args

@@ -1,4 +1,4 @@
-"""Load the weights of a checkpoint, every one of them."""
+"""Load all weights of a checkpoint."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hfft.wording import listing
 
 
 def load_whole(model: Any, folder: str | None) -> bool:
-    """Load a checkpoint as a pretrained model is loaded; False where that cannot be, and transformers' way is left.
+    """Load a checkpoint like a pretrained model; returns False if transformers' Trainer must load it instead.
 
-    transformers' own way skips weights that it saved under older names (transformers#43701).
+    The Trainer skips weights that were saved under older names (transformers#43701).
 
     Raises:
-        RunError: it lacks weights.
+        RunError: weights are missing from the checkpoint.
     """
     if hasattr(model, "peft_config"):
         return bool(folder) and rank_allocation.load_state(model, str(folder))
@@ -27,6 +27,6 @@ def load_whole(model: Any, folder: str | None) -> bool:
         folder, config=model.config, dtype=model.dtype, use_safetensors=True, output_loading_info=True
     )
     if found["missing_keys"]:
-        raise RunError(f"checkpoint {folder} lacks {listing(sorted(found['missing_keys']))}; begin anew with --fresh")
+        raise RunError(f"checkpoint {folder} lacks {listing(sorted(found['missing_keys']))}; start over with --fresh")
     model.load_state_dict(saved.state_dict())
     return True

@@ -1,4 +1,4 @@
-"""Out of memory: the same global batch in smaller micro-batches, from a clean state."""
+"""Out of memory: run the same global batch in smaller micro-batches, from a clean state."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from hfft.wording import first_line
 
 
 class TooLarge(RunError):
-    """A training step did not fit into memory; `smaller` says which would train the same, if any."""
+    """A training step did not fit into memory; `smaller` is an equivalent (size, accumulation), or None."""
 
     def __init__(self, arguments: TrainingArguments, error: BaseException):
         size, accumulation = arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps
         self.smaller = smaller(size, accumulation)
-        remedy = "which is a micro-batch of one row; use a smaller model or shorter inputs"
+        remedy = "the micro-batch is already one row; use a smaller model or shorter inputs"
         if self.smaller is not None:
             remedy = (
                 f"use training.per_device_train_batch_size={self.smaller[0]} and "
-                f"training.gradient_accumulation_steps={self.smaller[1]}, which trains the same"
+                f"training.gradient_accumulation_steps={self.smaller[1]}, which gives the same weights"
             )
         super().__init__(f"out of memory in training ({first_line(error, 120)}); {remedy}")
 
@@ -34,7 +34,7 @@ def smaller(size: int, accumulation: int) -> tuple[int, int] | None:
 
 
 def split_batch(rows: int, fits: Callable[[int], bool]) -> tuple[int, int]:
-    """(micro-batch, accumulation) whose product is `rows`: the largest micro-batch that `fits`, and 1 if none does.
+    """(micro-batch, accumulation) whose product is `rows`: the largest micro-batch that `fits`, or 1 if none does.
 
     >>> split_batch(48, lambda micro: micro <= 20)
     (16, 3)
@@ -44,7 +44,7 @@ def split_batch(rows: int, fits: Callable[[int], bool]) -> tuple[int, int]:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on whatever device."""
+    """Whether an error means that memory ran out, on any device."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, Exception) and should_reduce_batch_size(error)
     )
@@ -52,7 +52,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def watched(arguments: TrainingArguments) -> Iterator[None]:
-    """Raise TooLarge where memory runs out within."""
+    """Raise TooLarge if memory runs out inside."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:

@@ -1,4 +1,4 @@
-"""What checkpoints hold of methods: a file of safetensors beside the model's."""
+"""The state of methods in checkpoints: a safetensors file beside the model's."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from hfft.strategy.method import Method
 from hfft.strategy.tensors import whole
 
 FILE = "methods.safetensors"
-_MODULES = "modules/"  # in front of what stands in a method's modules
+_MODULES = "modules/"  # prefix of the tensors of a method's modules
 
 
 def state_of(methods: Sequence[Method]) -> dict[str, Tensor]:
-    """`method/name` -> tensor, whole where FSDP divides it: all processes must ask."""
+    """`method/name` -> tensor, gathered if FSDP shards it; all processes must call this."""
     found: dict[str, Tensor] = {}
     for method in methods:
         own = dict(method.state())
@@ -27,7 +27,7 @@ def state_of(methods: Sequence[Method]) -> dict[str, Tensor]:
 
 
 def load_state(methods: Sequence[Method], state: Mapping[str, Tensor]) -> None:
-    """Give each method what it gave."""
+    """Restore each method from what `state_of` returned."""
     for method in methods:
         own = {key.partition("/")[2]: tensor for key, tensor in state.items() if key.partition("/")[0] == method.name}
         inside = {key.removeprefix(_MODULES): tensor for key, tensor in own.items() if key.startswith(_MODULES)}
@@ -38,13 +38,13 @@ def load_state(methods: Sequence[Method], state: Mapping[str, Tensor]) -> None:
 
 
 def save(methods: Sequence[Method], folder: Path, writes: bool) -> None:
-    """Write the state into a checkpoint, where there is any: all processes must ask, one that `writes` does."""
+    """Write the state, if there is any, into a checkpoint; all processes must call this, and those with `writes` set write."""
     if (state := state_of(methods)) and writes:
         save_file(state, folder / FILE)
 
 
 def load(methods: Sequence[Method], folder: str | None) -> None:
-    """Take over what `save` wrote, on the CPU; nothing where it wrote nothing."""
+    """Restore what `save` wrote, from tensors on the CPU; does nothing if there is no file."""
     path = Path(folder or "") / FILE
     if folder and path.is_file():
         load_state(methods, load_file(path))

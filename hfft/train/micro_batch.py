@@ -1,4 +1,4 @@
-"""How many rows go through the model at once: a batch of any size is the same step, split in any way."""
+"""Choose how many rows run through the model at once; the step is the same for any split of its batch."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ CPU = 32  # a larger micro-batch is no faster on a CPU, and texts are padded mor
 
 
 def settle(trainer: FineTuner, limit: int | None = None) -> tuple[int, int]:
-    """Split the step's rows by what the device can hold, on all processes alike; returns `memory.split_batch`'s.
+    """Split the step's rows into micro-batches that fit on the device, the same on all processes.
 
     Args:
-        limit: the largest micro-batch that may be tried; on a CPU 32.
+        limit: the largest micro-batch to try; by default 32 on a CPU, otherwise all rows.
+
+    Returns:
+        (micro-batch, accumulation), as from `memory.split_batch`.
     """
     args = trainer.args
     rows, on_cpu = args.per_device_train_batch_size * args.gradient_accumulation_steps, args.device.type == "cpu"
     most = limit or (CPU if on_cpu else rows)
-    # A CPU's memory is not tried: the system would swap before it refuses.
+    # On a CPU nothing is tried: the system would swap before it ran out of memory.
     micro, _ = split_batch(rows, lambda size: size <= most and (on_cpu or fits(trainer, size)))
     micro = int(trainer.accelerator.gather(torch.tensor([micro], device=args.device)).min())
     args.per_device_train_batch_size, args.gradient_accumulation_steps = micro, rows // micro
@@ -33,10 +36,10 @@ def settle(trainer: FineTuner, limit: int | None = None) -> tuple[int, int]:
 
 
 def fits(trainer: FineTuner, micro: int) -> bool:
-    """Whether a training step of so many rows, the longest where they are texts, runs within the device's memory.
+    """Whether a training step of `micro` rows, the longest if they are texts, fits into the device's memory.
 
-    What the step changes is put back: random numbers, statistics of norms, gradients. The optimiser's state, which is
-    not there yet, is stood in for.
+    Random state and buffers are restored and gradients cleared. Empty tensors stand in for the optimiser's state, which
+    does not exist yet.
     """
     model, device = trainer.model, trainer.args.device
     with trainer.accompanied(trainer.train_dataset) as rows:

@@ -1,4 +1,4 @@
-"""What a step asks of the model's tree, answered from lists: walking the tree takes longer than a head's step."""
+"""Modes and parameters of a model from lists: walking the module tree takes longer than a training step of the head."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hfft import layers
 
 
 class Modes:
-    """Which modules are in `train()` in a step and which in `eval()`: found when what learns changes, then set at once."""
+    """Which modules are in `train()` and which in `eval()` during a step: found when trainable parameters change, then reused."""
 
     def __init__(self) -> None:
         self._parameters: list[nn.Parameter] = []
@@ -21,10 +21,10 @@ class Modes:
         self._modes: list[tuple[dict[str, Any], bool]] = []
 
     def set(self, model: nn.Module, live_norms: bool = False) -> None:
-        """Put each module of a model that is in `train()` in the mode that it trains in.
+        """Put each module in its training mode, after `model.train()`: frozen ones in `eval()`.
 
         Args:
-            live_norms: let the statistics of frozen BatchNorms move.
+            live_norms: keep updating the statistics of frozen BatchNorms.
         """
         self._parameters = self._parameters or list(model.parameters())
         learns = tuple(p.requires_grad for p in self._parameters)
@@ -42,11 +42,11 @@ class Modes:
 
 @contextlib.contextmanager
 def asked_once(model: nn.Module) -> Iterator[None]:
-    """Inside, what transformers' and Accelerate's loop asks of the tree in each step, though it stays the same, is at hand.
+    """Inside, `model.train()` and `model.parameters()`, which transformers and Accelerate call in each step, use stored lists.
 
-    That is `train()` and the parameters. Of a step of nano-vit's head that reads from the cache they take a sixth (0.6 of
-    3.6 ms); of a full fine-tune less than can be told from noise. Modules and parameters must stay the same inside; which of them
-    learn may change.
+    Without this they take a sixth of a step of nano-vit's head that reads from the cache (0.6 of 3.6 ms); in a full
+    fine-tune the difference is within noise. Modules and parameters must stay the same inside; which of them learn may
+    change.
     """
     modules, parameters = [vars(module) for module in model.modules()], list(model.parameters())
     walking = type(model).parameters
@@ -61,7 +61,7 @@ def asked_once(model: nn.Module) -> Iterator[None]:
 
     own: dict[str, Any] = {"parameters": listed}
     plain = all(type(module).train in (nn.Module.train, PreTrainedModel.train) for module in model.modules())
-    if plain and not getattr(model, "use_kernels", False):  # a LeViT forgets in `train()` what it kept from `eval()`
+    if plain and not getattr(model, "use_kernels", False):  # LeViT clears in `train()` what it cached in `eval()`
         own["train"] = train
     vars(model).update(own)
     try:

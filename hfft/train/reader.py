@@ -1,4 +1,4 @@
-"""Catches what methods read of a forward pass beside the logits: features in front of the head, and states of blocks."""
+"""Captures what methods need from a forward pass besides the logits: the head's input features, and states of blocks."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from hfft.errors import BadInput
 
 
 class Reader:
-    """Reads a model from inside.
+    """Captures tensors inside a model.
 
-    Features are caught in the `forward` of the head's last layer, below what a cut hands in: a hook would see the place
-    holder that a cached row passes through the layers in front of the cut.
+    Features are captured in the `forward` of the head's last layer, inside the wrapper through which the frozen cache
+    supplies its inputs: a hook would see the placeholder that a cached row passes through the layers before the cut.
 
     Args:
-        features: whether to catch what the last layer of the head reads.
-        states: depths of blocks whose answers to catch; negative ones count from the head.
+        features: whether to capture the input of the head's last layer.
+        states: depths of blocks whose outputs to capture; negative ones count from the head.
     """
 
     def __init__(self, model: nn.Module, features: bool, states: Sequence[int] = ()):
@@ -38,7 +38,7 @@ class Reader:
 
     @contextlib.contextmanager
     def on(self) -> Iterator[None]:
-        """Inside, forward passes are read. A backward pass that computes again runs inside, too."""
+        """Inside, forward passes are captured. A backward pass that recomputes must also run inside."""
         if self._last is None and not self._blocks:
             yield
             return
@@ -59,26 +59,26 @@ class Reader:
             self._features, self._states = None, {}
 
     def forget(self) -> None:
-        """Forget what earlier passes passed by."""
+        """Discard what earlier passes captured."""
         self._features, self._states = None, {}
 
     def take(self) -> tuple[Tensor | None, dict[int, Tensor]]:
-        """What the last forward pass passed by: features `(B, D)`, and depth -> states.
+        """Return and discard what was captured: features `(B, D)`, and depth -> states.
 
         Raises:
-            BadInput: the head reads something else than a vector for each row.
+            BadInput: the head's input is not one vector per row.
         """
         features, states, self._features, self._states = self._features, self._states, None, {}
         if features is not None and features.ndim != 2:
             raise BadInput(
                 f"strategy: the head of {type(self.model).__name__} reads features of each position, "
-                f"{tuple(features.shape)}, where a method needs one vector for a row; leave the method out"
+                f"{tuple(features.shape)}, but a method needs one vector per row; leave the method out"
             )
         return features, states
 
     def _catching(self, forward: Callable[..., Any]) -> Callable[..., Any]:
         def run(features: Tensor, *args: Any, **kwargs: Any) -> Any:
-            if self._features is None:  # where it is computed again, the first pass counts
+            if self._features is None:  # if the pass is recomputed, the first one counts
                 self._features = features
             return forward(features, *args, **kwargs)
 
@@ -92,7 +92,7 @@ class Reader:
 
 
 def last_layer(model: nn.Module) -> nn.Module:
-    """The module of the head whose answers are the logits, also inside an adapter's copy of it."""
+    """The module of the head whose outputs are the logits, even inside an adapter's copy of it."""
     base: Any = model.get_base_model() if hasattr(model, "peft_config") else model  # type: ignore[operator]
     path = next(iter(head.output_parameters(base))).rpartition(".")[0]
     found = None

@@ -1,7 +1,7 @@
-"""A Trainer that can be left at any moment and continued to the bit; its loop is transformers', its checkpoints are sealed.
+"""A Trainer that can stop at any moment and resume bit-identically, with transformers' loop and sealed checkpoints.
 
-What a checkpoint of transformers leaves out stands in `progress_<rank>.json`: the loss since the last log, what the sums
-beside it are, and what was still due at that step, such as an evaluation that a signal cut short.
+`progress_<rank>.json` stores what a transformers checkpoint leaves out: the loss since the last log, the sums of the loss
+terms, and what was still due at that step, such as an evaluation interrupted by a signal.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from hfft.train.term_log import TermLog
 
 
 class LeftEvaluation(Exception):
-    """An evaluation was left in the middle, because a signal asks to stop."""
+    """An evaluation was interrupted because a signal asks to stop."""
 
 
 class Resumable(Trainer):
-    """Trainer with sealed checkpoints, stops between steps, and steps that are looked at before they count.
+    """Trainer with sealed checkpoints that stops between steps and checks each step before it is applied.
 
     Args:
-        facts: what the run began with, for the seal of each checkpoint.
-        skips: how many steps that are not finite may be left out.
+        facts: the conditions that the run started with, stored in the seal of each checkpoint.
+        skips: how many non-finite steps may be skipped.
     """
 
     control: TrainerControl
@@ -47,40 +47,40 @@ class Resumable(Trainer):
         super().__init__(*args, **kwargs)
         self.facts = dict(facts or {})
         self.finite_check = FiniteCheck(self.args.device, self.args.world_size, skips, REMEDY)
-        self.loss_terms: dict[str, Tensor] = {}  # of the running step, for the message when it is not finite
+        self.loss_terms: dict[str, Tensor] = {}  # of the current step, for the error message if it is not finite
         self.term_log = TermLog()
-        self.left_out = False  # the step that was judged last
+        self.left_out = False  # whether the last checked step was skipped
         self.epoch_ended = False
         self._temp_dir: Path | None = None
-        self._checkpoint: Path | None = None  # that this training began from
+        self._checkpoint: Path | None = None  # from which this training resumed
         self._saved = False
         self._due: dict[str, bool] = {}
-        self._drawn: Any = None  # random state after what was due at the checkpoint
+        self._drawn: Any = None  # random state after doing what was due at the checkpoint
         self._loss: Tensor | None = None
         self._norm: Tensor | None = None
         self._logged: tuple[Any, Any] = (None, None)  # gradient norm and learning rate of the last step
         self._statistics: list[
             tuple[Tensor, Tensor]
-        ] = []  # before the step: the loss that is logged, and floating buffers
+        ] = []  # before the step: the logged loss, and floating-point buffers
         self.add_callback(_Watching(self))
 
     # --- stopping
 
     def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> TrainOutput:
-        """transformers' training, from a sealed checkpoint where one is given.
+        """transformers' training, from a sealed checkpoint if one is given.
 
         Raises:
-            Stopped: a signal arrived; the checkpoint of its step is there.
+            Stopped: a signal arrived; the checkpoint of that step has been written.
             Diverged: loss, gradient or weights are not finite.
             memory.TooLarge: a micro-batch does not fit.
         """
         self._checkpoint = Path(resume_from_checkpoint) if resume_from_checkpoint else None
         if self._checkpoint is not None:
-            self.args.eval_on_start = False  # done before that checkpoint
+            self.args.eval_on_start = False  # was done before that checkpoint
         return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def leave_if_asked(self) -> None:
-        """Called for each batch of an evaluation: leave it where a signal asks to stop."""
+        """Called for each batch of an evaluation: interrupt it if a signal asks to stop."""
         if self.is_in_train and self.finite_check.asked_now():
             raise LeftEvaluation
 
@@ -107,13 +107,13 @@ class Resumable(Trainer):
             )
 
     def _at_epoch_end(self) -> bool:
-        """Whether the step that just ended is the last before the loop ends the epoch, which then saves by itself."""
+        """Whether the step that just ended is the last of its epoch; the loop then ends the epoch and saves by itself."""
         return float(self.state.epoch or 0).is_integer() or self.state.global_step >= self.state.max_steps
 
     # --- steps
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-        """One forward and backward pass; what it gave is kept until the step is judged."""
+        """One forward and backward pass; its loss is stored until the step is checked."""
         if self.finite_check.skips and not self._statistics:
             floats = [self._tr_loss, *(b for b in model.buffers() if b.is_floating_point())]
             self._statistics = [(buffer, buffer.clone()) for buffer in floats]
@@ -123,7 +123,7 @@ class Resumable(Trainer):
         return torch.nan_to_num(loss, 0.0, 0.0, 0.0) if self.finite_check.skips else loss
 
     def micro_batch(self, model: nn.Module, inputs: Any, num_items_in_batch: Any) -> Tensor:
-        """Forward and backward of one micro-batch, and what else a step computes."""
+        """Forward and backward pass of one micro-batch, and anything else that a step computes."""
         return super().training_step(model, inputs, num_items_in_batch)
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
@@ -131,13 +131,13 @@ class Resumable(Trainer):
         return self._norm
 
     def judge_step(self, model: nn.Module) -> None:
-        """Before the optimiser's step: stop, or leave the step out, where loss or gradient is not finite."""
+        """Before the optimiser step: stop, or skip the step, if loss or gradient is not finite."""
         figures = {"loss": torch.as_tensor(self._loss), "gradient norm": torch.as_tensor(self._norm), **self.loss_terms}
-        scaled = getattr(self.accelerator, "scaler", None) is not None  # fp16: its scaler leaves such steps out itself
+        scaled = getattr(self.accelerator, "scaler", None) is not None  # fp16: the scaler skips such steps itself
         judged = ["loss"] if scaled else ["loss", "gradient norm"]
         self.left_out = self.finite_check.step(self.state.global_step + 1, figures, judged)
         if self.left_out:
-            model.zero_grad(set_to_none=True)  # without gradients the optimiser moves nothing, not even its moments
+            model.zero_grad(set_to_none=True)  # without gradients the optimiser changes nothing, not even its moments
             with torch.no_grad():
                 for buffer, before in self._statistics:
                     buffer.copy_(before)
@@ -145,7 +145,7 @@ class Resumable(Trainer):
         self.loss_terms.clear()
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
-        if self.state.global_step >= self.state.max_steps:  # else a run that had ended would take one step more
+        if self.state.global_step >= self.state.max_steps:  # otherwise a finished run would take one more step
             self.control.should_training_stop = True
             return
         super()._run_epoch(*args, **kwargs)
@@ -156,20 +156,20 @@ class Resumable(Trainer):
         return str(self._temp_dir) if self._temp_dir is not None else super()._get_output_dir(trial)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        if self.args.save_on_each_node:  # transformers 5.23 writes weights on the first process of the world alone
+        if self.args.save_on_each_node:  # transformers 5.23 writes weights only on the first process of all hosts
             self.model.should_save_on_this_rank = bool
         try:
             super()._save(output_dir, state_dict)
         finally:
             self.model.__dict__.pop("should_save_on_this_rank", None)
         pickled = Path(output_dir or self.args.output_dir) / "training_args.bin"
-        pickled.unlink(missing_ok=True)  # no one reads it
+        pickled.unlink(missing_ok=True)  # nothing reads it
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """transformers' checkpoint, written aside, sealed, and only then given its name.
+        """Write transformers' checkpoint to a temporary folder, seal it, and only then give it its name.
 
         Raises:
-            RunError: it cannot be written; the one before is kept.
+            RunError: it cannot be written; the previous one is kept.
             Diverged: a weight is not finite.
         """
         run, name = Path(super()._get_output_dir(trial)), f"{checkpoint.PREFIX}{self.state.global_step}"
@@ -205,10 +205,10 @@ class Resumable(Trainer):
                 shutil.rmtree(temp_dir.parent, ignore_errors=True)
 
     def _save_methods(self, folder: Path) -> None:
-        """Write what stands beside the model into a checkpoint."""
+        """Write the state of methods into a checkpoint."""
 
     def _place_best(self, run: Path) -> Path | None:
-        """Where the best checkpoint is, or will be once this one has its name; the state says so too."""
+        """The path of the best checkpoint, or its path once this one has its name; also stored in the trainer state."""
         best = self.state.best_global_step
         path = run / f"{checkpoint.PREFIX}{best}" if best else None
         if path is not None and best != self.state.global_step and not path.is_dir():
@@ -217,7 +217,7 @@ class Resumable(Trainer):
         return path
 
     def progress(self) -> dict[str, Any]:
-        """What transformers' checkpoint leaves out, of this process."""
+        """This process's part of what transformers' checkpoint leaves out."""
         norm, rate = self._logged
         at_epoch_end = self._at_epoch_end() and not self.epoch_ended and not self._due
         return {
@@ -234,12 +234,12 @@ class Resumable(Trainer):
     # --- continuing
 
     def catch_up(self) -> None:
-        """Take over what the checkpoint of this process says, and do what was still due at its step."""
+        """Restore this process's progress from the checkpoint, and do what was still due at its step."""
         if self._checkpoint is None:
             return
         self._place_best(Path(self.args.output_dir))
         file = self._checkpoint / f"progress_{self.args.process_index}.json"
-        if not file.is_file():  # of another number of processes
+        if not file.is_file():  # written by another number of processes
             return
         found = json.loads(file.read_text(encoding="utf-8"))
         self.restore(found)
@@ -258,7 +258,7 @@ class Resumable(Trainer):
         self._drawn = random_state()
 
     def restore(self, progress: dict[str, Any]) -> None:
-        """Take over what `progress` wrote."""
+        """Restore what `progress` returned."""
         self._tr_loss.fill_(progress["loss"])
         self._total_loss_scalar, self._globalstep_last_logged = progress["total_loss"], progress["logged"]
         self.finite_check.skipped = progress["skipped"]
@@ -272,14 +272,14 @@ class Resumable(Trainer):
             super()._load_rng_state(checkpoint)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """transformers' log; the mean loss of a continued training is that of all its steps."""
+        """transformers' log; the mean loss of a resumed training covers all its steps."""
         if "train_loss" in logs:
             logs["train_loss"] = self._total_loss_scalar / max(self.state.global_step - self.finite_check.skipped, 1)
         super().log(logs, start_time)
 
 
 class _Watching(TrainerCallback):
-    """The places of transformers' loop at which a Resumable looks."""
+    """Calls a Resumable at the right points of transformers' loop."""
 
     def __init__(self, trainer: Resumable):
         self.trainer = trainer
@@ -305,13 +305,13 @@ class _Watching(TrainerCallback):
 
 
 def random_state() -> tuple[Any, ...]:
-    """The state of every global generator: Python's, NumPy's, torch's, and those of the CUDA devices."""
+    """The states of all global generators: Python's, NumPy's, torch's, and those of the CUDA devices."""
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
     return random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda
 
 
 def set_random_state(state: Any) -> None:
-    """Set what `random_state` gave."""
+    """Restore what `random_state` returned."""
     python, numpy, cpu, cuda = state
     random.setstate(python)
     np.random.set_state(numpy)

@@ -1,4 +1,4 @@
-"""What went wrong in a training that came to its end: a loss that exploded, a head that never moved."""
+"""Find what went wrong in a finished training: a loss that exploded, a head that never moved."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from hfft.layers import Depths
 
-MARGIN = 1.1  # of the uniform guess: what noise and smoothing may add
-FEWEST = 20  # steps; shorter trainings have had no time to get below a uniform guess
+MARGIN = 1.1  # factor on the uniform guess, for noise and smoothing
+FEWEST = 20  # steps; shorter trainings have no time to get below a uniform guess
 
 
 def head_weights(model: nn.Module, depths: Depths) -> dict[str, Tensor]:
-    """Copies of the head's parameters that learn."""
+    """Copies of the head's trainable parameters."""
     learning = ((name, p) for name, p in model.named_parameters() if p.requires_grad)
     return {name: p.detach().cpu().clone() for name, p in learning if depths.of(name) == depths.head}
 
@@ -29,13 +29,13 @@ def faults(
     model: nn.Module,
     steps: int,
 ) -> list[str]:
-    """One line for each thing that went wrong; such a model is kept and not published.
+    """One line for each thing that went wrong; such a model is saved but not published.
 
     Args:
         history: `trainer.state.log_history`.
-        guess: the loss of a uniform guess; None where that is not to be compared with.
-        terms: names of the terms that are logged beside the task loss and counted in it.
-        before: the head as it was, from `head_weights`.
+        guess: the loss of a uniform guess; None to skip this comparison.
+        terms: names of the terms that are logged separately and included in the logged loss.
+        before: the head before training, from `head_weights`.
         steps: how many steps were trained.
     """
     found = []
@@ -48,8 +48,8 @@ def faults(
         elif guess is not None and end > MARGIN * guess:
             found.append(f"the training loss ended at {end:.3g}, above that of a uniform guess ({guess:.3g})")
         elif end > 3 * min(losses) and end > losses[0]:
-            found.append(f"the training loss exploded: from {losses[0]:.3g} over {min(losses):.3g} to {end:.3g}")
+            found.append(f"the training loss exploded: from {losses[0]:.3g} via {min(losses):.3g} to {end:.3g}")
     after = dict(model.named_parameters())
     if before and steps and all(torch.equal(after[name].detach().cpu(), tensor) for name, tensor in before.items()):
-        found.append("the head never moved: every weight of it is what it was before training")
+        found.append("the head never moved: all its weights are the same as before training")
     return found

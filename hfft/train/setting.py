@@ -1,4 +1,4 @@
-"""What a trainer tells its methods before the first step."""
+"""What a trainer gives its methods before the first step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hfft.train.answers import answers
 
 
 def setting_of(trainer: Any, class_ids: np.ndarray | None, load_model: Callable[[str], nn.Module] | None) -> Setting:
-    """What a trainer's methods are told before its first step."""
+    """What a trainer's methods receive before its first step."""
     rows, model, depths = trainer.train_dataset, trainer.model, trainer.depths
     augmented = getattr(getattr(rows, "step", None), "augmentation", None) is not None
     return Setting(

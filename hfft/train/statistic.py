@@ -1,8 +1,8 @@
-"""A statistic of the whole global batch, for every split of it into micro-batches, accumulation and processes.
+"""A statistic of the whole global batch, for any split of it into micro-batches, accumulation and processes.
 
-What a batch's covariance or spectrum is cannot be summed over its parts. So all micro-batches run forward first, without
-gradients; of what all processes hold together the statistic and its gradient at each row's logits and features are
-worked out; and with that gradient each micro-batch then goes backward.
+A batch's covariance or spectrum is not the sum over its parts. Therefore all micro-batches first run forward without
+gradients; from the logits and features of all processes, the statistic and its gradient for each row's logits and
+features are computed; each micro-batch then uses that gradient in its backward pass.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from torch import Tensor
 
 from hfft.strategy.method import Method, Pass
 
-Key = tuple[str, str]  # "logits" or "features", and the part
+Key = tuple[str, str]  # "logits" or "features", and the name of the part
 
 
 @dataclass(frozen=True)
 class Kept:
-    """The gradients of a step's statistics at what one micro-batch answers.
+    """The gradients of a step's statistics for the outputs of one micro-batch.
 
     Attributes:
         gradients: (`logits` or `features`, part) -> `(b, …)`.
@@ -31,7 +31,7 @@ class Kept:
     gradients: dict[Key, Tensor]
 
     def surrogate(self, seen: Pass) -> Tensor:
-        """A scalar whose gradient is that of the statistics."""
+        """A scalar with the same gradient as the statistics."""
         total = next(iter(seen.logits.values())).new_zeros(())
         for (kind, part), gradient in self.gradients.items():
             total = total + (getattr(seen, kind)[part] * gradient).sum()
@@ -39,7 +39,7 @@ class Kept:
 
 
 def values(methods: Sequence[Method], seen: Pass) -> dict[str, Tensor]:
-    """Name -> the statistic of the rows of a pass."""
+    """Name -> statistic over the rows of a pass."""
     return {name: value for method in methods for name, value in method.statistic(seen).items()}
 
 
@@ -53,10 +53,10 @@ def look_ahead(
     """The statistics of all rows of the global batch, and their gradients for each micro-batch of this process.
 
     Args:
-        passes: of this process's micro-batches.
-        gathered: a tensor of this process -> those of all processes, in their order.
-        rank: of this process.
-        only: the name of the one that is asked for.
+        passes: the passes of this process's micro-batches.
+        gathered: a tensor of this process -> the tensors of all processes, by rank.
+        rank: this process's rank.
+        only: the name of the only statistic to compute; None for all.
     """
     sizes = [len(seen.labels) for seen in passes]
     keys: list[Key] = [("logits", part) for part in passes[0].logits] + [("features", p) for p in passes[0].features]
@@ -97,7 +97,7 @@ def look_ahead(
 
 
 def gather_rows(accelerator: Any) -> Callable[[Tensor], list[Tensor]]:
-    """A function that gathers tensors `(n, …)` of which n differs from process to process."""
+    """A function that gathers tensors `(n, …)` where n may differ between processes."""
 
     def gathered(tensor: Tensor) -> list[Tensor]:
         if accelerator.num_processes == 1:

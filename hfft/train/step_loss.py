@@ -1,4 +1,4 @@
-"""The loss of one forward pass: its rows cut to those that count, the task loss over all targets, and what wraps it."""
+"""The loss of one forward pass: filler rows removed, the task loss over all targets, and the methods that wrap it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LossOfRow = Callable[[Tensor, Tensor, At], Tensor]
 
 
 def pass_of(outputs: Any, batch: Batch, reader: Reader) -> Pass:
-    """What a forward pass gave for the rows of a batch that count, in float32 at least."""
+    """The results of a forward pass for the batch's own rows, without filler rows, in at least float32."""
     logits = precise(logits_of(outputs))
     features, states = reader.take()
     size, own = len(batch.labels), batch.own
@@ -41,7 +41,7 @@ def pass_of(outputs: Any, batch: Batch, reader: Reader) -> Pass:
 
 
 def task_loss(seen: Pass, batch: Batch, loss_of_row: LossOfRow) -> Tensor:
-    """The sum over own rows and all targets of a batch, each by its factor."""
+    """The loss summed over a batch's own rows and all targets, each times its factor."""
     sums = []
     for target in batch.targets:
         loss = loss_of_row(seen.logits[target.part], target.labels[: batch.own], seen.at)
@@ -52,11 +52,11 @@ def task_loss(seen: Pass, batch: Batch, loss_of_row: LossOfRow) -> Tensor:
 def uniform_guess(
     problem: Problem, methods: Sequence[Method], class_ids: np.ndarray | None, outputs: int, at: At
 ) -> float | None:
-    """The mean training loss of logits that are all zero, in nats; None where that means nothing or cannot be told.
+    """The mean training loss of all-zero logits, in nats; None if it is meaningless or unknown.
 
     Args:
         methods: those that wrap or replace the task loss.
-        class_ids: class of each training row; None where rows cannot be counted.
+        class_ids: class of each training row; None if rows cannot be counted.
     """
     plain = problem.uniform(outputs)
     if plain is None or not methods:
@@ -71,7 +71,7 @@ def uniform_guess(
 
 
 def chain(methods: Sequence[Method], loss: Callable[[Tensor, Tensor], Tensor]) -> LossOfRow:
-    """The loss of a row: the problem's or what replaces it, within what wraps it."""
+    """The loss of a row: the problem's loss or its replacement, wrapped by the other methods."""
     links = sorted(methods, key=lambda method: not method.replaces_loss)
 
     def whole_chain(logits: Tensor, labels: Tensor, at: At) -> Tensor:
@@ -88,5 +88,5 @@ def _bound(method: Method, inner: Inner, at: At) -> Inner:
 
 
 def full_precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """Autocast off: a covariance in half precision is another one."""
+    """Disable autocast: half precision would change a covariance."""
     return torch.autocast(device.type, enabled=False)

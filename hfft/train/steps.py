@@ -1,12 +1,12 @@
-"""One optimiser step as methods see it: their hooks are called, and what these return is reduced by its kind.
+"""One optimiser step as methods see it: their hooks are called, and what they return is reduced according to its kind.
 
-    the step   all micro-batches are at hand
-    ├ statistics, where there is more than one micro-batch or process: all forward first (hfft.train.statistic)
+    the step   all micro-batches are available
+    ├ statistics, if there is more than one micro-batch or process: all run forward first (hfft.train.statistic)
     ├ micro-batch   batch hooks, then around( one forward pass over all parts ), example_loss, losses, backward
     └ after the last one   weights (a backward pass of their own, once), then gradients
 
 A value per row is divided once, by the targets or rows of the global batch, and multiplied by the number of processes,
-whose gradients DistributedDataParallel averages. Filler rows are cut off before a method sees them.
+because DistributedDataParallel averages their gradients. Filler rows are removed before a method sees them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from hfft.train.step_loss import chain, full_precision, pass_of, task_loss
 
 
 class PreparedInputs(dict[str, Any]):
-    """A micro-batch on its device, with what methods made of it."""
+    """A micro-batch on its device, after the methods' `batch` hooks."""
 
     def __init__(self, batch: Batch):
         super().__init__({**batch.inputs, "labels": batch.labels})
@@ -39,10 +39,10 @@ class PreparedInputs(dict[str, Any]):
 
 
 class Steps:
-    """The reduction of what methods return, for one Trainer.
+    """Calls the methods' hooks and reduces what they return, for one Trainer.
 
     Args:
-        trainer: runs the model (`run`, `release`), and knows the processes and the problem.
+        trainer: runs the model (`run`, `release`) and has the processes and the problem.
     """
 
     def __init__(self, trainer: Any, methods: Sequence[Method]):
@@ -58,12 +58,12 @@ class Steps:
     def begin(
         self, batches: Sequence[dict[str, Any]], targets: Tensor | None, rows: Tensor | None, alone: bool = False
     ) -> None:
-        """A step begins.
+        """Start a step.
 
         Args:
             batches: its micro-batches in this process, as collated.
-            targets, rows: how many the global batch holds; None for those of each micro-batch itself.
-            alone: this process tries a step by itself; the others take no part in it.
+            targets, rows: how many the global batch contains; None to count those of each micro-batch.
+            alone: this process tries a step by itself, without the others.
         """
         self._batches, self._targets, self._rows, self._alone = list(batches), targets, rows, alone
         self._ready: list[Batch] = []
@@ -77,7 +77,7 @@ class Steps:
     def micro_batch(
         self, model: nn.Module, inputs: dict[str, Any], step: Callable[[nn.Module, dict[str, Any]], Tensor]
     ) -> Tensor:
-        """Forward and backward of the next micro-batch by `step`, and what follows the last one; the loss that is logged."""
+        """Run the next micro-batch forward and backward by `step`, and after the last one finish; returns the logged loss."""
         self._batches = self._batches or [inputs]
         self._model, i = model, self._index
         last = i == len(self._batches) - 1
@@ -103,7 +103,7 @@ class Steps:
         return 1 if self._alone else self.trainer.accelerator.num_processes
 
     def _batch(self, i: int) -> Batch:
-        """The micro-batch as the methods want it: made once a step."""
+        """Micro-batch `i` after the `batch` hooks, prepared once per step."""
         if i < len(self._ready):
             return self._ready[i]
         batch = self.prepared(self._batches[i])
@@ -141,12 +141,12 @@ class Steps:
         only: str | None = None,
         kept: Kept | None = None,
     ) -> tuple[Tensor, Any]:
-        """Share of a micro-batch in the loss of the step, times the number of processes; and what the model returned.
+        """A micro-batch's share of the step's loss, times the number of processes, and the model's outputs.
 
         Args:
-            targets: of the global batch; None for those of the micro-batch.
-            only: the name of one loss, the others being left out; `task` is the task's.
-            kept: gradients of statistics that were worked out before.
+            targets: number in the global batch; None for the number in the micro-batch.
+            only: the name of the only loss to compute; `task` is the task loss.
+            kept: gradients of statistics, from `look_ahead`.
         """
         outputs = self.trainer.run(model, batch.inputs, batch.labels)
         with full_precision(self.trainer.args.device):
@@ -167,12 +167,12 @@ class Steps:
             )
             if kept is not None:
                 surrogate = kept.surrogate(seen) * processes
-                loss = loss + (surrogate - surrogate.detach())  # adds its gradient, and nothing to what is logged
+                loss = loss + (surrogate - surrogate.detach())  # adds its gradient, but nothing to the logged loss
         self._terms = terms
         return loss, outputs
 
     def record(self, model: nn.Module, batch: Batch, targets: Tensor | int | None) -> tuple[Tensor, Any]:
-        """`loss` of the running micro-batch, its terms logged."""
+        """`loss` of the current micro-batch, with its terms logged."""
         kept = self._kept[self._index - 1] if self._kept else None
         loss, outputs = self.loss(model, batch, targets, kept=kept)
         for name, value in self._terms.items():
@@ -186,7 +186,7 @@ class Steps:
     # --- statistics of the whole step
 
     def _look_ahead(self, only: str | None = None) -> None:
-        """Run all micro-batches forward, with the random numbers that they will train with, and keep what statistics ask."""
+        """Run all micro-batches forward, with the random numbers of their training pass, and store the statistics' gradients."""
         if not (self.of["statistic"] and self._divided) or only == TASK:
             self._kept = []
             return
@@ -196,7 +196,7 @@ class Steps:
         passes = []
         for i in range(len(self._batches)):
             batch = self._batch(i)
-            if i < len(self._random):  # the step is computed again
+            if i < len(self._random):  # the step is being computed again
                 set_random_state(self._random[i])
             with torch.no_grad(), self.reader.on(), self._around(batch):
                 with self.trainer.compute_loss_context_manager():
@@ -218,7 +218,7 @@ class Steps:
     # --- after the last micro-batch
 
     def _finish(self) -> Tensor:
-        """What a step holds beside its micro-batches; what it adds to the loss that is logged."""
+        """Complete the step after its last micro-batch; returns what this adds to the logged loss."""
         added = self.trainer.zero()
         for name, value in self._statistics.items():
             self.trainer.term_log.add(name, value)
@@ -238,9 +238,9 @@ class Steps:
         return self.trainer.accelerator.unwrap_model(self._model)
 
     def _weights(self, only: str | None = None) -> dict[str, Tensor]:
-        """What is asked of the weights alone: once a step, with a backward pass behind the last one's.
+        """Losses that depend only on the weights: once per step, with a backward pass of their own after the last one.
 
-        Not averaged over the processes, each of which adds the same; and FSDP has divided its weights again by then.
+        Not averaged over processes, because each adds the same; FSDP has sharded its weights again by then.
         """
         found = {n: v for m in self.of["weights"] for n, v in m.weights(self._plain, self.trainer.at()).items()}
         found = {name: whole(value) for name, value in found.items() if only in (None, name)}
@@ -251,11 +251,11 @@ class Steps:
         return {name: value.detach() for name, value in found.items()}
 
     def again(self, add: bool = False, only: str | None = None) -> None:
-        """Compute the step's gradient anew: same rows, same random numbers, the weights as they are now.
+        """Compute the step's gradient again: same rows, same random numbers, current weights.
 
         Args:
-            add: add the gradient of the data to what is there.
-            only: the name of one loss; `task` is the task's.
+            add: add the gradient of the data to the existing one.
+            only: the name of the only loss to compute; `task` is the task loss.
         """
         model, state = self._model, random_state()
         accelerator = self.trainer.accelerator
@@ -288,12 +288,12 @@ class Steps:
     # --- modules beside the model
 
     def module_parameters(self) -> list[nn.Parameter]:
-        """The parameters of what learns beside the model."""
+        """The parameters of the methods' modules, which are trained with the model."""
         found = [modules for method in self.of["modules"] if (modules := method.modules()) is not None]
         return [parameter for modules in found for parameter in modules.parameters()]
 
     def _average_modules(self) -> None:
-        """Average their gradients over the processes, as DistributedDataParallel does for the model's."""
+        """Average the gradients of the methods' modules over the processes, as DistributedDataParallel does for the model."""
         for parameter in self.module_parameters() if self._processes > 1 else ():
             gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             torch.distributed.all_reduce(gradient)
@@ -302,23 +302,23 @@ class Steps:
     # --- the run
 
     def updated(self) -> None:
-        """A step of the optimiser was taken."""
+        """Call after each optimiser step that was not skipped."""
         for method in self.of["updated"]:
             method.updated(self.trainer.accelerator.unwrap_model(self.trainer.model), self.trainer.at(1))
 
     def epoch(self, outputs_of: Callable[[str], Any]) -> None:
-        """An epoch begins."""
+        """Call at the start of each epoch."""
         for method in self.of["epoch"]:
             method.epoch(self.trainer.model, outputs_of, self.trainer.at())
 
     def evaluated(self, figures: Mapping[str, float]) -> None:
-        """The model was evaluated within training."""
+        """Call after each evaluation during training."""
         for method in self.of["evaluated"]:
             method.evaluated(figures, self.trainer.at())
 
     @contextlib.contextmanager
     def scored(self) -> Iterator[None]:
-        """The model as it is evaluated and published."""
+        """A context with the model as it is evaluated and published."""
         model = self.trainer.accelerator.unwrap_model(self.trainer.model)
         with contextlib.ExitStack() as stack:
             if self.of["scored"]:
@@ -326,9 +326,9 @@ class Steps:
             for method in self.of["scored"]:
                 stack.enter_context(method.scored(model))
             if self.of["scored"]:
-                stack.callback(divide_again, model)  # before the weights come back
+                stack.callback(divide_again, model)  # before the weights are restored
             yield
 
     def state(self) -> dict[str, Tensor]:
-        """What checkpoints hold of the methods; all processes must ask."""
+        """The methods' state for a checkpoint; all processes must call this."""
         return method_state.state_of(self.methods)

@@ -1,4 +1,4 @@
-"""The mean of each named term of the loss between two logs, over the steps that were taken."""
+"""The mean of each named term of the loss between two logs, over the steps that were not skipped."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from torch import Tensor
 
 
 class TermLog:
-    """Adds up what the terms of a step come to, and keeps it once the step has been taken."""
+    """Sums the terms of each step, and adds them to the total unless the step is skipped."""
 
     def __init__(self) -> None:
-        self.step: dict[str, Tensor] = {}  # of the running step
+        self.step: dict[str, Tensor] = {}  # of the current step
         self.sums: dict[str, Tensor] = {}
         self.names: set[str] = set()  # of all terms so far
         self.taken = self.left_out = 0  # steps since the last log
 
     def add(self, name: str, value: Tensor) -> None:
-        """Part of a term in the running step; the parts of all micro-batches add up, those of processes are averaged."""
+        """Add part of a term in the current step; parts are summed over micro-batches and averaged over processes."""
         value = value.detach()
         self.names.add(name)
         self.step[name] = self.step[name] + value if name in self.step else value
 
     def settle(self, taken: bool) -> None:
-        """The step is over. What a step that was left out came to counts nowhere."""
+        """Call at the end of a step; the terms of a skipped step are discarded."""
         for name, value in self.step.items() if taken else ():
             self.sums[name] = self.sums[name] + value if name in self.sums else value
         self.taken, self.left_out = self.taken + taken, self.left_out + (not taken)
         self.step = {}
 
     def means(self, gather: Any) -> dict[str, float]:
-        """Name -> mean over the steps since the last call, and over the processes; it begins anew."""
+        """Name -> mean over the steps since the last call and over the processes; resets the sums."""
         found = {}
         for name, value in self.sums.items():
             found[name] = gather(value.reshape(1).float()).mean().item() / max(self.taken, 1)
@@ -39,7 +39,7 @@ class TermLog:
         return found
 
     def state(self) -> dict[str, Any]:
-        """In JSON."""
+        """The state as values for JSON."""
         return {
             "sums": {n: v.item() for n, v in self.sums.items()},
             "taken": self.taken,
@@ -48,6 +48,6 @@ class TermLog:
         }
 
     def load(self, state: dict[str, Any], device: torch.device) -> None:
-        """Take over what `state` gave."""
+        """Restore what `state` returned."""
         self.sums = {name: torch.tensor(value, device=device) for name, value in state["sums"].items()}
         self.taken, self.left_out, self.names = state["taken"], state["left_out"], set(state["names"])

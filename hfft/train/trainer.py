@@ -1,4 +1,4 @@
-"""The one Trainer: it owns the loss, the optimiser's groups and what is frozen; the loop is transformers'."""
+"""The one Trainer: it owns the loss, the optimiser's groups and the frozen layers; the loop is transformers'."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ from hfft.train.unfreezing import SCALE, UnfreezingCallback
 class FineTuner(Dealing):
     """A Trainer whose gradients are the same for every split of a batch into micro-batches, accumulation and processes.
 
-    The loss is the sum over examples, divided once by the examples of the whole global batch; transformers 5.23 scales
-    it by the accumulation factor or the number of processes for many heads (transformers#47688).
+    The loss is the sum over examples, divided once by the number of examples in the global batch; transformers 5.23
+    scales it by the accumulation factor or the number of processes for many heads (transformers#47688).
 
     Args:
-        labels: what the outputs mean, hence which loss.
+        labels: the meaning of the outputs, which decides the loss.
         depths: depth of every parameter, for the optimiser's groups.
-        lr_rules: arguments of `hfft.layers.param_groups` beside rate and decay.
-        methods: what stands beside the task loss, of `hfft.strategy.build_methods`; in training alone.
+        lr_rules: arguments of `hfft.layers.param_groups` other than rate and decay.
+        methods: methods from `hfft.strategy.build_methods`; used only in training.
         sets: name -> further rows that methods read.
         class_ids: `(rows,)` class of each training row, for methods that need `counts`.
         load_model: name or folder -> a finished model, for methods that need a `teacher`.
-        live_norms: let the statistics of frozen BatchNorms move.
-        schedule: when which depth learns; None for all that does from the first step on.
-        cache_settings: run what is frozen once per row, and keep what it answers.
-        on_device: makes the model's inputs of a batch that has arrived on the device.
-        last_block: computes only what is read of the last block; without it, everything.
+        live_norms: keep updating the statistics of frozen BatchNorms.
+        schedule: when each depth starts to learn; None to start all in the first step.
+        cache_settings: settings for running frozen layers once per row and storing their outputs; None for no cache.
+        on_device: turns a batch into the model's inputs once it is on the device.
+        last_block: computes only the part of the last block that is read; None to compute all of it.
     """
 
     loss_is_scaled_for_ga = True  # normalised here, over the whole accumulated batch
@@ -86,16 +86,16 @@ class FineTuner(Dealing):
         self.live_norms, self.on_device, self.cache_settings = live_norms, on_device, cache_settings
         self.modes = Modes()
         self.last_block = last_block or LastBlock(wanted=False)
-        self.frozen_cache: FrozenCache | None = None  # while training
-        self.cache_report: dict[str, Any] = {}  # what the last training tells of it
+        self.frozen_cache: FrozenCache | None = None  # set during training
+        self.cache_report: dict[str, Any] = {}  # the cache's report on the last training
         self._whole = fsdp.prepared(self) if self.is_fsdp_enabled else None
-        self.accompanied_rows: AccompaniedRows | None = None  # rows that are read for methods, once there is a loader
+        self.accompanied_rows: AccompaniedRows | None = None  # set when the training loader is made
         self.remove_callback(PrinterCallback)
         if self.callback_handler.pop_callback(ProgressCallback) is not None:
             self.add_callback(QuietProgress())
         self.add_callback(SetEpoch(self))
         self.follow = None if schedule is None else UnfreezingCallback(self, depths, schedule)
-        if self.follow is not None:  # before all others, so that they find what learns as it is in the step
+        if self.follow is not None:  # before all other callbacks, so that they see which parameters learn in the step
             self.callback_handler.callbacks.insert(0, self.follow)
         if rank_allocation.allocator(self.model) is not None:
             self.add_callback(rank_allocation.AllocateRanks())
@@ -108,23 +108,23 @@ class FineTuner(Dealing):
             self.order = MethodOrder(self.steps.of["order"][0], lambda: self.at().epoch, self.args.seed)
 
     def at(self, more: int = 0) -> At:
-        """Where the training is; `more` steps from the last one that was counted."""
+        """The current point of the training, `more` steps after the last counted one."""
         step = self.state.global_step + more
         return At(step, int(self.state.epoch or 0), step / max(self.state.max_steps, 1), self.args.seed)
 
     def outputs_of(self, name: str) -> Answers:
-        """The model's answers to all rows of `train` or of a set, features too."""
+        """The model's outputs for all rows of `train` or of a set, with features."""
         rows = self.train_dataset if name == "train" else self.sets[name]
         return answers(self, self.model, rows, features=True)
 
     def zero(self) -> Tensor:
-        """A scalar to add to."""
+        """A zero scalar on the device, to add to."""
         return torch.zeros((), device=self.args.device)
 
-    # --- what is frozen runs once
+    # --- frozen layers run once
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        """transformers' training; what is frozen runs once per row, where it can."""
+        """transformers' training, where frozen layers run once per row if possible."""
         with contextlib.nullcontext() if self.is_fsdp_enabled else asked_once(self.model):
             if self.cache_settings is None:
                 return super().train(*args, **kwargs)
@@ -146,11 +146,11 @@ class FineTuner(Dealing):
             return super()._get_dataloader(rows, *args, sampler_fn=sampler, **kwargs)
 
     def accompanied(self, rows: Any) -> contextlib.AbstractContextManager[Any]:
-        """The training rows with what methods read beside them, and the collator for it meanwhile."""
+        """The training rows with the methods' companions; inside, the collator is set for them."""
         return accompanied(self, rows)
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
-        """transformers' step; a backward pass may compute again, so the model runs whole again only behind it."""
+        """transformers' step; the model runs in full again only after the backward pass, which may recompute activations."""
         with self.last_block.reading(self, inputs):
             try:
                 return super().training_step(model, inputs, num_items_in_batch)
@@ -158,7 +158,7 @@ class FineTuner(Dealing):
                 self.release()
 
     def micro_batch(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any) -> Tensor:
-        """Forward and backward of one micro-batch, as methods want it."""
+        """Forward and backward pass of one micro-batch, with the methods' hooks."""
 
         def step(model: nn.Module, inputs: dict[str, Any]) -> Tensor:
             return super(FineTuner, self).micro_batch(model, inputs, num_items_in_batch)
@@ -166,28 +166,28 @@ class FineTuner(Dealing):
         return self.steps.micro_batch(model, inputs, step)
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
-        """transformers' count; none where the model does not run whole, since counting takes longer than a head."""
+        """transformers' count; 0 if the cache serves the frozen layers, because counting takes longer than a head's step."""
         serving = self.frozen_cache is not None and self.frozen_cache.cut is not None
         return 0 if serving else super().floating_point_ops(inputs)
 
     def release(self) -> None:
-        """Let the model run whole again."""
+        """Let the model run in full again."""
         if self.frozen_cache is not None:
             self.frozen_cache.release()
 
     def run(self, model: nn.Module, inputs: dict[str, Any], labels: Tensor) -> Any:
-        """What the model returns for inputs, from the cut on where there is one; `release` follows.
+        """The model's outputs, computed from the cut on if there is one; the caller then calls `release`.
 
         Args:
             inputs: K parts of a batch, `(K * B, …)`, without labels.
-            labels: `(B, …)`, which are kept beside what the frozen part answers.
+            labels: `(B, …)`, stored with the outputs of the frozen part.
         """
         if model.training:
             self.modes.set(model, self.live_norms)
         if self.frozen_cache is not None:
             parts = next(len(value) for value in inputs.values() if isinstance(value, Tensor)) // max(len(labels), 1)
             inputs = self.frozen_cache.ready({**inputs, "labels": torch.cat([labels] * parts)})
-            self.steps.reader.forget()  # of the pass by which a cut is proven
+            self.steps.reader.forget()  # discard the pass that verified the cut
         return model(**{name: value for name, value in inputs.items() if name != "labels"})
 
     # --- batches
@@ -207,7 +207,7 @@ class FineTuner(Dealing):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """Share of this micro-batch in the mean loss of the global batch, times the number of processes (DDP averages)."""
+        """This micro-batch's share of the mean loss of the global batch, times the number of processes (DDP averages)."""
         if model.training:
             batch = inputs.batch if isinstance(inputs, PreparedInputs) else self.steps.prepared(inputs)
             loss, outputs = self.steps.record(model, batch, num_items_in_batch)
@@ -219,7 +219,7 @@ class FineTuner(Dealing):
         return (loss, outputs) if return_outputs else loss
 
     def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> Tensor | None:
-        """Targets in the global batch: over all micro-batches and all processes. With its rows the step begins."""
+        """Targets in the global batch, over all micro-batches and processes; also starts the step."""
         if not batch_samples or "labels" not in batch_samples[0]:
             return None
         self._leave_out_repeats(batch_samples)
@@ -233,12 +233,13 @@ class FineTuner(Dealing):
     def prediction_step(
         self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """Logits alone, whatever else the model returns; for masked tokens (loss, count) of each example in their place."""
+        """Only the logits, whatever else the model returns; for masked tokens, (loss, count) of each example instead."""
         self.leave_if_asked()
         self._end_with_the_rows()
-        # Not inference_mode: what a model caches in it, such as BEiT its table of positions, cannot be trained with.
+        # Not inference_mode: tensors that a model caches in it, such as BEiT's table of positions, cannot be used in training.
         with torch.no_grad(), self.compute_loss_context_manager(), self.last_block.reading(self, inputs):
-            whole = ROWS in inputs or self.is_fsdp_enabled or self.is_deepspeed_enabled  # who meet in each forward pass
+            # FSDP and DeepSpeed synchronise in each forward pass, so all processes need the same number of passes.
+            whole = ROWS in inputs or self.is_fsdp_enabled or self.is_deepspeed_enabled
             inputs = self._prepare_inputs(inputs)
             inputs = inputs if self.frozen_cache is None else self.frozen_cache.ready(inputs)
             found = [self._scored(model, part) for part in ([inputs] if whole else in_parts(inputs))]
@@ -250,7 +251,7 @@ class FineTuner(Dealing):
         return sums.sum() / counts.sum().clamp(min=1), logits, labels
 
     def _scored(self, model: nn.Module, inputs: dict[str, Any]) -> tuple[Tensor, ...]:
-        """Logits and labels as metrics take them, and loss and count of each example; without labels logits alone."""
+        """Logits and labels for the metrics, and loss and count of each example; without labels, only the logits."""
         outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
         logits, labels = logits_of(outputs).float(), inputs.get("labels")
         if labels is None:
@@ -263,7 +264,7 @@ class FineTuner(Dealing):
     # --- optimiser
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """transformers' optimiser over hfft's groups: by depth, no decay for norms, biases, tokens and positions."""
+        """transformers' optimiser with hfft's groups: by depth, without decay for norms, biases, tokens and positions."""
         if self.optimizer is None:
             model = self.model if model is None else model
             cls, kwargs = self.get_optimizer_cls_and_kwargs(self.args, model)
@@ -279,7 +280,7 @@ class FineTuner(Dealing):
         return layers.param_groups(model, self.depths, self.args.learning_rate, self.args.weight_decay, **self.lr_rules)
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
-        """transformers' clipping, over what learns beside the model too."""
+        """transformers' clipping, including the methods' modules."""
         if not (beside := self.steps.module_parameters()):
             return super()._clip_grad_norm(model)
         return self.accelerator.clip_grad_norm_([*model.parameters(), *beside], self.args.max_grad_norm)
@@ -287,13 +288,13 @@ class FineTuner(Dealing):
     # --- checkpoints
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        """Load every weight of a checkpoint: transformers skips those that it saved under older names (transformers#43701)."""
+        """Load all weights of a checkpoint: transformers skips those that it saved under older names (transformers#43701)."""
         if not self._load_whole(resume_from_checkpoint):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
         method_state.load(self.methods, resume_from_checkpoint)
 
     def _load_best_model(self) -> None:
-        """The same for the best checkpoint of the run."""
+        """Load all weights of the run's best checkpoint."""
         if not self._load_whole(self.state.best_model_checkpoint):
             super()._load_best_model()
         method_state.load(self.methods, self.state.best_model_checkpoint)
@@ -303,7 +304,7 @@ class FineTuner(Dealing):
         return not divided and load_whole(self.model, folder)
 
     def whole_model(self) -> nn.Module:
-        """The trained model without what training wrapped it in; on the first process alone where FSDP divides it."""
+        """The trained model without training wrappers; gathered only on the first process if FSDP shards it."""
         plain = self.accelerator.unwrap_model(self.model)
         return plain if not self.is_fsdp_enabled else fsdp.gathered(self, self._whole) or plain
 
@@ -312,7 +313,7 @@ class FineTuner(Dealing):
         return self.steps.scored()
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """transformers' evaluation, of the model as it is to be published."""
+        """transformers' evaluation of the model as it will be published."""
         with self.scored():
             figures = super().evaluate(*args, **kwargs)
         if self.is_in_train:
@@ -324,18 +325,18 @@ class FineTuner(Dealing):
         method_state.save(self.methods, folder, self.args.should_save)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        """transformers' files, and beside an adapter's what it takes to go on training it exactly."""
+        """transformers' files, and for an adapter also the state needed to resume its training exactly."""
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*invalid shape")  # a layer that AdaLoRA left no rank
+            warnings.filterwarnings("ignore", message=".*invalid shape")  # a layer for which AdaLoRA left no rank
             super()._save(output_dir, state_dict)
         model = self.accelerator.unwrap_model(self.model)
         if hasattr(model, "peft_config") and output_dir and not self.is_fsdp_enabled and not self.is_deepspeed_enabled:
             rank_allocation.save_state(model, output_dir)
 
-    # --- what is told
+    # --- logs
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """transformers' log; the mean of each term since the last one stands under its name. Steps left out do not count."""
+        """transformers' log, with the mean of each loss term since the last log under its name; skipped steps do not count."""
         if "loss" in logs:
             steps = self.term_log.taken + self.term_log.left_out
             logs["loss"] *= steps / max(self.term_log.taken, 1)

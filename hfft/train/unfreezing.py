@@ -1,4 +1,4 @@
-"""Follow the schedule of layers while training: who learns in a step, and at which part of its rate."""
+"""Follow the schedule of layers in training: which depths learn in a step, and at which fraction of their rates."""
 
 from __future__ import annotations
 
@@ -20,51 +20,51 @@ from hfft.layers.schedules.surgical import relative_gradients, shares
 from hfft.layers.spec import Schedule
 
 BATCHES = 5  # as the authors' code measures relative gradients
-# In a group of the optimiser, and so in its checkpoints: what the rate that the scheduler gives it is multiplied by.
+# In a group of the optimiser, and so in its checkpoints: the factor on the rate set by the scheduler.
 SCALE = "scale"
 
 
 class UnfreezingCallback(TrainerCallback):
-    """Lets each depth learn from its moment on, at its part of the rate.
+    """Lets each depth learn from its start on, at its fraction of the rate.
 
-    `requires_grad` changes at the beginning of an epoch, before its first batch is drawn, or else at the beginning of a
-    step, before its first forward pass, and nowhere else. What learns follows from the epoch and the step alone, and
-    the parts of the rates are kept in the optimiser's groups: a resumed run has both as the one that was stopped.
+    `requires_grad` changes only at the beginning of an epoch, before its first batch is drawn, or at the beginning of a
+    step, before its first forward pass. What learns depends only on the epoch and the step, and the fractions of the
+    rates are stored in the optimiser's groups, so a resumed run has the same values as the stopped one.
 
-    Until its moment a parameter is as frozen as one that never learns: without gradient and optimiser state, its module
-    in `eval()`. Whether it was still what it had been when training began is kept in `early`.
+    Until its start, a parameter is frozen like one that never learns: it has no gradient and no optimiser state, and its
+    module is in `eval()`. `early` lists tensors that changed before their start.
 
-    The optimiser holds all groups from the first step on. Several processes need `ddp_find_unused_parameters`, with
-    which DistributedDataParallel, wrapped round all that learns sooner or later, waits for no absent gradient.
+    The optimiser has all groups from the first step on. Several processes need `ddp_find_unused_parameters`:
+    DistributedDataParallel wraps everything that learns at some point, and must not wait for missing gradients.
 
     Attributes:
-        waited: how many tensors had to wait for their moment.
-        early: the names of those that were changed before it.
+        waited: how many tensors had to wait for their start.
+        early: the names of those that changed before it.
     """
 
     def __init__(self, trainer: Trainer, depths: Depths, schedule: Schedule):
         self.trainer, self.depths, self.schedule = trainer, depths, schedule
         self.begins = begins(schedule, depths.blocks)
-        self.depth_of: dict[str, int] | None = None  # of what learns sooner or later
+        self.depth_of: dict[str, int] | None = None  # of everything that learns at some point
         self.learning: set[int] = set()
         self.digests: dict[str, str] = {}
         self.waited = 0
         self.early: list[str] = []
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Freeze what waits, and note what it is."""
+        """Freeze what has to wait, and record its digests."""
         model = self.trainer.model
         if self.depth_of is None:
             self.depth_of = {n: self.depths.of(n) for n, p in model.named_parameters() if p.requires_grad}
         never = set(layers.frozen_tensors(model))
         self._let_learn(self._due(state))
         self.digests = {n: d for n, d in layers.frozen_digests(model).items() if n not in never}
-        if self.trainer.live_norms:  # statistics of batches need not stand still
+        if self.trainer.live_norms:  # BatchNorm statistics may change
             self.digests = {n: d for n, d in self.digests.items() if n in self.depth_of}
         self.waited, self.early = len(self.digests), []
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Let begin what begins with the epoch; for `surgical`, measure anew, but not where a run goes on within it."""
+        """Start what starts with the epoch; for `surgical`, measure again, unless the run resumes within the epoch."""
         self._update(state)
         groups = self.trainer.optimizer.param_groups
         if self.schedule.type == "surgical" and (float(state.epoch).is_integer() or SCALE not in groups[0]):
@@ -73,22 +73,22 @@ class UnfreezingCallback(TrainerCallback):
                 group[SCALE] = parts.get(group["depth"], 1.0)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Let begin what begins with the step."""
+        """Start what starts with the step."""
         self._update(state)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Take each group's part of its rate."""
+        """Multiply each group's rate by its factor."""
         self.rates = [group["lr"] for group in self.trainer.optimizer.param_groups]
         for group in self.trainer.optimizer.param_groups:
             group["lr"] = group["lr"] * group.get(SCALE, 1.0)
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Give the rate back, which the scheduler goes on from."""
+        """Restore the rates, from which the scheduler continues."""
         for group, rate in zip(self.trainer.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Compare what has not begun, and leave the model as it was handed over."""
+        """Compare what has not started, and make everything trainable again, as it was before training."""
         self.early += layers.moved(self.trainer.model, self.digests)
         self._let_learn(set(self.begins))
 
@@ -121,11 +121,11 @@ class UnfreezingCallback(TrainerCallback):
 def measure(trainer: Any, schedule: Schedule, epoch: int) -> dict[int, float]:
     """Mean relative gradient of each depth over some batches, drawn by seed and epoch; the same on every process.
 
-    Batches are those of a whole step, however it is split. In `eval()` and from random numbers of its own: training
-    goes on as if nothing had been measured.
+    Each batch has the rows of a whole step, however the step is split. Runs in `eval()` and with random numbers of its
+    own, so that training continues as if nothing had been measured.
 
     Raises:
-        RunError: the gradients say nothing, being zero or no numbers.
+        RunError: the gradients are all zero or not finite.
     """
     arguments, rows, model = trainer.args, trainer.train_dataset, trainer.model
     if hasattr(rows, "set_epoch"):
@@ -137,15 +137,15 @@ def measure(trainer: Any, schedule: Schedule, epoch: int) -> dict[int, float]:
         model.eval()
         found = [relative_gradients(model, trainer.depths, _losses(trainer, batch)) for batch in batches]
     mean = {depth: sum(one[depth] for one in found) / len(found) for depth in found[0]}
-    if arguments.world_size > 1:  # other devices may round otherwise; the rates must not differ
+    if arguments.world_size > 1:  # devices may round differently, but the rates must be the same
         mean = broadcast_object_list([mean])[0]
     if not 0 < sum(mean.values()) < float("inf"):
-        raise RunError("layers.schedule: no gradient reaches the layers below the head, by which surgical could choose")
+        raise RunError("layers.schedule: no gradient reaches the layers below the head; use a type other than surgical")
     return mean
 
 
 def _losses(trainer: Any, rows: list[int]) -> Iterator[torch.Tensor]:
-    """The mean task loss of the rows, in the parts of as many as fit on the device."""
+    """The mean task loss of the rows, in parts of one micro-batch each."""
     size = trainer.args.train_batch_size
     parts = [rows[i : i + size] for i in range(0, len(rows), size)]
     batches = [trainer.data_collator([trainer.train_dataset[i] for i in part]) for part in parts]
@@ -158,7 +158,7 @@ def _losses(trainer: Any, rows: list[int]) -> Iterator[torch.Tensor]:
 
 @contextmanager
 def _apart(seed: int) -> Iterator[None]:
-    """Random numbers of their own, and those of the run untouched."""
+    """Seed the random generators inside, and restore their states afterwards."""
     python, numpy_state = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng():

@@ -128,7 +128,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
                     next(p for p in model.parameters() if p.requires_grad)[0] = float("inf")
 
     trainer = trainer_of(tmp_path, "bert", callbacks=[Break()], save_steps=1)
-    with pytest.raises(Diverged, match=r"after step 4 1 tensors are not finite \(bert\.embeddings\.word"):
+    with pytest.raises(Diverged, match=r"after step 4, 1 tensors are not finite \(bert\.embeddings\.word"):
         trainer.train()
     assert checkpoint.step(checkpoint.newest(tmp_path).path) == 3
 
@@ -211,7 +211,7 @@ def history(*losses, **terms):
         ((1.2, 1.0, 0.5), 100, None),
         ((1.1, 1.1, 1.3), 100, "above that of a uniform guess"),
         ((1.1, 1.1, 1.3), 10, None),
-        ((0.3, 0.1, 0.9), 100, "exploded: from 0.3 over 0.1 to 0.9"),
+        ((0.3, 0.1, 0.9), 100, "exploded: from 0.3 via 0.1 to 0.9"),
         ((0.3, 0.1, float("nan")), 100, "ended at nan"),
         ((1.1,), 100, None),
     ],
@@ -232,7 +232,7 @@ def test_a_head_that_never_moved_is_a_fault():
     model = nn.Linear(2, 2)
     before = {"weight": model.weight.detach().clone()}
     assert faults([], None, [], before, model, 5) == [
-        "the head never moved: every weight of it is what it was before training"
+        "the head never moved: all its weights are the same as before training"
     ]
     assert faults([], None, [], before, model, 0) == []
     with torch.no_grad():

@@ -1,7 +1,7 @@
-"""The sections of a report, a module and a template each.
+"""The sections of a report, each a module and a template.
 
-A module `<name>.py` has one pure function, `section(record)`: what the template `<name>.html.j2` needs, or None where the
-section has nothing to say.
+A module `<name>.py` has one pure function, `section(record)`, which returns the context of the template `<name>.html.j2`,
+or None to leave the section out.
 """
 
 # In the order of the page.

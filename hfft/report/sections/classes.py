@@ -1,4 +1,4 @@
-"""Per-class tables and confusion matrices: those of the test split open, those of a second split folded."""
+"""Per-class tables and confusion matrices: open for the first split (test, if scored), folded for a second one."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from hfft.report.record import Record
 
-FEW_CLASSES = 12  # up to here a confusion matrix has names on both axes, and classes keep their order
+FEW_CLASSES = 12  # up to this number, a confusion matrix has names on both axes, and classes keep their order
 WORST_CLASSES = 20
 
 
 def section(record: Record) -> dict[str, Any] | None:
-    """The table of each split that has one, and its confusion matrix."""
+    """The table and confusion matrix of each split that has a table."""
     tables = record.metrics.get("classes", {})
     splits = [
         {
@@ -27,15 +27,15 @@ def section(record: Record) -> dict[str, Any] | None:
 
 
 def class_table(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Precision, recall, F1 and size of each class; of many the worst first and the better ones folded."""
+    """Precision, recall, F1 and size of each class; if there are many, the worst come first and the rest are folded."""
     many = len(rows) > FEW_CLASSES
-    if many:  # a class without examples has no recall that could be bad: it stands last
+    if many:  # classes without examples come last: they have no recall
         rows = sorted(rows, key=lambda row: (row["n"] == 0, row["f1"]))
     return {"count": len(rows), "many": many, "worst": rows[:WORST_CLASSES], "rest": rows[WORST_CLASSES:]}
 
 
 def confusion(counts: Sequence[Sequence[int]] | None, names: Sequence[str]) -> dict[str, Any] | None:
-    """The confusion matrix: each cell a count and its share of the row, which is the strength of its colour."""
+    """The confusion matrix: each cell is a count and its share of the row, which sets the strength of its colour."""
     if not counts:
         return None
     shares = [[(count, count / (sum(row) or 1)) for count in row] for row in counts]

@@ -11,7 +11,7 @@ from hfft.tasks.problem import PROBLEMS
 
 
 def section(record: Record) -> dict[str, Any]:
-    """A chart for each quantity that was logged, and how many steps an epoch has."""
+    """A chart for each logged quantity, and the number of steps per epoch."""
 
     def series(name: str, colour: int, key: str) -> Series:
         return name, colour, [(row["step"], row[key]) for row in record.history if row.get(key) is not None]

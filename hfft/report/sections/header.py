@@ -1,4 +1,4 @@
-"""What was trained on what, each with its revision."""
+"""The backbone and the data of the run, each with its revision."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hfft.tasks.problem import PROBLEMS
 
 
 def section(record: Record) -> dict[str, Any]:
-    """The name of the recipe, the model, what was edited in it, the data and the task."""
+    """The recipe's name, the backbone and its edits, the data and the task."""
     metrics = record.metrics
     problem = metrics["problem"]
     return {

@@ -1,4 +1,4 @@
-"""What learned at which rate, input first; neighbouring blocks that are alike share a line."""
+"""Which layers learned at which rates, from the input on; similar neighbouring blocks share a line."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ FROZEN = {"tensors": 0, "moved": [], "live": 0, "waited": 0, "early": []}
 
 
 def section(record: Record) -> dict[str, Any] | None:
-    """The lines of the table, and what became of the tensors that were frozen.
+    """The lines of the table, and the check of the frozen tensors.
 
-    `frozen` holds `tensors`, how many were frozen, and `moved`, the names of those that are no longer what was loaded;
-    with a schedule `waited` and `early`, the same of those that were frozen until their turn; `live`, how many statistics
-    of frozen norms were still updated.
+    `frozen` contains `tensors`, the number of frozen tensors, and `moved`, the names of those that differ from their loaded
+    values; with a schedule, `waited` and `early`, the same for tensors that were frozen until their turn; and `live`, the
+    number of statistics of frozen norms that were still updated.
     """
     if not record.layers:
         return None
@@ -43,7 +43,7 @@ def alike(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> list[list[d
 
 
 def line(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> dict[str, Any]:
-    """One line of the table for blocks that are alike."""
+    """One line of the table for a group of similar layers."""
     first, *others = rows
     tensors, count, learning, share = (
         sum(row[key] for row in rows) for key in ("tensors", "parameters", "learning", "share")

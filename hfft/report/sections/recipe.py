@@ -1,4 +1,4 @@
-"""The recipe, which repeats the run."""
+"""The recipe, with which the run can be repeated."""
 
 from __future__ import annotations
 

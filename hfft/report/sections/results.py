@@ -1,4 +1,4 @@
-"""What was scored: a card for each split, and beside its figures those of the same recipe from random weights."""
+"""The metrics: a card for each scored split, next to those of the same recipe from random weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def section(record: Record) -> dict[str, Any]:
 
 
 def card(record: Record, split: str) -> dict[str, Any]:
-    """The figures of a split, where its rows come from and, where they were run, the figures from random weights."""
+    """The metrics of a split, the origin of its rows and, if available, the metrics from random weights."""
     scores = record.metrics[split]
     scratch = record.metrics.get("from_scratch", {}).get(split, {})
     return {

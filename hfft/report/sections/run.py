@@ -1,4 +1,4 @@
-"""What went wrong, how long the run took, on what, and with which versions."""
+"""Faults, duration, processes and versions of the run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def section(record: Record) -> dict[str, Any]:
         "faults": metrics.get("faults", []),
         "train": metrics["train"],
         "split": record.split("train"),
-        "counts": {  # rows of each split that something was found of
+        "counts": {  # rows of each split with a finding
             "bad rows left out": metrics["data"].get("skipped") or {},
             "held-out rows also in train": metrics["data"].get("leaked") or {},
         },

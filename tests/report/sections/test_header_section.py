@@ -29,4 +29,4 @@ def test_where_there_are_no_classes_none_are_counted(problem):
 def test_an_edit_says_how_far_the_outputs_moved():
     found = section("header", metrics(edits=[{"edit": "<e>", "moved": None}, {"edit": "f", "moved": 0.25}]))
     assert "<dt>&lt;e&gt;</dt><dd>–</dd>" in found
-    assert "<dt>f</dt><dd>moved 0.2500</dd>" in found
+    assert "<dt>f</dt><dd>relative change of the outputs 0.2500</dd>" in found

@@ -39,7 +39,7 @@ def test_layers_tell_where_they_are_and_which_rates_they_have():
 
 def test_what_stood_still_is_told_and_what_did_not_is_named():
     still = table(LAYERS, {"tensors": 1234, "moved": []})
-    assert "frozen tensors are, bit for bit, what was loaded" in still
+    assert "frozen tensors are bit-identical to their loaded values" in still
     moved = table(LAYERS, {"tensors": 12, "moved": ["stem.<b>"]})
     assert "1 of 12 frozen tensors MOVED: stem.&lt;b&gt;" in moved
     assert "frozen" not in table(LAYERS, {"tensors": 0, "moved": []})
@@ -47,10 +47,10 @@ def test_what_stood_still_is_told_and_what_did_not_is_named():
 
 def test_what_had_to_wait_is_told():
     told = table(LAYERS, {"tensors": 0, "moved": [], "waited": 1200, "early": []})
-    assert "All 1,200 tensors that had to wait stood still until their turn." in told
+    assert "All 1,200 tensors that had to wait were unchanged until their turn." in told
     early = [f"w<{i}>" for i in range(12)]
     told = table(LAYERS, {"tensors": 0, "moved": [], "waited": 20, "early": early})
-    assert "12 of 20 tensors that had to wait MOVED too early: w&lt;0&gt;" in told
+    assert "12 of 20 tensors that had to wait MOVED before their turn: w&lt;0&gt;" in told
     assert "w&lt;8&gt;." in told
 
 
