@@ -99,7 +99,7 @@ def test_scores_from_kept_answers_say_where_these_lie(files, monkeypatch):
     monkeypatch.setattr(score, "kept", lambda folder: found)
     monkeypatch.setattr(score, "score_outputs", lambda files, metrics: [f"{len(files)} by {metrics[0]}"])
     monkeypatch.setattr(score, "score_model", lambda source, recipe: ["the model"])
-    kept = [f"{len(files)} by accuracy", "from the answers in a/outputs; add --fresh to run the model again"]
+    kept = [f"{len(files)} by accuracy", "from the stored outputs in a/outputs; add --fresh to run the model again"]
     assert list(score.score("a", [])) == kept
     assert list(score.score("a", ["score.metrics=[accuracy]"])) == kept
     assert list(score.score("a", ["score.metrics=[accuracy]", "data.test=x"])) == ["the model"]

@@ -98,7 +98,7 @@ def test_an_epoch_is_one_line_with_its_losses_and_metrics():
         ([2.0, 1.0, 1.1], 1.0, None),
         ([2.0, 1.0, 1.2], 1.0, "ended at 1.2, above that of a uniform guess (1)"),
         ([2.0, 1.0, math.nan], 1.0, "the training loss ended at nan"),
-        ([2.0, 1.0, 9.0], None, "exploded: from 2 over 1 to 9"),
+        ([2.0, 1.0, 9.0], None, "exploded: from 2 via 1 to 9"),
         ([2.0, 0.1, 1.0], None, None),
         ([2.0, 1.9, 2.5], None, None),
         ([], 1.0, None),
@@ -172,7 +172,7 @@ def test_weights_that_a_checkpoint_lacks_are_an_error(tmp_path):
     tensors = load_file(tmp_path / "model.safetensors")
     del tensors["classifier.bias"]
     save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(RunError, match=r"lacks classifier\.bias; begin anew with --fresh"):
+    with pytest.raises(RunError, match=r"lacks classifier\.bias; start over with --fresh"):
         load_whole(other, str(tmp_path))
 
 
