@@ -400,7 +400,7 @@ def test_a_first_batch_that_comes_out_otherwise_turns_it_off(tmp_path, monkeypat
 
     monkeypatch.setattr(CachedDataset, "batch", spoilt)
     kept = trained(tmp_path / "b", "bert", "last-1", kept=tmp_path / "cache")
-    assert kept.said[-1] == "cache: off, the first batch differ when computed from the cut on"
+    assert kept.said[-1] == "cache: off, the outputs of the first batch differ when computed from the cut on"
     assert losses(kept) == losses(trained(tmp_path / "a", "bert", "last-1"))
 
 

@@ -2,12 +2,11 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.forked import Forks
 from tests.hub_server import Hub
 
 pytestmark = pytest.mark.slow
@@ -30,15 +29,14 @@ WRONG = {
 def hub(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hub")
     with Hub(folder / "store", tokens={TOKEN: "alice"}) as running:
-        running.home = folder / "home"
+        running.forks = Forks({**os.environ, **running.env(folder / "home", TOKEN), "OMP_NUM_THREADS": "1"})
         yield running
+        running.forks.close()
 
 
 def command(hub, folder, *words):
     """A command of hfft in a process of its own, whose only hub is ours."""
-    env = {**os.environ, **hub.env(hub.home, TOKEN), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = [sys.executable, *map(str, words)]
-    return subprocess.run(done, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+    return hub.forks.run(*map(str, words), folder=folder)
 
 
 @pytest.mark.parametrize("what", WRONG)

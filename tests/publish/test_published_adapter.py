@@ -22,6 +22,7 @@ from hfft.layers.adapters.published import published
 from hfft.pipeline import deep_check
 from hfft.recipe.build import build
 from tests import stand_ins
+from tests.forked import Forks
 from tests.hub_server import Hub
 
 pytestmark = pytest.mark.slow
@@ -248,13 +249,13 @@ def test_from_the_hub_plain_transformers_answers_by_the_repository_alone(tmp_pat
     with Hub(tmp_path / "store", tokens={"hf_t": "alice"}) as hub:
         hub.add("models", "org/bert", stand_ins.model("google-bert/bert-base-uncased", tmp_path / "model"))
         hub.add("datasets", "org/trec", stand_ins.data("CogComp/trec", tmp_path / "trec"))
-        env = {**os.environ, **hub.env(tmp_path / "home", "hf_t"), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        forks = Forks({**os.environ, **hub.env(tmp_path / "home", "hf_t"), "OMP_NUM_THREADS": "1"})
         (tmp_path / "six.yaml").write_text(
             text_of("org/bert", "org/trec", TREC, "{type: lora, r: 4}", ", hub_model_id: six")
         )
 
         def python(*command):
-            done = subprocess.run([sys.executable, *command], cwd=tmp_path, env=env, capture_output=True, text=True)
+            done = forks.run(*command, folder=tmp_path)
             assert done.returncode == 0, done.stderr
             return done.stdout
 
@@ -276,3 +277,4 @@ def test_from_the_hub_plain_transformers_answers_by_the_repository_alone(tmp_pat
         python("-m", "hfft.run", "--recipe", "on.yaml")
         recipe = hfft.load_recipe(tmp_path / "runs/on/recipe.yaml")
         assert recipe.layers.adapter == {"from": "alice/six", "revision": hub.commits("models", "alice/six")[0].id}
+        forks.close()
