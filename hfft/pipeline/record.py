@@ -12,6 +12,8 @@ from hfft.evaluate import score_splits
 from hfft.pipeline.build import Run, uncached
 from hfft.pipeline.fit import VERSIONS, Training
 from hfft.recipe import Recipe
+from hfft.strategy.describe import describe as describe_methods
+from hfft.strategy.describe import in_words
 from hfft.tasks.measure import metric_names
 
 
@@ -28,8 +30,14 @@ def describe(recipe: Recipe, run: Run) -> str:
     leaves = {"merged": "\nsaved with its adapter merged", "adapter": "\nsaved as an adapter"}.get(
         recipe.published_as or "", ""
     )
+    methods = "" if not (found := in_words(methods_of(run))) else f"\nstrategy: {found}"
     table = layers.format_table(run.layers)
-    return f"{recipe.name}: {name} on {recipe.data.path}, {classes}\n{sizes}{notes}\n{table}{leaves}"
+    return f"{recipe.name}: {name} on {recipe.data.path}, {classes}\n{sizes}{notes}\n{table}{leaves}{methods}"
+
+
+def methods_of(run: Run) -> list[dict[str, Any]]:
+    """The methods of a run, described."""
+    return describe_methods(run.trainer.methods, run.trainer.model)
 
 
 def opening(training: Training) -> str:
@@ -89,6 +97,7 @@ def collect(training: Training) -> dict[str, Any]:
         },
         **({"stock_loads": stock_loads(run)} if recipe.published_as == "adapter" else {}),
         **({"edits": run.edits} if run.edits else {}),
+        "strategy": methods_of(run),
         "world_size": run.trainer.args.world_size,
         "frozen": training.frozen,
         "faults": training.faults,

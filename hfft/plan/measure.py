@@ -18,6 +18,8 @@ from torch.utils.data import DataLoader, Subset
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from hfft.data.stream import Stream
+from hfft.strategy.describe import held_bytes
+from hfft.train import FineTuner
 
 STEPS, SECONDS, MOST = 3, 1.0, 24  # at least this many steps and seconds, and at most this many steps
 
@@ -30,6 +32,7 @@ class Measured:
         weights: bytes of parameters and buffers.
         gradients: bytes for every parameter that learns.
         optimizer: bytes of the optimiser's states after a step.
+        methods: bytes that the methods of the strategy hold.
         activations: bytes saved for the backward pass by one micro-batch of the longest rows.
         steps: optimiser steps of an epoch; None for a stream of unknown length.
         step: seconds of one step, data included; `epoch` is for all steps.
@@ -46,6 +49,7 @@ class Measured:
     weights: int
     gradients: int
     optimizer: int
+    methods: int
     activations: int
     steps: int | None
     step: float
@@ -57,8 +61,8 @@ class Measured:
 
     @property
     def memory(self) -> int:
-        """Bytes of weights, gradients, optimiser states and activations."""
-        return self.weights + self.gradients + self.optimizer + self.activations
+        """Bytes of weights, gradients, optimiser states, methods and activations."""
+        return self.weights + self.gradients + self.optimizer + self.methods + self.activations
 
     @property
     def epoch(self) -> float | None:
@@ -71,7 +75,7 @@ class Measured:
         return None if self.steps is None else self.steps * self.step * (1 - self.prefix - self.reading)
 
 
-def measure(trainer: Trainer, rows: int | None = None) -> Measured:
+def measure(trainer: FineTuner, rows: int | None = None) -> Measured:
     """Train for a few steps, on batches drawn from the whole epoch, and estimate the cost of an epoch.
 
     The first step is a warm-up on the longest rows; at least three more are timed. The model is trained by this.
@@ -123,6 +127,7 @@ def measure(trainer: Trainer, rows: int | None = None) -> Measured:
         weights=size_of([*model.parameters(), *model.buffers()]),
         gradients=size_of(learning),
         optimizer=optimizer_bytes(trainer.optimizer),
+        methods=held_bytes(trainer.methods, model),
         activations=clock.activations,
         steps=steps,
         step=float(step),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ import torch
 from hfft.console import quiet_libraries
 from hfft.errors import BadInput
 from hfft.pipeline.build import Run, build_run
+from hfft.pipeline.record import methods_of
 from hfft.plan.breakdown import breakdown
 from hfft.plan.measure import Measured, measure
 from hfft.recipe import Recipe
@@ -49,6 +50,7 @@ def plan(recipe: Recipe) -> Iterator[str]:
     )
     yield HEAD
     yield line("as the recipe says", found)
+    costs = methods_line(methods_of(run))
     blocks, total = run.trainer.depths.blocks, seconds(recipe.training, found)
     del run
     for name, other in choices(recipe, blocks, args.bf16, torch.cuda.is_available()):
@@ -57,9 +59,12 @@ def plan(recipe: Recipe) -> Iterator[str]:
         except (BadInput, torch.OutOfMemoryError) as error:
             yield f"{name:<34} not possible: {first_line(error)}"
     yield ""
-    yield "MiB: the sum of weights, gradients, optimiser states and what a micro-batch of the longest rows saves for backward."
+    yield "MiB: the sum of weights, gradients, optimiser states, what the methods of the strategy hold, and what a micro-batch"
+    yield "of the longest rows saves for backward."
     yield "prefix: the share of a step before the first parameter that learns; kept MiB: its outputs for all rows;"
     yield "later s: an epoch that reads these instead of computing them."
+    if costs:
+        yield costs
     if found.peak is not None:
         yield f"peak of memory allocated on the GPU while measuring the recipe: {mib(found.peak)} MiB"
     if found.reading > 0.3:
@@ -69,6 +74,15 @@ def plan(recipe: Recipe) -> Iterator[str]:
         )
     if total is not None:
         yield f"the whole run: about {clock(total)}"
+
+
+def methods_line(methods: Sequence[dict[str, Any]]) -> str:
+    """What each method costs, in one line; empty without methods."""
+    costs = [
+        f"{method['name']} {method['passes']} pass{'es' if method['passes'] > 1 else ''} a step, {mib(method['bytes'])} MiB"
+        for method in methods
+    ]
+    return f"strategy: {'; '.join(costs)}" if costs else ""
 
 
 def measured(recipe: Recipe) -> tuple[Run, Measured]:

@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hfft.recipe import Recipe, load_recipe, yaml_lines
 from hfft.runs.folder import RunFolder, write
+from hfft.strategy.describe import in_words
 from hfft.tasks.measure import metric_names
 from hfft.tasks.problem import PROBLEMS
 
@@ -168,6 +169,7 @@ class Card:
             auto_class=self.recipe.the_task.auto_class,
             code=self.metrics.get("own_code"),
             channels=next((edit["channels"] for edit in self.recipe.backbone.edit if edit.get("channels", 3) != 3), None),
+            strategy=in_words(public(self.metrics.get("strategy", []))),
             edits=[{**row, "moved": moved(row["moved"])} for row in self.metrics.get("edits", [])],
         )  # fmt: skip
 

@@ -223,6 +223,7 @@ class Method:
         replaces_loss: whether its `example_loss` does not call `inner`; at most one method may do so.
         states: depths whose outputs it reads, if it needs `states`; negative ones count from the head.
         skips: number of non-finite steps that may be skipped.
+        passes: forward and backward passes per step, in units of the task's rows.
     """
 
     name: str = ""  # its key in the recipe, set by `build_methods`
@@ -231,6 +232,7 @@ class Method:
     replaces_loss: bool = False
     states: tuple[int, ...] = ()
     skips: int = 0
+    passes: int = 1
 
     # --- once
 

@@ -100,8 +100,3 @@ def needed(methods: Sequence[Method], need: str) -> bool:
 def row_numbers(methods: Sequence[Method]) -> bool:
     """Whether each batch must include its row numbers."""
     return any("rows" in m.needs or defines(m, "companions") for m in methods)
-
-
-def model_copies(methods: Sequence[Method]) -> int:
-    """How many extra copies of the weights the methods keep, for an estimate of memory."""
-    return sum(("start" in m.needs) + ("teacher" in m.needs) + defines(m, "scored") for m in methods)

@@ -149,6 +149,7 @@ def costs(**changes) -> Measured:
         "weights": 4 * mebibyte,
         "gradients": mebibyte,
         "optimizer": 2 * mebibyte,
+        "methods": 0,
         "activations": 3 * mebibyte,
         "steps": 50,
         "step": 0.5,
@@ -189,6 +190,13 @@ def test_a_line_of_the_table_has_what_was_measured_under_its_heading():
     assert len(kept) == len(plan.HEAD.rstrip())
 
 
+def test_methods_are_told_by_what_they_cost():
+    methods = [{"name": "sam", "passes": 2, "bytes": 0}, {"name": "ema", "passes": 1, "bytes": 3 * 2**19}]
+    assert plan.methods_line(methods) == "strategy: sam 2 passes a step, 0.0 MiB; ema 1 pass a step, 1.5 MiB"
+    assert plan.methods_line([]) == ""
+    assert costs(methods=5).memory == costs().memory + 5
+
+
 def test_the_whole_training_is_its_steps_or_its_epochs_with_their_evaluations():
     assert plan.seconds({"max_steps": 10}, costs()) == 5.0
     assert plan.seconds({"max_steps": 1}, costs()) == 0.5
@@ -201,7 +209,7 @@ def test_the_whole_training_is_its_steps_or_its_epochs_with_their_evaluations():
 @pytest.mark.parametrize(("device", "said"), [("cpu", "cpu, 3 threads"), ("cuda", "a card")])
 def test_the_plan_says_on_what_it_was_measured(trec, monkeypatch, device, said):
     args = SimpleNamespace(device=torch.device(device), train_batch_size=8, gradient_accumulation_steps=2, bf16=False)
-    trainer = SimpleNamespace(args=args, depths=SimpleNamespace(blocks=2))
+    trainer = SimpleNamespace(args=args, depths=SimpleNamespace(blocks=2), methods=[], model=torch.nn.Linear(1, 1))
     run = SimpleNamespace(trainer=trainer, splits=SimpleNamespace(sizes={"train": 1600}))
     monkeypatch.setattr(plan, "measured", lambda recipe: (run, costs(reading=0.4)))
     monkeypatch.setattr(plan.torch, "get_num_threads", lambda: 3)

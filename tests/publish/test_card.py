@@ -97,6 +97,12 @@ def test_code_of_its_own_is_named_and_a_model_that_peft_alone_loads_has_no_pipel
     assert "pipeline(" not in text(metrics(stock_loads=False))
 
 
+def test_the_strategy_stands_with_its_options_and_no_local_path(tmp_path):
+    teacher = {"name": "distillation", "options": {"teacher": str(tmp_path), "weight": 0.5}}
+    found = text(metrics(strategy=[{"name": "ema", "options": {"decay": 0.9}}, teacher]))
+    assert f"Strategy: ema (decay 0.9), distillation (teacher {tmp_path.name}, weight 0.5).\n\nWith [" in found
+
+
 def test_what_a_hand_wrote_is_kept():
     first = text(repo="alice/model")
     assert "# model\n" in first

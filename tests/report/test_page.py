@@ -43,6 +43,21 @@ def test_random_weights_stand_beside_with_their_own_size():
     assert "validation, n 1,200" not in page.text
 
 
+def test_methods_stand_with_their_options_and_costs():
+    sam = {"name": "sam", "options": {"rho": 0.05}, "needs": [], "passes": 2, "bytes": 0}
+    start = {
+        "name": "l2_sp",
+        "options": {"weight": 1},
+        "needs": ["the pretrained weights"],
+        "passes": 1,
+        "bytes": 2**21,
+    }
+    page = render(Record(metrics(strategy=[sam, start]), LAYERS, [], ""))
+    for cell in ("sam", "rho 0.05", "2", "l2_sp", "the pretrained weights", "2.0"):
+        assert f">{cell}</td>" in page
+    assert "Strategy</h2>" not in render(Record(metrics(), LAYERS, [], ""))
+
+
 def test_hostile_names_stay_text():
     found = metrics(names=(HOSTILE, "x" * 500))
     found["backbone"]["name"] = found["data"]["path"] = found["data"]["revision"] = HOSTILE

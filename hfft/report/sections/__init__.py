@@ -10,6 +10,7 @@ SECTIONS: tuple[str, ...] = (
     "results",
     "curves",
     "layers",
+    "strategy",
     "classes",
     "run",
     "recipe",

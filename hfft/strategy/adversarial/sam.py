@@ -29,6 +29,8 @@ class SAM(MethodSpec):
 class Sharpness(Method):
     """Climbs `rho` along the gradient of the whole global batch and takes the gradient there."""
 
+    passes = 2
+
     def __init__(self, spec: SAM):
         self.spec = spec
 

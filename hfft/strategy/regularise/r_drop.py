@@ -32,6 +32,8 @@ class RDrop(MethodSpec):
 class Twice(Method):
     """The task loss is the mean of both passes; the symmetric divergence of their predictions is added."""
 
+    passes = 2
+
     def __init__(self, spec: RDrop):
         self.spec = spec
 

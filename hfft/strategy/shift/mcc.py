@@ -36,6 +36,7 @@ class ClassConfusion(Method):
     """Reads rows of the other set in addition to those of the task; their labels are never used."""
 
     problems = ("single_label_classification",)
+    passes = 2  # the other set's rows are as many
 
     def __init__(self, spec: MCC):
         self.spec = spec
