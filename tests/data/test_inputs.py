@@ -166,8 +166,8 @@ def test_a_missing_text_is_named_with_split_and_row(value, column, streaming):
     settings = {"columns": {"text_pair": "second"}, "streaming": streaming, "classes": ["0", "1"]}
     with pytest.raises(DataError) as caught:
         list(ready("d", words(), **settings, validation="train")[0].test)
-    message = f"split test, row 4: column {column!r} holds no text ({value!r}); fix or drop it"
-    assert str(caught.value) == message + ("" if streaming else " (data.on_bad_rows=skip does)")
+    remedy = "fix or drop it" if streaming else "fix it, or set data.on_bad_rows=skip"
+    assert str(caught.value) == f"split test, row 4: column {column!r} holds no text ({value!r}); {remedy}"
 
 
 def test_a_row_set_aside_is_named_by_its_number_in_train():
