@@ -45,6 +45,15 @@ class Dealing(Resumable):
         self._by_length = ByLength(rows, batch, args.seed if args.data_seed is None else args.data_seed)
         return self._by_length
 
+    def _get_dataloader(self, dataset: Any, *args: Any, is_training: bool = False, **kwargs: Any) -> Any:
+        """As transformers does, except that `dataloader_drop_last` concerns training alone: every held-out row is scored."""
+        dropping = self.args.dataloader_drop_last
+        self.args.dataloader_drop_last = dropping and is_training
+        try:
+            return super()._get_dataloader(dataset, *args, is_training=is_training, **kwargs)
+        finally:
+            self.args.dataloader_drop_last = dropping
+
     def beside(self, rows: np.ndarray) -> np.ndarray:
         """These rows and others of the epoch that suit the same forward pass; depends only on seed and epoch.
 
@@ -78,12 +87,16 @@ class Dealing(Resumable):
         """Record how many rows of an epoch's last batch are its own.
 
         Accelerate fills it up with the epoch's first rows, `StreamOrder` with rows of its own, so that all processes have
-        equally many.
+        equally many. Accelerate's own `remainder` is unknown in the epoch in which a run resumes.
         """
         loader, size = self.accelerator.gradient_state, num_rows(batches[-1])
         dealt = self.args.train_sampling_strategy != "batch_rebalance" or self._order is not None
-        if self.args.world_size > 1 and dealt and loader.end_of_dataloader and loader.remainder > 0:
-            own = loader.remainder - self.args.process_index * size
+        filled = dealt and self.args.world_size > 1 and not self.args.dataloader_drop_last
+        if not (filled and loader.end_of_dataloader):
+            return
+        rows = loader.active_dataloader.dataset
+        if remainder := getattr(rows, "total_dataset_length", len(rows)) % (size * self.args.world_size):
+            own = remainder - self.args.process_index * size
             batches[-1] = {**batches[-1], NUM_OWN_ROWS: min(max(own, 0), size)}
 
     def _end_with_the_rows(self) -> None:

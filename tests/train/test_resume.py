@@ -1,5 +1,7 @@
 """A run that stops at a checkpoint and goes on ends where it would have ended without a stop, bit by bit."""
 
+import json
+
 import datasets
 import numpy as np
 import pytest
@@ -14,7 +16,9 @@ from hfft.data.stream import Stream
 from hfft.errors import RunError
 from hfft.runs import checkpoint as seal
 from hfft.train import FineTuner
+from tests import forked
 from tests.examples import ALL, EVERY, SIDE, SINGLE, head_and_depths, tiny
+from tests.forked import ROOT
 from tests.torture.runs import equal
 from tests.training import Pull, arguments, collate, examples, finetuner, labels_of, methods_of
 
@@ -57,6 +61,7 @@ def trainer_of(
     augmented=True,
     schedule=None,
     keeping=None,
+    count=10,
     **settings,
 ):
     """A run with everything that has a state: dropout, augmentation, AdamW, a schedule, a term."""
@@ -81,9 +86,9 @@ def trainer_of(
             },
         ),
         ImageCollate(SINGLE) if image else collate,
-        images(stream=stream, augmented=augmented, sized="max_steps" not in settings)
+        images(count, stream, augmented, sized="max_steps" not in settings)
         if image
-        else examples("text", SINGLE, 10),
+        else examples("text", SINGLE, count),
         images(4) if image else None,
         labels=labels_of(SINGLE),
         depths=depths,
@@ -159,6 +164,22 @@ def test_a_resumed_run_ends_with_the_same_bits(name, changes, stops, tmp_path):
     last = resumed(tmp_path / "parts", stops, name, **changes)
     expected, found = outcome(whole), outcome(last)
     assert [key for key in expected if not equal(expected[key], found[key])] == []
+
+
+@pytest.fixture(scope="module")
+def resumed_in_two(tmp_path_factory):
+    """What a kill changes, case by case, in each of two processes."""
+    folder = tmp_path_factory.mktemp("two")
+    forked.two_processes(ROOT / "tests/train/resume_cases.py", folder)
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_two_processes_resumed_within_an_epoch_that_does_not_divide_end_with_the_same_bits(rank, resumed_in_two):
+    found = resumed_in_two[rank]
+    assert len(found) >= 11
+    assert {name: differing for name, differing in found.items() if differing} == {}
 
 
 @pytest.mark.slow
