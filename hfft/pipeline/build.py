@@ -275,11 +275,17 @@ def check_schedule(arguments: TrainingArguments, splits: data.Splits) -> None:
     """Adapt the arguments to a missing validation split, and refuse what a split of unknown size does not allow.
 
     Raises:
-        BadInput: a stream of unknown length without `max_steps`, or a best model without validation rows.
+        BadInput: a stream of unknown length without `max_steps`, no full batch, or a best model without validation rows.
     """
     if splits.sizes["train"] is None and arguments.max_steps <= 0:
         raise BadInput(
             "data.streaming: the size of the train split is unknown; set training.max_steps or data.max_train_samples"
+        )
+    rows, batch = splits.sizes["train"], arguments.train_batch_size * arguments.world_size
+    if arguments.dataloader_drop_last and rows is not None and rows < batch:
+        raise BadInput(
+            f"training.dataloader_drop_last: no batch of {batch} rows is full with {rows} training rows; lower "
+            f"training.per_device_train_batch_size, or leave dataloader_drop_last out"
         )
     if splits.validation is None:
         if arguments.load_best_model_at_end:

@@ -33,8 +33,14 @@ class Predictor:
     processor: Any
     modality: Modality
 
-    def logits(self, inputs: list[Any], batch_size: int = 32) -> torch.Tensor:
-        """Outputs `(N, C)` of the model for images (PIL) or texts (str, or pairs of them), on the CPU in float32."""
+    def logits(self, inputs: Any, batch_size: int = 32) -> torch.Tensor:
+        """Outputs `(N, C)` of the model, on the CPU in float32.
+
+        Args:
+            inputs: a list of images (PIL) or texts (str, or pairs of them), or a single one, which gives one row.
+        """
+        if isinstance(inputs, str | tuple) or not hasattr(inputs, "__len__"):  # a text, a pair, an image
+            inputs = [inputs]
         batches = self.modality.inputs.batches(inputs, batch_size, self.processor, self._on_device)
         found: list[torch.Tensor] = [torch.empty(0)] * len(inputs)
         for places, batch in batches:
@@ -58,8 +64,8 @@ class Predictor:
     def _on_device(self) -> OnDevice | None:
         return self.modality.inputs.on_device(self.processor)
 
-    def __call__(self, inputs: list[Any], batch_size: int = 32) -> torch.Tensor:
-        """Probabilities `(N, C)` of the classes; for regression, the values `(N, D)`."""
+    def __call__(self, inputs: Any, batch_size: int = 32) -> torch.Tensor:
+        """Probabilities `(N, C)` of the classes; for regression, the values `(N, D)`. Inputs as for `logits`."""
         return self._problem.probabilities(self.logits(inputs, batch_size))
 
     def table(self, inputs: Iterable[tuple[str, Any]], batch_size: int = 32) -> Iterator[dict[str, Any]]:

@@ -19,7 +19,7 @@ from hfft.predict.predictor import load_predictor
 from hfft.publish.adapter import adapter_config, stands_alone
 from hfft.tasks.table import Task
 
-SAMPLE = 32  # rows
+SAMPLE = 8  # rows: any other weights show in each
 TOLERANCE = 1e-4  # of probabilities: the same weights on the same machine, in batches of another size
 
 

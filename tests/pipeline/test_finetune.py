@@ -17,7 +17,7 @@ from datasets import ClassLabel, Dataset, Features, Sequence, Value
 from hfft import cli, finetune
 from hfft.errors import BadInput, DataError, ModelError
 from hfft.predict import load_predictor
-from hfft.recipe import Recipe
+from hfft.recipe import Recipe, load_recipe
 from hfft.recipe.build import build
 from tests import stand_ins
 
@@ -73,6 +73,28 @@ def test_a_run_leaves_its_folder_and_a_model_that_plain_transformers_loads(tmp_p
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("epoch ") for line in lines) == 8, "one clear line per epoch"
     assert "(n=24, seed 42)" in lines[-2]
+
+
+FEW = ("data.max_train_samples=37", "data.max_eval_samples=37", "score.from_scratch=false", "training.max_steps=2")
+DROP = "training.dataloader_drop_last=true"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["digits", "docstrings"])
+@pytest.mark.parametrize("batch", [8, 64])
+def test_dropping_the_last_batch_leaves_every_held_out_row_scored(name, batch, tmp_path):
+    place = f"training.output_dir={tmp_path / 'run'}"
+    sizes = ("training.per_device_train_batch_size=8", f"training.per_device_eval_batch_size={batch}")
+    found = finetune(load_recipe(name, *FEW, DROP, place, *sizes)).metrics
+    assert found["test"]["n"] == found["validation"]["n"] == 37
+
+
+def test_a_training_without_one_full_batch_is_refused(tmp_path):
+    place = f"training.output_dir={tmp_path / 'run'}"
+    with pytest.raises(
+        BadInput, match=r"dataloader_drop_last: no batch of 64 rows is full with 37 training rows; lower "
+    ):
+        finetune(load_recipe("digits", *FEW, DROP, place, "training.per_device_train_batch_size=64"))
 
 
 @pytest.mark.slow

@@ -43,6 +43,15 @@ def test_texts_of_any_length_are_predicted_in_their_order(name, side, pairs):
         torch.testing.assert_close(predictor.logits(inputs, batch), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_a_single_input_is_one_row():
+    predictor = Predictor(tiny("bert"), stand_ins.tokenizer(), TEXT)
+    for one in ("a text of several words", ("a text", "and another")):
+        assert torch.equal(predictor(one), predictor([one]))
+    picture = Image.new("RGB", (40, 30), (200, 90, 20))
+    images = Predictor(tiny("vit"), transformers.ViTImageProcessorPil(size={"height": 32, "width": 32}), IMAGE)
+    assert torch.equal(images(picture), images([picture]))
+
+
 def test_texts_of_like_length_share_a_batch():
     widths = []
     predictor = Predictor(tiny("bert"), stand_ins.tokenizer(), TEXT)
