@@ -19,7 +19,7 @@ install: .venv/.installed
 	touch $@
 
 test: .venv/.tested
-	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Before each commit: every equality once, the grammar, the structure and the pure functions, in under a minute on two
 # idle cores. What is marked `slow` or `slow_but` is left to `make test`.

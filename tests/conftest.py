@@ -4,14 +4,47 @@ import gc
 
 import pytest
 
+# Files that take longest, first: a worker that gets one of them last keeps the other one waiting.
+LONGEST = (
+    *(
+        "test_on_a_gpu",
+        "test_torture",
+        "test_every_method",
+        "test_distributed",
+        "test_guard",
+        "test_push",
+        "test_processes",
+    ),
+    *(
+        "test_hostile_hub",
+        "test_faults",
+        "test_walk",
+        "test_fsdp",
+        "test_resume",
+        "test_bench",
+        "test_published_adapter",
+    ),
+    *(
+        "test_frozen_cache",
+        "test_inputs",
+        "test_notebooks",
+        "test_scores",
+        "test_load_metric",
+        "test_dry_build",
+        "test_hostile",
+    ),
+)
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of a test marked `slow_but("bert-head")`, all cases are slow but the one of this id.
+    """The longest files first. Of a test marked `slow_but("bert-head")`, all cases are slow but the one of this id.
 
     Raises:
         UsageError: in the fast tier, when a test has no such case (any more).
     """
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
     missing: dict[tuple[str, str], bool] = {}
     for item in items:
         for mark in item.iter_markers("slow_but"):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import Trainer
+from transformers import Trainer, TrainingArguments
 
 from hfft.frozen_cache.cached_dataset import ROWS, STATE
 from hfft.layers.last_block import FirstToken, first_token
@@ -57,9 +57,19 @@ class LastBlock:
 
     def _look(self, trainer: Trainer, inputs: Mapping[str, Any]) -> None:
         args = trainer.args
-        if not (args.torch_compile or trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+        whole = args.torch_compile or trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled or reentrant(args)
+        if not whole:
             prepared = trainer._prepare_inputs(dict(inputs))
             other = {"labels", NUM_OWN_ROWS, ROWS}
             batch = {n: t for n, t in prepared.items() if isinstance(t, Tensor) and n not in other}
             self.found = first_token(trainer.model, batch, logits_of)
         self.wanted = self.found is not None
+
+
+def reentrant(args: TrainingArguments) -> bool:
+    """Whether activation checkpointing runs a block's forward pass again outside the context that shortens the last one."""
+    return any(
+        getattr(args, f"{kind}_checkpointing", False)
+        and (getattr(args, f"{kind}_checkpointing_kwargs", None) or {}).get("use_reentrant", False)
+        for kind in ("gradient", "activation")
+    )

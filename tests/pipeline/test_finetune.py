@@ -13,6 +13,7 @@ import pytest
 import torch
 import transformers
 from datasets import ClassLabel, Dataset, Features, Sequence, Value
+from safetensors.torch import load_file
 
 from hfft import cli, finetune
 from hfft.errors import BadInput, DataError, ModelError
@@ -95,6 +96,22 @@ def test_a_training_without_one_full_batch_is_refused(tmp_path):
         BadInput, match=r"dataloader_drop_last: no batch of 64 rows is full with 37 training rows; lower "
     ):
         finetune(load_recipe("digits", *FEW, DROP, place, "training.per_device_train_batch_size=64"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("learns", ["layers.train=last-1", "layers.train=all", "layers.adapter={type: lora, r: 2}"])
+def test_checkpointing_reentrant_or_not_changes_no_weight(learns, tmp_path):
+    still = "backbone.config={hidden_dropout_prob: 0.0, attention_probs_dropout_prob: 0.0, classifier_dropout: 0.0}"
+    found = {}
+    for kind in ("off", "false", "true"):
+        given = f"training.gradient_checkpointing_kwargs={{use_reentrant: {kind}}}"
+        on = () if kind == "off" else ("training.gradient_checkpointing=true", given)
+        on = (*on, "training.optim=sgd", "training.learning_rate=0.1")  # AdamW makes whole steps of rounding
+        run = finetune(load_recipe("docstrings", *FEW, still, learns, *on, f"training.output_dir={tmp_path / kind}"))
+        found[kind] = load_file(run.model / "model.safetensors")
+    for kind in ("false", "true"):
+        for name, tensor in found["off"].items():
+            torch.testing.assert_close(found[kind][name], tensor, rtol=1e-4, atol=1e-6, msg=f"{kind} {name}")
 
 
 @pytest.mark.slow

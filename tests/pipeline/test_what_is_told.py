@@ -19,6 +19,7 @@ from hfft.tasks.labels import Labels
 from hfft.train import training_arguments
 from tests import stand_ins
 from tests.examples import SINGLE, head_and_depths, tiny
+from tests.training import methods_of
 
 
 def recipe(**sections):
@@ -35,12 +36,13 @@ def run(monkeypatch):
     origin = {"train": "train", "validation": "0.1 of train", "test": "test"}
     splits = SimpleNamespace(sizes={"train": 90, "validation": 10, "test": None}, origin=origin, notes=["a note"])
     edits = [{"edit": "channels 1", "places": 1, "moved": 0.0}, {"edit": "remove last-1", "places": 2, "moved": 0.125}]
-    trainer = SimpleNamespace(sets={"target": [1, 2, 3]})
+    trainer = SimpleNamespace(sets={"target": [1, 2, 3]}, methods=[], model=tiny("vit"))
     return SimpleNamespace(splits=splits, labels=Labels.of(SINGLE, "ab"), trainer=trainer, edits=edits, layers=[])
 
 
 def test_a_run_says_what_is_trained_on_what(run):
     given = recipe(layers={"adapter": {"type": "lora"}})
+    run.trainer.methods = methods_of(sam=0.05)
     assert record.describe(given, run).splitlines() == [
         f"{given.name}: {given.backbone.name} on {given.data.path}, 2 classes",
         "train 90 (train), validation 10 (0.1 of train), test ? (test), target 3 (data.sets)",
@@ -49,7 +51,9 @@ def test_a_run_says_what_is_trained_on_what(run):
         "edit: remove last-1  (2 places, outputs moved by 12.5%)",
         "TABLE",
         "saved with its adapter merged",
+        "strategy: sam (rho 0.05)",
     ]
+    run.trainer.methods = []
     run.labels, run.edits, run.splits.notes = Labels("regression", (), 1), [], []
     given = recipe(layers={"train": "all"}, backbone={"name": "nano-vit", "init": "random"})
     assert record.describe(given, run).splitlines() == [
