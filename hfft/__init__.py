@@ -1,7 +1,8 @@
 """hfft: fine-tune pretrained image and text models of the Hugging Face ecosystem by recipe.
 
-`load_recipe(name_or_path, *overrides)` checks a recipe, `finetune(recipe)` trains, scores and publishes it,
-`load_predictor(source)` loads the result for prediction, and `load_predictors` loads several adapters on one backbone.
+`load_recipe(recipe, *overrides)` checks a recipe, given by name, file or dictionary, `finetune(recipe)` trains, scores
+and publishes it, `load_predictor(source)` loads the result for prediction, and `load_predictors` loads several adapters
+on one backbone.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ _named, __all__ = names(
     },
 )
 __all__ += ["__version__"]
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def __getattr__(name: str) -> Any:  # torch is imported with the first fine-tune, not with hfft

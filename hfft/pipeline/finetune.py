@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from hfft.pipeline.fit import Training
 from hfft.pipeline.record import collect, opening, summary
 from hfft.pipeline.save import prove_saved, save_model
 from hfft.processes import by_first_process, say
-from hfft.recipe import Recipe
+from hfft.recipe import Recipe, load_recipe
 from hfft.runs import RunFolder
 from hfft.runs.folder import State
 from hfft.runs.lock import lock_folder_once
@@ -45,10 +45,11 @@ class Result:
         return self.folder / "model"
 
 
-def finetune(recipe: Recipe, fresh: bool = False, force: bool = False) -> Result:
+def finetune(recipe: Recipe | str | Path | Mapping[str, Any], fresh: bool = False, force: bool = False) -> Result:
     """Train, score and, if the recipe asks for it, publish; an unfinished run of the same recipe is resumed.
 
     Args:
+        recipe: a recipe, or what `load_recipe` takes: a name, a file, a dictionary of sections.
         fresh: start again even if the run folder already holds a run.
         force: resume an unfinished run under another recipe, other data or other versions.
 
@@ -57,6 +58,7 @@ def finetune(recipe: Recipe, fresh: bool = False, force: bool = False) -> Result
         RunError, HubError: training or publishing failed; finished work is kept.
     """
     quiet_libraries()
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     arguments = training_arguments(recipe)
     with opened(recipe, arguments, fresh, force) as (folder, state):
         if state == "finished":

@@ -1,8 +1,11 @@
-"""From YAML text to a checked recipe: all mistakes are reported together, each with file, line, constraint and suggestion."""
+"""From YAML text or a dictionary to a checked recipe: all mistakes together, each with file, line, constraint, suggestion."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -16,8 +19,11 @@ from hfft.recipe.recipe import Recipe
 _LAST = 10**9
 
 
-def build(text: str, source: str, name: str, overrides: tuple[str, ...] = ()) -> Recipe:
-    """The checked recipe from YAML text; each mistake starts with `source` and its line number."""
+def build(given: str | Mapping[str, Any], source: str, name: str, overrides: tuple[str, ...] = ()) -> Recipe:
+    """The checked recipe from YAML text, or from its sections as a dictionary.
+
+    Each mistake starts with `source`, and for YAML with its line number.
+    """
     problems: list[tuple[int, str]] = []  # (line, message), sorted by line; the command line comes last
     lines: dict[yaml_lines.Path, int] = {}
     changed: set[yaml_lines.Path] = set()
@@ -27,16 +33,17 @@ def build(text: str, source: str, name: str, overrides: tuple[str, ...] = ()) ->
         while at and known is None and at not in changed:
             known, at = lines.get(at), at[:-1]
         made = path not in lines and any(c[: len(path)] == path for c in changed)  # a section that an override created
-        given = made or any(path[: len(c)] == c for c in changed)
-        where = "command line" if path and given else f"{source}:{known or 1}"
-        order = _LAST if path and given else known or 1
+        overridden = made or any(path[: len(c)] == c for c in changed)
+        place = f"{source}:{known or 1}" if isinstance(given, str) else source
+        where = "command line" if path and overridden else place
+        order = _LAST if path and overridden else known or 1
         problems.append((order, f"{where}  {'.'.join(map(str, path))}{': ' if path else ''}{what}"))
 
     def refuse() -> RecipeError:
         return RecipeError(dict.fromkeys(text for _, text in sorted(problems, key=lambda problem: problem[0])))
 
     try:
-        values, lines = yaml_lines.parse(text)
+        values, lines = yaml_lines.parse(given) if isinstance(given, str) else (plain(given), {})
     except yaml_lines.DocumentError as error:
         for problem in error.problems:
             say(problem.path, problem.text, problem.line)
@@ -65,3 +72,12 @@ def build(text: str, source: str, name: str, overrides: tuple[str, ...] = ()) ->
         raise refuse()
     assert recipe is not None
     return recipe
+
+
+def plain(value: Any) -> Any:
+    """A copy of nested values as YAML would give them: paths as texts, tuples as lists."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, PurePath) else value

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hfft.errors import BadInput, RecipeError
 from hfft.recipe.build import build
@@ -38,14 +40,16 @@ def find_recipe(name_or_path: str | Path) -> Path:
     return path
 
 
-def load_recipe(name_or_path: str | Path, *overrides: str) -> Recipe:
-    """The checked recipe for a name or file, with `section.key=value` overrides applied (values are parsed as YAML).
+def load_recipe(recipe: str | Path | Mapping[str, Any], *overrides: str) -> Recipe:
+    """The checked recipe for a name, a file, or a dictionary of sections, with `section.key=value` overrides (in YAML).
 
     Raises:
         RecipeError: all mistakes together, one line each.
         BadInput: there is no such recipe.
     """
-    path = find_recipe(name_or_path)
+    if isinstance(recipe, Mapping):
+        return build(recipe, source="recipe", name="recipe", overrides=overrides)
+    path = find_recipe(recipe)
     source = str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
     try:
         content = path.read_bytes()

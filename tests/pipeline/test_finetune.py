@@ -126,6 +126,17 @@ def test_the_same_command_says_that_a_run_is_finished_and_its_recipe_repeats_it(
 
 
 @pytest.mark.slow
+def test_a_name_or_a_dictionary_is_a_recipe_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    few = {"num_train_epochs": 1, "max_steps": 1, "output_dir": "mine"}
+    data = {"path": "digits", "max_train_samples": 16, "max_eval_samples": 10}
+    sections = {"task": "image-classification", "backbone": {"name": "nano-vit"}, "data": data, "training": few}
+    assert finetune(sections).folder == Path("mine")
+    with pytest.raises(BadInput, match="recipe 'digit' is neither a shipped recipe nor a file; did you mean 'digits'"):
+        finetune("digit")
+
+
+@pytest.mark.slow
 def test_another_recipe_in_the_same_folder_is_refused_with_the_difference(tmp_path, bert, trec):
     finetune(recipe(tmp_path / "run", bert, trec))
     with pytest.raises(BadInput, match=r"training\.learning_rate: 0\.003, now 0\.02"):

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import hfft
 from hfft.errors import BadInput, RecipeError
 from hfft.recipe import Recipe, load_recipe, shipped, yaml_lines
 from hfft.recipe.build import build
@@ -1076,3 +1077,30 @@ def test_a_damaged_file_is_accepted_or_refused_line_by_line(tmp_path):
     assert len(messages) > 20
     assert [message for message in messages if not clear(message)] == []
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"{i}.yaml" for i in range(60))
+
+
+SECTIONS = {"task": "image-classification", "backbone": {"name": "nano-vit"}, "data": {"path": "digits"}}
+
+
+def test_a_dictionary_is_checked_as_a_file_is():
+    found = load_recipe({**SECTIONS, "training": {"learning_rate": 1e-3}}, "training.max_steps=3")
+    assert found.training == {"learning_rate": 1e-3, "max_steps": 3}
+    assert found.name == "recipe"
+    place = Path("runs") / "here"
+    assert load_recipe({**SECTIONS, "training": {"output_dir": place}}).output_dir == place
+    wrong = {**SECTIONS, "training": {"learing_rate": 1, "learning_rate": "fast"}, "hed": {}}
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(wrong, "data.colums=x")
+    said = [line.partition(" (known: ")[0] for line in str(caught.value).splitlines()]
+    assert said == [
+        "recipe  hed: unknown key; did you mean 'head'?",
+        "recipe  training.learing_rate: unknown key; did you mean 'learning_rate'?",
+        "recipe  training.learning_rate: is 'fast' (str); expected float",
+        "command line  data.colums: unknown key; did you mean 'columns'?",
+    ]
+    assert wrong["data"] == {"path": "digits"}, "the dictionary is not changed"
+
+
+def test_the_package_shows_its_public_names():
+    assert {"Recipe", "finetune", "load_predictor", "load_recipe"} <= set(dir(hfft))
+    assert "importlib" not in dir(hfft)
