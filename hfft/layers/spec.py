@@ -18,7 +18,9 @@ def _check_layers(entries: list[str]) -> None:
     for entry in entries:
         if not _LAYERS.fullmatch(entry):
             known = "all, head, embeddings, norms, biases, last-N or first-N such as last-4, or /regex/"
-            raise ValueError(f"is {entry!r}; expected {known}{nearest(entry, known.split(', '))}")
+            counted = re.fullmatch(r"(first|last)[ _:]?([1-9][0-9]*)", entry)
+            hint = f"; did you mean '{counted[1]}-{counted[2]}'?" if counted else nearest(entry, known.split(", "))
+            raise ValueError(f"is {entry!r}; expected {known}{hint}")
         check_pattern(entry)
 
 

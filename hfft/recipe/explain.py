@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from hfft.recipe.training_arguments import REMOVED, training_arguments
 from hfft.recipe.yaml_lines import Path
 from hfft.wording import listing, nearest
 
@@ -39,16 +40,34 @@ def _explain(item: Any, model: type[BaseModel], values: Any) -> tuple[Path, str]
     if kind == "extra_forbidden":
         section = _section(path[:-1], model)
         known = [field.alias or name for name, field in section.model_fields.items()] if section else []
-        return path, f"unknown key{nearest(str(path[-1]), known)} (known: {listing(known, 30)})"
+        hint = nearest(str(path[-1]), known) or (_elsewhere(str(path[-1]), model) if len(path) == 1 else "")
+        return path, f"unknown key{hint} (known: {listing(known, 30)})"
     if kind == "missing":
         return (*path, item["loc"][-1]), "missing; every recipe needs it"
     if kind == "literal_error":
         choices = re.findall(r"'([^']+)'", item["ctx"]["expected"])
         return path, f"{given}; expected {item['ctx']['expected']}{nearest(str(item['input']), choices)}"
+    if kind == "model_type":
+        section = _section(path, model)
+        known = [field.alias or name for name, field in section.model_fields.items()] if section else []
+        return path, f"{given}; expected a section{f' with keys such as {listing(known, 3)}' if known else ''}"
     if kind == "value_error":
         return path, str(item["ctx"]["error"])
     what = re.sub(r"^\w+ should (be|have|match)| or instance of \w+$", "", item["msg"]).strip()
     return path, f"{given}; expected {what}"
+
+
+def _elsewhere(key: str, model: type[BaseModel]) -> str:
+    """The sections that have a key which a recipe names at its top level, as a suggestion."""
+    found = []
+    for name in model.model_fields:
+        section = _section((name,), model)
+        if section and key in (field.alias or field_name for field_name, field in section.model_fields.items()):
+            found.append(f"{name}.{key}")
+    argument = REMOVED.get(key, key)
+    if argument in training_arguments():
+        found.append(f"training.{argument}")
+    return f"; did you mean {' or '.join(found)}?" if found else ""
 
 
 def _section(path: Path, model: type[BaseModel]) -> type[BaseModel] | None:

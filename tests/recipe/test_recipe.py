@@ -1104,3 +1104,22 @@ def test_a_dictionary_is_checked_as_a_file_is():
 def test_the_package_shows_its_public_names():
     assert {"Recipe", "finetune", "load_predictor", "load_recipe"} <= set(dir(hfft))
     assert "importlib" not in dir(hfft)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("learning_rate=1e-3", "learning_rate: unknown key; did you mean training.learning_rate?"),
+        ("epochs=3", "epochs: unknown key; did you mean training.num_train_epochs?"),
+        ("lr=1e-3", "lr: unknown key; did you mean layers.lr or training.learning_rate?"),
+        ("sam=0.1", "sam: unknown key; did you mean strategy.sam?"),
+        ("nonsense=1", "nonsense: unknown key (known: name, "),
+        ("layers=last-4", "layers: is 'last-4'; expected a section with keys such as train, freeze, schedule, "),
+        ("layers.train=last4", "or /regex/; did you mean 'last-4'?"),
+        ("layers.train=first_2", "or /regex/; did you mean 'first-2'?"),
+    ],
+)
+def test_a_key_at_the_wrong_place_is_answered_with_its_place(override, said):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(SECTIONS, override)
+    assert said in str(caught.value)
