@@ -279,7 +279,7 @@ BALANCED = "'balanced'; did you mean 'balanced'?"
         ("name: a b", r"name: is 'a b'; expected pattern '^[\w][\w.-]*$'"),
         ("name: ../a", r"name: is '../a'; expected pattern '^[\w][\w.-]*$'"),
         ("name: 3", "name: is 3; expected a valid string"),
-        ("head: 3", "head: is 3; expected a valid dictionary"),
+        ("head: 3", "head: is 3; expected a section with keys such as kind, pooling, hidden, … (4 more)"),
         ("head: {dropout: .nan}", "head.dropout: is nan; expected a finite number"),
         ("head: {keep_known: yes}", "head.keep_known: is 'yes'; expected a valid boolean"),
         ("head: {new: pooler}", "head.new: is 'pooler'; expected a valid list"),
@@ -331,7 +331,10 @@ def test_a_value_that_does_not_fit_its_section_is_refused_in_one_line(section, l
         ("data_files: {a: [b, 1]}", "data.data_files.a.1: is 1; expected a valid string"),
         ("classes: [a]", "data.classes: is ['a']; expected at least 2 items after validation, not 1"),
         ("max_length: 1", "data.max_length: is 1; expected greater than or equal to 2"),
-        ("columns: [image]", "data.columns: is ['image']; expected a valid dictionary"),
+        (
+            "columns: [image]",
+            "data.columns: is ['image']; expected a section with keys such as image, text, text_pair, … (2 more)",
+        ),
         ("augment: flip", "data.augment: is 'flip'; expected a valid list"),
         ("augment: [3]", "data.augment.0: is 3; expected a valid string or a valid dictionary"),
         ("augment: [{random_crop: 3}]", "data.augment.0.random_crop: is 3; expected a valid dictionary"),
@@ -634,7 +637,7 @@ def test_an_override_changes_one_of_several_sections_that_share_an_anchor():
         ("training.sede=1", "training.sede: unknown key; did you mean 'seed'?"),
         ("data.columns={a: x}", "data.columns.a: unknown key (known: image, text, text_pair, label, id)"),
         ("layers.train=5", "layers.train: is 5; expected a valid string or a valid list"),
-        ("head=zeros", "head: is 'zeros'; expected a valid dictionary"),
+        ("head=zeros", "head: is 'zeros'; expected a section with keys such as kind, pooling, hidden, … (4 more)"),
     ],
 )
 def test_a_mistake_in_an_override_is_said_to_be_on_the_command_line(override, line):
