@@ -77,7 +77,10 @@ class Resumable(Trainer):
         self._checkpoint = Path(resume_from_checkpoint) if resume_from_checkpoint else None
         if self._checkpoint is not None:
             self.args.eval_on_start = False  # was done before that checkpoint
-        return super().train(resume_from_checkpoint, *args, **kwargs)
+        output = super().train(resume_from_checkpoint, *args, **kwargs)
+        # A run that was stopped after its last step takes no other one, in which transformers would set this flag.
+        self.state.stateful_callbacks.get("TrainerControl", {}).get("args", {})["should_training_stop"] = True
+        return output
 
     def leave_if_asked(self) -> None:
         """Called for each batch of an evaluation: interrupt it if a signal asks to stop."""
