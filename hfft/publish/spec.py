@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from hfft.spec import Spec
+from hfft.wording import first_line
 
 
 def repository_name(value: str) -> str:
-    """Check the name of a repository by the hub's own rule (`validate_repo_id` of huggingface_hub).
+    """Check the name of a repository by the rule of the hub's client.
 
     Raises:
-        ValueError: the hub would refuse it.
+        ValueError: the client would refuse it.
     """
-    parts = value.split("/")
-    checks = {
-        "has more than one /": len(parts) > 2,
-        "is empty": "" in parts,
-        "has a character other than a-z, A-Z, 0-9, -, _ and .": re.search(r"[^A-Za-z0-9_.\-/]", value),
-        "starts or ends with - or .": any(part[:1] in "-." or part[-1:] in "-." for part in parts if part),
-        "has -- or ..": "--" in value or ".." in value,
-        "ends with .git": value.endswith(".git"),
-        "is longer than 96 characters": any(len(part) > 96 for part in parts),
-    }
-    wrong = [text for text, found in checks.items() if found]
-    if wrong:
-        raise ValueError(f"{value!r} cannot name a repository, because it {' and '.join(wrong)}; choose another name")
+    from huggingface_hub.errors import HFValidationError  # imported only if a recipe publishes
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(value)
+    except HFValidationError as error:
+        raise ValueError(f"{value!r} cannot name a repository: {first_line(error)}; choose another name") from None
     return value
 
 

@@ -38,8 +38,7 @@ def _explain(item: Any, model: type[BaseModel], values: Any) -> tuple[Path, str]
             path, values = (*path, part), values[part]
     kind, given = item["type"], f"is {item['input']!r:.80}"
     if kind == "extra_forbidden":
-        section = _section(path[:-1], model)
-        known = [field.alias or name for name, field in section.model_fields.items()] if section else []
+        known = _keys(path[:-1], model)
         hint = nearest(str(path[-1]), known) or (_elsewhere(str(path[-1]), model) if len(path) == 1 else "")
         return path, f"unknown key{hint} (known: {listing(known, 30)})"
     if kind == "missing":
@@ -48,9 +47,7 @@ def _explain(item: Any, model: type[BaseModel], values: Any) -> tuple[Path, str]
         choices = re.findall(r"'([^']+)'", item["ctx"]["expected"])
         return path, f"{given}; expected {item['ctx']['expected']}{nearest(str(item['input']), choices)}"
     if kind == "model_type":
-        section = _section(path, model)
-        known = [field.alias or name for name, field in section.model_fields.items()] if section else []
-        return path, f"{given}; expected a section{f' with keys such as {listing(known, 3)}' if known else ''}"
+        return path, f"{given}; expected a section with keys such as {listing(_keys(path, model), 3)}"
     if kind == "value_error":
         return path, str(item["ctx"]["error"])
     what = re.sub(r"^\w+ should (be|have|match)| or instance of \w+$", "", item["msg"]).strip()
@@ -59,15 +56,17 @@ def _explain(item: Any, model: type[BaseModel], values: Any) -> tuple[Path, str]
 
 def _elsewhere(key: str, model: type[BaseModel]) -> str:
     """The sections that have a key which a recipe names at its top level, as a suggestion."""
-    found = []
-    for name in model.model_fields:
-        section = _section((name,), model)
-        if section and key in (field.alias or field_name for field_name, field in section.model_fields.items()):
-            found.append(f"{name}.{key}")
+    found = [f"{name}.{key}" for name in model.model_fields if key in _keys((name,), model)]
     argument = REMOVED.get(key, key)
     if argument in training_arguments():
         found.append(f"training.{argument}")
     return f"; did you mean {' or '.join(found)}?" if found else ""
+
+
+def _keys(path: Path, model: type[BaseModel]) -> list[str]:
+    """The keys of the section at a path; none if there is no section."""
+    section = _section(path, model)
+    return [field.alias or name for name, field in section.model_fields.items()] if section else []
 
 
 def _section(path: Path, model: type[BaseModel]) -> type[BaseModel] | None:

@@ -92,10 +92,11 @@ class Dealing(Resumable):
         loader, size = self.accelerator.gradient_state, num_rows(batches[-1])
         dealt = self.args.train_sampling_strategy != "batch_rebalance" or self._order is not None
         filled = dealt and self.args.world_size > 1 and not self.args.dataloader_drop_last
-        if not (filled and loader.end_of_dataloader):
+        if not (filled and loader.end_of_dataloader and has_length(loader.active_dataloader.dataset)):
             return
         rows = loader.active_dataloader.dataset
-        if remainder := getattr(rows, "total_dataset_length", len(rows)) % (size * self.args.world_size):
+        total = rows.total_dataset_length if hasattr(rows, "total_dataset_length") else len(rows)
+        if remainder := total % (size * self.args.world_size):
             own = remainder - self.args.process_index * size
             batches[-1] = {**batches[-1], NUM_OWN_ROWS: min(max(own, 0), size)}
 
