@@ -15,6 +15,7 @@ from hfft.data.modality.image import ImageCollate, ImageRows, ImageStep
 from hfft.data.stream import Stream
 from hfft.errors import RunError
 from hfft.runs import checkpoint as seal
+from hfft.runs.signals import Stopped
 from hfft.train import FineTuner
 from tests import forked
 from tests.examples import ALL, EVERY, SIDE, SINGLE, head_and_depths, tiny
@@ -203,6 +204,39 @@ def test_a_run_that_was_killed_after_its_last_step_takes_no_other(changes, tmp_p
     again.train(str(seal.newest(tmp_path).path))
     expected, found = outcome(whole), outcome(again)
     assert [key for key in expected if not equal(expected[key], found[key])] == []
+
+
+EPOCHS = {"eval_strategy": "epoch"}
+
+
+class Asked(TrainerCallback):
+    """Stands for a signal that arrives in a step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            self.trainer.finite_check.asked = lambda: 15
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("step", "changes"),
+    [(4, {}), (9, {}), (4, EPOCHS), (9, EPOCHS), (8, {"max_steps": 8}), (8, {**EPOCHS, "max_steps": 8})],
+)
+def test_a_run_that_a_signal_stopped_leaves_the_same_state(step, changes, tmp_path):
+    changes = {"save_strategy": "epoch", "logging_steps": 1, **changes}
+    whole = trainer_of(tmp_path / "whole", "vit", **changes)
+    whole.train()
+    asked = Asked(step)
+    stopped = asked.trainer = trainer_of(tmp_path / "parts", "vit", callbacks=[asked], **changes)
+    with pytest.raises(Stopped):
+        stopped.train()
+    again = trainer_of(tmp_path / "parts", "vit", seed=1, **changes)
+    again.train(str(seal.newest(tmp_path / "parts").path))
+    assert again.state.global_step == whole.state.global_step
+    assert again.state.stateful_callbacks["TrainerControl"] == whole.state.stateful_callbacks["TrainerControl"]
 
 
 @pytest.mark.slow
