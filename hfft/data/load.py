@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import datasets
-from datasets import DatasetDict, IterableDataset, IterableDatasetDict, SplitDict, SplitInfo
+from datasets import IterableDataset
 
 from hfft.data import builtin, columns, labels, splits
 from hfft.data.audit import Faults, Tally, check, twin_notes, without_bad
 from hfft.data.columns import Rows
+from hfft.data.source import load_raw
 from hfft.data.spec import Data
 from hfft.errors import DataError
-from hfft.hub.client import arrived
-from hfft.hub.errors import commit_of, reading
 from hfft.tasks.labels import Labels
 from hfft.tasks.modality import Modality
 from hfft.tasks.problem import PROBLEMS
 from hfft.tasks.table import Task
 from hfft.wording import listing, nearest
-
-_FORMATS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet", ".txt": "text"}
 
 
 @dataclass(frozen=True)
@@ -179,45 +173,6 @@ def _streams(
     return Splits(
         streams["train"], *held, found, origin, sizes, revision, remarks, tallies=tallies, stored=stored
     ), meaning
-
-
-def load_raw(data: Data) -> tuple[DatasetDict | IterableDatasetDict, str | None]:
-    """Every split of the data as stored, and the commit of a hub data set."""
-    if data.path in builtin.BUILTIN:
-        raw = builtin.load(data.path)
-        if data.streaming:
-            sizes = SplitDict({name: SplitInfo(name, num_examples=len(rows)) for name, rows in raw.items()})
-            raw = IterableDatasetDict({name: rows.to_iterable_dataset() for name, rows in raw.items()})
-            for rows in raw.values():
-                rows.info.splits = sizes
-        return raw, None
-    arguments = {key: value for key in ("name", "data_files", "data_dir") if (value := getattr(data, key)) is not None}
-    file, revision = Path(data.path).expanduser(), data.revision
-    path = str(file.resolve()) if file.is_dir() else str(file) if data.path.startswith("~") else data.path
-    if file.suffix in _FORMATS and (file.is_file() or re.search(r"[*?\[]", path)):
-        arguments["data_files"] = arguments.get("data_files") or path
-        path = _FORMATS[file.suffix]
-    elif file.suffix in _FORMATS:
-        raise DataError(f"data.path: no file {path!r}; use an existing file")
-    elif not file.exists() and path in (*_FORMATS.values(), "imagefolder"):
-        if not {"data_files", "data_dir"} & set(arguments):
-            raise DataError(
-                f"data.path: {path} is a format; list the files in data.data_files, or set data.path to a folder"
-            )
-    elif not file.exists() and path.startswith((".", "/")):
-        raise DataError(f"data.path: no folder {path!r}; use an existing folder")
-    elif not file.exists() and "/" in path:
-        revision = commit_of("dataset", path, revision) or revision
-    if path == "csv" and ".tsv" in str(arguments.get("data_files")):
-        arguments["sep"] = "\t"
-    with reading(f"data set {data.path}"):
-        arguments |= {"path": path, "revision": revision, "streaming": data.streaming}
-        if file.exists() or "/" not in path:
-            raw = datasets.load_dataset(**arguments)
-        else:
-            modes = {False: None, True: "force_redownload"}
-            raw = arrived("dataset", path, lambda again: datasets.load_dataset(**arguments, download_mode=modes[again]))
-    return raw, revision if revision and re.fullmatch(r"[0-9a-f]{40}", revision) else None
 
 
 def load_column(path: str, split: str, column: str | None, modality: Modality) -> Iterator[Any]:

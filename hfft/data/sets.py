@@ -12,7 +12,7 @@ from datasets.fingerprint import Hasher
 
 from hfft.data import columns
 from hfft.data.inputs import VERSION
-from hfft.data.load import load_raw
+from hfft.data.source import load_raw
 from hfft.data.spec import Data, DataSet
 from hfft.errors import DataError
 from hfft.tasks.labels import Labels

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import ast
-import functools
-import importlib.util
-import io
-import re
-import sysconfig
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
-import numpy as np
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
-from scipy.spatial import ConvexHull
+from datasets import DatasetDict, IterableDatasetDict, SplitDict, SplitInfo
 
 from hfft.data.builtin import digits, docstrings, letters
 from hfft.errors import DataError
 from hfft.wording import listing, nearest
 
 
-def load(name: str) -> DatasetDict:
-    """Make the built-in data set with this name."""
+def load(name: str, streaming: bool = False) -> DatasetDict | IterableDatasetDict:
+    """Make the built-in data set with this name; as a stream it states its sizes."""
     if name not in BUILTIN:
         raise DataError(
             f"there is no built-in data set {name!r}; use one of {listing(BUILTIN)}{nearest(name, BUILTIN)}"
         )
-    return BUILTIN[name]()
+    made = BUILTIN[name]()
+    if not streaming:
+        return made
+    sizes = SplitDict({split: SplitInfo(split, num_examples=len(rows)) for split, rows in made.items()})
+    streams = IterableDatasetDict({split: rows.to_iterable_dataset() for split, rows in made.items()})
+    for rows in streams.values():
+        rows.info.splits = sizes
+    return streams
 
 
 def split_names(name: str) -> list[str]:
