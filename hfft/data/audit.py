@@ -121,7 +121,7 @@ class Faults:
 
 def check(
     splits: dict[str, Dataset], source: Mapping[str, str], columns: Mapping[str, str], inputs: Inputs, faults: Faults
-) -> dict[str, list[int]]:
+) -> tuple[dict[str, list[int]], dict[str, np.ndarray]]:
     """Check the inputs of every row, once per machine: the results are stored in the cache of `datasets`.
 
     Images are decoded (JPEG at an eighth of its size; images with a web address are not downloaded for this), and texts
@@ -131,7 +131,8 @@ def check(
         source: split -> the split whose rows its column `row` numbers, if it is another.
 
     Returns:
-        Held-out split -> its rows that also occur in train, compared by the bytes of the image or the words of the text.
+        Held-out split -> its rows that also occur in train, compared by the bytes of the image or the words of the text;
+        and split -> these digests of its rows that are not in `faults`, `(N,)`, 0 where the content is not read.
     """
     roles, digests = inputs_of(columns), {}
     for name, rows in splits.items():
@@ -140,9 +141,17 @@ def check(
         for i in np.flatnonzero(read_column(found, "fault").to_numpy() != ""):
             faults.add(source.get(name, name), int(numbers[i]), BadRow(found[int(i)]["fault"]))
         digests[name] = numbers, read_column(found, "digest").to_numpy()
-    train = digests.pop("train")[1]
-    twins = {name: numbers[np.isin(values, train[train != 0])].tolist() for name, (numbers, values) in digests.items()}
-    return {name: rows for name, rows in twins.items() if rows}
+    train = digests["train"][1]
+    twins = {
+        name: numbers[np.isin(values, train[train != 0])].tolist()
+        for name, (numbers, values) in digests.items()
+        if name != "train"
+    }
+    good = {
+        name: values[~np.isin(numbers, list(faults.rows(source.get(name, name))))]
+        for name, (numbers, values) in digests.items()
+    }
+    return {name: rows for name, rows in twins.items() if rows}, good
 
 
 def twin_notes(twins: dict[str, list[int]], source: Mapping[str, str]) -> list[str]:

@@ -6,16 +6,17 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from datasets import Dataset
 
 from hfft.data.load import Splits
 from hfft.data.splits import column
 
-SAMPLE = 500  # evenly spaced rows whose full content is read; labels and row numbers of all rows are included
+SAMPLE = 500  # evenly spaced rows that are read as stored; of all rows, labels, numbers and digests of the inputs are
 
 
 def fingerprints(splits: Splits) -> dict[str, str]:
-    """Split -> digest of its number of rows, its columns, all labels and row numbers, and the full content of 500 rows.
+    """Split -> digest of its number of rows, its columns, all labels, row numbers and inputs, and 500 rows as stored.
 
     A stream cannot be read twice for this: only its columns, stated size and origin are used, besides the pinned commit.
     """
@@ -26,6 +27,8 @@ def fingerprints(splits: Splits) -> dict[str, str]:
         if isinstance(rows, Dataset):
             for key in (key for key in ("labels", "row") if key in rows.column_names):
                 _add(digest, column(rows, key).to_pylist())
+            if name in splits.content:
+                digest.update(np.ascontiguousarray(splits.content[name]).tobytes())
             stored = rows
             for key, feature in rows.features.items():
                 if hasattr(feature, "decode"):  # an image or another file: use its bytes

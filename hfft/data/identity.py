@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from datasets import Dataset
-
-from hfft.data.modality.image import ImageRows
-from hfft.data.texts import TextRows
 
 WHOLE = 2 * 10**9  # size in bytes up to which a table is read in full; for a larger one its fingerprint is used
 
@@ -25,27 +21,23 @@ def identity(rows: Any) -> str:
     Raises:
         TypeError: the content of this type of rows cannot be digested.
     """
-    found = hashlib.sha256()
-    if isinstance(rows, ImageRows):
-        _add_table(found, rows.rows)
-        found.update(repr((rows.step.column, _plain(rows.step.processor))).encode())
-    elif isinstance(rows, TextRows):
-        _add_table(found, rows.rows)
-    elif isinstance(rows, Dataset):
-        _add_table(found, rows)
-    elif isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
-        for row in rows:
-            for name, value in row.items():
-                array = torch.as_tensor(value).numpy()
-                found.update(repr((name, array.dtype.str, array.shape)).encode() + array.tobytes())
-    else:
+    if hasattr(rows, "identity"):
+        return rows.identity()
+    if isinstance(rows, Dataset):
+        return table_digest(rows)
+    if not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
         raise TypeError(f"rows of type {type(rows).__name__}")
+    found = hashlib.sha256()
+    for row in rows:
+        for name, value in row.items():
+            array = torch.as_tensor(value).numpy()
+            found.update(repr((name, array.dtype.str, array.shape)).encode() + array.tobytes())
     return found.hexdigest()
 
 
 def token_counts(rows: Any) -> np.ndarray | None:
     """Number of tokens of each row, `(len(rows),)`; None if rows are not tokens."""
-    if isinstance(rows, TextRows):
+    if hasattr(rows, "lengths"):
         return rows.lengths
     if isinstance(rows, Dataset) and "input_ids" in rows.column_names:
         column = rows.select_columns(["input_ids"]).with_format("arrow")[:]["input_ids"]
@@ -55,22 +47,21 @@ def token_counts(rows: Any) -> np.ndarray | None:
     return None
 
 
-def _add_table(found: Any, rows: Dataset) -> None:
-    found.update(repr((len(rows), rows.column_names)).encode())
+def table_digest(rows: Dataset) -> str:
+    """A digest of a table's content; above 2 GB, of how it was made."""
+    found = hashlib.sha256(repr((len(rows), rows.column_names)).encode())
     if rows.data.nbytes > WHOLE:
         found.update(rows._fingerprint.encode())
-        return
-    for batch in _batches(rows):
-        sink = pa.BufferOutputStream()
+        return found.hexdigest()
+    for table in rows.with_format("arrow").iter(batch_size=1000):
+        batch, sink = table.combine_chunks(), pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, batch.schema.remove_metadata()) as writer:
             writer.write_table(batch.replace_schema_metadata())
         found.update(sink.getvalue())
+    return found.hexdigest()
 
 
-def _batches(rows: Dataset) -> Iterator[pa.Table]:
-    yield from (table.combine_chunks() for table in rows.with_format("arrow").iter(batch_size=1000))
-
-
-def _plain(processor: Any) -> str:
+def settings_of(processor: Any) -> str:
+    """All settings of a processor, as JSON."""
     settings = processor.to_dict() if hasattr(processor, "to_dict") else vars(processor)
     return json.dumps({"class": type(processor).__name__, **settings}, sort_keys=True, default=str)

@@ -56,6 +56,6 @@ def prepare(splits: Splits, data: Data, task: Task, labels: Labels, processor: A
             buffer = data.shuffle_buffer if train else 0
             ready[name] = Stream(splits.stored[name], splits.sizes[name], step.of_cells, buffer, seed)
         else:
-            ready[name] = inputs.rows(rows, step, known)
+            ready[name] = inputs.rows(rows, step, known, splits.content.get(name))
     collate = inputs.collate(processor, labels.problem, None if task.labelled else data.mlm_probability)
     return Prepared(ready["train"], ready.get("validation"), ready.get("test"), collate, on_device)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from datasets import IterableDataset
 
 from hfft.data import builtin, columns, labels, splits
@@ -36,6 +37,7 @@ class Splits:
         tallies: the same, while a stream is read.
         stored: split -> the rows of a stream as stored, images undecoded; those of train in shuffled shards.
         leaked: held-out split -> number of its rows that also occur in train.
+        content: split -> a digest of each row's inputs, `(N,)`, 0 where they are not read before training; none for a stream.
     """
 
     train: Rows
@@ -51,6 +53,7 @@ class Splits:
     tallies: Mapping[str, Tally] = field(default_factory=dict)
     leaked: dict[str, int] = field(default_factory=dict)
     stored: Mapping[str, IterableDataset] = field(default_factory=dict)
+    content: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def skipped(self) -> dict[str, int]:
@@ -110,7 +113,7 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
             origin[name] += f", {cap} of {len(rows)} rows"
     origin = {name: what for name, what in origin.items() if name in encoded}
     source = dict.fromkeys(shares, "train")
-    twins = check(encoded, source, found, inputs, faults)
+    twins, content = check(encoded, source, found, inputs, faults)
     left_out = faults.settle()
     encoded = {name: faults.without(rows, source.get(name, name)) for name, rows in encoded.items()}
     sizes: dict[str, int | None] = {name: len(rows) for name, rows in encoded.items()}
@@ -126,6 +129,7 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
         source=source,
         left_out=left_out,
         leaked={name: len(rows) for name, rows in twins.items()},
+        content=content,
     )
     return loaded, meaning
 

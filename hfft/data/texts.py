@@ -13,6 +13,7 @@ from datasets import Dataset
 from torch.utils.data import Sampler
 from transformers import DataCollatorForLanguageModeling
 
+from hfft.data.identity import table_digest
 from hfft.data.masking import MaskStep, masked
 from hfft.tasks.problem import PROBLEMS
 
@@ -53,6 +54,10 @@ class TextRows(torch.utils.data.Dataset):
             numbers, each = found.pop("row")
             found["draw"] = np.array([self.step.draw(int(number)) for number in numbers]), each
         return found
+
+    def identity(self) -> str:
+        """A digest of the token ids and labels."""
+        return table_digest(self.rows)
 
     def masked_by(self, step: MaskStep) -> TextRows:
         """The same rows, with the draws they are masked by."""

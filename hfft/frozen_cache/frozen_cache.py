@@ -108,8 +108,9 @@ class FrozenCache:
         learns = tuple(p.requires_grad for p in self._parameters)
         if learns != self._learns and model.training:
             self._follow(split, learns)
-        fits = learns == self._learns and split.store is not None
-        if version and (version != self.version or not fits):  # loaded before the step after which other layers learn
+        fits = self.cut is not None and learns == self._learns and split.store is not None
+        if version and (version != self.version or not fits):
+            # loaded before other layers began to learn, or before the cache was given up
             inputs, version = {**inputs, **split.inputs(numbers)}, 0
         if self.cut is None or not fits:
             return inputs
@@ -207,10 +208,10 @@ class FrozenCache:
         )
         for split, fields in found.layouts:
             try:
-                told_of = identity(split.rows)
+                content = identity(split.rows)
             except TypeError as error:
                 raise NotCuttable(f"the content of {error} cannot be digested") from None
-            rows = hashlib.sha256(repr((told_of, split.views, split.seed * bool(split.views), fields)).encode())
+            rows = hashlib.sha256(repr((content, split.views, split.seed * bool(split.views), fields)).encode())
             if split.views:
                 rows.update(repr(split.rows.step.augmentation).encode())
             folder = self.settings.folder / hashlib.sha256(f"{prefix} {rows.hexdigest()}".encode()).hexdigest()[:32]
@@ -226,6 +227,9 @@ class FrozenCache:
 
     def _stop(self, why: str) -> None:
         self.cut = None
+        for split in self._seen.values():
+            if split is not None:
+                split.close()
         self.report = {"cut": None, "why": why}
         self.settings.say(f"cache: off, {why}")
 

@@ -391,7 +391,12 @@ def test_a_limit_that_is_too_small_is_told(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_first_batch_that_comes_out_otherwise_turns_it_off(tmp_path, monkeypatch):
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("filled", [False, True])
+@pytest.mark.parametrize(("name", "train"), [("bert", "last-1"), ("vit", "head")])
+def test_a_first_batch_that_comes_out_otherwise_turns_it_off(name, train, filled, workers, tmp_path, monkeypatch):
+    if filled:  # then batches come from the store without their inputs
+        trained(tmp_path / "first", name, train, kept=tmp_path / "cache")
     batch = CachedDataset.batch
 
     def spoilt(self, numbers):
@@ -399,9 +404,9 @@ def test_a_first_batch_that_comes_out_otherwise_turns_it_off(tmp_path, monkeypat
         return {name: t.flip(0) + 1 if name.startswith(STATE) else t for name, t in values.items()}
 
     monkeypatch.setattr(CachedDataset, "batch", spoilt)
-    kept = trained(tmp_path / "b", "bert", "last-1", kept=tmp_path / "cache")
+    kept = trained(tmp_path / "b", name, train, kept=tmp_path / "cache", dataloader_num_workers=workers)
     assert kept.said[-1] == "cache: off, the outputs of the first batch differ when computed from the cut on"
-    assert losses(kept) == losses(trained(tmp_path / "a", "bert", "last-1"))
+    assert losses(kept) == losses(trained(tmp_path / "a", name, train))
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from datasets import Dataset, IterableDataset
 
 if TYPE_CHECKING:
+    import numpy as np
     from transformers import PretrainedConfig
 
     from hfft.data.columns import Rows
@@ -139,11 +140,12 @@ class Inputs:
         """
         raise NotImplementedError
 
-    def rows(self, rows: Dataset, step: Any, known: str) -> Any:
+    def rows(self, rows: Dataset, step: Any, known: str, content: np.ndarray | None = None) -> Any:
         """A dataset of a split's inputs.
 
         Args:
             known: a digest of everything that the inputs depend on besides the rows.
+            content: a digest of each row's inputs, `(N,)`, 0 where they are not known.
         """
         raise NotImplementedError
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -14,13 +15,14 @@ import datasets
 import numpy as np
 import torch
 from datasets import Dataset, Features, IterableDataset
-from datasets.utils.file_utils import xopen
 from PIL import Image, ImageOps
 
 from hfft.data.audit import BadRow, digest_of
 from hfft.data.augment import grammar
 from hfft.data.batch_transform import LARGE, Pixels, learn, pack
 from hfft.data.columns import RowError, Rows, folder_of, holds_text
+from hfft.data.identity import settings_of, table_digest
+from hfft.data.image_files import dated, file_digest, file_of, is_remote
 from hfft.data.image_processor import in_mode, levels, processed
 from hfft.data.modality.base import Inputs
 from hfft.data.spec import Data
@@ -66,7 +68,8 @@ class ImageInputs(Inputs):
         ):
             raise DataError(f"data.columns.image: column {column!r} has type {feature}, not images; choose another")
         # rows of a stream are buffered before decoding, because files are much smaller than their pixels
-        return rows.cast_column(column, datasets.Image(decode=not stream))
+        rows = rows.cast_column(column, datasets.Image(decode=not stream))
+        return rows if isinstance(rows, IterableDataset) else dated(rows, column)
 
     def stored(self, rows: Rows, columns: Mapping[str, str]) -> Rows:
         """The rows with their images as undecoded files."""
@@ -91,13 +94,10 @@ class ImageInputs(Inputs):
         (stored,) = row
         if not stored or (stored["bytes"] is None and stored["path"] is None):
             raise BadRow(f"no image in column {names[0]!r}")
-        if stored["bytes"] is None and stored["path"].startswith(("http://", "https://", "hf://")):
+        if is_remote(stored):
             return 0
         try:
-            content = stored["bytes"]
-            if content is None:
-                with xopen(stored["path"], "rb") as file:
-                    content = file.read()
+            content = file_of(stored)
             with Image.open(BytesIO(content)) as image:
                 image.draft(None, (1, 1))  # decodes JPEG at a reduced size, which still detects truncated files
                 image.load()
@@ -155,9 +155,9 @@ class ImageInputs(Inputs):
         augmentation = grammar.compose(list(augment)) if augment else None
         return ImageStep(processor, columns["image"], split, augmentation, seed, on_device)
 
-    def rows(self, rows: Dataset, step: ImageStep, known: str) -> ImageRows:
+    def rows(self, rows: Dataset, step: ImageStep, known: str, content: np.ndarray | None = None) -> ImageRows:
         """Rows that are decoded when read."""
-        return ImageRows(rows, step)
+        return ImageRows(rows, step, content)
 
     def collate(self, processor: Any, problem: str, mlm_probability: float | None = None) -> ImageCollate:
         """Packs levels for the device, or stacks inputs of the model."""
@@ -236,10 +236,15 @@ class ImageStep:
 
 
 class ImageRows(torch.utils.data.Dataset):
-    """Rows of images as model inputs, decoded when read, so that nothing is written to disk."""
+    """Rows of images as model inputs, decoded when read, so that nothing is written to disk.
 
-    def __init__(self, rows: Dataset, step: ImageStep):
+    Args:
+        content: a digest of each image file, `(N,)`, 0 where it is not known; without it `identity` reads the files.
+    """
+
+    def __init__(self, rows: Dataset, step: ImageStep, content: np.ndarray | None = None):
         self.rows, self.step = rows.cast_column(step.column, datasets.Image(decode=False)), step
+        self.content = content
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -254,6 +259,20 @@ class ImageRows(torch.utils.data.Dataset):
             {**step(decoded(stored, step.column, step.split, row), row), "labels": label}
             for stored, row, label in cells
         ]
+
+    def identity(self) -> str:
+        """A digest of the images as files, the labels, and what is done to each image except augmentation."""
+        column, content = self.step.column, self.content
+        if content is None:
+            content = np.array([file_digest(row[column]) for row in self.rows.select_columns([column])], np.int64)
+        unknown = self.rows.select(np.flatnonzero(content == 0)).select_columns([column])
+        parts = (
+            table_digest(self.rows.remove_columns([column])),
+            content.tobytes(),
+            table_digest(unknown) if len(unknown) else "",
+            settings_of(self.step.processor),
+        )
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def set_epoch(self, epoch: int) -> None:
         """Use this epoch in augmentation."""

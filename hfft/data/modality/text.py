@@ -108,7 +108,7 @@ class TextInputs(Inputs):
         """Texts -> token ids."""
         return TextStep(processor, columns, split, draws)
 
-    def rows(self, rows: Dataset, step: TextStep, known: str) -> TextRows:
+    def rows(self, rows: Dataset, step: TextStep, known: str, content: np.ndarray | None = None) -> TextRows:
         """Tokenised rows."""
         return tokenised(rows, step, known)
 
