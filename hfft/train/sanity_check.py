@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -39,17 +40,31 @@ def faults(
         steps: how many steps were trained.
     """
     found = []
-    losses = [log["loss"] - sum(log.get(name, 0.0) for name in terms) for log in history if "loss" in log]
+    logs = [log for log in history if "loss" in log]
+    losses = [log["loss"] - sum(log.get(name, 0.0) for name in terms) for log in logs]
     if losses and steps >= FEWEST:
-        last = losses[-max(len(losses) // 20, 1) :]
-        end = sum(last) / len(last)
+        end, noise = _end(losses, [log.get("epoch") for log in logs])
         if not math.isfinite(end):
             found.append(f"the training loss ended at {end}")
-        elif guess is not None and end > MARGIN * guess:
+        elif guess is not None and end - noise > MARGIN * guess:
             found.append(f"the training loss ended at {end:.3g}, above that of a uniform guess ({guess:.3g})")
-        elif end > 3 * min(losses) and end > losses[0]:
+        elif end - noise > 3 * min(losses) and end - noise > losses[0]:
             found.append(f"the training loss exploded: from {losses[0]:.3g} via {min(losses):.3g} to {end:.3g}")
     after = dict(model.named_parameters())
     if before and steps and all(torch.equal(after[name].detach().cpu(), tensor) for name, tensor in before.items()):
         found.append("the head never moved: all its weights are the same as before training")
     return found
+
+
+def _end(losses: Sequence[float], epochs: Sequence[float | None]) -> tuple[float, float]:
+    """The mean of the last half epoch's losses, and twice its standard error.
+
+    A log may cover a single small batch, whose loss depends on its rows more than on the model, above all with class weights.
+    """
+    last = epochs[-1]
+    recent = sum(last is not None and epoch is not None and epoch > last - 0.5 for epoch in epochs)
+    window = losses[-max(len(losses) // 20, recent, 1) :]
+    mean = statistics.fmean(window)
+    if len(window) == 1 or not math.isfinite(mean):
+        return mean, 0.0
+    return mean, 2 * statistics.stdev(window) / math.sqrt(len(window))

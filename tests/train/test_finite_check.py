@@ -1,6 +1,7 @@
 """Steps that are not finite, memory that runs out, trainings that ended badly."""
 
 import math
+import random
 
 import pytest
 import torch
@@ -220,6 +221,37 @@ def test_a_loss_that_ended_badly_is_a_fault(losses, steps, said):
     found = faults(history(*losses), PROBLEMS[SINGLE].uniform(3), [], {}, nn.Linear(1, 1), steps)
     assert len(found) == (said is not None)
     assert said is None or said in found[0]
+
+
+def by_epochs(count, epochs, loss):
+    """Logs at even distances over the epochs."""
+    return [{"loss": loss(i / count), "epoch": (i + 1) * epochs / count} for i in range(count)]
+
+
+def test_one_heavy_batch_at_the_end_is_no_fault():
+    rng = random.Random(0)
+
+    def heavy(share):  # one row in 31 weighs 15.5 and the others 0.517, in batches of 8, while the loss falls
+        weights = [15.5 if rng.random() < 1 / 31 else 0.517 for _ in range(8)]
+        return (0.7 - 0.4 * share) * sum(weights) / 8
+
+    guess = PROBLEMS[SINGLE].uniform(2)
+    for _ in range(200):
+        logs = by_epochs(97, 3, heavy)
+        logs[-1]["loss"] = 1.2
+        assert faults(logs, guess, [], {}, nn.Linear(1, 1), 100) == []
+
+
+@pytest.mark.parametrize("epochs", [0.3, 1, 3, 50])
+def test_a_run_that_learns_nothing_is_a_fault_however_long_it_is(epochs):
+    rng = random.Random(0)
+    logs = by_epochs(100, epochs, lambda share: rng.uniform(0.8, 1.2))
+    assert "above that of a uniform guess" in faults(logs, math.log(2), [], {}, nn.Linear(1, 1), 100)[0]
+
+
+def test_a_bad_start_of_the_only_epoch_is_no_fault():
+    logs = by_epochs(100, 1, lambda share: 20 if share < 0.1 else 0.3)
+    assert faults(logs, math.log(2), [], {}, nn.Linear(1, 1), 100) == []
 
 
 def test_terms_are_no_part_of_the_comparison():
