@@ -18,7 +18,7 @@ from hfft.pipeline.record import collect, opening, summary
 from hfft.pipeline.save import prove_saved, save_model
 from hfft.processes import by_first_process, say
 from hfft.recipe import Recipe, load_recipe
-from hfft.runs import RunFolder
+from hfft.runs import RunFolder, checkpoint
 from hfft.runs.folder import State
 from hfft.runs.lock import lock_folder_once
 from hfft.runs.signals import Stopped
@@ -137,8 +137,12 @@ def from_scratch(recipe: Recipe, fresh: bool, force: bool) -> dict[str, Any]:
 
 @by_first_process
 def finish(training: Training, folder: RunFolder, metrics: dict[str, Any]) -> None:
-    """Write the report, the card and, last, metrics.json, which marks the run as finished."""
+    """Write the report, the card and, last, metrics.json, which marks the run as finished; earlier checkpoints then go."""
     training.run.trainer.save_state()
     publish.write_card(folder, metrics)
     report.write_report(folder, metrics)
     folder.write_json("metrics.json", metrics)
+    if "save_total_limit" not in training.recipe.training:
+        trainer = training.run.trainer
+        best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
+        checkpoint.keep_one(folder.path, best and Path(best).name)

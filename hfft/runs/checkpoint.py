@@ -120,6 +120,14 @@ def rotate(run: Path, limit: int | None, best: Path | None, latest: Path) -> Non
         shutil.rmtree(path, ignore_errors=True)
 
 
+def keep_one(run: Path, name: str | None) -> None:
+    """Delete all checkpoints of a finished run but the one with this name or, without it, the last."""
+    there = checkpoints(run)
+    named = [path for path in there if path.name == name]
+    if there:
+        rotate(run, 1, None, (named or there)[0])
+
+
 def failed(run: Path, step: int, error: BaseException) -> str:
     """Why a checkpoint could not be written, and which one is left, in one line."""
     reason = first_line(error)

@@ -126,6 +126,24 @@ def test_the_same_command_says_that_a_run_is_finished_and_its_recipe_repeats_it(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "left"),
+    [
+        ({}, ["last"]),
+        ({"save_total_limit": 2}, ["first", "last"]),
+        # at rate zero no later epoch is better than the first
+        ({"load_best_model_at_end": True, "metric_for_best_model": "accuracy", "learning_rate": 0.0}, ["first"]),
+    ],
+)
+def test_a_finished_run_keeps_the_checkpoint_of_its_model(settings, left, tmp_path, bert, trec):
+    folder = finetune(recipe(tmp_path / "run", bert, trec, **settings)).folder
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    steps = [int(path.name.split("-")[1]) for path in found]
+    total = json.loads((folder / "trainer_state.json").read_text())["global_step"]
+    assert steps == [{"first": total // 2, "last": total}[name] for name in left]
+
+
+@pytest.mark.slow
 def test_a_name_or_a_dictionary_is_a_recipe_too(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     few = {"num_train_epochs": 1, "max_steps": 1, "output_dir": "mine"}

@@ -107,6 +107,15 @@ def test_rotation_keeps_the_latest_and_the_best(tmp_path, limit, best, left):
     assert [seal.step(path) for path in seal.checkpoints(tmp_path)] == left
 
 
+@pytest.mark.parametrize(("name", "left"), [(None, [4]), ("checkpoint-2", [2]), ("checkpoint-9", [4])])
+def test_of_a_finished_run_one_checkpoint_stays(tmp_path, name, left):
+    seal.keep_one(tmp_path, name)
+    for step in (1, 2, 3, 4):
+        checkpoint(tmp_path, step)
+    seal.keep_one(tmp_path, name)
+    assert [seal.step(path) for path in seal.checkpoints(tmp_path)] == left
+
+
 def test_a_sealed_folder_can_be_moved(tmp_path):
     made = checkpoint(tmp_path / "a", 1)
     shutil.move(made, tmp_path / "checkpoint-1")
