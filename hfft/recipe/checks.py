@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hfft.backbone.edit.spec import misfit
 from hfft.layers.adapters.arguments import adapter_problems, merges
 from hfft.layers.spec import SCHEDULES
-from hfft.recipe.recipe import Recipe
 from hfft.recipe.training_arguments import training_problem
 from hfft.recipe.yaml_lines import Path
 from hfft.strategy.build import build_methods
@@ -15,6 +14,9 @@ from hfft.strategy.needs import Situation, refusals
 from hfft.tasks.measure import is_file
 from hfft.tasks.problem import PROBLEMS, SMALLER_IS_BETTER
 from hfft.wording import listing
+
+if TYPE_CHECKING:
+    from hfft.recipe.recipe import Recipe
 
 
 def situation(recipe: Recipe) -> Situation:

@@ -16,6 +16,7 @@ from hfft.head.spec import Head
 from hfft.layers.adapters.arguments import merges
 from hfft.layers.spec import Layers
 from hfft.publish.spec import Publish
+from hfft.recipe.validate import validated
 from hfft.spec import Spec, as_list
 from hfft.strategy.spec import Strategy
 from hfft.tasks.problem import PROBLEMS
@@ -30,7 +31,13 @@ def _task(name: str) -> str:
 
 
 class Recipe(Spec):
-    """A whole fine-tune. `training` takes arguments of `transformers.TrainingArguments`, verbatim."""
+    """A whole fine-tune. `training` takes arguments of `transformers.TrainingArguments`, verbatim.
+
+    `Recipe(**sections)` makes every check that a YAML file gets; `model_validate` checks each section by itself.
+
+    Raises:
+        RecipeError: all mistakes together, one line each.
+    """
 
     name: str = Field(pattern=r"^[\w][\w.-]*$")
     task: Annotated[str, AfterValidator(_task)]
@@ -43,6 +50,11 @@ class Recipe(Spec):
     training: dict[str, Any] = Field(default={})
     score: Score = Score()
     publish: Publish = Publish()
+
+    def __init__(self, /, **sections: Any):
+        super().__init__(**dict(validated(Recipe, sections, source="recipe", name="recipe")))
+
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # so that model_validate does not call it
 
     @property
     def the_task(self) -> Task:

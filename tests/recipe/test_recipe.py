@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hfft
+from hfft.backbone.spec import Backbone
 from hfft.errors import BadInput, RecipeError
 from hfft.recipe import Recipe, load_recipe, shipped, yaml_lines
 from hfft.recipe.build import build
@@ -1126,3 +1127,23 @@ def test_a_key_at_the_wrong_place_is_answered_with_its_place(override, said):
     with pytest.raises(RecipeError) as caught:
         load_recipe(SECTIONS, override)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"training": {"learing_rate": 1}}, "training.learing_rate: unknown key; did you mean 'learning_rate'"),
+        ({"training": {"learning_rate": "1e-3"}}, "training.learning_rate: is '1e-3'"),
+        ({"layers": {"train": "last4"}}, "layers.train"),
+        ({"publish": {"as": "adapter"}}, "publish.as: is for adapters"),
+        ({"publish": {"hub_model_id": "me/a--b"}}, "publish.hub_model_id"),
+        ({"bacbone": {}}, "bacbone: unknown key"),
+    ],
+)
+def test_a_recipe_made_in_python_gets_every_check(sections, said):
+    whole = {"task": "image-classification", "backbone": {"name": "nano-vit"}, "data": {"path": "digits"}}
+    with pytest.raises(RecipeError, match=said):
+        Recipe(**whole, **sections)
+    assert Recipe(**whole).resolved() == load_recipe({**whole, "name": "recipe"}).resolved()
+    specs = {**whole, "backbone": Backbone(name="nano-vit"), "training": {"output_dir": Path("x")}}
+    assert Recipe(**specs).output_dir == Path("x")

@@ -4,8 +4,6 @@ import pytest
 import torch
 from transformers import TrainingArguments
 
-from hfft.backbone.spec import Backbone
-from hfft.data.spec import Data
 from hfft.errors import BadInput
 from hfft.recipe import Recipe
 from hfft.train import training_arguments
@@ -13,12 +11,14 @@ from hfft.train.arguments import DEFAULTS, FIXED
 
 
 def recipe(folder, **training) -> Recipe:
-    return Recipe(
-        name="r",
-        task="text-classification",
-        backbone=Backbone(name="some/model"),
-        data=Data(path="some/data"),
-        training={"output_dir": str(folder), "use_cpu": True, **training},
+    return Recipe.model_validate(
+        {
+            "name": "r",
+            "task": "text-classification",
+            "backbone": {"name": "some/model"},
+            "data": {"path": "some/data"},
+            "training": {"output_dir": str(folder), "use_cpu": True, **training},
+        }
     )
 
 
