@@ -271,6 +271,10 @@ class Method:
         """The loss of each row, `(b,)`: wraps or replaces the task loss. For labels `(b, K)` of K classes: `(b, K)`."""
         raise NotImplementedError
 
+    def row_weights(self, labels: Tensor) -> Tensor:
+        """The factor that `example_loss` puts on each row's loss, `(b,)`: clipping measures the gradient per unit of weight."""
+        raise NotImplementedError
+
     def losses(self, seen: Pass) -> dict[str, Tensor]:
         """Name -> one weighted value per row `(b,)`, added to the task loss."""
         return {}
@@ -316,6 +320,7 @@ HOOKS = (
     "batch",
     "around",
     "example_loss",
+    "row_weights",
     "losses",
     "statistic",
     "weights",

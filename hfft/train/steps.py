@@ -183,6 +183,11 @@ class Steps:
             self.trainer.loss_terms |= {n: v.detach() for n, v in self._terms.items() if n != TASK}
         return loss, outputs
 
+    def row_weights(self, labels: Tensor) -> Tensor:
+        """The factor of each row's loss, `(b,)`, over all methods that weight rows."""
+        factors = [method.row_weights(labels) for method in self.of["row_weights"]]
+        return torch.stack(factors).prod(0)
+
     # --- statistics of the whole step
 
     def _look_ahead(self, only: str | None = None) -> None:

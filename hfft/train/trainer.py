@@ -104,6 +104,7 @@ class FineTuner(Dealing):
         for method in self.methods:
             method.start(self.setting)
         self.steps = Steps(self, self.methods)
+        self._mean_weight = 1.0  # of the rows of a step, by methods with `row_weights`
         if self.steps.of["order"]:
             self.order = MethodOrder(self.steps.of["order"][0], lambda: self.at().epoch, self.args.seed)
 
@@ -224,10 +225,15 @@ class FineTuner(Dealing):
             return None
         self._leave_out_repeats(batch_samples)
         own = [min(num_rows(batch), batch.get(NUM_OWN_ROWS, num_rows(batch))) for batch in batch_samples]
-        targets = [self.problem.count(b["labels"][:n]) for b, n in zip(batch_samples, own, strict=True)]
-        counts = torch.stack([torch.stack(targets).sum().to(device), torch.full((), sum(own), device=device)])
+        labels = [b["labels"][:n] for b, n in zip(batch_samples, own, strict=True)]
+        targets = torch.stack([self.problem.count(part) for part in labels]).sum().to(device)
+        counts = torch.stack([targets, torch.full((), sum(own), device=device)])
         found = self.accelerator.gather(counts.reshape(1, 2)).sum(0).clamp(min=1)
         self.steps.begin(batch_samples, found[0], found[1])
+        self._mean_weight = 1.0
+        if self.steps.of["row_weights"] and self.args.max_grad_norm:
+            weight = torch.stack([self.steps.row_weights(part).sum() for part in labels]).sum().to(device)
+            self._mean_weight = float(self.accelerator.gather(weight.reshape(1)).sum() / found[1])
         return found[0]
 
     def prediction_step(
@@ -280,10 +286,11 @@ class FineTuner(Dealing):
         return layers.param_groups(model, self.depths, self.args.learning_rate, self.args.weight_decay, **self.lr_rules)
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
-        """transformers' clipping, including the methods' modules."""
-        if not (beside := self.steps.module_parameters()):
+        """transformers' clipping, including the methods' modules; the limit holds for rows of a mean weight of 1."""
+        beside, weight = self.steps.module_parameters(), self._mean_weight
+        if not beside and weight == 1:
             return super()._clip_grad_norm(model)
-        return self.accelerator.clip_grad_norm_([*model.parameters(), *beside], self.args.max_grad_norm)
+        return self.accelerator.clip_grad_norm_([*model.parameters(), *beside], self.args.max_grad_norm * weight)
 
     # --- checkpoints
 

@@ -68,7 +68,15 @@ class Weighed(Method):
 
     def example_loss(self, inner: Inner, logits: Tensor, labels: Tensor, at: At) -> Tensor:
         """The loss times the weight of its class."""
-        return inner(logits, labels) * self.factors.to(logits.device)[labels]
+        return inner(logits, labels) * self.row_weights(labels)
+
+    def row_weights(self, labels: Tensor) -> Tensor:
+        """The weight of each row's class.
+
+        A batch with a row of a rare class has a large gradient because its weight is large. Were it clipped at the same norm
+        as the others, clipping would undo the weights.
+        """
+        return self.factors.to(labels.device)[labels]
 
 
 def balanced_weights(counts: Sequence[int]) -> list[float]:
