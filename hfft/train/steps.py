@@ -66,6 +66,7 @@ class Steps:
             alone: this process tries a step by itself, without the others.
         """
         self._batches, self._targets, self._rows, self._alone = list(batches), targets, rows, alone
+        self.mean_weight = 1.0
         self._ready: list[Batch] = []
         self._random: list[Any] = []
         self._kept: list[Kept] = []
@@ -183,10 +184,18 @@ class Steps:
             self.trainer.loss_terms |= {n: v.detach() for n, v in self._terms.items() if n != TASK}
         return loss, outputs
 
-    def row_weights(self, labels: Tensor) -> Tensor:
-        """The factor of each row's loss, `(b,)`, over all methods that weight rows."""
-        factors = [method.row_weights(labels) for method in self.of["row_weights"]]
-        return torch.stack(factors).prod(0)
+    def weigh(self, labels: Sequence[Tensor], rows: Tensor) -> None:
+        """Compute the mean factor that methods put on the losses of a step's rows: gradients are clipped in proportion.
+
+        Args:
+            labels: of the own rows of each micro-batch in this process.
+            rows: their number over all processes.
+        """
+        trainer, methods = self.trainer, self.of["row_weights"]
+        if methods and trainer.args.max_grad_norm:
+            factors = [torch.stack([method.row_weights(part) for method in methods]).prod(0).sum() for part in labels]
+            total = torch.stack(factors).sum().reshape(1).to(rows.device)
+            self.mean_weight = float(trainer.accelerator.gather(total).sum() / rows)
 
     # --- statistics of the whole step
 

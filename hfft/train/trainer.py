@@ -104,7 +104,6 @@ class FineTuner(Dealing):
         for method in self.methods:
             method.start(self.setting)
         self.steps = Steps(self, self.methods)
-        self._mean_weight = 1.0  # of the rows of a step, by methods with `row_weights`
         if self.steps.of["order"]:
             self.order = MethodOrder(self.steps.of["order"][0], lambda: self.at().epoch, self.args.seed)
 
@@ -230,10 +229,7 @@ class FineTuner(Dealing):
         counts = torch.stack([targets, torch.full((), sum(own), device=device)])
         found = self.accelerator.gather(counts.reshape(1, 2)).sum(0).clamp(min=1)
         self.steps.begin(batch_samples, found[0], found[1])
-        self._mean_weight = 1.0
-        if self.steps.of["row_weights"] and self.args.max_grad_norm:
-            weight = torch.stack([self.steps.row_weights(part).sum() for part in labels]).sum().to(device)
-            self._mean_weight = float(self.accelerator.gather(weight.reshape(1)).sum() / found[1])
+        self.steps.weigh(labels, found[1])
         return found[0]
 
     def prediction_step(
@@ -287,7 +283,7 @@ class FineTuner(Dealing):
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
         """transformers' clipping, including the methods' modules; the limit holds for rows of a mean weight of 1."""
-        beside, weight = self.steps.module_parameters(), self._mean_weight
+        beside, weight = self.steps.module_parameters(), self.steps.mean_weight
         if not beside and weight == 1:
             return super()._clip_grad_norm(model)
         return self.accelerator.clip_grad_norm_([*model.parameters(), *beside], self.args.max_grad_norm * weight)
