@@ -11,11 +11,16 @@ from hfft.spec import Spec
 
 
 class Backbone(Spec):
-    """Part 1: the pretrained model. `config` and `processor` override entries of the model's own config and processor.
+    """Part 1: the pretrained model.
 
     Attributes:
+        name: a repository, a folder, or a backbone of the package (`nano-vit`, `nano-bert`).
+        revision: branch, tag or commit of the repository.
+        init: `random` starts from untrained weights of the same architecture.
+        dtype: precision of the weights in memory.
         edit: modules to remove, replace and insert, in order (`hfft.backbone.edit.spec`).
         memory_format: memory layout of the weights, by torch's names; `auto` is channels-last for convolutional nets.
+        config, processor: entries that override those of the model's own config and processor.
     """
 
     name: str = Field(min_length=1)

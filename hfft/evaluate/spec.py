@@ -20,7 +20,11 @@ def _metric(value: str) -> str:
 
 
 class OutputsSpec(Spec):
-    """Maximum size of the stored outputs of one split, such as `500MB`."""
+    """How much of the model's outputs the run folder stores.
+
+    Attributes:
+        limit: maximum size of the stored outputs of one split, such as `500MB`.
+    """
 
     limit: str = "2GB"
 

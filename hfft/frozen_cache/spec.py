@@ -9,9 +9,10 @@ from hfft.wording import size_in_bytes
 
 
 class FrozenCacheSpec(Spec):
-    """How outputs of frozen layers are stored. `limit`: size limit of the whole cache.
+    """How outputs of frozen layers are stored.
 
     Attributes:
+        limit: size limit of the whole cache.
         views: number of augmented views of each training row to store and show in turn; without it they are not stored.
         dir: a folder to use instead of `$HFFT_CACHE`.
     """

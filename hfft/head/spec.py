@@ -10,12 +10,16 @@ from hfft.spec import Spec
 
 
 class Head(Spec):
-    """Part 2: the new task layer. `new` names modules besides the head that start untrained, such as an untrained pooler.
+    """Part 2: the new task layer.
 
     Attributes:
         kind: a head of hfft's in place of the architecture's; `linear` if only `pooling` is set.
         pooling: how the states of all positions, without padding, are reduced to one.
         hidden: width of the hidden layer for `mlp`.
+        init: `zeros` starts from equal probabilities for all classes.
+        dropout: dropout before the head, overriding the config's.
+        keep_known: start from the checkpoint's own head for the classes that it knows by name.
+        new: modules besides the head that start untrained, such as an untrained pooler.
     """
 
     kind: Literal["linear", "mlp", "cosine", "attention-pool"] | None = None

@@ -59,15 +59,19 @@ class Schedule(Spec):
 
 
 class Layers(Spec):
-    """Part 3: what learns, how fast, when, through which adapter. `train` defaults to `all`, or `head` with an adapter.
+    """Part 3: what learns, how fast, when, through which adapter.
 
     Attributes:
-        train: layers that learn, one entry or a list; the head always learns unless `freeze` names it.
+        train: layers that learn, one entry or a list; the head always learns unless `freeze` names it. Default: `all`, or
+            `head` with an adapter.
         freeze: layers that do not learn, even if `train` names them.
         schedule: when layers start to learn, a name or a mapping with options; default: all at once.
         norms: whether statistics of frozen norms (BatchNorm's) are held too, or still updated (`live`).
+        layer_decay: factor on the learning rate from each depth to the one below it.
+        head_lr_scale: factor on the head's learning rate.
         lr: pattern over parameter names -> learning rate, overriding layer_decay and head_lr_scale.
         weight_decay: pattern over parameter names -> weight decay.
+        adapter: a PEFT adapter: its `type` and the arguments of its config.
         cache: whether frozen layers run once per row (`auto`: if possible), and what is stored of their outputs.
         last_block: `auto` computes only what the head reads of it (if the head reads one token), `whole` computes all of it.
     """

@@ -31,6 +31,8 @@ class Publish(Spec):
 
     Attributes:
         hub_model_id: `name/model`, or `model` in the account of the token.
+        private: whether a new repository is private.
+        license: the licence stated in the card; default: none.
         as_: an adapter `merged` into the weights, or saved separately as an `adapter`; default: merged if its type allows it.
     """
 

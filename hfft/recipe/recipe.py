@@ -31,9 +31,15 @@ def _task(name: str) -> str:
 
 
 class Recipe(Spec):
-    """A whole fine-tune. `training` takes arguments of `transformers.TrainingArguments`, verbatim.
+    """A whole fine-tune.
 
     `Recipe(**sections)` makes every check that a YAML file gets; `model_validate` checks each section by itself.
+
+    Attributes:
+        name: name of the run and of its folder; default: the file's.
+        task: `image-classification`, `text-classification` or `fill-mask`.
+        problem_type: kind of target, by the config's `problem_type`.
+        training: arguments of `transformers.TrainingArguments`, verbatim.
 
     Raises:
         RecipeError: all mistakes together, one line each.

@@ -157,6 +157,25 @@ def trackers() -> list[str]:
     return [str(ast.literal_eval(key)) for key in getattr(known, "keys", ()) if key is not None]
 
 
+_PACKAGES = {
+    "azure_ml": ("azureml",),
+    "flyte": ("flytekit",),
+    "tensorboard": ("tensorboard", "tensorboardX"),
+    "kubeflow": (),
+}
+
+
+def missing_trackers(report_to: str | list[str] | None) -> list[str]:
+    """The trackers of `report_to` whose package is not installed."""
+    names = [report_to] if isinstance(report_to, str) else report_to or []
+    found = []
+    for name in names:
+        packages = () if name in ("all", "none") else _PACKAGES.get(name, (name,))
+        if packages and not any(importlib.util.find_spec(package) for package in packages):
+            found.append(name)
+    return found
+
+
 def type_problem(value: Any, annotation: str) -> str | None:
     """Why a value does not fit an annotation, or None; annotations other than plain types are left to the library."""
     found = _admits(value, ast.parse(annotation, mode="eval").body)

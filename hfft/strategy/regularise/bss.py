@@ -17,6 +17,7 @@ class BSS(MethodSpec):
     """Shrink the weakest components of the features. Useful with few rows; the batch should have 16 rows or more.
 
     Attributes:
+        weight: factor of the penalty.
         smallest: number of singular values that are penalised; the paper uses 1.
     """
 

@@ -20,6 +20,7 @@ class MCC(MethodSpec):
     Attributes:
         on: the name of the set in `data.sets`.
         temperature: softmax temperature of the predictions; the paper uses 2.5.
+        weight: factor of the confusion in the loss.
     """
 
     main = "on"
