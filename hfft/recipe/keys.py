@@ -34,7 +34,7 @@ def page() -> str:
 def _section(path: str, spec: type[Spec]) -> Iterator[str]:
     """The heading, the summary and the table of a section, then those of the sections in it."""
     summary, described = _summary(spec), _described(spec)
-    yield f"\n{'#' * (path.count('.') + 2)} `{path}`\n"
+    yield f"\n{'#' * (path.replace('.NAME', '').count('.') + 2)} `{path}`\n"
     if summary:
         yield f"{summary}\n"
     if spec.model_fields:
@@ -42,7 +42,7 @@ def _section(path: str, spec: type[Spec]) -> Iterator[str]:
     for name, field in spec.model_fields.items():
         for inner in _specs(field.annotation):
             place = f".{name}" if field.alias is None else f".{field.alias}"
-            holder = ".NAME" if typing.get_origin(field.annotation) is dict else ""
+            holder = ".NAME" if "dict" in str(field.annotation) else ""
             yield from _section(f"{path}{place}{holder}", inner)
 
 
