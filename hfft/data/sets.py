@@ -81,4 +81,16 @@ def _rows(name: str, spec: DataSet, task: Task, labels: Labels) -> tuple[Dataset
     return rows.add_column("row", pa.array(np.arange(len(rows)))), roles
 
 
-_SAME = ("path", "name", "data_files", "data_dir", "revision", "columns")
+_SAME = (
+    "path",
+    "name",
+    "data_files",
+    "data_dir",
+    "revision",
+    "sep",
+    "encoding",
+    "quoting",
+    "missing",
+    "field",
+    "columns",
+)

@@ -1,0 +1,79 @@
+"""Files of rows of this machine, whatever their kind, as splits; `read_file` reads one alone."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+from datasets import Dataset
+
+from hfft.data.source import nested, table
+from hfft.data.source.raw import Raw
+from hfft.data.spec import Data
+from hfft.data.tables.dialect import head_text
+from hfft.data.tables.files import Files, find_files, is_table_of_text
+from hfft.errors import DataError
+from hfft.hub.errors import reading
+
+
+def read_file(
+    path: str | Path,
+    *,
+    sep: str | None = None,
+    encoding: str | None = None,
+    quoting: str | None = None,
+    missing: Sequence[str] = ("",),
+    field: str | None = None,
+) -> Dataset:
+    """The rows of one file: a table of text or of a spreadsheet, JSON, Parquet, Arrow, or a text (a row for each line).
+
+    Args:
+        sep, encoding, quoting, missing, field: as in a recipe's data section.
+
+    Raises:
+        BadInput: there is no such file, or it cannot be read.
+    """
+    given: dict[str, Any] = {"sep": sep, "encoding": encoding, "quoting": quoting, "field": field}
+    data = Data(path=str(path), missing=list(missing), **given)
+    if not Path(path).expanduser().is_file():
+        raise DataError(f"no file {str(path)!r}; use an existing file")
+    files = find_files(data)
+    assert files is not None  # it is a file
+    return load(files, data).splits["train"]
+
+
+def load(files: Files, data: Data) -> Raw:
+    """Every split of files of one kind.
+
+    Raises:
+        BadInput: a file cannot be read.
+    """
+    kind, notes = files.kind, tuple(files.notes)
+    if kind == "text" and all(is_table_of_text(f, data) for f in _all(files.splits)):
+        kind = "csv"
+        notes += (f"{data.path}: read as a table with a header, since each line has as many cells as the first",)
+    if kind in ("csv", "excel"):
+        named = [name for name in data.columns.model_dump().values() if isinstance(name, str)]
+        how = (data.sep, data.encoding, data.quoting, data.missing)
+        splits, remarks = table.load(files.splits, data.path, *how, named=named, streaming=data.streaming)
+        return Raw(splits, notes=(*notes, *remarks))
+    if kind == "json" and data.field is not None:
+        return Raw(nested.load(files.splits, data), notes=notes)
+    arguments: dict[str, Any] = {}
+    if kind in ("json", "text"):
+        encodings = {head_text(f, data.encoding)[1] for f in _all(files.splits) if f.stat().st_size}
+        if len(encodings) > 1:
+            raise DataError(f"data set {data.path}: its files have different encodings; write all in UTF-8")
+        arguments["encoding"] = {"utf-8": "utf-8-sig"}.get(*encodings, *encodings) if encodings else "utf-8"
+    named_files = {split: [glob.escape(str(f.resolve())) for f in found] for split, found in files.splits.items()}
+    with reading(f"data set {data.path}"):
+        return Raw(
+            datasets.load_dataset(kind, data_files=named_files, streaming=data.streaming, **arguments), notes=notes
+        )
+
+
+def _all(splits: Mapping[str, Sequence[Path]]) -> list[Path]:
+    return [file for files in splits.values() for file in files]

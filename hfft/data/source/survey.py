@@ -1,0 +1,264 @@
+"""One pass over a table of text before it is loaded: which columns are numbers, and whether every line is where it belongs."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from hfft.data.tables.dialect import Dialect, Head, wrong_encoding
+from hfft.data.tables.endings import open_bytes
+from hfft.errors import DataError
+from hfft.wording import first_line
+
+BLOCK = 1 << 24  # bytes read at once, and the longest record
+INTEGER = r"^(?:0|-?[1-9][0-9]{0,17})$"  # what is written back as it was read, within 64 bits
+NUMBER = (
+    r"^-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?$"  # 007 is a name, and so is an id of 20 digits
+)
+CLASSES = 1000  # a column of more different values is not one of classes
+TYPES = {"integer": pa.int64(), "number": pa.float64(), "text": pa.string()}
+
+
+class Misread(DataError):
+    """A line is not where it belongs, and marks that were taken for quotes may be the cause."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a pass over a table found.
+
+    Attributes:
+        kinds: column -> `integer`, `number` or `text`; None if all of its cells are missing.
+        rows: number of rows.
+    """
+
+    dialect: Dialect
+    kinds: dict[str, str | None]
+    rows: int
+
+
+def survey(head: Head, missing: Sequence[str], limit: int | None = None) -> Survey:
+    """Read a table once, as text, and find the types of its columns. A tab-separated table whose marks are no quotes is read
+    without quotes.
+
+    Args:
+        missing: cells that count as missing.
+        limit: number of bytes after which to stop.
+
+    Raises:
+        DataError: a row has more or fewer cells than the header, a quotation swallows rows, or bytes are not in the encoding.
+    """
+    dialect = head.dialect
+    try:
+        return _survey(head, dialect, missing, limit)
+    except Misread:
+        if dialect.stated or dialect.sep != "\t" or dialect.quoting == "none":
+            raise
+        try:
+            return _survey(head, replace(dialect, quoting="none"), missing, limit)
+        except Misread:
+            pass
+        raise
+
+
+def kind_of_values(values: pa.Array, kind: str | None) -> str | None:
+    """The kind of a column of texts, of which some values are known to be of a kind."""
+    values = values.drop_null()
+    if kind == "text" or not len(values):
+        return kind
+    for name, pattern in (("integer", INTEGER), ("number", NUMBER)):
+        if (name == kind or kind in (None, "integer")) and pc.all(pc.match_substring_regex(values, pattern)).as_py():
+            return name
+    return "text"
+
+
+def common(kinds: Sequence[str | None]) -> str | None:
+    """The kind that all values of these kinds have."""
+    given = {kind for kind in kinds if kind}
+    return "text" if "text" in given else "number" if "number" in given else next(iter(given), None)
+
+
+def read_batches(
+    head: Head, dialect: Dialect, types: dict[str, pa.DataType], missing: Sequence[str], bad: list[Any] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a table as Arrow, block by block.
+
+    Args:
+        types: the columns to read, in this order, and their types.
+        bad: gets the records that have another number of cells; by default they are an error.
+
+    Raises:
+        Misread: a record is too long.
+        DataError: a cell does not have the type, or bytes are not in the encoding.
+    """
+
+    def odd(record: Any) -> str:
+        if bad is None:
+            return "error"
+        bad.append(record)
+        return "skip"
+
+    quoted = dialect.quoting != "none"
+    parse = pa.csv.ParseOptions(
+        delimiter=dialect.sep, quote_char='"' if quoted else False, newlines_in_values=quoted, invalid_row_handler=odd
+    )
+    convert = pa.csv.ConvertOptions(
+        column_types=types, include_columns=list(types), null_values=list(missing), strings_can_be_null=bool(missing)
+    )
+    read = pa.csv.ReadOptions(
+        use_threads=False,
+        block_size=BLOCK,
+        column_names=head.columns,
+        skip_rows=head.blank,
+        skip_rows_after_names=1,
+        encoding=dialect.encoding,
+    )
+    if head.whole and not head.rows:
+        return
+    with open_bytes(head.path) as file:
+        try:
+            yield from pa.csv.open_csv(file, read_options=read, parse_options=parse, convert_options=convert)
+        except UnicodeError:
+            raise _undecodable(head, dialect) from None
+        except pa.ArrowInvalid as error:
+            text = first_line(error)
+            if "UTF8" in text or "UTF-8" in text:
+                raise _undecodable(head, dialect) from None
+            if "straddling" in text:
+                line = _line_of(head, dialect, None)
+                raise Misread(
+                    f"{head.path}: the record in line {line} is longer than {BLOCK >> 20} MB; if a quotation mark is not "
+                    f"closed there, close it or set data.quoting=none"
+                ) from None
+            raise DataError(f"{head.path}: {text}; fix the cell, or read all of it without data.streaming") from None
+
+
+def _survey(head: Head, dialect: Dialect, missing: Sequence[str], limit: int | None) -> Survey:
+    kinds: dict[str, str | None] = dict.fromkeys(head.columns)
+    rows, seen, bad = 0, 0, list[Any]()
+    long: list[tuple[int, list[str]]] = []  # records of several lines, each of which could be a row
+    for batch in read_batches(head, dialect, dict.fromkeys(head.columns, pa.string()), missing, bad):
+        if bad:
+            break
+        for name, column in zip(head.columns, batch.columns, strict=True):
+            kinds[name] = kind_of_values(column, kinds[name])
+        long += [(rows + i, lines) for i in _broken(batch) if (lines := _as_rows(batch, i, dialect.sep))]
+        rows, seen = rows + batch.num_rows, seen + batch.nbytes
+        if limit is not None and seen > limit:
+            break
+    if bad:
+        raise _ragged(head, dialect, bad)
+    if long:
+        _refuse_swallowed(head, dialect, missing, long)
+    return Survey(dialect, kinds, rows)
+
+
+def _broken(batch: pa.RecordBatch) -> list[int]:
+    """The rows with a line break in a cell."""
+    found = set[int]()
+    for column in batch.columns:
+        for mark in "\n\r":
+            if (there := pc.match_substring(column, mark)).true_count:
+                found.update(pc.indices_nonzero(pc.fill_null(there, False)).to_pylist())
+    return sorted(found)
+
+
+def _as_rows(batch: pa.RecordBatch, row: int, sep: str) -> list[str] | None:
+    """The lines of a record, if each of them alone has as many cells as a row."""
+    whole = sep.join(column[row].as_py() or "" for column in batch.columns)
+    lines = [line for line in re.split(r"\r\n|\r|\n", whole) if line.strip()]
+    return lines if len(lines) > 1 and all(line.count(sep) == batch.num_columns - 1 for line in lines) else None
+
+
+def _refuse_swallowed(head: Head, dialect: Dialect, missing: Sequence[str], long: list[tuple[int, list[str]]]) -> None:
+    """Raise if the lines of a record would be rows: their cells fit columns of numbers or of few different values.
+
+    A text of several lines with a comma in each is none of these. Where all columns are texts, three such lines are refused.
+    """
+    records = {record for record, _ in long}
+    fits: list[Any] = [set() for _ in head.columns]
+    rows = 0
+    for batch in read_batches(head, dialect, dict.fromkeys(head.columns, pa.string()), missing):
+        keep = [i for i in range(batch.num_rows) if rows + i not in records] if records else None
+        rows += batch.num_rows
+        batch = batch.take(pa.array(keep, pa.int64())) if keep is not None and len(keep) < batch.num_rows else batch
+        for i, column in enumerate(batch.columns):
+            if fits[i] is not None:
+                fits[i] |= set(pc.unique(column.drop_null()).to_pylist())
+                fits[i] = fits[i] if len(fits[i]) <= CLASSES else None
+    closed = [
+        i
+        for i, values in enumerate(fits)
+        if values and (len(values) * 2 <= rows or all(re.match(NUMBER, value) for value in values))
+    ]
+
+    def row_like(line: str) -> bool:
+        cells = [cell.strip('"') for cell in line.split(dialect.sep)]
+        return all(cells[i] in fits[i] or re.match(NUMBER, cells[i]) for i in closed)
+
+    for record, lines in long:
+        if all(map(row_like, lines)) if closed else len(lines) > 2:
+            line = _line_of(head, dialect, record + 1)
+            raise Misread(
+                f"{head.path}: a quotation mark that opens in line {line} takes {len(lines)} lines that look like rows for "
+                f"one cell; set data.quoting=none if marks are characters, =minimal if that is one text, or close it"
+            )
+
+
+def _ragged(head: Head, dialect: Dialect, bad: list[Any]) -> Misread:
+    """The error for records that have another number of cells than the header."""
+    first = bad[0]
+    line = _line_of(head, dialect, first.number - 1) if first.number else "?"
+    more = f" (and {len(bad) - 1} more such lines)" if len(bad) > 1 else ""
+    cells = (
+        f"{first.actual_columns} cell{'s' * (first.actual_columns > 1)}, but the header has {first.expected_columns}"
+    )
+    if dialect.quoting != "none" and re.search(r"[\r\n]", first.text.strip()):
+        remedy = "a quotation mark that opens there is not closed in its line: close it, or set data.quoting=none"
+    else:
+        remedy = f"put a text that holds {dialect.sep!r} in quotation marks, or fix the line"
+        remedy += " (data.quoting is none)" if dialect.stated and dialect.quoting == "none" else ""
+    return Misread(f"{head.path}: line {line} has {cells}{more}; {remedy}")
+
+
+def _line_of(head: Head, dialect: Dialect, record: int | None) -> int:
+    """The line in which a record begins (0 is the header); without a number, the last one that can be read."""
+    with open_bytes(head.path) as file:
+        text = io.TextIOWrapper(file, encoding=dialect.encoding, errors="replace", newline="")
+        reader = dialect.reader(text)
+        begins, count = 1, -1
+        try:
+            for row in reader:
+                count += bool(row)
+                if count == record:
+                    break
+                begins = reader.line_num + 1
+        except csv.Error:  # a field longer than that module takes
+            pass
+        text.detach()
+    return begins
+
+
+def _undecodable(head: Head, dialect: Dialect) -> DataError:
+    """The error for bytes that are not in the encoding."""
+    stated = None if dialect.encoding == "utf-8" else dialect.encoding
+    line = 1
+    with open_bytes(head.path) as file:
+        decoder = codecs.getincrementaldecoder(dialect.encoding)("strict")
+        while raw := file.read(1 << 20):
+            pending = decoder.getstate()[0]
+            try:
+                decoder.decode(raw)
+            except UnicodeDecodeError as error:
+                return wrong_encoding(head.path, pending + raw, stated, error.start, line)
+            line += raw.count(b"\n")
+    return wrong_encoding(head.path, b"\0", stated, 0, line)
