@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 
+from hfft.data.tables.check import check_files
 from hfft.recipe.find import load_recipe
 from hfft.run import importing
 
 
 def run(given: argparse.Namespace) -> int:
-    """Check the recipe; with --deep, also do once everything that a run will do."""
+    """Check the recipe and the first lines of its local files; with --deep, also do once everything that a run will do."""
     recipe = load_recipe(given.recipe, *given.overrides)
+    check_files(recipe.data, recipe.the_task)
     if given.deep:
         with importing():
             from hfft.pipeline import deep_check

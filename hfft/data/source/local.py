@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import datasets
@@ -11,7 +10,7 @@ from hfft.data.source import rows, saved
 from hfft.data.source.arguments import load_arguments
 from hfft.data.source.raw import Raw
 from hfft.data.spec import Data
-from hfft.data.tables.files import FORMATS, find_files, missing_path
+from hfft.data.tables.files import FORMATS, find_files, is_pattern, missing_path
 from hfft.errors import DataError
 from hfft.hub.errors import reading
 
@@ -21,7 +20,7 @@ def is_local(data: Data) -> bool:
     return (
         Path(data.path).expanduser().exists()
         or data.path in {*FORMATS, "imagefolder"}
-        or bool(re.search(r"[*?\[]", data.path))
+        or is_pattern(data.path)
         or missing_path(data) is not None
     )
 

@@ -19,7 +19,7 @@ from hfft.data.tables.endings import open_bytes
 from hfft.errors import DataError
 from hfft.wording import first_line
 
-BLOCK = 1 << 24  # bytes read at once, and the longest record
+LONGEST = 1 << 26  # bytes of a record
 INTEGER = r"^(?:0|-?[1-9][0-9]{0,17})$"  # what is written back as it was read, within 64 bits
 NUMBER = (
     r"^-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?$"  # 007 is a name, and so is an id of 20 digits
@@ -30,6 +30,10 @@ TYPES = {"integer": pa.int64(), "number": pa.float64(), "text": pa.string()}
 
 class Misread(DataError):
     """A line is not where it belongs, and marks that were taken for quotes may be the cause."""
+
+
+class TooLong(Misread):
+    """A record is longer than a block."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,12 @@ def survey(head: Head, missing: Sequence[str], limit: int | None = None) -> Surv
     """
     dialect = head.dialect
     try:
-        return _survey(head, dialect, missing, limit)
+        return _survey_long(head, dialect, missing, limit)
     except Misread:
         if dialect.stated or dialect.sep != "\t" or dialect.quoting == "none":
             raise
         try:
-            return _survey(head, replace(dialect, quoting="none"), missing, limit)
+            return _survey_long(head, replace(dialect, quoting="none"), missing, limit)
         except Misread:
             pass
         raise
@@ -116,7 +120,7 @@ def read_batches(
     )
     read = pa.csv.ReadOptions(
         use_threads=False,
-        block_size=BLOCK,
+        block_size=dialect.block,
         column_names=head.columns,
         skip_rows=head.blank,
         skip_rows_after_names=1,
@@ -135,11 +139,19 @@ def read_batches(
                 raise _undecodable(head, dialect) from None
             if "straddling" in text:
                 line = _line_of(head, dialect, None)
-                raise Misread(
-                    f"{head.path}: the record in line {line} is longer than {BLOCK >> 20} MB; if a quotation mark is not "
+                raise TooLong(
+                    f"{head.path}: the record in line {line} is longer than {dialect.block >> 20} MB; if a quotation mark is not "
                     f"closed there, close it or set data.quoting=none"
                 ) from None
             raise DataError(f"{head.path}: {text}; fix the cell, or read all of it without data.streaming") from None
+
+
+def _survey_long(head: Head, dialect: Dialect, missing: Sequence[str], limit: int | None) -> Survey:
+    """The survey, again in larger blocks if a record does not fit in one: small blocks are read in half the time."""
+    try:
+        return _survey(head, dialect, missing, limit)
+    except TooLong:
+        return _survey(head, replace(dialect, block=LONGEST), missing, limit)
 
 
 def _survey(head: Head, dialect: Dialect, missing: Sequence[str], limit: int | None) -> Survey:
@@ -166,7 +178,9 @@ def _broken(batch: pa.RecordBatch) -> list[int]:
     """The rows with a line break in a cell."""
     found = set[int]()
     for column in batch.columns:
-        for mark in "\n\r":
+        buffer = column.buffers()[2]
+        content = buffer.to_pybytes() if buffer else b""  # searched faster than cells
+        for mark in (mark for mark in "\n\r" if mark.encode() in content):
             if (there := pc.match_substring(column, mark)).true_count:
                 found.update(pc.indices_nonzero(pc.fill_null(there, False)).to_pylist())
     return sorted(found)
@@ -218,7 +232,7 @@ def _ragged(head: Head, dialect: Dialect, bad: list[Any]) -> Misread:
     """The error for records that have another number of cells than the header."""
     first = bad[0]
     line = _line_of(head, dialect, first.number - 1) if first.number else "?"
-    more = f" (and {len(bad) - 1} more such lines)" if len(bad) > 1 else ""
+    more = f" (and {len(bad) - 1} more such line{'s' * (len(bad) > 2)})" if len(bad) > 1 else ""
     cells = (
         f"{first.actual_columns} cell{'s' * (first.actual_columns > 1)}, but the header has {first.expected_columns}"
     )

@@ -16,7 +16,7 @@ from datasets.exceptions import DatasetGenerationError
 
 from hfft.data.source import excel
 from hfft.data.source.survey import TYPES, common, read_batches, survey
-from hfft.data.tables.dialect import Head, first_cell_of_a_row, read_head, told
+from hfft.data.tables.dialect import Head, header_fault, read_head, told
 from hfft.data.tables.endings import kind_of
 from hfft.errors import DataError
 from hfft.hub.errors import reading
@@ -134,10 +134,7 @@ def _survey(
         sheet, notes = excel.open_sheet(path)
         return sheet, *sheet.survey(missing), notes
     head = read_head(path, sep, encoding, quoting)
-    if (cell := first_cell_of_a_row(head)) is not None and cell not in named:
-        raise DataError(
-            f"{path}: its first line looks like a row, not like names of columns ({cell!r:.60}); add a header"
-        )
+    header_fault(head, named)
     found = survey(head, missing, STREAM_HEAD if streaming else None)
     remark = told(head.dialect, path)
     notes = [remark] if remark else []

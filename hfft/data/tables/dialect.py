@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,12 +32,14 @@ class Dialect:
     Attributes:
         quoting: `minimal` (a mark at the start of a field opens a quotation) or `none` (a mark is a character).
         stated: whether the recipe says what marks are.
+        block: bytes read at once, which the longest record must not exceed.
     """
 
     sep: str
     encoding: str = "utf-8"
     quoting: str = "minimal"
     stated: bool = False
+    block: int = 1 << 20
 
     def records(self, text: str) -> list[list[str]]:
         """The records of a text, blank lines left out."""
@@ -143,7 +146,20 @@ def column_names(header: list[str]) -> list[str]:
     return names
 
 
-def first_cell_of_a_row(head: Head) -> str | None:
+def header_fault(head: Head, named: Sequence[str] = ()) -> None:
+    """Raise if the first line is a row and not names of columns; one that the recipe names is a name.
+
+    Raises:
+        DataError: there is no header.
+    """
+    cell = _cell_of_a_row(head)
+    if cell is not None and not set(head.columns) & set(named):
+        raise DataError(
+            f"{head.path}: its first line looks like a row, not like names of columns ({cell!r:.60}); add a header"
+        )
+
+
+def _cell_of_a_row(head: Head) -> str | None:
     """A cell of the first line that is no name: a number above numbers, or a word that often recurs below it.
 
     None for a real header, such as the `0,1,2` that pandas writes for columns without names.

@@ -71,7 +71,7 @@ def find_files(data: Data | DataSet) -> Files | None:
         return None
     if path.is_file():
         return Files(_kind(path), {"train": [path]})
-    if re.search(r"[*?\[]", data.path) and kind_of(path) and not path.exists():
+    if is_pattern(data.path) and not path.exists():
         found = sorted(map(Path, glob.glob(str(path), recursive=True)))
         if not found:
             raise DataError(f"data.path: no file matches {data.path!r}; use an existing file")
@@ -80,6 +80,11 @@ def find_files(data: Data | DataSet) -> Files | None:
         root = path / (data.data_dir or "")
         return None if _described(path) or data.name is not None else _folder(root, data.path)
     return None
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a path names files by a pattern."""
+    return re.search(r"[*?\[]", text) is not None
 
 
 def _kind(path: Path) -> str:
@@ -121,7 +126,7 @@ def _listed(data: Data | DataSet, root: Path) -> Files | None:
             found = [file] if file.is_file() else sorted(map(Path, glob.glob(str(file), recursive=True)))
             found = [f for f in found if f.is_file()]
             if not found:
-                raise DataError(f"data.data_files: no file {pattern!r}{_beside(file)}; use an existing file")
+                raise DataError(f"data.data_files: no file {pattern!r}{_beside(file) or '; use an existing file'}")
             splits[split] += found
     if data.path in FORMATS:
         return Files(data.path, splits)
@@ -213,7 +218,7 @@ def missing_path(data: Data | DataSet) -> str | None:
     It is a path if it begins as one, has a known ending or two `/`, or if the folder that should hold it exists.
     """
     path = Path(data.path).expanduser()
-    if path.exists():
+    if path.exists() or is_pattern(data.path):
         return None
     parent = path.parent
     if not (
@@ -221,11 +226,11 @@ def missing_path(data: Data | DataSet) -> str | None:
         or kind_of(path)
         or data.path.count("/") > 1
         or data.path.endswith("/")
-        or (parent != Path() and parent.is_dir())
+        or (parent != Path() and parent.exists())
     ):
         return None
     what = "file" if kind_of(path) or path.suffix.lower()[1:] in _IMAGES else "folder"
-    return f"data.path: no {what} {data.path!r}{_beside(path)}; use an existing {what}"
+    return f"data.path: no {what} {data.path!r}{_beside(path) or f'; use an existing {what}'}"
 
 
 def _beside(path: Path) -> str:
