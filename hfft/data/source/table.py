@@ -16,7 +16,7 @@ from datasets.exceptions import DatasetGenerationError
 
 from hfft.data.source import excel
 from hfft.data.source.survey import TYPES, common, read_batches, survey
-from hfft.data.tables.dialect import Head, header_fault, read_head, told
+from hfft.data.tables.dialect import Head, describe_dialect, header_fault, read_head
 from hfft.data.tables.endings import kind_of
 from hfft.errors import DataError
 from hfft.hub.errors import reading
@@ -136,7 +136,7 @@ def _survey(
     head = read_head(path, sep, encoding, quoting)
     header_fault(head, named)
     found = survey(head, missing, STREAM_HEAD if streaming else None)
-    remark = told(head.dialect, path)
+    remark = describe_dialect(head.dialect, path)
     notes = [remark] if remark else []
     if found.dialect.quoting == "none" and not head.dialect.stated:
         notes.append(f"{path}: quotation marks are read as characters, since some are not closed (data.quoting=none)")

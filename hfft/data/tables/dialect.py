@@ -213,7 +213,7 @@ def _unquoted(text: str, sep: str, whole: bool) -> bool:
     return False
 
 
-def told(dialect: Dialect, path: Path) -> str | None:
+def describe_dialect(dialect: Dialect, path: Path) -> str | None:
     """A line about a table that is not written as its ending says; None for one that is."""
     usual = "\t" if ending(path) in (".tsv", ".tab") else ","
     parts = [] if dialect.sep == usual else [f"separated by {SEPARATORS.get(dialect.sep, repr(dialect.sep))}"]
