@@ -42,6 +42,8 @@ def load(data: Data) -> Raw:
         return stored
     if (files := find_files(data)) is not None:
         return rows.load(files, data)
+    if (described := rows.load_described(data)) is not None:
+        return described
     arguments = load_arguments(data)
     file = Path(data.path).expanduser()
     arguments["path"] = str(file.resolve()) if file.is_dir() else data.path

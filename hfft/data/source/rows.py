@@ -11,6 +11,7 @@ import datasets
 from datasets import Dataset
 
 from hfft.data.source import nested, table
+from hfft.data.source.arguments import load_arguments
 from hfft.data.source.raw import Raw
 from hfft.data.spec import Data
 from hfft.data.tables.dialect import head_text
@@ -54,7 +55,6 @@ def load(files: Files, data: Data) -> Raw:
     kind, notes = files.kind, tuple(files.notes)
     if kind == "text" and all(is_table_of_text(f, data) for f in _all(files.splits)):
         kind = "csv"
-        notes += (f"{data.path}: read as a table with a header, since each line has as many cells as the first",)
     if kind in ("csv", "excel"):
         named = [name for name in data.columns.model_dump().values() if isinstance(name, str)]
         how = (data.sep, data.encoding, data.quoting, data.missing)
@@ -73,6 +73,28 @@ def load(files: Files, data: Data) -> Raw:
         return Raw(
             datasets.load_dataset(kind, data_files=named_files, streaming=data.streaming, **arguments), notes=notes
         )
+
+
+def load_described(data: Data) -> Raw | None:
+    """The splits of a folder whose README lists files of tables, as data sets of the hub do; None for other folders.
+
+    Raises:
+        BadInput: there is no such configuration, or a file cannot be read.
+    """
+    folder = Path(data.path).expanduser()
+    if not folder.is_dir() or not (folder / "README.md").is_file():
+        return None
+    arguments = {key: value for key, value in load_arguments(data).items() if key != "streaming"}
+    with reading(f"data set {data.path}"):
+        builder = datasets.load_dataset_builder(str(folder.resolve()), revision=data.revision, **arguments)
+    config = builder.config
+    if builder.name != "csv" or config.features is not None or builder.info.features is not None:
+        return None
+    splits = {str(split): [Path(file) for file in files] for split, files in config.data_files.items()}
+    if any("://" in str(file) for file in _all(splits)):
+        return None
+    stated = Data(path=data.path, sep=config.sep if config.sep != "," else None)
+    return load(Files("csv", splits), data.model_copy(update={"sep": data.sep or stated.sep}))
 
 
 def _all(splits: Mapping[str, Sequence[Path]]) -> list[Path]:

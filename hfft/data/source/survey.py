@@ -231,7 +231,7 @@ def _refuse_swallowed(head: Head, dialect: Dialect, missing: Sequence[str], long
 def _ragged(head: Head, dialect: Dialect, bad: list[Any]) -> Misread:
     """The error for records that have another number of cells than the header."""
     first = bad[0]
-    line = _line_of(head, dialect, first.number - 1) if first.number else "?"
+    line = _line_of(head, dialect, first.number - 1 - head.blank) if first.number else "?"
     more = f" (and {len(bad) - 1} more such line{'s' * (len(bad) > 2)})" if len(bad) > 1 else ""
     cells = (
         f"{first.actual_columns} cell{'s' * (first.actual_columns > 1)}, but the header has {first.expected_columns}"
@@ -248,6 +248,8 @@ def _line_of(head: Head, dialect: Dialect, record: int | None) -> int:
     """The line in which a record begins (0 is the header); without a number, the last one that can be read."""
     with open_bytes(head.path) as file:
         text = io.TextIOWrapper(file, encoding=dialect.encoding, errors="replace", newline="")
+        for _ in range(head.blank):
+            text.readline()
         reader = dialect.reader(text)
         begins, count = 1, -1
         try:
@@ -255,11 +257,11 @@ def _line_of(head: Head, dialect: Dialect, record: int | None) -> int:
                 count += bool(row)
                 if count == record:
                     break
-                begins = reader.line_num + 1
+                begins = reader.line_num + 1  # unless blank lines follow
         except csv.Error:  # a field longer than that module takes
             pass
         text.detach()
-    return begins
+    return head.blank + begins
 
 
 def _undecodable(head: Head, dialect: Dialect) -> DataError:

@@ -56,7 +56,7 @@ class Head:
     """The first records of a table.
 
     Attributes:
-        blank: number of blank lines before the header.
+        blank: number of lines before the header, which are blank or state the separator.
         whole: whether the table has no more rows than these.
     """
 
@@ -79,6 +79,9 @@ def read_head(
     text, found, whole = head_text(path, encoding)
     if not text.strip():
         raise DataError(f"{path}: the file is empty; use a table with a header and rows")
+    blank = len(re.match(r"(?:[^\S\t]*(?:\r\n|\r|\n))*", text)[0].splitlines())  # type: ignore[index]
+    if line := re.match(r"sep=(.)(?:\r\n|\r|\n)", text):  # Excel's own way to state it
+        sep, text, blank = sep or line[1], text[line.end() :], 1
     guess = _separator(text, whole, quoting, ending(path))
     first = next(line for line in text.splitlines() if line.strip())
     if sep is not None and sep not in first and guess in first:
@@ -90,7 +93,6 @@ def read_head(
     if quoting is None and dialect.sep == "\t" and _unquoted(text, "\t", whole):
         dialect = replace(dialect, quoting="none")
     header, *rows = _complete(dialect.records(text), whole)
-    blank = len(re.match(r"(?:[^\S\t]*(?:\r\n|\r|\n))*", text)[0].splitlines())  # type: ignore[index]
     return Head(Path(path), dialect, column_names(header), rows, blank, whole)
 
 
@@ -106,7 +108,7 @@ def head_text(path: str | Path, encoding: str | None = None) -> tuple[str, str, 
     name = encoding or next((name for mark, name in _MARKS if raw.startswith(mark)), "utf-8")
     if encoding is None and name == "utf-8" and b"\0" in raw:
         wide = next((f"utf-16-{side}" for side, at in (("le", 1), ("be", 0)) if not any(raw[at:400:2])), None)
-        remedy = f"set data.encoding={wide}" if wide else f"its ending is {ending(path)}, use a table of text"
+        remedy = f"set data.encoding={wide}" if wide else f"remove them, if it is a {ending(path)} file"
         raise DataError(f"{path}: holds zero bytes, so it is not UTF-8 text; {remedy}")
     try:
         text = codecs.getincrementaldecoder(name)("strict").decode(raw, whole)
@@ -137,7 +139,7 @@ def column_names(header: list[str]) -> list[str]:
     """Names of columns that differ from each other, as pandas makes them: `Unnamed: 0` for none, `a.1` for a second `a`."""
     names: list[str] = []
     for i, name in enumerate(header):
-        base = name.removeprefix("\ufeff") or f"Unnamed: {i}"
+        base = name.removeprefix("\ufeff").strip() or f"Unnamed: {i}"
         count, unique = 0, base
         while unique in names:
             count += 1

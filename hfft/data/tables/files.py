@@ -66,6 +66,8 @@ def find_files(data: Data | DataSet) -> Files | None:
     """
     path = Path(data.path).expanduser()
     if data.data_files is not None:
+        if path.is_file():
+            raise DataError(f"data.data_files: data.path is already a file, {data.path}; leave one of them out")
         if (path.is_dir() and not _described(path)) or data.path in FORMATS:
             return _listed(data, path if path.is_dir() else Path())
         return None
@@ -76,6 +78,8 @@ def find_files(data: Data | DataSet) -> Files | None:
         if not found:
             raise DataError(f"data.path: no file matches {data.path!r}; use an existing file")
         return Files(_same_kind(found), {"train": found})
+    if data.path in FORMATS and data.data_dir is not None and not path.exists():
+        return _folder(Path(data.data_dir).expanduser(), data.data_dir, data.path)
     if path.is_dir():
         root = path / (data.data_dir or "")
         return None if _described(path) or data.name is not None else _folder(root, data.path)
@@ -123,6 +127,8 @@ def _listed(data: Data | DataSet, root: Path) -> Files | None:
             if "://" in pattern:
                 return None
             file = root / (data.data_dir or "") / Path(pattern).expanduser()
+            if file.is_dir():
+                raise DataError(f"data.data_files: {pattern!r} is a folder; name files, or set data.path to the folder")
             found = [file] if file.is_file() else sorted(map(Path, glob.glob(str(file), recursive=True)))
             found = [f for f in found if f.is_file()]
             if not found:
@@ -136,16 +142,18 @@ def _listed(data: Data | DataSet, root: Path) -> Files | None:
     return Files(_same_kind(files, "data.data_files"), splits)
 
 
-def _folder(root: Path, name: str) -> Files | None:
-    """The tables of a folder; None if it holds none, or at least as many images."""
+def _folder(root: Path, name: str, only: str | None = None) -> Files | None:
+    """The tables of a folder, perhaps of one kind alone; None if it holds none, or at least as many images."""
     files = [f for f in sorted(root.rglob("*")) if f.is_file() and not _hidden(f.relative_to(root))]
     tables = [f for f in files if kind_of(f) and f.name.lower() not in ("license.txt", "readme.txt")]
     images = [f for f in files if f.suffix.lower()[1:] in _IMAGES]
-    if not tables or len(images) >= len(tables):
+    if not tables or (only is None and len(images) >= len(tables)):
         return None
     kinds = Counter(map(kind_of, tables))
-    kind, most = kinds.most_common(1)[0]
-    if len(kinds) > 1 and kinds.most_common(2)[1][1] == most:
+    kind, most = (only, kinds[only]) if only else kinds.most_common(1)[0]
+    if not most:
+        raise DataError(f"data.data_dir: {name} holds no {kind} files ({listing(kinds)}); set another data.path")
+    if only is None and len(kinds) > 1 and kinds.most_common(2)[1][1] == most:
         raise DataError(
             f"data.path: {name} holds as many files of one kind as of another ({listing(kinds)}); list those to read in "
             f"data.data_files"
@@ -235,5 +243,5 @@ def missing_path(data: Data | DataSet) -> str | None:
 
 def _beside(path: Path) -> str:
     """A suggestion among the names in the same folder."""
-    there = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    there = [p.name for p in path.parent.iterdir() if p.name != path.name] if path.parent.is_dir() else []
     return nearest(path.name, there)

@@ -157,6 +157,16 @@ def test_how_a_table_is_written_is_told_where_its_ending_says_otherwise():
     )
 
 
+def test_a_line_that_states_the_separator_is_no_header():
+    assert cells(read_file(put("x.csv", "sep=;\r\n" + text(";", end="\r\n")))) == ROWS
+    refused(put("x.csv", "sep=;\na;b\n1;2\n1;2;3\n"), "line 4 has 3 cells")
+    refused(put("x.csv", "\n\na;b\n1;2\n1;2;3\n"), "line 5 has 3 cells")
+
+
+def test_spaces_around_names_of_columns_are_left_out():
+    assert read_file(put("x.csv", "text , label\na, b\n")).to_dict() == {"text": ["a"], "label": [" b"]}
+
+
 # --- marks
 
 MESSAGES = [(f"message number {i} is {'nice' if i % 2 else 'awful'}", "pos" if i % 2 else "neg") for i in range(60)]
@@ -342,6 +352,32 @@ def test_the_whole_names_of_files_and_folders_name_splits_and_no_file_goes_missi
     given = raw("d")
     assert {split: len(rows) // 4 for split, rows in given.splits.items()} == sizes
     assert list(given.notes) == notes
+
+
+def test_the_files_that_a_readme_lists_are_read_by_the_same_rules():
+    configs = "configs:\n- config_name: one\n  sep: ';'\n  data_files:\n  - {split: train, path: a.csv}\n"
+    put("d/README.md", f"---\n{configs}  - {{split: odd, path: b.csv}}\n---\n")
+    for name in ("a.csv", "b.csv", "c.csv"):
+        put(f"d/{name}", text(";", rows=[("NA", "007"), ("b, c", "None")]))
+    splits = raw("d", name="one").splits
+    assert list(splits) == ["train", "odd"]
+    assert cells(splits["train"]) == cells(splits["odd"]) == [("NA", "007"), ("b, c", "None")]
+
+
+@pytest.mark.parametrize(
+    ("path", "settings", "message"),
+    [
+        ("d/a.csv", {"data_files": "b.csv"}, "data.data_files: data.path is already a file, d/a.csv"),
+        ("csv", {"data_files": "d"}, "data.data_files: 'd' is a folder"),
+        ("csv", {"data_files": "d/c.csv"}, "data.data_files: no file 'd/c.csv'; did you mean"),
+        ("json", {"data_dir": "d"}, "data.data_dir: d holds no json files (csv)"),
+    ],
+)
+def test_files_that_are_listed_wrongly_are_refused(path, settings, message):
+    put("d/a.csv", text())
+    put("d/b.csv", text())
+    refused(path, message, **settings)
+    assert len(raw("csv", data_dir="d").splits["train"]) == 80
 
 
 def test_files_that_would_be_other_splits_by_words_in_their_names_are_asked_about():
