@@ -7,7 +7,7 @@ from pathlib import Path
 import datasets
 
 from hfft.data.source import rows, saved
-from hfft.data.source.arguments import load_arguments
+from hfft.data.source.arguments import load_arguments, remote_tables
 from hfft.data.source.raw import Raw
 from hfft.data.spec import Data
 from hfft.data.tables.files import FORMATS, find_files, is_pattern, missing_path
@@ -45,6 +45,8 @@ def load(data: Data) -> Raw:
     if (described := rows.load_described(data)) is not None:
         return described
     arguments = load_arguments(data)
+    if data.path == "csv":
+        arguments |= remote_tables(data)
     file = Path(data.path).expanduser()
     arguments["path"] = str(file.resolve()) if file.is_dir() else data.path
     with reading(f"data set {data.path}"):

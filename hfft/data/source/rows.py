@@ -53,6 +53,9 @@ def load(files: Files, data: Data) -> Raw:
         BadInput: a file cannot be read.
     """
     kind, notes = files.kind, tuple(files.notes)
+    for key, kinds in (("sep", ("csv", "text")), ("quoting", ("csv", "text")), ("field", ("json",))):
+        if getattr(data, key) is not None and kind not in kinds:
+            raise DataError(f"data.{key}: does not apply to {kind} files; leave it out, or use {kinds[0]} files")
     if kind == "text" and all(is_table_of_text(f, data) for f in _all(files.splits)):
         kind = "csv"
     if kind in ("csv", "excel"):

@@ -169,7 +169,7 @@ def _survey(head: Head, dialect: Dialect, missing: Sequence[str], limit: int | N
             break
     if bad:
         raise _ragged(head, dialect, bad)
-    if long:
+    if long and not dialect.stated:
         _refuse_swallowed(head, dialect, missing, long)
     return Survey(dialect, kinds, rows)
 

@@ -30,6 +30,8 @@ def check_files(data: Data, task: Task) -> None:
     """
     if data.path not in FORMATS and (wrong := missing_path(data)) is not None:
         raise DataError(wrong)
+    for wrong in filter(None, map(missing_path, data.sets.values())):
+        raise DataError(wrong)
     files = find_files(data)
     if files is None:
         return

@@ -211,6 +211,12 @@ def test_a_mark_that_swallows_all_that_follows_is_refused(monkeypatch):
     refused(put("t.csv", content), "line 2", "quotation mark", "data.quoting=none")
 
 
+def test_the_recipe_says_that_a_mark_is_a_quote():
+    rows = [("a,x\nb,y\nc", "x"), *[(f"t{i}", "xy"[i % 2]) for i in range(20)]]
+    refused(put("t.csv", text(rows=rows)), "line 2 takes 3 lines", "=minimal if that is one text")
+    assert cells(read_file("t.csv", quoting="minimal")) == rows
+
+
 REAL_QUOTES = {
     "texts of several lines": [("a\nb", "x"), ("c\n\nd", "y"), ("e", "x"), ("f", "y")],
     "a comma in each line": [("Dear, sir\nI like, this\nBye", "x"), ("c, d\ne", "y"), ("e", "x"), ("f", "y")],
@@ -412,6 +418,22 @@ def test_a_path_that_does_not_exist_is_told_as_such(path, message):
     with pytest.raises(DataError) as caught:
         raw(path)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("x.parquet", {"sep": ";"}),
+        ("x.parquet", {"field": "a"}),
+        ("x.csv", {"field": "a"}),
+        ("x.jsonl", {"quoting": "none"}),
+    ],
+)
+def test_a_key_that_does_not_apply_to_a_kind_of_file_is_refused(name, settings):
+    Dataset.from_dict({"text": ["a"]}).to_parquet("x.parquet")
+    put("x.csv", text())
+    put("x.jsonl", '{"text": "a"}\n')
+    refused(name, f"data.{next(iter(settings))}: does not apply to", **settings)
 
 
 # --- spreadsheets

@@ -8,6 +8,7 @@ from pathlib import Path
 import datasets
 import pytest
 
+from hfft.cli import main
 from hfft.data.tables.check import check_files
 from hfft.errors import BadInput
 from hfft.recipe.build import build
@@ -95,6 +96,16 @@ def test_what_may_be_right_is_left_to_the_run(case):
     put("x/train.csv", TABLE)
     given = recipe(**{"path": name, **settings})
     assert check_files(given.data, given.the_task) is None
+
+
+def test_the_command_tells_a_wrong_separator(capsys):
+    put("x.csv", TABLE)
+    put("r.yaml", "task: text-classification\nbackbone: {name: nano-bert}\ndata: {path: x.csv}\n")
+    assert main(["check", "r.yaml"]) == 0
+    assert main(["check", "r.yaml", "data.sep=;"]) == 2
+    assert "data.sep: ';' does not occur in the header of x.csv" in capsys.readouterr().err
+    assert main(["check", "r.yaml", "data.path=runs/x/data"]) == 2
+    assert capsys.readouterr().err == "data.path: no folder 'runs/x/data'; use an existing folder\n"
 
 
 @pytest.mark.slow
