@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from hfft.data.source import nested, table
 from hfft.data.source.arguments import load_arguments
 from hfft.data.source.raw import Raw
 from hfft.data.spec import Data
-from hfft.data.tables.dialect import head_text
+from hfft.data.tables.dialect import head_text, undecodable
+from hfft.data.tables.endings import open_bytes
 from hfft.data.tables.files import Files, find_files, is_table_of_text
 from hfft.errors import DataError
 from hfft.hub.errors import reading
@@ -73,9 +75,25 @@ def load(files: Files, data: Data) -> Raw:
         arguments["encoding"] = {"utf-8": "utf-8-sig"}.get(*encodings, *encodings) if encodings else "utf-8"
     named_files = {split: [glob.escape(str(f.resolve())) for f in found] for split, found in files.splits.items()}
     with reading(f"data set {data.path}"):
-        return Raw(
-            datasets.load_dataset(kind, data_files=named_files, streaming=data.streaming, **arguments), notes=notes
-        )
+        try:
+            found = datasets.load_dataset(kind, data_files=named_files, streaming=data.streaming, **arguments)
+        except Exception as error:  # wrapped by `datasets`, or not
+            if not any(isinstance(e, UnicodeError) for e in (error, error.__cause__, error.__context__)):
+                raise
+            raise _first_undecodable(_all(files.splits), arguments["encoding"]) from None
+    return Raw(found, notes=notes)
+
+
+def _first_undecodable(files: Sequence[Path], encoding: str) -> DataError:
+    """The error for the first file that is not in the encoding."""
+    for file in files:
+        try:
+            with open_bytes(file) as opened:
+                for _ in io.TextIOWrapper(opened, encoding=encoding):
+                    pass
+        except UnicodeError:
+            return undecodable(file, encoding)
+    return DataError(f"data.encoding: not all files are in {encoding}; write them in UTF-8")
 
 
 def load_described(data: Data) -> Raw | None:

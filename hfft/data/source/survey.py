@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import re
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from hfft.data.tables.dialect import Dialect, Head, wrong_encoding
+from hfft.data.tables.dialect import Dialect, Head, undecodable
 from hfft.data.tables.endings import open_bytes
 from hfft.errors import DataError
 from hfft.wording import first_line
@@ -132,11 +131,11 @@ def read_batches(
         try:
             yield from pa.csv.open_csv(file, read_options=read, parse_options=parse, convert_options=convert)
         except UnicodeError:
-            raise _undecodable(head, dialect) from None
+            raise undecodable(head.path, dialect.encoding) from None
         except pa.ArrowInvalid as error:
             text = first_line(error)
             if "UTF8" in text or "UTF-8" in text:
-                raise _undecodable(head, dialect) from None
+                raise undecodable(head.path, dialect.encoding) from None
             if "straddling" in text:
                 line = _line_of(head, dialect, None)
                 raise TooLong(
@@ -236,6 +235,7 @@ def _ragged(head: Head, dialect: Dialect, bad: list[Any]) -> Misread:
     cells = (
         f"{first.actual_columns} cell{'s' * (first.actual_columns > 1)}, but the header has {first.expected_columns}"
     )
+    cells += f" ({head.columns[0]!r:.40})" if first.expected_columns == 1 else ""
     if dialect.quoting != "none" and re.search(r"[\r\n]", first.text.strip()):
         remedy = "a quotation mark that opens there is not closed in its line: close it, or set data.quoting=none"
     else:
@@ -262,19 +262,3 @@ def _line_of(head: Head, dialect: Dialect, record: int | None) -> int:
             pass
         text.detach()
     return head.blank + begins
-
-
-def _undecodable(head: Head, dialect: Dialect) -> DataError:
-    """The error for bytes that are not in the encoding."""
-    stated = None if dialect.encoding == "utf-8" else dialect.encoding
-    line = 1
-    with open_bytes(head.path) as file:
-        decoder = codecs.getincrementaldecoder(dialect.encoding)("strict")
-        while raw := file.read(1 << 20):
-            pending = decoder.getstate()[0]
-            try:
-                decoder.decode(raw)
-            except UnicodeDecodeError as error:
-                return wrong_encoding(head.path, pending + raw, stated, error.start, line)
-            line += raw.count(b"\n")
-    return wrong_encoding(head.path, b"\0", stated, 0, line)

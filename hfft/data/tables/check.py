@@ -101,7 +101,7 @@ def _columns(file: Path, files: Files, data: Data) -> dict[str, bool] | None:
         return {"text": True}
     if kind in ("csv", "text"):
         head = read_head(file, data.sep, data.encoding, data.quoting)
-        header_fault(head, list(filter(None, data.columns.model_dump().values())))
+        header_fault(head, [name for name in data.columns.model_dump().values() if isinstance(name, str)])
         cells = list(zip(*(row for row in head.rows if len(row) == len(head.columns)), strict=True))
         number = re.compile(r"(-?\d+(\.\d+)?)?")
         texts = [not head.whole or not all(map(number.fullmatch, column)) for column in cells] or [True] * len(

@@ -113,11 +113,27 @@ def head_text(path: str | Path, encoding: str | None = None) -> tuple[str, str, 
     try:
         text = codecs.getincrementaldecoder(name)("strict").decode(raw, whole)
     except UnicodeError as error:
-        raise wrong_encoding(path, raw, encoding, getattr(error, "start", 0)) from None
+        raise _wrong_encoding(path, raw, encoding, getattr(error, "start", 0)) from None
     return text.removeprefix("\ufeff"), name, whole
 
 
-def wrong_encoding(path: str | Path, raw: bytes, stated: str | None, at: int, line: int = 1) -> DataError:
+def undecodable(path: str | Path, encoding: str) -> DataError:
+    """The error for the first bytes of a file that are not in the encoding, found by reading it."""
+    stated = None if encoding in ("utf-8", "utf-8-sig") else encoding
+    line = 1
+    with open_bytes(path) as file:
+        decoder = codecs.getincrementaldecoder(encoding)("strict")
+        while raw := file.read(1 << 20):
+            pending = decoder.getstate()[0]
+            try:
+                decoder.decode(raw)
+            except UnicodeDecodeError as error:
+                return _wrong_encoding(path, pending + raw, stated, error.start, line)
+            line += raw.count(b"\n")
+    return DataError(f"{path}: ends within a character of {encoding}; it was cut off, or data.encoding is another")
+
+
+def _wrong_encoding(path: str | Path, raw: bytes, stated: str | None, at: int, line: int = 1) -> DataError:
     """The error for bytes that are not in the encoding, with the word around them as another encoding reads it.
 
     Args:

@@ -159,7 +159,7 @@ def _folder(root: Path, name: str, only: str | None = None) -> Files | None:
             f"data.data_files"
         )
     chosen = [f for f in tables if kind_of(f) == kind]
-    notes = _left_out(name, [f for f in files if f not in chosen], f"not {kind} files as the other {len(chosen)}")
+    notes = _left_out(name, [f for f in files if f not in chosen], f"not {kind} files, of which {len(chosen)} are read")
     firsts = {f.relative_to(root).parts[0].lower() for f in chosen}
     by_folder = firsts <= set(SPLITS) and all(len(f.relative_to(root).parts) > 1 for f in chosen)
     splits: dict[str, list[Path]] = {}

@@ -126,6 +126,7 @@ def test_what_the_recipe_states_is_used(settings, content):
     [
         (text().encode("cp1252"), {}, ["line 2 is not UTF-8 (byte 0xfc)", "data.encoding=cp1252", "'übel"]),
         (("text,label\n" + "a,x\n" * 90_000 + "ö,y\n").encode("cp1252"), {}, ["line 90002", "data.encoding=cp1252"]),
+        (b"# a\ntext,label\na,b\n", {}, ["line 2 has 2 cells, but the header has 1 ('# a')"]),
         (text().encode("utf-16-le"), {}, ["data.encoding=utf-16-le"]),
         (text().encode("utf-16-be"), {}, ["data.encoding=utf-16-be"]),
         (b"\x89PNG\0\0\1\2\3\0\1\5", {}, ["zero bytes"]),
@@ -143,6 +144,17 @@ def test_what_the_recipe_states_is_used(settings, content):
 )
 def test_a_table_that_cannot_be_read_says_why_with_file_and_line(content, settings, parts):
     refused(put("x.csv", content), *parts, **settings)
+
+
+@pytest.mark.parametrize("name", ["x.txt", "x.csv", "x.jsonl"])
+def test_a_byte_of_another_encoding_far_down_is_told_with_its_line(name):
+    row = '{"text": "at"}' if name == "x.jsonl" else "tail"
+    content = (
+        "text\n" * (name == "x.csv") + f"{row}\n" * 90_000 + row.replace("at", "ät").replace("tail", "täil") + "\n"
+    )
+    refused(
+        put(name, content, "cp1252"), name, f"line {90_001 + (name == 'x.csv')} is not UTF-8", "data.encoding=cp1252"
+    )
 
 
 @pytest.mark.parametrize("end", [".gz", ".bz2", ".xz", ".zip"])
@@ -345,7 +357,7 @@ FOLDERS = {
     "other kinds": (
         ["a.csv", "b.tsv", "c.json", "notes.md", "README.md", ".hidden.csv"],
         {"train": 2},
-        ["d: 2 files are left out (c.json, notes.md): not csv files as the other 2"],
+        ["d: 2 files are left out (c.json, notes.md): not csv files, of which 2 are read"],
     ),
 }
 
