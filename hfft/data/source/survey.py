@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from hfft.data.source.swallowed import Long, long_records, split_verdict
 from hfft.data.tables.dialect import Dialect, Head, undecodable
 from hfft.data.tables.endings import open_bytes
 from hfft.errors import DataError
@@ -23,7 +24,6 @@ INTEGER = r"^(?:0|-?[1-9][0-9]{0,17})$"  # what is written back as it was read, 
 NUMBER = (
     r"^-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?$"  # 007 is a name, and so is an id of 20 digits
 )
-CLASSES = 1000  # a column of more different values is not one of classes
 TYPES = {"integer": pa.int64(), "number": pa.float64(), "text": pa.string()}
 
 
@@ -42,11 +42,13 @@ class Survey:
     Attributes:
         kinds: column -> `integer`, `number` or `text`; None if all of its cells are missing.
         rows: number of rows.
+        notes: remarks for the user.
     """
 
     dialect: Dialect
     kinds: dict[str, str | None]
     rows: int
+    notes: list[str]
 
 
 def survey(head: Head, missing: Sequence[str], limit: int | None = None) -> Survey:
@@ -61,16 +63,15 @@ def survey(head: Head, missing: Sequence[str], limit: int | None = None) -> Surv
         DataError: a row has more or fewer cells than the header, a quotation swallows rows, or bytes are not in the encoding.
     """
     dialect = head.dialect
-    try:
+    if dialect.stated or dialect.sep != "\t" or dialect.quoting == "none":
         return _survey_long(head, dialect, missing, limit)
+    try:
+        return _survey_long(head, dialect, missing, limit, rare=True)
     except Misread:
-        if dialect.stated or dialect.sep != "\t" or dialect.quoting == "none":
-            raise
         try:
             return _survey_long(head, replace(dialect, quoting="none"), missing, limit)
         except Misread:
-            pass
-        raise
+            return _survey_long(head, dialect, missing, limit)
 
 
 def kind_of_values(values: pa.Array, kind: str | None) -> str | None:
@@ -145,86 +146,78 @@ def read_batches(
             raise DataError(f"{head.path}: {text}; fix the cell, or read all of it without data.streaming") from None
 
 
-def _survey_long(head: Head, dialect: Dialect, missing: Sequence[str], limit: int | None) -> Survey:
+def _survey_long(head: Head, dialect: Dialect, missing: Sequence[str], limit: int | None, rare: bool = False) -> Survey:
     """The survey, again in larger blocks if a record does not fit in one: small blocks are read in half the time."""
     try:
-        return _survey(head, dialect, missing, limit)
+        return _survey(head, dialect, missing, limit, rare)
     except TooLong:
-        return _survey(head, replace(dialect, block=LONGEST), missing, limit)
+        return _survey(head, replace(dialect, block=LONGEST), missing, limit, rare)
 
 
-def _survey(head: Head, dialect: Dialect, missing: Sequence[str], limit: int | None) -> Survey:
+def _survey(head: Head, dialect: Dialect, missing: Sequence[str], limit: int | None, rare: bool) -> Survey:
     kinds: dict[str, str | None] = dict.fromkeys(head.columns)
     rows, seen, bad = 0, 0, list[Any]()
-    long: list[tuple[int, list[str]]] = []  # records of several lines, each of which could be a row
+    long: list[Long] = []
+    last = None
     for batch in read_batches(head, dialect, dict.fromkeys(head.columns, pa.string()), missing, bad):
         if bad:
             break
         for name, column in zip(head.columns, batch.columns, strict=True):
             kinds[name] = kind_of_values(column, kinds[name])
-        long += [(rows + i, lines) for i in _broken(batch) if (lines := _as_rows(batch, i, dialect.sep))]
+        long += long_records(batch, dialect.sep, rows)
+        last = batch if batch.num_rows else last
         rows, seen = rows + batch.num_rows, seen + batch.nbytes
         if limit is not None and seen > limit:
+            last = None
             break
     if bad:
         raise _ragged(head, dialect, bad)
-    if long and not dialect.stated:
-        _refuse_swallowed(head, dialect, missing, long)
-    return Survey(dialect, kinds, rows)
+    if last is not None and _unclosed(head, dialect, last):
+        line = _line_of(head, dialect, rows)
+        raise Misread(
+            f"{head.path}: the quotation mark that opens in line {line} is not closed; close it, or set data.quoting=none"
+        )
+    notes = _judge(head, dialect, missing, long, rare) if long and not dialect.stated else []
+    return Survey(dialect, kinds, rows, notes)
 
 
-def _broken(batch: pa.RecordBatch) -> list[int]:
-    """The rows with a line break in a cell."""
-    found = set[int]()
-    for column in batch.columns:
-        buffer = column.buffers()[2]
-        content = buffer.to_pybytes() if buffer else b""  # searched faster than cells
-        for mark in (mark for mark in "\n\r" if mark.encode() in content):
-            if (there := pc.match_substring(column, mark)).true_count:
-                found.update(pc.indices_nonzero(pc.fill_null(there, False)).to_pylist())
-    return sorted(found)
+def _judge(head: Head, dialect: Dialect, missing: Sequence[str], long: list[Long], rare: bool) -> list[str]:
+    """Notes on cells of several lines that could be rows.
 
+    Args:
+        rare: whether such cells are rarer than stray marks, as texts with tabs are.
 
-def _as_rows(batch: pa.RecordBatch, row: int, sep: str) -> list[str] | None:
-    """The lines of a record, if each of them alone has as many cells as a row."""
-    whole = sep.join(column[row].as_py() or "" for column in batch.columns)
-    lines = [line for line in re.split(r"\r\n|\r|\n", whole) if line.strip()]
-    return lines if len(lines) > 1 and all(line.count(sep) == batch.num_columns - 1 for line in lines) else None
-
-
-def _refuse_swallowed(head: Head, dialect: Dialect, missing: Sequence[str], long: list[tuple[int, list[str]]]) -> None:
-    """Raise if the lines of a record would be rows: their cells fit columns of numbers or of few different values.
-
-    A text of several lines with a comma in each is none of these. Where all columns are texts, three such lines are refused.
+    Raises:
+        Misread: they are rows that a mark has swallowed.
     """
-    records = {record for record, _ in long}
-    fits: list[Any] = [set() for _ in head.columns]
-    rows = 0
-    for batch in read_batches(head, dialect, dict.fromkeys(head.columns, pa.string()), missing):
-        keep = [i for i in range(batch.num_rows) if rows + i not in records] if records else None
-        rows += batch.num_rows
-        batch = batch.take(pa.array(keep, pa.int64())) if keep is not None and len(keep) < batch.num_rows else batch
-        for i, column in enumerate(batch.columns):
-            if fits[i] is not None:
-                fits[i] |= set(pc.unique(column.drop_null()).to_pylist())
-                fits[i] = fits[i] if len(fits[i]) <= CLASSES else None
-    closed = [
-        i
-        for i, values in enumerate(fits)
-        if values and (len(values) * 2 <= rows or all(re.match(NUMBER, value) for value in values))
+    batches = read_batches(head, dialect, dict.fromkeys(head.columns, pa.string()), missing)
+    sure, unsure = split_verdict(long, batches, len(head.columns))
+    if rare:
+        sure, unsure = long, []
+    for each in sure[:1]:
+        line = _line_of(head, dialect, each.record + 1)
+        raise Misread(
+            f"{head.path}: a quotation mark that opens in line {line} takes {len(each.lines)} lines that look like rows for "
+            f"one cell; set data.quoting=none if marks are characters, =minimal if that is one text, or close it"
+        )
+    line = _line_of(head, dialect, unsure[0].record + 1)
+    count = f"{len(unsure)} cells of several lines hold" if unsure[1:] else "a cell of several lines holds"
+    return [
+        f"{head.path}: {count} as many separators in each line as a row (line {line}); if they are rows, set "
+        f"data.quoting=none, otherwise data.quoting=minimal"
     ]
 
-    def row_like(line: str) -> bool:
-        cells = [cell.strip('"') for cell in line.split(dialect.sep)]
-        return all(cells[i] in fits[i] or re.match(NUMBER, cells[i]) for i in closed)
 
-    for record, lines in long:
-        if all(map(row_like, lines)) if closed else len(lines) > 2:
-            line = _line_of(head, dialect, record + 1)
-            raise Misread(
-                f"{head.path}: a quotation mark that opens in line {line} takes {len(lines)} lines that look like rows for "
-                f"one cell; set data.quoting=none if marks are characters, =minimal if that is one text, or close it"
-            )
+def _unclosed(head: Head, dialect: Dialect, last: pa.RecordBatch) -> bool:
+    """Whether the file ends within a quotation that holds line breaks."""
+    cell = last.columns[-1][-1].as_py()
+    if dialect.quoting == "none" or not cell or not re.search(r"[\r\n]", cell):
+        return False
+    tail = b""
+    with open_bytes(head.path) as file:
+        while raw := file.read(1 << 20):
+            tail = (tail + raw)[-1000:]
+    return not tail.replace(b"\0", b"").rstrip().endswith(b'"')
 
 
 def _ragged(head: Head, dialect: Dialect, bad: list[Any]) -> Misread:

@@ -140,7 +140,7 @@ def _survey(
     notes = [remark] if remark else []
     if found.dialect.quoting == "none" and not head.dialect.stated:
         notes.append(f"{path}: quotation marks are read as characters, since some are not closed (data.quoting=none)")
-    return replace(head, dialect=found.dialect), found.kinds, found.rows, notes
+    return replace(head, dialect=found.dialect), found.kinds, found.rows, [*notes, *found.notes]
 
 
 def _batches(

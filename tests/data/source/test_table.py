@@ -8,16 +8,20 @@ import io
 import json
 import lzma
 import os
+import random
 import zipfile
 from pathlib import Path
 
 import datasets
+import pyarrow as pa
 import pytest
 from datasets import Dataset
 
 from hfft.data.source import load_raw
 from hfft.data.source.rows import read_file
+from hfft.data.source.survey import read_batches, survey
 from hfft.data.spec import Data
+from hfft.data.tables.dialect import read_head
 from hfft.errors import BadInput, DataError
 
 ROWS = [(f"schön und gut, {i}" if i % 2 else f"übel; fad | öde {i}", "pos" if i % 2 else "neg") for i in range(40)]
@@ -221,6 +225,88 @@ def test_a_mark_that_swallows_all_that_follows_is_refused(monkeypatch):
     monkeypatch.setattr("hfft.data.source.survey.LONGEST", 1 << 21)
     content = "text,label\n" + '"a,x\n' + "b,y\n" * 1_000_000
     refused(put("t.csv", content), "line 2", "quotation mark", "data.quoting=none")
+
+
+def test_a_mark_that_is_never_closed_is_refused_by_line_even_in_the_last_column():
+    refused(
+        put("t.csv", 'label,text\na,b\nb,"c\na,d\nb,e\n'),
+        "t.csv: the quotation mark that opens in line 3 is not closed",
+    )
+    assert len(read_file(put("u.csv", 'label,text\na,b\nb,"c\n\nd"\n\n'))) == 2
+
+
+def test_cells_of_several_lines_that_could_be_rows_are_told():
+    rows = [("one, two\nthree", "four"), ("five", "six"), ("seven", "eight")]
+    given = raw(put("t.csv", text(rows=rows)))
+    assert cells(given.splits["train"]) == rows
+    (note,) = given.notes
+    assert note.startswith(
+        "t.csv: a cell of several lines holds as many separators in each line as a row (line 2); if "
+    )
+    assert raw("t.csv", quoting="minimal").notes == ()
+
+
+def test_any_table_that_the_csv_module_writes_is_read_as_it_was():
+    draw = random.Random(0)
+    pieces = [
+        "a",
+        "x y",
+        '"q"',
+        '5"',
+        '"lead',
+        ",",
+        ";",
+        "|",
+        "\t",
+        "\n",
+        "\r\n",
+        "é",
+        "None",
+        "NA",
+        "",
+        " ",
+        "007",
+        "'",
+        "\\",
+        "#",
+    ]
+    for i in range(150):
+        sep, quoting = draw.choice(",;\t|"), draw.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+        rows = [
+            ("".join(draw.choices(pieces, k=draw.randint(1, 6))), draw.choice("xy")) for _ in range(draw.randint(1, 30))
+        ]
+        end, encoding = draw.choice(["\n", "\r\n"]), draw.choice(["utf-8", "utf-8-sig", "utf-16"])
+        path = put(f"{i}.csv", text(sep, rows, quoting=quoting, end=end), encoding)
+        head = read_head(path)
+        found = survey(head, [""])
+        types = dict.fromkeys(head.columns, pa.string())
+        read = [
+            tuple(row.values()) for batch in read_batches(head, found.dialect, types, [""]) for row in batch.to_pylist()
+        ]
+        assert read == [(t or None, label) for t, label in rows], i
+
+
+@pytest.mark.parametrize("sep", [",", "\t"])
+def test_a_table_with_stray_marks_never_loses_a_row_silently(sep):
+    draw = random.Random(1)
+    outcomes = set()
+    for i in range(150):
+        rows = []
+        for j in range(draw.choice([4, 8, 20, 60])):
+            t = draw.choices([f"text {j}", f'"text {j}', f'text {j}"', f'te"xt {j}'], [20, 1, 1, 1])[0]
+            rows.append((t, draw.choice(["pos", "neg"])))
+        path = put(
+            f"{i}.tsv" if sep == "\t" else f"{i}.csv", "".join(sep.join(row) + "\n" for row in [("a", "b"), *rows])
+        )
+        try:
+            found = survey(read_head(path), [""])
+        except DataError:
+            outcomes.add("refused")
+            continue
+        assert found.rows == len(rows) or found.notes, i
+        outcomes.add("read" if found.rows == len(rows) else "told")
+    assert outcomes >= ({"read"} if sep == "\t" else {"read", "refused"})
+    assert sep != "\t" or outcomes == {"read"}
 
 
 def test_the_recipe_says_that_a_mark_is_a_quote():
