@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from hfft.data.tables.check import check_files
 from hfft.errors import BadInput
 from hfft.recipe.find import load_recipe
 from hfft.recipe.training_arguments import missing_trackers
@@ -12,10 +13,11 @@ from hfft.wording import listing
 
 
 def run(given: argparse.Namespace) -> int:
-    """Check the recipe; with --deep, also do once everything that a run will do."""
+    """Check the recipe and the first lines of its local files; with --deep, also do once everything that a run will do."""
     recipe = load_recipe(given.recipe, *given.overrides)
     if missing := missing_trackers(recipe.training.get("report_to")):
         raise BadInput(f"training.report_to: {listing(missing)} is not installed; install it, or leave it out")
+    check_files(recipe.data, recipe.the_task)
     if given.deep:
         with importing():
             from hfft.pipeline import deep_check

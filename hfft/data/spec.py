@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from hfft.data.augment import grammar
 from hfft.spec import Spec
@@ -12,6 +13,24 @@ from hfft.spec import Spec
 
 def _augmentation(value: Any) -> Any:
     grammar.parse([value])
+    return value
+
+
+def _separator(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    value = {"\\t": "\t", "tab": "\t"}.get(value, value)
+    if len(value) != 1 or value in '"\r\n' or ord(value) > 127:
+        raise ValueError(f"is {value!r:.20}; expected one character, such as ';', or tab")
+    return value
+
+
+def _encoding(value: str) -> str:
+    try:
+        codecs.lookup(value)
+        "".encode(value)
+    except LookupError:
+        raise ValueError(f"is {value!r:.40}; expected an encoding, such as utf-8, cp1252 or utf-16") from None
     return value
 
 
@@ -37,6 +56,11 @@ class DataSet(Spec):
     data_files: str | list[str] | dict[str, str | list[str]] | None = None
     data_dir: str | None = None
     revision: str | None = None
+    sep: Annotated[str, BeforeValidator(_separator)] | None = None
+    encoding: Annotated[str, AfterValidator(_encoding)] | None = None
+    quoting: Literal["minimal", "none"] | None = None
+    missing: list[str] = [""]
+    field: str | None = Field(default=None, min_length=1)
     columns: Columns = Columns()
     split: str = "train"
     labels: Literal["none"] = "none"
@@ -47,6 +71,10 @@ class Data(Spec):
     """Part 5: the data. `path`, `name`, `data_files`, `data_dir` and `revision` are arguments of `datasets.load_dataset`.
 
     Attributes:
+        sep, encoding, quoting: how tables of text are written, where that is not found rightly: the separator, the encoding,
+            and whether a mark `"` at the start of a cell opens a quotation (minimal) or is a character (none).
+        missing: cells of tables that count as missing; all others are what they say, such as the words None and NA.
+        field: the key of a JSON file under which its rows are, as in `a.b`.
         validation: a split's name, or a share of the training rows to set aside (stratified, seeded).
         classes: use only these classes, in this order.
         on_bad_rows: raise an error if rows cannot be used, or skip, count and report these.
@@ -59,6 +87,11 @@ class Data(Spec):
     data_files: str | list[str] | dict[str, str | list[str]] | None = None
     data_dir: str | None = None
     revision: str | None = None
+    sep: Annotated[str, BeforeValidator(_separator)] | None = None
+    encoding: Annotated[str, AfterValidator(_encoding)] | None = None
+    quoting: Literal["minimal", "none"] | None = None
+    missing: list[str] = [""]
+    field: str | None = Field(default=None, min_length=1)
     columns: Columns = Columns()
     train: str = "train"
     validation: str | float | None = None

@@ -303,11 +303,11 @@ def test_data_that_is_not_there_is_named(path):
     ("content", "settings", "message"),
     [
         ("text,label\n", {}, "data set x.csv has no rows in its split train; use data that has some"),
-        ("", {}, "data set x.csv cannot be used: No columns to parse from file"),
+        ("", {}, "x.csv: the file is empty; use a table with a header and rows"),
         (
             "text,label\na,b\nc,d,e,f\n",
             {},
-            "data set x.csv cannot be used: Error tokenizing data. C error: Expected 2 ",
+            "x.csv: line 3 has 4 cells, but the header has 2; ",
         ),
         ("text,label\na,b\n", {"name": "other"}, "data set hub cannot be used: BuilderConfig 'other' not found. "),
     ],

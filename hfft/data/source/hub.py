@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 
 import datasets
-from datasets import DatasetDict, IterableDatasetDict
 
 from hfft.data.source.arguments import load_arguments
+from hfft.data.source.raw import Raw
 from hfft.data.spec import Data
+from hfft.errors import HubError
 from hfft.hub.client import arrived
 from hfft.hub.errors import commit_of, reading
 
 
-def load(data: Data) -> tuple[DatasetDict | IterableDatasetDict, str | None]:
+@contextlib.contextmanager
+def _also_no_folder(path: str) -> Iterator[None]:
+    """Add to the error of a hub that cannot be reached that the name is no folder either: it may have been meant as one."""
+    try:
+        yield
+    except HubError as error:
+        raise HubError(f"{error}; there is no folder {path!r} here either") from error
+
+
+def load(data: Data) -> Raw:
     """Every split of the data set, and its commit if it is known.
 
     Raises:
@@ -23,7 +35,7 @@ def load(data: Data) -> tuple[DatasetDict | IterableDatasetDict, str | None]:
     if "/" in data.path:
         revision = commit_of("dataset", data.path, revision) or revision
     arguments = {**load_arguments(data), "path": data.path, "revision": revision}
-    with reading(f"data set {data.path}"):
+    with _also_no_folder(data.path), reading(f"data set {data.path}"):
         if "/" in data.path:
             modes = {False: None, True: "force_redownload"}
             raw = arrived(
@@ -31,4 +43,4 @@ def load(data: Data) -> tuple[DatasetDict | IterableDatasetDict, str | None]:
             )
         else:
             raw = datasets.load_dataset(**arguments)
-    return raw, revision if revision and re.fullmatch(r"[0-9a-f]{40}", revision) else None
+    return Raw(raw, revision if revision and re.fullmatch(r"[0-9a-f]{40}", revision) else None)
