@@ -13,6 +13,7 @@ from hfft.data import builtin, columns, labels, splits
 from hfft.data.audit import Faults, Tally, check, twin_notes, without_bad
 from hfft.data.columns import Rows
 from hfft.data.source import load_raw
+from hfft.data.source.raw import Raw
 from hfft.data.spec import Data
 from hfft.errors import DataError
 from hfft.tasks.labels import Labels
@@ -78,7 +79,8 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
     inputs = task.modality.inputs
     if data.path in builtin.BUILTIN:
         splits.choose(builtin.split_names(data.path), data)
-    raw, revision = load_raw(data)
+    given = load_raw(data)
+    raw = given.splits
     train, validation, test = splits.choose(list(raw), data)
     wanted = {"validation": validation, "test": test}
     origin = {"train": train, **{name: split for name, split in wanted.items() if isinstance(split, str)}}
@@ -94,7 +96,7 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
     parts, found = columns.apart(parts, found)
     if data.streaming:
         stated = {name: _stated(raw[split], split) for name, split in origin.items()}
-        return _streams(parts, found, origin, stated, revision, data, task, seed)
+        return _streams(parts, found, origin, stated, given, data, task, seed)
 
     faults.totals = {name: len(rows) for name, rows in parts.items()}
     try:
@@ -124,8 +126,8 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
         columns=found,
         origin=origin,
         sizes=sizes,
-        revision=revision,
-        notes=(*notes, *faults.notes(left_out), *twin_notes(twins, source)),
+        revision=given.revision,
+        notes=(*given.notes, *notes, *faults.notes(left_out), *twin_notes(twins, source)),
         source=source,
         left_out=left_out,
         leaked={name: len(rows) for name, rows in twins.items()},
@@ -149,7 +151,7 @@ def _streams(
     found: dict[str, str],
     origin: dict[str, str],
     stated: dict[str, int | None],
-    revision: str | None,
+    given: Raw,
     data: Data,
     task: Task,
     seed: int,
@@ -173,9 +175,9 @@ def _streams(
     streams = {name: inputs.decoded(rows, found, name) for name, rows in stored.items()}
     origin = {name: what for name, what in origin.items() if name in streams}
     held = streams.get("validation"), streams.get("test")
-    remarks = tuple(notes)
+    remarks = (*given.notes, *notes)
     return Splits(
-        streams["train"], *held, found, origin, sizes, revision, remarks, tallies=tallies, stored=stored
+        streams["train"], *held, found, origin, sizes, given.revision, remarks, tallies=tallies, stored=stored
     ), meaning
 
 
@@ -187,7 +189,7 @@ def load_column(path: str, split: str, column: str | None, modality: Modality) -
     """
     data, inputs, role = Data(path=path), modality.inputs, modality.name
     expected = modality.columns[role]
-    raw, _ = load_raw(data)
+    raw = load_raw(data).splits
     if split not in raw:
         raise DataError(f"--split: no split {split!r}{nearest(split, raw)} ({path} has: {listing(raw)})")
     rows = raw[split]

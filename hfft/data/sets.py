@@ -52,7 +52,7 @@ def load_sets(
 def _rows(name: str, spec: DataSet, task: Task, labels: Labels) -> tuple[Dataset, dict[str, str]]:
     """The rows of a set with zeros as `labels` and row numbers, and role -> column."""
     data = Data(**{key: value for key in _SAME if (value := getattr(spec, key)) is not None})
-    raw, _ = load_raw(data)
+    raw = load_raw(data).splits
     if spec.split not in raw:
         raise DataError(
             f"data.sets.{name}.split: no split {spec.split!r}{nearest(spec.split, raw)} ({spec.path} has: {listing(raw)})"

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from datasets import DatasetDict, IterableDatasetDict
-
 from hfft.data import builtin
 from hfft.data.source import hub, local
+from hfft.data.source.raw import Raw
 from hfft.data.spec import Data
 
 
-def load_raw(data: Data) -> tuple[DatasetDict | IterableDatasetDict, str | None]:
-    """Every split of the data as stored, and the commit of a hub data set.
+def load_raw(data: Data) -> Raw:
+    """Every split of the data as stored.
 
     Raises:
         BadInput, HubError: the data does not exist, cannot be read or cannot be reached.
     """
     if data.path in builtin.BUILTIN:
-        return builtin.load(data.path, streaming=data.streaming), None
+        return Raw(builtin.load(data.path, streaming=data.streaming))
     if local.is_local(data):
-        return local.load(data), None
+        return local.load(data)
     return hub.load(data)

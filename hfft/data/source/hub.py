@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 
 import datasets
-from datasets import DatasetDict, IterableDatasetDict
 
 from hfft.data.source.arguments import load_arguments
+from hfft.data.source.raw import Raw
 from hfft.data.spec import Data
 from hfft.hub.client import arrived
 from hfft.hub.errors import commit_of, reading
 
 
-def load(data: Data) -> tuple[DatasetDict | IterableDatasetDict, str | None]:
+def load(data: Data) -> Raw:
     """Every split of the data set, and its commit if it is known.
 
     Raises:
@@ -31,4 +31,4 @@ def load(data: Data) -> tuple[DatasetDict | IterableDatasetDict, str | None]:
             )
         else:
             raw = datasets.load_dataset(**arguments)
-    return raw, revision if revision and re.fullmatch(r"[0-9a-f]{40}", revision) else None
+    return Raw(raw, revision if revision and re.fullmatch(r"[0-9a-f]{40}", revision) else None)

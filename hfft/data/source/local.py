@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import datasets
-from datasets import DatasetDict, IterableDatasetDict
 
 from hfft.data.source.arguments import load_arguments
+from hfft.data.source.raw import Raw
 from hfft.data.spec import Data
 from hfft.errors import DataError
 from hfft.hub.errors import reading
@@ -23,7 +23,7 @@ def is_local(data: Data) -> bool:
     return path.exists() or path.suffix in FORMATS or data.path in formats or data.path.startswith((".", "/", "~"))
 
 
-def load(data: Data) -> DatasetDict | IterableDatasetDict:
+def load(data: Data) -> Raw:
     """Every split of the files.
 
     Raises:
@@ -47,4 +47,4 @@ def load(data: Data) -> DatasetDict | IterableDatasetDict:
     if path == "csv" and ".tsv" in str(arguments.get("data_files")):
         arguments["sep"] = "\t"
     with reading(f"data set {data.path}"):
-        return datasets.load_dataset(path=path, revision=data.revision, **arguments)
+        return Raw(datasets.load_dataset(path=path, revision=data.revision, **arguments))
