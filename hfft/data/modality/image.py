@@ -23,14 +23,13 @@ from hfft.data.batch_transform import LARGE, Pixels, learn, pack
 from hfft.data.columns import RowError, Rows, folder_of, holds_text
 from hfft.data.identity import settings_of, table_digest
 from hfft.data.image_files import dated, file_digest, file_of, is_remote
+from hfft.data.image_paths import list_images
 from hfft.data.image_processor import in_mode, levels, processed
 from hfft.data.modality.base import Inputs
 from hfft.data.spec import Data
 from hfft.data.stream import Cell
 from hfft.errors import DataError
 from hfft.tasks.problem import PROBLEMS
-
-IMAGE_FILES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"}
 
 
 class ImageInputs(Inputs):
@@ -119,7 +118,7 @@ class ImageInputs(Inputs):
     def open(self, argument: str) -> Iterator[tuple[str, Any]]:
         """The image in a file, or all images below a folder, sorted by name."""
         path = Path(argument)
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_FILES) if path.is_dir() else [path]
+        files = [path / name for name in list_images(path).images] if path.is_dir() else [path]
         if not files:
             raise DataError(f"folder {argument} contains no image; expected files such as .png or .jpg")
         for file in files:

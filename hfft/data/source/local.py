@@ -7,6 +7,7 @@ from pathlib import Path
 
 import datasets
 
+from hfft.data.source import image_folder
 from hfft.data.source.arguments import load_arguments
 from hfft.data.source.raw import Raw
 from hfft.data.spec import Data
@@ -29,6 +30,8 @@ def load(data: Data) -> Raw:
     Raises:
         BadInput: a file or folder does not exist or cannot be read.
     """
+    if (images := image_folder.load(data)) is not None:
+        return images
     arguments = load_arguments(data)
     file = Path(data.path).expanduser()
     path = str(file.resolve()) if file.is_dir() else str(file) if data.path.startswith("~") else data.path
