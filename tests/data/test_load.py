@@ -626,8 +626,10 @@ def test_a_streamed_image_that_cannot_be_decoded_is_named():
     splits, _ = images("pictures", streaming=True)
     with pytest.raises(DataError) as caught:
         list(splits.train)
+    path = Path("pictures/train/b/3.png").resolve()
     assert (
-        str(caught.value) == "split train, row 4: the image cannot be decoded (UnidentifiedImageError); fix or drop it"
+        str(caught.value)
+        == f"split train, row 4: the image cannot be decoded (UnidentifiedImageError): {path}; fix or drop it"
     )
 
 

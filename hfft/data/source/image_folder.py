@@ -24,7 +24,7 @@ from hfft.data.source.raw import Raw
 from hfft.data.spec import Data
 from hfft.errors import DataError
 from hfft.hub.errors import reading
-from hfft.wording import listing
+from hfft.wording import listing, printable
 
 VERSION = 1  # version of `_examples`: the cache of `datasets` knows its rows by a digest of the files and classes alone
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -78,7 +78,8 @@ def load(data: Data) -> Raw | None:
         beside, where = sorted(beside + loose), "beside the folders"
         notes += more
     notes += _left_out(files, beside, where)
-    return Raw(_streams(found) if data.streaming else found, notes=tuple(f"{data.path}: {note}" for note in notes))
+    notes = [printable(f"{data.path}: {note}") for note in notes]
+    return Raw(_streams(found) if data.streaming else found, notes=tuple(notes))
 
 
 # --- splits
