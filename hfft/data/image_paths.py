@@ -90,6 +90,15 @@ def list_images(folder: Path) -> Listing:
     return found
 
 
+def sort_files(paths: Iterable[str]) -> Listing:
+    """The files of a list by kind, in their order; none counts as hidden, since each was asked for."""
+    found = Listing()
+    for path in paths:
+        if (kind := _kind(found, PurePosixPath(path).name, False)) is not None:
+            kind.append(path)
+    return found
+
+
 def _kind(found: Listing, name: str, hidden: bool) -> list[str] | None:
     """The list that a file belongs to; None for a file of the system."""
     end, image = ending(name), ending(name) in readable_endings()

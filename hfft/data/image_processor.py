@@ -32,6 +32,8 @@ def convert(image: Image.Image, mode: str) -> Image.Image:
     if all are below 16, they are scaled from the image's smallest to its largest level. Levels that are not finite
     become the smallest or largest one. With mode `RGBA` the transparency is kept.
     """
+    if image.mode == mode and "transparency" not in image.info:
+        return image
     if image.mode in _DEEP:
         image = _to_8_bits(image)
     if mode != "RGBA" and image.has_transparency_data:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -17,9 +18,10 @@ from typing import Any, TypeAlias
 
 import datasets
 from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDatasetDict, SplitDict, SplitInfo
-from datasets.data_files import SPLIT_KEYWORDS
+from datasets.data_files import SPLIT_KEYWORDS, DataFilesPatternsDict, sanitize_patterns
 
-from hfft.data.image_paths import Listing, by_ending, ending, list_images, unreadable_remedy
+from hfft.data.image_paths import Listing, by_ending, ending, list_images, sort_files, unreadable_remedy
+from hfft.data.source.left_out import is_metadata, left_out_notes
 from hfft.data.source.raw import Raw
 from hfft.data.spec import Data
 from hfft.errors import DataError
@@ -27,9 +29,7 @@ from hfft.hub.errors import reading
 from hfft.wording import listing, printable
 
 VERSION = 1  # version of `_examples`: the cache of `datasets` knows its rows by a digest of the files and classes alone
-METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 TABLES = {".csv", ".tsv", ".json", ".jsonl", ".parquet", ".arrow", ".txt", ".xlsx"}
-SHOWN = 5  # number of files that a note lists
 
 Places: TypeAlias = dict[str, tuple[str, ...]]  # path of an image -> the folders between the split and the image
 
@@ -42,7 +42,7 @@ def load(data: Data) -> Raw | None:
 
     A class is named by the last folder of its files. If files lie at several depths, or two folders have the same name,
     classes are named by their path below the split. Files beside the folders of classes have no class and are left out;
-    if there are less than two folders, there is no column of labels.
+    files in no folder at all have no column of labels.
 
     Returns:
         None if the data is not a folder, or has more tables than images.
@@ -52,15 +52,16 @@ def load(data: Data) -> Raw | None:
     """
     path = Path(data.path).expanduser()
     named = data.path == "imagefolder" and not path.is_dir()
-    folder = (Path() if named else path) / Path(data.data_dir or "").expanduser()
-    if data.data_files is not None or data.name is not None or not folder.is_dir() or (named and not data.data_dir):
+    folder = ((Path() if named else path) / Path(data.data_dir or "").expanduser()).resolve()
+    if data.name is not None or not folder.is_dir():
         return None
-    if _has_card(folder) or any((folder / name).is_file() for name in ("dataset_dict.json", "state.json")):
+    if data.data_files is not None:
+        return _by_data_files(data, folder)
+    if (named and not data.data_dir) or _has_card(folder):
         return None
-    folder = folder.resolve()
     with reading(f"data set {data.path}"):
         files = list_images(folder)
-    tables = sum(ending(path) in TABLES for path in files.others if not _is_metadata(path))
+    tables = sum(ending(path) in TABLES for path in files.others if not is_metadata(path))
     if len(files.images) + len(files.unreadable) < max(1, 0 if named else tables):
         return None
     if not files.images:
@@ -68,7 +69,7 @@ def load(data: Data) -> Raw | None:
         raise DataError(f"data.path: no image below {data.path} can be read ({what})")
     top = _top(files)
     splits, beside, notes = _splits(files, top)
-    metadata = [path for path in files.others if _is_metadata(path)]
+    metadata = [path for path in files.others if is_metadata(path)]
     if metadata:
         with reading(f"data set {data.path}"):
             found = _by_metadata(folder, top, splits, metadata)
@@ -77,9 +78,35 @@ def load(data: Data) -> Raw | None:
         found, loose, more = _by_folder(folder, splits)
         beside, where = sorted(beside + loose), "beside the folders"
         notes += more
-    notes += _left_out(files, beside, where)
-    notes = [printable(f"{data.path}: {note}") for note in notes]
-    return Raw(_streams(found) if data.streaming else found, notes=tuple(notes))
+    return _raw(data, found, [*notes, *left_out_notes(files, beside, where)])
+
+
+def _raw(data: Data, found: DatasetDict, notes: list[str]) -> Raw:
+    shown = tuple(printable(f"{data.path}: {note}") for note in notes)
+    return Raw(_streams(found) if data.streaming else found, notes=shown)
+
+
+def _by_data_files(data: Data, folder: Path) -> Raw | None:
+    """The splits that the recipe lists, if all their files are images of this machine; None otherwise."""
+    try:
+        patterns = DataFilesPatternsDict.from_patterns(sanitize_patterns(data.data_files))
+        stated = {split: list(dict.fromkeys(paths)) for split, paths in patterns.resolve(str(folder)).items()}
+    except Exception:  # of the file, or of the client of an address; `datasets` runs into it again and says why
+        return None
+    files = sort_files(path for paths in stated.values() for path in paths)
+    images = set(files.images)
+    if any(map(is_metadata, files.others)) or not all(images & set(paths) for paths in stated.values()):
+        return None
+    if any("://" in path or ending(path) in (*TABLES, ".zip") for path in (*images, *files.others)):
+        return None
+    splits: dict[str, Places] = {}
+    for split, paths in stated.items():
+        places = {path: PurePosixPath(path).parent for path in paths if path in images}
+        above = PurePosixPath(os.path.commonpath(places.values()))
+        above = above.parent if set(places.values()) == {above} else above  # the folder of one class
+        splits[split] = {path: place.relative_to(above).parts for path, place in places.items()}
+    found, loose, notes = _by_folder(Path("/"), splits)
+    return _raw(data, found, [*notes, *left_out_notes(files, loose, "beside the folders")])
 
 
 # --- splits
@@ -95,7 +122,7 @@ def split_of(folder: str) -> str | None:
 def _top(files: Listing) -> str:
     """The path to the first level that has more than one folder, or files, with a slash at its end; usually empty."""
     top = ""
-    used = [*files.images, *files.unreadable, *(path for path in files.others if _is_metadata(path))]
+    used = [*files.images, *files.unreadable, *(path for path in files.others if is_metadata(path))]
     while True:
         below = [path.removeprefix(top).split("/") for path in used]
         first = {parts[0] for parts in below}
@@ -130,7 +157,8 @@ def _splits(files: Listing, top: str) -> tuple[dict[str, Places], list[str], lis
 def _by_folder(folder: Path, splits: dict[str, Places]) -> tuple[DatasetDict, list[str], list[str]]:
     """The rows of each split with the class of each image, the images that have no class, and notes."""
     folders = sorted({place for places in splits.values() for place in places.values() if place})
-    if len(folders) < 2:
+    loose = [path for places in splits.values() for path, place in places.items() if not place]
+    if not folders or (len(folders) == 1 and loose):
         return DatasetDict({split: _rows(folder, split, list(places)) for split, places in splits.items()}), [], []
     depths = {len(place) for place in folders}
     short = len(depths) == 1 and len({place[-1] for place in folders}) == len(folders)
@@ -144,14 +172,14 @@ def _by_folder(folder: Path, splits: dict[str, Places]) -> tuple[DatasetDict, li
         ]
     elif len(folders[0]) > 1:
         notes = [f"classes are named by the last folder: {folders[0][-1]!r} for {'/'.join(folders[0])}"]
-    found, loose, classes = DatasetDict(), list[str](), sorted(names.values())
+    found, classes = DatasetDict(), sorted(names.values())
     for split, places in splits.items():
         classed = {path: names[place] for path, place in places.items() if place}
         if classed:
-            loose += [path for path in places if path not in classed]
             found[split] = _rows(folder, split, list(classed), list(classed.values()), classes)
         else:  # such as a test split whose classes are not known
             found[split] = _rows(folder, split, list(places))
+            loose = [path for path in loose if path not in places]
     return found, loose, notes
 
 
@@ -172,7 +200,7 @@ def _rows(
 
 def _examples(folder: str, paths: tuple[str, ...], labels: tuple[str, ...] | None) -> Iterator[dict[str, Any]]:
     for i, path in enumerate(paths):
-        yield {"image": f"{folder}/{path}", **({"label": labels[i]} if labels else {})}
+        yield {"image": os.path.join(folder, path), **({"label": labels[i]} if labels else {})}
 
 
 def _by_metadata(folder: Path, top: str, splits: dict[str, Places], metadata: list[str]) -> DatasetDict:
@@ -213,41 +241,9 @@ def _streams(found: DatasetDict) -> IterableDatasetDict:
     return streams
 
 
-# --- notes
-
-
-def _left_out(files: Listing, beside: list[str], where: str) -> list[str]:
-    """One line for each reason for which files are left out, and for folders without an image."""
-    notes = []
-    if beside:
-        notes.append(f"{_count(beside, 'image')} {where}, so left out: {listing(beside, SHOWN)}")
-    if files.hidden:
-        notes.append(f"{_count(files.hidden, 'image')} with hidden names, so left out: {listing(files.hidden, SHOWN)}")
-    if files.unreadable:
-        images = f"{_count(files.unreadable, 'image')} of formats that cannot be read here, so left out"
-        notes.append(f"{images} ({by_ending(files.unreadable)}); {unreadable_remedy(files.unreadable)}")
-    others = [path for path in files.others if not _is_metadata(path)]
-    if others:
-        notes.append(f"{_count(others, 'other file')}, so left out ({by_ending(others)})")
-    above = {str(parent) for path in files.images for parent in PurePosixPath(path).parents}
-    empty = [path for path in files.folders if path not in above]
-    empty = [path for path in empty if str(PurePosixPath(path).parent) in above]
-    if empty:
-        notes.append(f"folders in which no image can be read, so no classes: {listing(empty)}")
-    return notes
-
-
-def _count(paths: list[str], what: str) -> str:
-    return f"{len(paths)} {what}{'s' if len(paths) > 1 else ''}"
-
-
-def _is_metadata(path: str) -> bool:
-    return PurePosixPath(path).name in METADATA
-
-
 def _has_card(folder: Path) -> bool:
-    """Whether a README or a configuration of the hub names the files of the splits."""
-    if (folder / ".huggingface.yaml").is_file():
+    """Whether a README or another file of `datasets` says what the files of the splits are."""
+    if any((folder / name).is_file() for name in (".huggingface.yaml", "dataset_dict.json", "state.json")):
         return True
     card = folder / "README.md"
     with contextlib.suppress(OSError, UnicodeDecodeError):

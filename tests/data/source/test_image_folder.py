@@ -97,7 +97,8 @@ WORDS = {  # files -> split -> classes with their counts
         {"train": {"a": 1, "b": 1}, "test": {None: 2}},
     ),
     "no classes": (["1.png", "2.png"], {"train": {None: 2}}),
-    "one class": (["a/1.png", "a/2.png"], {"train": {None: 2}}),
+    "one class": (["a/1.png", "a/2.png"], {"train": {"a": 2}}),
+    "one folder beside images": (["1.png", "2.png", "more/3.png"], {"train": {None: 3}}),
     "names with signs": (["a[1]/1*.png", "b?/1.png"], {"train": {"a[1]": 1, "b?": 1}}),
     "double underscores": (["__background__/1.png", "cat/1.png"], {"train": {"__background__": 1, "cat": 1}}),
     "outputs of a run": (
@@ -256,7 +257,7 @@ def test_folders_without_an_image_are_told():
     Path("d/empty/below").mkdir(parents=True)
     assert load().notes == (
         "d: 2 images of formats that cannot be read here, so left out (2 .svg); convert them to .png or .jpg",
-        "d: folders in which no image can be read, so no classes: empty, only",
+        "d: folders in which no image can be read, so no classes: empty (empty), only (2 .svg)",
     )
 
 
@@ -285,6 +286,19 @@ def test_a_folder_with_as_many_tables_as_images_is_not_one_of_images():
     assert load().splits["train"].column_names == ["text", "label"]
 
 
+def test_splits_that_a_card_lists_are_taken_as_it_says():
+    put("d/one/a/1.png", "d/one/b/1.png", "d/two/a/2.png", "d/two/b/2.png")
+    files = "\n".join(
+        f"  - {{split: {split}, path: {folder}/**}}" for split, folder in (("train", "one"), ("test", "two"))
+    )
+    Path("d/README.md").write_text(f"---\nconfigs:\n- config_name: default\n  data_files:\n{files}\n---\n")
+    found = load()
+    assert {split: classes(found, split) for split in found.splits} == {
+        "train": {"a": 1, "b": 1},
+        "test": {"a": 1, "b": 1},
+    }
+
+
 def test_linked_folders_are_read_and_a_circle_of_them_ends():
     put("far/1.png", "d/a/1.png")
     Path("d/b").symlink_to(Path("far").resolve())
@@ -294,6 +308,29 @@ def test_linked_folders_are_read_and_a_circle_of_them_ends():
     assert {"a/1.png", "b/1.png", "c/1.png"} <= set(found.images)
     Path("far/back").unlink()
     assert classes(load()) == {"a": 1, "b": 1, "c": 1}
+
+
+DATA_FILES = {  # data.data_files -> split -> classes with their counts
+    "all of a folder": ("d/**", {"train": {"train station": 2, "test": 2, "day": 1}}),
+    "splits": (
+        {"train": ["d/test/**", "d/day/*"], "validation": "d/train station/*.png", "test": "d/test/2.jfif"},
+        {"train": {"test": 2, "day": 1}, "validation": {"train station": 2}, "test": {"test": 1}},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DATA_FILES)
+@pytest.mark.parametrize("streaming", [False, True])
+def test_listed_files_are_read_like_a_folder(case, streaming):
+    patterns, expected = DATA_FILES[case]
+    put(
+        "d/train station/1.png", "d/train station/2.png", "d/test/1.avif", "d/test/2.jfif", "d/day/1.png", "d/day/1.svg"
+    )
+    found = load("imagefolder", data_files=patterns, streaming=streaming)
+    assert {split: classes(found, split) for split in found.splits} == expected
+    assert found.notes == (
+        "imagefolder: 1 image of formats that cannot be read here, so left out (1 .svg); convert them to .png or .jpg",
+    )
 
 
 # --- metadata
