@@ -38,7 +38,7 @@ def readable_endings() -> frozenset[str]:
 
 def ending(path: str) -> str:
     """The ending of a file's name in lower case; empty if it has none."""
-    return PurePosixPath(path).suffix.lower()
+    return os.path.splitext(path)[1].lower()
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from hfft.data.batch_transform import LARGE, Pixels, learn, pack
 from hfft.data.columns import RowError, Rows, folder_of, holds_text
 from hfft.data.identity import settings_of, table_digest
 from hfft.data.image_files import dated, file_digest, file_of, is_remote
-from hfft.data.image_paths import list_images
+from hfft.data.image_paths import by_ending, list_images, unreadable_remedy
 from hfft.data.image_processor import VERSION, convert, depth_note, in_mode, levels, processed
 from hfft.data.modality.base import Inputs
 from hfft.data.spec import Data
@@ -130,7 +130,11 @@ class ImageInputs(Inputs):
     def open(self, argument: str) -> Iterator[tuple[str, Any]]:
         """The image in a file, or all images below a folder, sorted by name."""
         path = Path(argument)
-        files = [path / name for name in list_images(path).images] if path.is_dir() else [path]
+        listed = list_images(path) if path.is_dir() else None
+        files = [path / name for name in listed.images] if listed else [path]
+        if listed and listed.unreadable and not files:
+            what = f"{by_ending(listed.unreadable)}; {unreadable_remedy(listed.unreadable)}"
+            raise DataError(f"folder {argument} contains no image that can be read ({what})")
         if not files:
             raise DataError(f"folder {argument} contains no image; expected files such as .png or .jpg")
         for file in files:
