@@ -50,13 +50,15 @@ class Listing:
         unreadable: images of formats that cannot be read here.
         hidden: images in hidden folders, or with hidden names.
         others: all other files.
-        folders: all folders that are neither hidden nor the system's.
+        runs: run folders, whose files are in none of these lists.
+        folders: all other folders that are neither hidden nor the system's.
     """
 
     images: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     hidden: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
 
 
@@ -72,9 +74,12 @@ def list_images(folder: Path) -> Listing:
         real = os.path.realpath(place)
         if real in above:  # a link to a folder that this one is in
             return
+        with os.scandir(place) as opened:
+            entries = list(opened)
+        run = bool(below) and _is_run({entry.name for entry in entries})
         if below and not hidden:
-            found.folders.append(below)
-        with os.scandir(place) as entries:
+            (found.runs if run else found.folders).append(below)
+        if not run:
             for entry in entries:
                 path = f"{below}/{entry.name}" if below else entry.name
                 hides = hidden or entry.name.startswith(".")
@@ -85,9 +90,14 @@ def list_images(folder: Path) -> Listing:
                     kind.append(path)
 
     visit(str(folder), "", False, frozenset())
-    for paths in (found.images, found.unreadable, found.hidden, found.others, found.folders):
+    for paths in (found.images, found.unreadable, found.hidden, found.others, found.runs, found.folders):
         paths.sort()
     return found
+
+
+def _is_run(names: set[str]) -> bool:
+    """Whether a folder is one that a run writes, by what it contains."""
+    return "recipe.yaml" in names and bool(names & {"metrics.json", "layers.json", "trainer_state.json"})
 
 
 def sort_files(paths: Iterable[str]) -> Listing:

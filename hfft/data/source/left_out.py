@@ -33,7 +33,9 @@ def left_out_notes(files: Listing, beside: list[str], where: str) -> list[str]:
     others = [path for path in files.others if not is_metadata(path)]
     if others:
         notes.append(f"{_count(others, 'other file')}, so left out ({by_ending(others)})")
-    above = {str(parent) for path in files.images for parent in PurePosixPath(path).parents}
+    if files.runs:
+        notes.append(f"folders of runs, so left out: {listing(files.runs)}")
+    above = {str(parent) for path in (*files.images, *files.runs) for parent in PurePosixPath(path).parents}
     empty = [path for path in files.folders if path not in above and str(PurePosixPath(path).parent) in above]
     if empty:
         shown = (f"{path} ({_content(path, [*files.unreadable, *files.others])})" for path in empty)

@@ -231,6 +231,20 @@ LEFT_OUT = {
         ["a/1.png", "b/1.png", ".old/2.png", "a/.3.png"],
         "2 images with hidden names, so left out: .old/2.png, a/.3.png",
     ),
+    "run folders": (
+        [
+            *[
+                "a/1.png",
+                "b/1.png",
+                "runs/x/recipe.yaml",
+                "runs/x/metrics.json",
+                "runs/x/layers.json",
+                "runs/x/plot.png",
+            ],
+            *(f"runs/x/checkpoint-{i}/test/state.json" for i in range(9)),
+        ],
+        "folders of runs, so left out: runs/x",
+    ),
     "files of the system": (
         [
             *["a/1.png", "b/1.png", "a/._1.png", "a/.DS_Store", "b/Thumbs.db", "b/desktop.ini", ".git/config"],
