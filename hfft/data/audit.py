@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from os import cpu_count
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import datasets
@@ -17,13 +20,13 @@ from hfft.data.columns import RowError, inputs_of
 from hfft.data.spec import Data
 from hfft.data.splits import column as read_column
 from hfft.errors import DataError
-from hfft.wording import listing, nearest
+from hfft.wording import listing, nearest, printable
 
 if TYPE_CHECKING:
     from hfft.data.modality.base import Inputs
 
 SHOWN = 10  # number of rows that a message lists
-VERSION = 1  # version of `_inspect`: the cache identifies it by name, not by source
+VERSION = 2  # version of `_inspect`: the cache identifies it by name, not by source
 GRACE = 1000  # a stream's share of bad rows is taken of at least this many rows
 
 
@@ -33,11 +36,12 @@ class BadRow(Exception):
     Args:
         text: message with `{}` in place of the value; rows with the same message are reported together.
         remedy: what to do; by default to fix or drop the row.
+        file: path of the file that the row is read from, if it has one of its own.
     """
 
-    def __init__(self, text: str, value: Any = None, remedy: str = ""):
+    def __init__(self, text: str, value: Any = None, remedy: str = "", file: str | None = None):
         super().__init__(text.replace("{}", f"{value!r:.80}"))
-        self.kind, self.remedy = text, remedy
+        self.kind, self.remedy, self.file = text, remedy, file
 
 
 class Faults:
@@ -82,14 +86,27 @@ class Faults:
 
     def notes(self, skipped: dict[str, int]) -> list[str]:
         """One line for each split from which rows are left out."""
-        return [f"split {name}: {n} of {self.totals[name]} bad rows are left out" for name, n in skipped.items()]
+        bad = {name: [bad for key, found in self._found.items() if key[0] == name for bad in found] for name in skipped}
+        return [
+            f"split {name}: {n} of {self.totals[name]} bad rows are left out{self._files(bad[name])}"
+            for name, n in skipped.items()
+        ]
 
     def _line(self, split: str, kind: str, found: list[tuple[int, BadRow]]) -> str:
         first, many = found[0][1], len(found) > 1
         numbers = listing(sorted(row for row, _ in found), SHOWN)
         where = f"rows {numbers} ({len(found)} of {self.totals[split]})" if many else f"row {numbers}"
         remedy = first.remedy or f"fix {'them' if many else 'it'}, or set data.on_bad_rows=skip"
-        return f"split {split}, {where}: {first}; {remedy}"
+        return f"split {split}, {where}: {first}{self._files(found)}; {remedy}"
+
+    def _files(self, found: list[tuple[int, BadRow]]) -> str:
+        """`: d/a/1.png, d/a/2.png`, as the recipe would name the files of bad rows."""
+        root, shown = Path(self.data.path).expanduser(), []
+        for _, bad in sorted(found, key=lambda row: row[0]):
+            if bad.file is not None:
+                inside = os.path.relpath(bad.file, root.resolve())
+                shown.append(bad.file if inside.startswith("..") else str(root / inside))
+        return f": {printable(listing(shown, SHOWN))}" if shown else ""
 
     def repeated(self, split: str, rows: Dataset, column: str) -> None:
         """Record rows that have no id, or the same id as an earlier row of the split.
@@ -119,9 +136,24 @@ class Faults:
 # --- content of the rows
 
 
+@dataclass(frozen=True)
+class Checked:
+    """What the check of the rows' inputs found, besides bad rows.
+
+    Attributes:
+        twins: held-out split -> its rows that also occur in train, compared by the bytes of the image or the words of the text.
+        content: split -> digests of its rows that are not bad, `(N,)`, 0 where the content is not read.
+        remarks: what a user should know about how rows are read -> split -> number of its rows.
+    """
+
+    twins: dict[str, list[int]]
+    content: dict[str, np.ndarray]
+    remarks: dict[str, dict[str, int]]
+
+
 def check(
     splits: dict[str, Dataset], source: Mapping[str, str], columns: Mapping[str, str], inputs: Inputs, faults: Faults
-) -> tuple[dict[str, list[int]], dict[str, np.ndarray]]:
+) -> Checked:
     """Check the inputs of every row, once per machine: the results are stored in the cache of `datasets`.
 
     Images are decoded (JPEG at an eighth of its size; images with a web address are not downloaded for this), and texts
@@ -129,17 +161,18 @@ def check(
 
     Args:
         source: split -> the split whose rows its column `row` numbers, if it is another.
-
-    Returns:
-        Held-out split -> its rows that also occur in train, compared by the bytes of the image or the words of the text;
-        and split -> these digests of its rows that are not in `faults`, `(N,)`, 0 where the content is not read.
     """
-    roles, digests = inputs_of(columns), {}
+    roles, digests, remarks = inputs_of(columns), {}, defaultdict[str, dict[str, int]](dict)
     for name, rows in splits.items():
         found = _inspected(rows.select_columns(list(roles.values())), roles, inputs)
         numbers = read_column(rows, "row").to_numpy()
-        for i in np.flatnonzero(read_column(found, "fault").to_numpy() != ""):
-            faults.add(source.get(name, name), int(numbers[i]), BadRow(found[int(i)]["fault"]))
+        bad = np.flatnonzero(read_column(found, "fault").to_numpy() != "")
+        for i, row in zip(bad.tolist(), inputs.stored(rows, roles).select(bad) if len(bad) else (), strict=True):
+            file = inputs.file(tuple(row[column] for column in roles.values()))
+            faults.add(source.get(name, name), int(numbers[i]), BadRow(found[i]["fault"], file=file))
+        for remark, count in Counter(read_column(found, "remark").to_pylist()).items():
+            if remark:
+                remarks[remark][name] = count
         digests[name] = numbers, read_column(found, "digest").to_numpy()
     train = digests["train"][1]
     twins = {
@@ -151,7 +184,15 @@ def check(
         name: values[~np.isin(numbers, list(faults.rows(source.get(name, name))))]
         for name, (numbers, values) in digests.items()
     }
-    return {name: rows for name, rows in twins.items() if rows}, good
+    return Checked({name: rows for name, rows in twins.items() if rows}, good, dict(remarks))
+
+
+def remark_notes(remarks: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """One line for each remark, with the number of rows in each split."""
+    return [
+        f"{sum(counts.values())} rows ({listing(f'{name} {count}' for name, count in counts.items())}): {remark}"
+        for remark, counts in sorted(remarks.items())
+    ]
 
 
 def twin_notes(twins: dict[str, list[int]], source: Mapping[str, str]) -> list[str]:
@@ -172,29 +213,32 @@ def _inspected(rows: Dataset, columns: Mapping[str, str], inputs: Inputs) -> Dat
         input_columns=names,
         remove_columns=names,
         fn_kwargs={"inputs": inputs, "names": names, "version": VERSION},
-        features=datasets.Features(fault=datasets.Value("string"), digest=datasets.Value("int64")),
+        features=datasets.Features(
+            fault=datasets.Value("string"), digest=datasets.Value("int64"), remark=datasets.Value("string")
+        ),
         desc="check rows",
     )
 
 
 def _inspect(*values: list[Any], inputs: Inputs, names: list[str], version: int) -> dict[str, list[Any]]:
-    """What is wrong with each row of a batch (or an empty string), and a digest of its content (or 0)."""
+    """What is wrong with each row of a batch (or an empty string), a digest of its content (or 0), and a remark."""
 
-    def one(row: tuple[Any, ...]) -> tuple[str, int]:
+    def one(row: tuple[Any, ...]) -> tuple[str, int, str]:
         try:
-            return "", inputs.digest(row, names)
+            return "", *inputs.inspect(row, names)
         except BadRow as bad:
-            return str(bad), 0
+            return str(bad), 0, ""
 
     rows = list(zip(*values, strict=True))
     if not inputs.threads:
         found = list(map(one, rows))
     else:  # decoding releases the GIL; handing over single rows would take it again for each
-        share = -(-len(rows) // (cpu_count() or 1))
+        share = -(-len(rows) // (os.cpu_count() or 1))
         parts = [rows[i : i + share] for i in range(0, len(rows), share)]
         with ThreadPoolExecutor(len(parts)) as threads:
             found = [row for part in threads.map(lambda part: list(map(one, part)), parts) for row in part]
-    return {"fault": [fault for fault, _ in found], "digest": [digest for _, digest in found]}
+    faults, digests, remarks = map(list, zip(*found, strict=True))
+    return {"fault": faults, "digest": digests, "remark": remarks}
 
 
 def digest_of(content: bytes) -> int:
@@ -225,6 +269,8 @@ class Tally:
             DataError: bad rows must not be skipped, or are more than `data.max_bad_rows` of those read.
         """
         where = f"split {self.split}, row {row}: {bad}"
+        if isinstance(bad, BadRow) and bad.file is not None:
+            where += f": {printable(bad.file)}"
         if self.data.on_bad_rows == "error":
             raise RowError(f"{where}; fix it, or set data.on_bad_rows=skip")
         self._counts[self._slot(), 1] += 1

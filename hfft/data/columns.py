@@ -45,6 +45,11 @@ def find(rows: Rows, data: Data, task: Task) -> dict[str, str]:
             continue
         if usual is None:
             continue
+        if role == "label" and features and set(features) <= set(found.values()):
+            raise DataError(
+                f"data.columns.label: no column is left for labels, {data.path} has: {listing(features)}; use data with "
+                f"labels, such as a folder of images for each class"
+            )
         fits = [name for name, feature in features.items() if plays(role, feature, task)]
         if len(fits) != 1:
             raise DataError(

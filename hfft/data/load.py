@@ -10,7 +10,7 @@ import numpy as np
 from datasets import IterableDataset
 
 from hfft.data import builtin, columns, labels, splits
-from hfft.data.audit import Faults, Tally, check, twin_notes, without_bad
+from hfft.data.audit import Faults, Tally, check, remark_notes, twin_notes, without_bad
 from hfft.data.columns import Rows
 from hfft.data.source import load_raw
 from hfft.data.source.raw import Raw
@@ -115,7 +115,7 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
             origin[name] += f", {cap} of {len(rows)} rows"
     origin = {name: what for name, what in origin.items() if name in encoded}
     source = dict.fromkeys(shares, "train")
-    twins, content = check(encoded, source, found, inputs, faults)
+    checked = check(encoded, source, found, inputs, faults)
     left_out = faults.settle()
     encoded = {name: faults.without(rows, source.get(name, name)) for name, rows in encoded.items()}
     sizes: dict[str, int | None] = {name: len(rows) for name, rows in encoded.items()}
@@ -127,11 +127,17 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
         origin=origin,
         sizes=sizes,
         revision=given.revision,
-        notes=(*given.notes, *notes, *faults.notes(left_out), *twin_notes(twins, source)),
+        notes=(
+            *given.notes,
+            *notes,
+            *faults.notes(left_out),
+            *remark_notes(checked.remarks),
+            *twin_notes(checked.twins, source),
+        ),
         source=source,
         left_out=left_out,
-        leaked={name: len(rows) for name, rows in twins.items()},
-        content=content,
+        leaked={name: len(rows) for name, rows in checked.twins.items()},
+        content=checked.content,
     )
     return loaded, meaning
 

@@ -15,6 +15,7 @@ from hfft.data.inputs import VERSION
 from hfft.data.source import load_raw
 from hfft.data.spec import Data, DataSet
 from hfft.errors import DataError
+from hfft.processes import say
 from hfft.tasks.labels import Labels
 from hfft.tasks.problem import PROBLEMS
 from hfft.tasks.table import Task
@@ -52,7 +53,10 @@ def load_sets(
 def _rows(name: str, spec: DataSet, task: Task, labels: Labels) -> tuple[Dataset, dict[str, str]]:
     """The rows of a set with zeros as `labels` and row numbers, and role -> column."""
     data = Data(**{key: value for key in _SAME if (value := getattr(spec, key)) is not None})
-    raw = load_raw(data).splits
+    given = load_raw(data)
+    raw = given.splits
+    for note in given.notes:
+        say(f"data.sets.{name}: {note}")
     if spec.split not in raw:
         raise DataError(
             f"data.sets.{name}.split: no split {spec.split!r}{nearest(spec.split, raw)} ({spec.path} has: {listing(raw)})"

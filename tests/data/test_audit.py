@@ -131,8 +131,8 @@ def test_more_bad_rows_than_the_recipe_allows_are_refused(damaged):
 @pytest.mark.slow
 def test_only_the_rows_that_are_used_are_decoded(damaged, monkeypatch):
     seen = []
-    look = ImageInputs.digest
-    monkeypatch.setattr(ImageInputs, "digest", lambda *row: seen.append(1) or look(*row))
+    look = ImageInputs.inspect
+    monkeypatch.setattr(ImageInputs, "inspect", lambda *row: seen.append(1) or look(*row))
     load(on_bad_rows="skip", max_bad_rows=0.1, validation="test", max_train_samples=50, max_eval_samples=10)
     assert len(seen) == 50 + 10 + 10
 
@@ -141,7 +141,7 @@ def test_only_the_rows_that_are_used_are_decoded(damaged, monkeypatch):
 def test_the_verdict_is_found_once_per_machine(damaged, monkeypatch):
     settings = {"on_bad_rows": "skip", "max_bad_rows": 0.03}
     first = load(**settings)
-    monkeypatch.setattr(ImageInputs, "digest", lambda *row: pytest.fail("looked at again"))
+    monkeypatch.setattr(ImageInputs, "inspect", lambda *row: pytest.fail("looked at again"))
     again = load(**settings)
     assert again.train["row"][:] == first.train["row"][:]
     assert again.skipped == first.skipped == {"train": 7, "test": 1}
@@ -171,6 +171,52 @@ def test_rows_of_train_among_the_held_out_ones_are_told():
     assert splits.notes[-1] == (
         "split test: 2 of its rows also occur in train (rows 1, 3): its metrics are too optimistic"
     )
+
+
+def folder_of_images(*broken, deep=()):
+    """Twenty images of two classes as files; some broken, some of 16 bits."""
+    for i in range(20):
+        path = Path(f"pictures/{'ab'[i % 2]}/{i:02}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"no image" if i in broken else encoded(i))
+        if i in deep:
+            Picture.fromarray(np.full((4, 4), i * 1000, np.uint16)).save(path)
+
+
+@pytest.mark.parametrize("path", ["pictures", "./pictures/", "absolute"])
+def test_damaged_images_are_named_by_file(path, tmp_path):
+    folder_of_images(4, 5, 6)
+    path = str(tmp_path / "pictures") if path == "absolute" else path
+    root = Path(path)
+    files = ", ".join(str(root / name) for name in ("a/04.png", "a/06.png", "b/05.png"))
+    with pytest.raises(DataError) as caught:
+        load(path)
+    assert str(caught.value) == (
+        f"split train, rows 2, 3, 12 (3 of 20): the image cannot be decoded (UnidentifiedImageError): {files}; fix them, "
+        f"or set data.on_bad_rows=skip"
+    )
+    skipped = load(path, on_bad_rows="skip", max_bad_rows=0.5)
+    assert f"split train: 3 of 20 bad rows are left out: {files}" in skipped.notes
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_damaged_image_of_a_stream_is_named_by_file(skip, tmp_path):
+    folder_of_images(5)
+    settings = {"on_bad_rows": "skip", "max_bad_rows": 1e-9} if skip else {}
+    with pytest.raises(DataError) as caught:
+        list(load("pictures", streaming=True, **settings).train)
+    assert str(caught.value).startswith(
+        f"split train, row 12: the image cannot be decoded (UnidentifiedImageError): {tmp_path}/pictures/b/05.png; "
+    )
+
+
+def test_images_of_more_than_8_bits_are_told_with_their_range():
+    folder_of_images(deep=(2, 4, 12, 14))
+    notes = load("pictures", validation=0.5).notes
+    assert len(notes) == 2
+    for note, white in zip(notes, (4095, 65535), strict=True):
+        assert note.startswith("2 rows (")
+        assert note.endswith(f"): 16-bit image, scaled to 8 bits from 0..{white}")
 
 
 TEXTS = [{"text": f"text number {i}", "other": f"pair {i}", "label": "xy"[i % 2]} for i in range(30)]

@@ -308,7 +308,9 @@ def test_an_image_is_what_the_models_own_processor_gives(mode, streaming, proces
     assert batch["labels"].tolist() == [0, 0, 1, 1]
     for i, name in enumerate(("a/0", "a/2", "b/1", "b/3")):
         with Image.open(f"pictures/train/{name}.{suffix}") as picture:
-            expected = processor(picture.convert("RGB"), return_tensors="pt")["pixel_values"][0]
+            white = Image.new("RGBA", picture.size, "white")
+            opaque = Image.alpha_composite(white, picture.convert("RGBA")) if mode in ("RGBA", "LA") else picture
+            expected = processor(opaque.convert("RGB"), return_tensors="pt")["pixel_values"][0]
         assert (batch["pixel_values"][i] - expected).abs().max() < 1.01 / 127.5, "a level, of rounding"
 
 
@@ -371,8 +373,9 @@ def test_an_image_set_aside_is_named_by_its_number_in_train_also_from_a_worker(p
     settings = {"task": "image-classification", "validation": 0.5}
     prepared, splits = ready("pictures", processor, **settings)
     row = splits.validation["row"][2]
-    Path(f"pictures/train/{'ab'[number(row) % 2]}/{number(row):03}.png").write_bytes(b"no image")
-    message = f"split train, row {row}: the image cannot be decoded (UnidentifiedImageError); fix or drop it"
+    path = Path(f"pictures/train/{'ab'[number(row) % 2]}/{number(row):03}.png").resolve()
+    path.write_bytes(b"no image")
+    message = f"split train, row {row}: the image cannot be decoded (UnidentifiedImageError): {path}; fix or drop it"
     for workers in (0, 2):
         assert refusal(prepared, num_workers=workers) == message
 

@@ -520,6 +520,16 @@ def test_a_column_that_cannot_be_is_named_with_what_there_is(columns, message, s
     refused(table("x.csv", rows), message, columns=columns, streaming=streaming, classes=["a", "b"])
 
 
+def test_images_without_folders_of_classes_are_told():
+    put("flat/1.png", 1)
+    put("flat/2.png", 2)
+    message = (
+        "data.columns.label: no column is left for labels, flat has: image; use data with labels, such as a folder of "
+        "images for each class"
+    )
+    refused("flat", message, task="image-classification")
+
+
 def test_a_column_that_the_test_split_lacks_is_named():
     for split, name in (("train", "text"), ("test", "words")):
         table(f"d/{split}.parquet", [{name: "x", "label": i % 2} for i in range(4)])
@@ -626,8 +636,10 @@ def test_a_streamed_image_that_cannot_be_decoded_is_named():
     splits, _ = images("pictures", streaming=True)
     with pytest.raises(DataError) as caught:
         list(splits.train)
+    path = Path("pictures/train/b/3.png").resolve()
     assert (
-        str(caught.value) == "split train, row 4: the image cannot be decoded (UnidentifiedImageError); fix or drop it"
+        str(caught.value)
+        == f"split train, row 4: the image cannot be decoded (UnidentifiedImageError): {path}; fix or drop it"
     )
 
 

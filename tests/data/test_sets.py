@@ -49,6 +49,12 @@ def test_the_rows_are_the_models_inputs_and_the_labels_zeros(folder, labels, zer
     assert rows[3]["labels"] == zero
 
 
+def test_files_of_a_set_that_are_not_used_are_told(folder, capsys):
+    (folder / "notes.md").write_text("x")
+    assert len(load({"path": str(folder)})) == 12
+    assert f"data.sets.target: {folder}: 1 other file, so left out (1 .md)\n" in capsys.readouterr().out
+
+
 def test_fewer_may_be_taken(folder):
     assert len(load({"path": str(folder), "max_samples": 5})) == 5
 

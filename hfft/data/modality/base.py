@@ -74,6 +74,14 @@ class Inputs:
         """
         raise NotImplementedError
 
+    def inspect(self, row: tuple[Any, ...], names: Sequence[str]) -> tuple[int, str]:
+        """`digest`, and what a user should know about how the row is read; usually nothing."""
+        return self.digest(row, names), ""
+
+    def file(self, row: tuple[Any, ...]) -> str | None:
+        """The path of the file that a stored row is read from, if it is known."""
+        return None
+
     def of_row(self, row: Mapping[str, Any], columns: Mapping[str, str]) -> Any:
         """The input of a decoded row, in the form that a user would pass."""
         return row[next(iter(columns.values()))]

@@ -23,14 +23,14 @@ from hfft.data.batch_transform import LARGE, Pixels, learn, pack
 from hfft.data.columns import RowError, Rows, folder_of, holds_text
 from hfft.data.identity import settings_of, table_digest
 from hfft.data.image_files import dated, file_digest, file_of, is_remote
-from hfft.data.image_processor import in_mode, levels, processed
+from hfft.data.image_paths import by_ending, list_images, unreadable_remedy
+from hfft.data.image_processor import VERSION, convert, depth_note, in_mode, levels, processed
 from hfft.data.modality.base import Inputs
 from hfft.data.spec import Data
 from hfft.data.stream import Cell
 from hfft.errors import DataError
 from hfft.tasks.problem import PROBLEMS
-
-IMAGE_FILES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"}
+from hfft.wording import printable
 
 
 class ImageInputs(Inputs):
@@ -91,26 +91,37 @@ class ImageInputs(Inputs):
 
     def digest(self, row: tuple[Any, ...], names: Sequence[str]) -> int:
         """The digest of an image's bytes, after a test that it can be decoded."""
+        return self.inspect(row, names)[0]
+
+    def file(self, row: tuple[Any, ...]) -> str | None:
+        """The path of the image."""
+        return _path(row[0])
+
+    def inspect(self, row: tuple[Any, ...], names: Sequence[str]) -> tuple[int, str]:
+        """`digest`, and how an image of more than 8 bits is scaled."""
         (stored,) = row
         if not stored or (stored["bytes"] is None and stored["path"] is None):
             raise BadRow(f"no image in column {names[0]!r}")
         if is_remote(stored):
-            return 0
+            return 0, ""
         try:
             content = file_of(stored)
             with Image.open(BytesIO(content)) as image:
                 image.draft(None, (1, 1))  # decodes JPEG at a reduced size, which still detects truncated files
                 image.load()
                 image.getexif()
+                note = ""
                 if image.mode not in ("RGB", "L"):
-                    image.convert("RGB")
+                    note = depth_note(image)
+                    convert(image, "RGB")
         except Exception as error:  # decoders raise any exception on arbitrary bytes
-            raise BadRow(f"the image cannot be decoded ({type(error).__name__})") from None
-        return digest_of(content)
+            what = f"the image cannot be decoded ({type(error).__name__})"
+            raise BadRow(what, file=_path(stored)) from None
+        return digest_of(content), note
 
     def plain(self, value: Any) -> Any:
         """An image in RGB."""
-        return value.convert("RGB")
+        return convert(value, "RGB")
 
     def of_row(self, row: Mapping[str, Any], columns: Mapping[str, str]) -> Any:
         """The image."""
@@ -119,13 +130,17 @@ class ImageInputs(Inputs):
     def open(self, argument: str) -> Iterator[tuple[str, Any]]:
         """The image in a file, or all images below a folder, sorted by name."""
         path = Path(argument)
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_FILES) if path.is_dir() else [path]
+        listed = list_images(path) if path.is_dir() else None
+        files = [path / name for name in listed.images] if listed else [path]
+        if listed and listed.unreadable and not files:
+            what = f"{by_ending(listed.unreadable)}; {unreadable_remedy(listed.unreadable)}"
+            raise DataError(f"folder {argument} contains no image that can be read ({what})")
         if not files:
             raise DataError(f"folder {argument} contains no image; expected files such as .png or .jpg")
         for file in files:
             try:
                 with Image.open(file) as image:
-                    yield str(file), ImageOps.exif_transpose(image).convert("RGBA" if "A" in image.mode else "RGB")
+                    yield str(file), ImageOps.exif_transpose(image)
             except (OSError, SyntaxError, Image.DecompressionBombError) as error:
                 raise DataError(f"{file} is not a readable image ({type(error).__name__})") from None
 
@@ -271,6 +286,7 @@ class ImageRows(torch.utils.data.Dataset):
             content.tobytes(),
             table_digest(unknown) if len(unknown) else "",
             settings_of(self.step.processor),
+            VERSION,
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
@@ -322,6 +338,12 @@ def decoded(stored: Any, column: str, split: str, row: int) -> Image.Image:
     try:
         return datasets.Image().decode_example(stored)
     except Exception as error:  # decoders raise any exception on arbitrary bytes
+        named = f": {printable(path)}" if (path := _path(stored)) else ""
         raise RowError(
-            f"split {split}, row {row}: the image cannot be decoded ({type(error).__name__}); fix or drop it"
+            f"split {split}, row {row}: the image cannot be decoded ({type(error).__name__}){named}; fix or drop it"
         ) from None
+
+
+def _path(stored: Any) -> str | None:
+    """The path of a stored image; None for one without a file of its own."""
+    return stored.get("path") if isinstance(stored, Mapping) else None
