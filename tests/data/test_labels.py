@@ -282,7 +282,8 @@ def test_a_choice_that_leaves_a_split_empty_is_an_error():
 
 def test_choosing_classes_of_images_writes_no_image_anew(tmp_path):
     features = Features(image=datasets.Image(), label=ClassLabel(names=["a", "b", "c"]))
-    pixels = [np.full((40, 40, 3), i, np.uint8) for i in range(30)]
+    noise = np.random.default_rng(0)
+    pixels = [noise.integers(0, 256, (40, 40, 3), np.uint8) for _ in range(30)]  # 4.8 KB each, however packed
     path = tmp_path / "d" / "train.parquet"
     path.parent.mkdir()
     Dataset.from_dict({"image": pixels, "label": [i % 3 for i in range(30)]}, features=features).to_parquet(path)
@@ -294,7 +295,7 @@ def test_choosing_classes_of_images_writes_no_image_anew(tmp_path):
     )
     assert splits.sizes == {"train": 9, "validation": 4}
     new = set((tmp_path / "cache").rglob("*.arrow")) - set(files)
-    assert sum(path.stat().st_size for path in new) < 5000, "verdicts on the rows, no images"
+    assert sum(path.stat().st_size for path in new) < 10_000, "verdicts on the rows, no images"
     for _, part in splits.items():
         assert part.cache_files == whole.cache_files
         assert all(np.unique(np.asarray(row["image"])) == row["row"] for row in part)
