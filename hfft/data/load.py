@@ -86,19 +86,20 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
 
     parts = {name: columns.typed(raw[split]) for name, split in origin.items()}
     found = columns.find(parts["train"], data, task)
+    found, joined = columns.label_parts(parts["train"], found, data, task)
     faults = Faults(data)
     if data.columns.id is not None:
         for name, rows in parts.items():
             faults.repeated(name, rows, data.columns.id)
-    parts = {name: columns.read(rows, found, data, task, name, origin[name]) for name, rows in parts.items()}
+    parts = {name: columns.read(rows, found, data, task, name, origin[name], joined) for name, rows in parts.items()}
     parts, found = columns.apart(parts, found)
     if data.streaming:
         stated = {name: _stated(raw[split], split) for name, split in origin.items()}
-        return _streams(parts, found, origin, stated, revision, data, task, seed)
+        return _streams(parts, found, origin, stated, revision, data, task, seed, joined)
 
     faults.totals = {name: len(rows) for name, rows in parts.items()}
     try:
-        encoded, meaning, notes = labels.encode(parts, found, data, task, faults)
+        encoded, meaning, notes = labels.encode(parts, found, data, task, faults, joined)
         encoded |= splits.set_aside(encoded["train"], shares, meaning, seed)
     except DataError:
         faults.refuse()  # bad rows may be the cause
@@ -153,11 +154,12 @@ def _streams(
     data: Data,
     task: Task,
     seed: int,
+    joined: tuple[str, ...] = (),
 ) -> tuple[Splits, Labels]:
     """The splits of a streamed set, with train in a new order each epoch. With `data.classes` their sizes are unknown."""
     inputs = task.modality.inputs
     tallies = {name: Tally(name, data) for name in parts}
-    streams, meaning, notes = labels.encode_streams(parts, found, data, task, tallies)
+    streams, meaning, notes = labels.encode_streams(parts, found, data, task, tallies, joined)
     sizes: dict[str, int | None] = {}
     for name, rows in streams.items():
         sizes[name], cap = None if data.classes else stated[name], _cap(name, data)

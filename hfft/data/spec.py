@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator
 
 from hfft.data.augment import grammar
-from hfft.spec import Spec
+from hfft.spec import Spec, as_list, check_pattern
+
+NONE = "none"  # as a split's name: leave the split off
 
 
 def _augmentation(value: Any) -> Any:
@@ -16,13 +18,31 @@ def _augmentation(value: Any) -> Any:
 
 
 class Columns(Spec):
-    """Which column of the data has which role; the default is the task's usual name. Values of `id` must be unique in a split."""
+    """Which column of the data has which role; the default is the task's usual name. Values of `id` must be unique in a split.
+
+    Attributes:
+        label: one column, or one for each class (or number to predict): a list of names, or a `/regex/`.
+    """
 
     image: str | None = None
     text: str | None = None
     text_pair: str | None = None
-    label: str | None = None
+    label: str | Annotated[list[str], Field(min_length=1)] | None = None
     id: str | None = None
+
+    @field_validator("label")
+    @classmethod
+    def _patterns(cls, value: str | list[str] | None) -> str | list[str] | None:
+        for i, entry in enumerate(as_list(value)):
+            check_pattern(entry)
+            if entry in as_list(value)[:i]:
+                raise ValueError(f"names {entry!r} twice; name each column once")
+        return value
+
+    @property
+    def several_labels(self) -> bool:
+        """Whether labels are spread over columns."""
+        return isinstance(self.label, list) or (len(self.label or "") > 2 and self.label[0] == self.label[-1] == "/")  # type: ignore[index]
 
 
 class DataSet(Spec):
@@ -47,7 +67,8 @@ class Data(Spec):
     """Part 5: the data. `path`, `name`, `data_files`, `data_dir` and `revision` are arguments of `datasets.load_dataset`.
 
     Attributes:
-        validation: a split's name, or a share of the training rows to set aside (stratified, seeded).
+        validation, test: a split's name, a share of the training rows to set aside (stratified, seeded), or `none`.
+        label_sep: what separates the classes in a text that names several, such as `|`.
         classes: use only these classes, in this order.
         on_bad_rows: raise an error if rows cannot be used, or skip, count and report these.
         max_bad_rows: largest share of a split's rows that may be skipped.
@@ -64,6 +85,7 @@ class Data(Spec):
     validation: str | float | None = None
     test: str | float | None = None
     classes: list[str] | None = Field(default=None, min_length=2)
+    label_sep: str | None = Field(default=None, min_length=1)
     max_train_samples: int | None = Field(default=None, ge=1)
     max_eval_samples: int | None = Field(default=None, ge=1)
     on_bad_rows: Literal["error", "skip"] = "error"
@@ -79,5 +101,5 @@ class Data(Spec):
     @classmethod
     def _share(cls, value: str | float | None) -> str | float | None:
         if isinstance(value, float) and not 0 < value < 1:
-            raise ValueError(f"is {value}; expected a split's name or a share between 0 and 1")
+            raise ValueError(f"is {value}; expected a split's name or a share between 0 and 1, or none")
         return value

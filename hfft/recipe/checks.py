@@ -90,6 +90,7 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
                 (("data", "columns", role), f"is not used by task {recipe.task}, which takes {listing(task.columns)}")
             )
     target = PROBLEMS[recipe.problem]
+    found += _label_checks(recipe)
     for i, metric in enumerate(recipe.score.metrics):
         if metric not in target.metrics and not is_file(metric):
             fitting = listing(target.metrics, 30)
@@ -113,6 +114,24 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
         if recipe.data.streaming and isinstance(getattr(recipe.data, part), float):
             found.append((("data", part), "is a share, which cannot be taken from a streamed set; name a split"))
     return found + _schedule_checks(recipe) + _training_checks(recipe)
+
+
+def _label_checks(recipe: Recipe) -> list[tuple[Path, str]]:
+    """Ways of writing several labels a row, which need a problem with several."""
+    data, target = recipe.data, PROBLEMS[recipe.problem]
+    if not recipe.the_task.labelled:
+        return []
+    found: list[tuple[Path, str]] = []
+    remedy = "use problem_type=multi_label_classification"
+    if data.columns.several_labels and target.classes:
+        text = f"names a column per class, but {recipe.problem} has one label a row; {remedy}, or name one column"
+        found.append((("data", "columns", "label"), text))
+    if data.label_sep is not None and not target.multi_label:
+        text = f"separates the classes of a row, but {recipe.problem} has one label a row; {remedy}, or leave it out"
+        found.append((("data", "label_sep"), text))
+    elif data.label_sep is not None and data.columns.several_labels:
+        found.append((("data", "label_sep"), "separates classes in one column, but each has its own; leave it out"))
+    return found
 
 
 def _schedule_checks(recipe: Recipe) -> list[tuple[Path, str]]:

@@ -325,8 +325,8 @@ def test_a_value_that_does_not_fit_its_section_is_refused_in_one_line(section, l
 @pytest.mark.parametrize(
     ("entry", "line"),
     [
-        ("validation: 2", "data.validation: is 2.0; expected a split's name or a share between 0 and 1"),
-        ("test: 0", "data.test: is 0.0; expected a split's name or a share between 0 and 1"),
+        ("validation: 2", "data.validation: is 2.0; expected a split's name or a share between 0 and 1, or none"),
+        ("test: 0", "data.test: is 0.0; expected a split's name or a share between 0 and 1, or none"),
         ("validation: []", "data.validation: is []; expected a valid string or a valid number"),
         ("data_files: 3", "data.data_files: is 3; expected a valid string or a valid list or a valid dictionary"),
         ("data_files: {a: [b, 1]}", "data.data_files.a.1: is 1; expected a valid string"),
