@@ -91,9 +91,12 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     model = layers.adapt(model, *choice)
     methods = strategy.build_methods(recipe.strategy)  # 4
     check_methods(methods, recipe, arguments)
-    task.modality.inputs.set_limit(processor, model, recipe.data.max_length, layers.virtual_tokens(model))
+    inputs, taken = task.modality.inputs, layers.virtual_tokens(model)
+    inputs.set_limit(processor, model, recipe.data.max_length, taken)
     with arguments.main_process_first(local=True, desc="preprocessing"):
         prepared = data.prepare(splits, recipe.data, task, labels, processor, recipe.seed)  # 5
+    cut = inputs.limit_notes({"train": prepared.train, **dict(prepared.items())}, processor, model, taken)
+    splits = replace(splits, notes=(*splits.notes, *cut))
     prove(prepared)
     sets = data.load_sets(
         recipe.data.sets,
