@@ -11,6 +11,7 @@ from datasets import IterableDataset
 
 from hfft.data import builtin, columns, labels, splits
 from hfft.data.audit import Faults, Tally, check, twin_notes, without_bad
+from hfft.data.class_counts import absent_notes, class_counts
 from hfft.data.columns import Rows
 from hfft.data.source import load_raw
 from hfft.data.spec import Data
@@ -37,6 +38,7 @@ class Splits:
         tallies: the same, while a stream is read.
         stored: split -> the rows of a stream as stored, images undecoded; those of train in shuffled shards.
         leaked: held-out split -> number of its rows that also occur in train.
+        classes: split -> class -> number of rows; empty without classes and for streams, whose rows are not read yet.
         content: split -> a digest of each row's inputs, `(N,)`, 0 where they are not read before training; none for a stream.
     """
 
@@ -100,6 +102,7 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
     faults.totals = {name: len(rows) for name, rows in parts.items()}
     try:
         encoded, meaning, notes = labels.encode(parts, found, data, task, faults, joined)
+        whole = len(encoded["train"])
         encoded |= splits.set_aside(encoded["train"], shares, meaning, seed)
     except DataError:
         faults.refuse()  # bad rows may be the cause
@@ -112,12 +115,15 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
         if cap is not None and cap < len(rows):
             encoded[name] = splits.sample(rows, cap, name, meaning, seed)
             origin[name] += f", {cap} of {len(rows)} rows"
+    if data.validation is None and "validation" in shares:
+        notes.append(splits.default_note(len(encoded["validation"]), whole))
     origin = {name: what for name, what in origin.items() if name in encoded}
     source = dict.fromkeys(shares, "train")
     twins, content = check(encoded, source, found, inputs, faults)
     left_out = faults.settle()
     encoded = {name: faults.without(rows, source.get(name, name)) for name, rows in encoded.items()}
     sizes: dict[str, int | None] = {name: len(rows) for name, rows in encoded.items()}
+    counts = class_counts(encoded, meaning)
     loaded = Splits(
         encoded["train"],
         encoded.get("validation"),
@@ -126,7 +132,7 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
         origin=origin,
         sizes=sizes,
         revision=revision,
-        notes=(*notes, *faults.notes(left_out), *twin_notes(twins, source)),
+        notes=(*notes, *absent_notes(counts), *faults.notes(left_out), *twin_notes(twins, source)),
         source=source,
         left_out=left_out,
         leaked={name: len(rows) for name, rows in twins.items()},

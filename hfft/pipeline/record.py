@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hfft import layers, publish
+from hfft.data.class_counts import describe_counts
 from hfft.evaluate import score_splits
 from hfft.pipeline.build import Run, uncached
 from hfft.pipeline.fit import VERSIONS, Training
@@ -25,7 +26,9 @@ def describe(recipe: Recipe, run: Run) -> str:
     classes = f"{run.labels.size} classes" if run.labels.names else run.labels.problem
     name = recipe.backbone.name + (" (random weights)" if recipe.backbone.init == "random" else "")
     sizes += "".join(f", {name} {len(rows)} (data.sets)" for name, rows in run.trainer.sets.items())
-    notes = "".join(f"\n{note}" for note in run.splits.notes)
+    counts = describe_counts(run.splits.classes)
+    notes = f"\nrows of each class: {counts}" if counts else ""
+    notes += "".join(f"\n{note}" for note in run.splits.notes)
     notes += "".join(f"\n{moved(row)}" for row in run.edits)
     leaves = {"merged": "\nsaved with its adapter merged", "adapter": "\nsaved as an adapter"}.get(
         recipe.published_as or "", ""
@@ -93,6 +96,7 @@ def collect(training: Training) -> dict[str, Any]:
             "sizes": run.splits.sizes,
             "skipped": run.splits.skipped,
             "leaked": run.splits.leaked,
+            "classes": run.splits.classes,
             "sets": {name: len(rows) for name, rows in run.trainer.sets.items()},
         },
         **({"stock_loads": stock_loads(run)} if recipe.published_as == "adapter" else {}),

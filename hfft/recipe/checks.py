@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hfft.backbone.edit.spec import misfit
+from hfft.data.spec import NONE
 from hfft.layers.adapters.arguments import adapter_problems, merges
 from hfft.layers.spec import SCHEDULES
 from hfft.recipe.training_arguments import training_problem
@@ -219,6 +220,7 @@ def _training_checks(recipe: Recipe) -> list[tuple[Path, str]]:
                 f"smooths classes, which {recipe.problem} does not have; leave it out",
             )
         )
+    found += _unvalidated(recipe)
     bigger = given.get("greater_is_better")
     known = metric == "loss" or metric in PROBLEMS[recipe.problem].metrics
     if bigger is not None and known and bigger == (metric in SMALLER_IS_BETTER):
@@ -226,3 +228,20 @@ def _training_checks(recipe: Recipe) -> list[tuple[Path, str]]:
             (("training", "greater_is_better"), f"is {bigger}, the wrong direction for {metric}; leave it out")
         )
     return found
+
+
+def _unvalidated(recipe: Recipe) -> list[tuple[Path, str]]:
+    """Training arguments that need a validation split, where the recipe leaves it off."""
+    if recipe.data.validation != NONE:
+        return []
+    needing = {
+        "eval_strategy": lambda value: value != "no",
+        "eval_on_start": bool,
+        "load_best_model_at_end": bool,
+        "metric_for_best_model": bool,
+        "save_strategy": lambda value: value == "best",
+        "lr_scheduler_type": lambda value: value == "reduce_lr_on_plateau",
+    }
+    text = "needs a validation split, which data.validation=none leaves off; leave it out, or name a split or a share"
+    given = recipe.training
+    return [(("training", key), text) for key, needs in needing.items() if given.get(key) and needs(given[key])]

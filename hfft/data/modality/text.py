@@ -88,7 +88,7 @@ class TextInputs(Inputs):
 
     def limit_notes(self, rows: Mapping[str, Any], processor: Any, model: Any, taken: int = 0) -> list[str]:
         """One line for each split with texts that were cut; of a stream they are not known."""
-        limit, most = processor.model_max_length, room(model)
+        limit, most = processor.model_max_length, position_limit(model)
         remedy = "a larger data.max_length keeps more of them"
         if most is not None:
             end = "the model takes no more: shorten or divide them"
@@ -179,11 +179,11 @@ def max_length(processor: Any, model: nn.Module, wanted: int | None) -> int:
         DataError: the recipe asks for more tokens than the model has positions.
     """
     positions(model, wanted)
-    limit = min(processor.model_max_length, room(model) or UNLIMITED)
+    limit = min(processor.model_max_length, position_limit(model) or UNLIMITED)
     return wanted or (limit if limit < UNLIMITED else MAX_TEXT)
 
 
-def room(model: nn.Module) -> int | None:
+def position_limit(model: nn.Module) -> int | None:
     """Number of tokens that the model takes at most; None if its positions have no end."""
     stated = getattr(model.config.get_text_config(), "max_position_embeddings", None)  # type: ignore[union-attr, operator]
     limit = min([*positions(model), *([stated] if stated else [])], default=UNLIMITED)
