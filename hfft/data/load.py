@@ -56,6 +56,7 @@ class Splits:
     leaked: dict[str, int] = field(default_factory=dict)
     stored: Mapping[str, IterableDataset] = field(default_factory=dict)
     content: Mapping[str, np.ndarray] = field(default_factory=dict)
+    classes: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def skipped(self) -> dict[str, int]:
@@ -107,6 +108,8 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
     except DataError:
         faults.refuse()  # bad rows may be the cause
         raise
+    if data.validation is None and "validation" in shares:
+        notes.append(splits.default_note(len(encoded["validation"]), whole))
     for name, share in shares.items():
         stratified = ", stratified" if PROBLEMS[meaning.problem].classes else ""
         origin[name] = f"{share:.3g} of {train}{stratified}, seed {seed}"
@@ -115,8 +118,6 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
         if cap is not None and cap < len(rows):
             encoded[name] = splits.sample(rows, cap, name, meaning, seed)
             origin[name] += f", {cap} of {len(rows)} rows"
-    if data.validation is None and "validation" in shares:
-        notes.append(splits.default_note(len(encoded["validation"]), whole))
     origin = {name: what for name, what in origin.items() if name in encoded}
     source = dict.fromkeys(shares, "train")
     twins, content = check(encoded, source, found, inputs, faults)
@@ -137,6 +138,7 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
         left_out=left_out,
         leaked={name: len(rows) for name, rows in twins.items()},
         content=content,
+        classes=counts,
     )
     return loaded, meaning
 
