@@ -12,7 +12,7 @@ from typing import Any
 import datasets
 
 from hfft.data.classes import class_name, inner_feature
-from hfft.data.label_texts import looks_listed
+from hfft.data.label_texts import looks_joined, looks_listed
 from hfft.tasks.labels import Labels
 from hfft.tasks.problem import PROBLEMS
 from hfft.wording import listing
@@ -104,8 +104,13 @@ def minus_one(count: Counter[str], column: str) -> list[str]:
 
 
 def lists(names: Sequence[str], column: str) -> list[str]:
-    """Class names that are lists of classes."""
-    example = looks_listed(names)
+    """Class names that are lists of classes, or join others."""
+    example, joined = looks_listed(names), looks_joined(names)
+    if joined is not None:
+        return [
+            f"split train, column {column!r}: the class name {joined[0]!r:.60} joins others; "
+            f"problem_type=multi_label_classification with data.label_sep={joined[1]!r} reads it as several classes"
+        ]
     if example is None:
         return []
     return [

@@ -11,6 +11,7 @@ import datasets
 
 from hfft.data.audit import BadRow
 from hfft.data.spec import Data
+from hfft.errors import DataError
 from hfft.tasks.problem import PROBLEMS
 
 _ITEM = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[Tt]rue|[Ff]alse"""
@@ -24,6 +25,8 @@ def parse_list(text: str) -> list[Any] | None:
 
     The items are found by pattern, and each is read as a Python literal: nothing is evaluated.
     """
+    if text.strip() == "set()":  # an empty set
+        return []
     if not _LIST.fullmatch(text):
         return None
     return [_item(item) for item in re.findall(_ITEM, text)]
@@ -80,8 +83,15 @@ def label_texts(feature: Any, values: Sequence[Any], data: Data, problem: str) -
 
     Args:
         values: labels of train; of a stream the first ones.
+
+    Raises:
+        DataError: the recipe says how texts are divided, but the labels are none.
     """
-    if not PROBLEMS[problem].multi_label or not isinstance(feature, datasets.Value):
+    if not PROBLEMS[problem].multi_label:
+        return None
+    if not isinstance(feature, datasets.Value):
+        if data.label_sep is not None:
+            raise DataError(f"data.label_sep: divides texts, but the labels have type {feature!r:.80}; leave it out")
         return None
     if data.label_sep is not None:
         return LabelTexts(data.label_sep, datasets.List(datasets.Value("string")))
@@ -96,6 +106,16 @@ def label_texts(feature: Any, values: Sequence[Any], data: Data, problem: str) -
 
 def _empty(value: Any) -> bool:
     return value is None or value != value or (isinstance(value, str) and not value.strip())
+
+
+def looks_joined(names: Sequence[str]) -> tuple[str, str] | None:
+    """The first class name that joins others, such as `a|b` beside `a` and `b`, and what separates them."""
+    for sep in ("|", ";", ",", "/", "+", "&"):
+        for name in names:
+            parts = [part.strip() for part in name.split(sep)]
+            if len(parts) > 1 and all(part in names for part in parts):
+                return name, sep
+    return None
 
 
 def looks_listed(names: Sequence[str]) -> str | None:

@@ -218,8 +218,10 @@ def encode_streams(
     if PROBLEMS[task.problem].class_names and not named:
         raise DataError(f"column {column!r} of a streamed data set has no class names; list them in data.classes")
     texts = None
-    if PROBLEMS[task.problem].multi_label and isinstance(feature, datasets.Value):
-        texts = label_texts(feature, _peek(parts["train"], column), data, task.problem)
+    if not joined:
+        may_be_lists = PROBLEMS[task.problem].multi_label and data.label_sep is None
+        first = _peek(parts["train"], column) if may_be_lists and isinstance(feature, datasets.Value) else []
+        texts = label_texts(feature, first, data, task.problem)
     if texts is not None:
         feature = texts.feature
     meaning, vectors = find_labels(feature, None, task.problem, data.classes, joined)

@@ -4,6 +4,7 @@ import pytest
 from datasets import Value
 
 from hfft.data.label_texts import parse_list
+from hfft.errors import DataError
 from hfft.tasks.labels import Labels
 from tests.data.test_labels import MULTI, encode, refused, stream
 
@@ -23,6 +24,7 @@ LISTS = [["a"], [], ["b", "a"]]
         ("[1. 0.]", [1.0, 0.0]),
         ("[true, False]", [True, False]),
         ("[]", []),
+        ("set()", []),
         (" [ ] ", []),
         (r"['it\'s, so', 'b']", ["it's, so", "b"]),
         ('["it\'s"]', ["it's"]),
@@ -111,3 +113,21 @@ def test_list_texts_in_a_task_with_one_label_a_row_are_told():
         "problem_type=multi_label_classification reads them as several classes each"
     ]
     assert encode(["(a)", "[b]", "{c}"], Value("string"))[2] == []
+
+
+@pytest.mark.parametrize("sep", ["|", ", ", "; "])
+def test_joined_texts_in_a_task_with_one_label_a_row_are_told(sep):
+    _, _, notes = encode(["a", "b", f"a{sep}b"])
+    assert notes == [
+        f"split train, column 'label': the class name {f'a{sep}b'!r} joins others; problem_type=multi_label_classification "
+        f"with data.label_sep={sep.strip()!r} reads it as several classes"
+    ]
+    assert encode(["a", "b", "New York, NY", "x|y"])[2] == []
+
+
+@pytest.mark.parametrize("through", [encode, stream])
+def test_a_separator_for_labels_that_are_no_texts_is_refused(through):
+    with pytest.raises(
+        DataError, match=r"data.label_sep: divides texts, but the labels have type List\(.*leave it out"
+    ):
+        through([["a"], ["b"]], None, MULTI, classes=["a", "b"], label_sep="|")
