@@ -67,10 +67,8 @@ def encode(
         for name, given in values.items():
             notes += filter(None, [texts.note(name, given)])
             values[name], types[name] = _read(texts, given, name, faults), texts.feature
-    if not joined:
-        check_listed(
-            types["train"], task.problem
-        )  # before missing labels are told, which may be a list without an item
+    if not joined:  # before missing labels are told: they may be lists without an item
+        check_listed(types["train"], task.problem)
     for name, given in values.items():
         known = faults.rows(name)
         for i, value in enumerate(given):

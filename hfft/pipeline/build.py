@@ -95,8 +95,6 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     inputs.set_limit(processor, model, recipe.data.max_length, taken)
     with arguments.main_process_first(local=True, desc="preprocessing"):
         prepared = data.prepare(splits, recipe.data, task, labels, processor, recipe.seed)  # 5
-    cut = inputs.limit_notes({"train": prepared.train, **dict(prepared.items())}, processor, model, taken)
-    splits = replace(splits, notes=(*splits.notes, *cut))
     prove(prepared)
     sets = data.load_sets(
         recipe.data.sets,
@@ -107,6 +105,8 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
         arguments.seed,
         prepared.on_device,
     )
+    read = {"train": prepared.train, **dict(prepared.items()), **sets}
+    splits = replace(splits, notes=(*splits.notes, *inputs.limit_notes(read, processor, model, taken)))
     metrics = Metrics(labels, recipe.metrics)
     check_schedule(arguments, splits)
     lay_out(model, recipe.backbone.memory_format)
