@@ -50,11 +50,11 @@ def absent_notes(counts: Counts) -> list[str]:
 
 def describe_counts(counts: Counts) -> str:
     """The classes of each split on one line; of many classes the smallest and the largest. Empty without counts."""
-    return "; ".join(f"{split} {_described(rows)}" for split, rows in counts.items())
+    return "; ".join(f"{split} ({_described(rows)})" for split, rows in counts.items())
 
 
 def _described(rows: Mapping[str, int]) -> str:
     if len(rows) <= SHOWN:
-        return ", ".join(f"{printable(name):.30} {count}" for name, count in rows.items())
+        return ", ".join(f"{printable(name):.30}: {count}" for name, count in rows.items())
     least, most = min(rows, key=lambda name: rows[name]), max(rows, key=lambda name: rows[name])
-    return f"{rows[least]} ({printable(least):.30}) to {rows[most]} ({printable(most):.30})"
+    return f"{len(rows)} classes, from {printable(least):.30}: {rows[least]} to {printable(most):.30}: {rows[most]}"

@@ -58,11 +58,15 @@ def alike(count: Counter[str], column: str) -> list[str]:
     for name in count:
         groups.setdefault(_plain(name), []).append(name)
     return [
-        f"split train, column {column!r}: {listing((f'{shown} ({count[name]} rows)' for name, shown in _shown(names)), SHOWN)}"
+        f"split train, column {column!r}: {listing((f'{shown} ({_rows(count[name])})' for name, shown in _shown(names)), SHOWN)}"
         f" are {len(names)} classes but likely one; write them alike in the data"
         for names in groups.values()
         if len(names) > 1
     ]
+
+
+def _rows(count: int) -> str:
+    return f"{count} row{'s' if count != 1 else ''}"
 
 
 def _shown(names: Sequence[str]) -> list[tuple[str, str]]:
@@ -98,7 +102,7 @@ def minus_one(count: Counter[str], column: str) -> list[str]:
     if "-1" not in count or others <= {"0", "1"} or any(name.startswith("-") for name in others):
         return []
     return [
-        f"split train, column {column!r}: -1 is a class of its own ({count['-1']} rows); if it means that a label is missing, "
+        f"split train, column {column!r}: -1 is a class of its own ({_rows(count['-1'])}); if it means that a label is missing, "
         f"leave these cells empty, or list the other classes in data.classes"
     ]
 

@@ -34,46 +34,43 @@ def findings(
     for split, score in scores.items():
         n, table = int(score["metrics"]["n"]), score.get("classes") or []
         where = f"{split} (n={n})"
+        poor = []
         if PROBLEMS[problem].classes and table:
-            found += _majority(where, table, n, remedy)
+            poor += _majority(table, n)
         if table:
-            found += _never_found(where, table, remedy)
+            poor += _never_found(table)
         elif constants and split in constants:
-            found += _constant(where, score["metrics"]["loss"], constants[split], remedy)
+            poor += _constant(score["metrics"]["loss"], constants[split])
+        ends = [""] * (len(poor) - 1) + [f"; {remedy}"]  # once for a split
+        found += [f"{where}: {what}{end}" for what, end in zip(poor, ends, strict=False)]
         if n < FEW:
             found.append(f"{where}: {_few(table, n) if PROBLEMS[problem].classes and table else _little(n)}")
     return found
 
 
-def _majority(where: str, table: Sequence[Mapping[str, Any]], n: int, remedy: str) -> list[str]:
+def _majority(table: Sequence[Mapping[str, Any]], n: int) -> list[str]:
     """A classifier that is right no more often than the best constant answer."""
     most = max(table, key=lambda row: row["n"])
     right = _right(table)
     if right > most["n"]:
         return []
-    return [
-        f"{where}: accuracy {right / n:.3f} is no better than always answering {most['class']!r} ({most['n'] / n:.3f}); "
-        f"{remedy}"
-    ]
+    return [f"accuracy {right / n:.3f} is no better than always answering {most['class']!r} ({most['n'] / n:.3f})"]
 
 
-def _never_found(where: str, table: Sequence[Mapping[str, Any]], remedy: str) -> list[str]:
+def _never_found(table: Sequence[Mapping[str, Any]]) -> list[str]:
     """Classes none of whose rows was recognised."""
-    lost = [f"{row['class']!r} ({row['n']} rows)" for row in table if row["n"] and not row["recall"]]
+    lost = [f"{row['class']!r} (of {row['n']})" for row in table if row["n"] and not row["recall"]]
     if not lost:
         return []
     which = "class" if len(lost) == 1 else f"{len(lost)} of {len(table)} classes:"
-    return [f"{where}: recall 0 for {which} {listing(lost, SHOWN)}; {remedy}"]
+    return [f"recall 0 for {which} {listing(lost, SHOWN)}"]
 
 
-def _constant(where: str, loss: float, constant: float, remedy: str) -> list[str]:
+def _constant(loss: float, constant: float) -> list[str]:
     """A regression that is no better than the mean of the true values."""
     if loss < constant:
         return []
-    return [
-        f"{where}: the mean squared error {loss:.4g} is no better than always answering the mean of the split ({constant:.4g}); "
-        f"{remedy}"
-    ]
+    return [f"mean squared error {loss:.4g} is no better than always answering the mean of the split ({constant:.4g})"]
 
 
 def _right(table: Sequence[Mapping[str, Any]]) -> int:

@@ -31,12 +31,10 @@ def test_numbers_are_not_counted(problem):
 
 
 def test_few_classes_are_listed_and_of_many_the_smallest_and_the_largest():
-    assert (
-        describe_counts({"train": {"a": 2, "b\n": 3}, "test": {"a": 1, "b\n": 0}})
-        == "train a 2, b\\n 3; test a 1, b\\n 0"
-    )
+    few = {"train": {"a": 2, "b\n": 3}, "test": {"a": 1, "b\n": 0}}
+    assert describe_counts(few) == "train (a: 2, b\\n: 3); test (a: 1, b\\n: 0)"
     many = {f"c{i}": 5 + (i * 7) % 11 for i in range(11)}
-    assert describe_counts({"train": many}) == "train 5 (c0) to 15 (c3)"
+    assert describe_counts({"train": many}) == "train (11 classes, from c0: 5 to c3: 15)"
     assert describe_counts({}) == ""
 
 

@@ -48,7 +48,7 @@ def test_a_run_says_what_is_trained_on_what(run):
     assert record.describe(given, run).splitlines() == [
         f"{given.name}: {given.backbone.name} on {given.data.path}, 2 classes",
         "train 90 (train), validation 10 (0.1 of train), test ? (test), target 3 (data.sets)",
-        "rows of each class: train a 60, b 30; validation a 10, b 0",
+        "rows of each class: train (a: 60, b: 30); validation (a: 10, b: 0)",
         "a note",
         "edit: channels 1  (1 place, outputs unchanged)",
         "edit: remove last-1  (2 places, outputs moved by 12.5%)",
