@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import datasets
 from datasets import Dataset, Features, IterableDataset
 
+from hfft.data import label_columns
+from hfft.data.roles import find_roles
 from hfft.data.spec import Data
 from hfft.errors import DataError
 from hfft.tasks.table import Task
@@ -37,31 +39,24 @@ def find(rows: Rows, data: Data, task: Task) -> dict[str, str]:
         DataError: no column or several columns fit, or one would have two roles.
     """
     features = rows.features or {}
-    found: dict[str, str] = {}
-    for role, usual in task.columns.items():
-        named = getattr(data.columns, role, None)
-        if named is not None or usual in features:
-            found[role] = named or cast(str, usual)
-            continue
-        if usual is None:
-            continue
-        if role == "label" and features and set(features) <= set(found.values()):
-            raise DataError(
-                f"data.columns.label: no column is left for labels, {data.path} has: {listing(features)}; use data with "
-                f"labels, such as a folder of images for each class"
-            )
-        fits = [name for name, feature in features.items() if plays(role, feature, task)]
-        if len(fits) != 1:
-            raise DataError(
-                f"data.columns.{role}: which column is it? {data.path} has: {listing(features)}; "
-                f"choose one, as in data.columns.{role}={fits[0] if fits else 'NAME'}"
-            )
-        found[role] = fits[0]
-    for role, column in found.items():
-        twin = next(other for other, c in found.items() if c == column)
-        if twin != role:
-            raise DataError(f"data.columns.{role}: column {column!r} is already used for {twin}; choose another")
-    return found
+
+    def fitting(role: str) -> list[str]:
+        return [name for name, feature in features.items() if plays(role, feature, task)]
+
+    return find_roles(list(features), fitting, data, task)
+
+
+def label_parts(rows: Rows, found: dict[str, str], data: Data, task: Task) -> tuple[dict[str, str], tuple[str, ...]]:
+    """`found` with one column for the label, and the columns that `read` joins into it; none if it is a column of the data.
+
+    Raises:
+        DataError: there is no such column, or it has another role.
+    """
+    if not task.labelled or not data.columns.several_labels:
+        return found, ()
+    others = {**found, **({"id": data.columns.id} if data.columns.id else {})}
+    parts = label_columns.label_columns(rows.features or {}, data, others)
+    return {**found, "label": listing(parts, 4) if len(parts) > 1 else f"{parts[0]} (label)"}, parts
 
 
 def plays(role: str, feature: Any, task: Task) -> bool:
@@ -81,26 +76,39 @@ def inputs_of(columns: Mapping[str, str]) -> dict[str, str]:
     return {role: column for role, column in columns.items() if role not in ("label", "id")}
 
 
-def read(rows: Rows, columns: dict[str, str], data: Data, task: Task, split: str, source: str) -> Rows:
+def read(
+    rows: Rows,
+    columns: dict[str, str],
+    data: Data,
+    task: Task,
+    split: str,
+    source: str,
+    parts: tuple[str, ...] = (),
+) -> Rows:
     """Select these columns and convert them to their type (such as paths to images); in a stream they are not decoded yet.
 
     A held-out split may lack its labels.
 
     Args:
         source: the name of this split in the data.
+        parts: columns of the data that are joined into the label's.
 
     Raises:
         DataError: a column does not exist, or has another type.
     """
     features = rows.features or Features()
     for role, column in columns.items():
+        if role == "label" and parts:
+            continue
         if column not in features and not (role == "label" and split != "train"):
             raise DataError(
                 f"data.columns.{role}: no column {column!r} in split {split}{nearest(column, features)} "
                 f"(it has: {listing(features)})"
             )
-    rows = rows.select_columns([column for column in columns.values() if column in features])
-    return task.modality.inputs.read(rows, inputs_of(columns), data, split, source)
+    there = bool(parts) and label_columns.present(features, parts, split)
+    rows = rows.select_columns([column for column in (*columns.values(), *parts) if column in features])
+    rows = task.modality.inputs.read(rows, inputs_of(columns), data, split, source)
+    return label_columns.join(rows, parts, columns["label"]) if there else rows
 
 
 def apart(parts: dict[str, Rows], columns: dict[str, str]) -> tuple[dict[str, Rows], dict[str, str]]:

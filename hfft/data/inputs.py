@@ -15,7 +15,7 @@ from hfft.data.stream import Stream
 from hfft.tasks.labels import Labels
 from hfft.tasks.table import Task
 
-VERSION = 1  # version of a modality's preprocessing: the cache identifies the tokenizer, not the function
+VERSION = 2  # version of a modality's preprocessing: the cache identifies the tokenizer, not the function
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import datasets
@@ -12,8 +13,10 @@ import pyarrow as pa
 from datasets import Dataset, IterableDataset
 
 from hfft.data.audit import BadRow, Faults, Tally
-from hfft.data.classes import find_labels, inner_feature
+from hfft.data.classes import check_listed, class_name, find_labels, inner_feature
 from hfft.data.label_encoder import REMEDY, encoder_of
+from hfft.data.label_notes import label_notes, one_hot_note, unlike
+from hfft.data.label_texts import LabelTexts, label_texts
 from hfft.data.spec import Data
 from hfft.data.splits import column as read_column
 from hfft.errors import DataError
@@ -22,16 +25,24 @@ from hfft.tasks.problem import PROBLEMS
 from hfft.tasks.table import Task
 from hfft.wording import listing
 
-NO_LABEL = "no label in column '{}' (None, NaN, -1 and '' count as none)"
+PEEK = 10  # rows of a stream that are looked at before it is read
 
 
 def encode(
-    parts: dict[str, Dataset], columns: dict[str, str], data: Data, task: Task, faults: Faults
+    parts: dict[str, Dataset],
+    columns: dict[str, str],
+    data: Data,
+    task: Task,
+    faults: Faults,
+    joined: tuple[str, ...] = (),
 ) -> tuple[dict[str, Dataset], Labels, list[str]]:
     """Encode each split: `labels` replaces its label column, and `row` numbers its rows.
 
     With `data.classes`, rows of other classes are dropped. A validation or test split without labels is dropped with a
     note. Rows with a bad label are added to `faults`, and all rows in `faults` are dropped.
+
+    Args:
+        joined: the columns that were joined into the label's, one per class or number.
 
     Returns:
         The splits, the meaning of their labels, and notes for the user.
@@ -41,24 +52,38 @@ def encode(
     """
     if not task.labelled:
         return {name: _numbered(rows) for name, rows in parts.items()}, Labels(task.problem), []
-    column, notes = columns["label"], []
+    column, notes = columns["label"], list[str]()
     values = {n: read_column(rows, column).to_pylist() if column in rows.features else [] for n, rows in parts.items()}
-    for name in [n for n in values if n != "train" and all(map(_missing, values[n]))]:
+    types = {name: rows.features.get(column) for name, rows in parts.items()}
+    number = _is_class(types["train"], data, values["train"])
+    none = _empty if number else _missing
+    # of a label in several columns, some may be missing by mistake: all of them are in a split without labels
+    hidden = (lambda cells: all(map(none, cells))) if joined else none
+    for name in [n for n in values if n != "train" and all(map(hidden, values[n]))]:
         notes.append(f"split {name} has no labels and is not scored")
         del values[name]
+    texts = label_texts(types["train"], values["train"], data, task.problem)
+    if texts is not None:
+        for name, given in values.items():
+            notes += filter(None, [texts.note(name, given)])
+            values[name], types[name] = _read(texts, given, name, faults), texts.feature
+    if not joined:  # before missing labels are told: they may be lists without an item
+        check_listed(types["train"], task.problem)
     for name, given in values.items():
+        known = faults.rows(name)
         for i, value in enumerate(given):
-            if _absent(value, task.problem):
-                faults.add(name, i, BadRow(NO_LABEL.format(column)))
+            if i not in known and _absent(value, task.problem, number):
+                faults.add(name, i, _no_label(value, column, number, joined))
     gaps = {name: faults.rows(name) for name in values}
     present = [value for i, value in enumerate(values["train"]) if i not in gaps["train"]]
     if not present:
         faults.refuse()
-    meaning, vectors = find_labels(parts["train"].features[column], present, task.problem, data.classes)
+    meaning, vectors = find_labels(types["train"], present, task.problem, data.classes, joined)
     encoded, trained = {}, set[Any]()
     for name, given in values.items():
         rows = parts[name]
-        encoder = encoder_of(rows.features[column], meaning, data.classes is not None, vectors)
+        apart = unlike(types["train"], types[name])
+        encoder = encoder_of(types[name], meaning, data.classes is not None, vectors, joined, apart)
         targets: list[Any] = [None] * len(given)
         for i, value in enumerate(given):
             if i in gaps[name]:
@@ -68,6 +93,8 @@ def encode(
             except BadRow as bad:
                 faults.add(name, i, bad)
         keep = [i for i, target in enumerate(targets) if target is not None]
+        if apart and PROBLEMS[meaning.problem].class_names:
+            notes.append(f"split {name}, column {column!r}: train has {apart[2:]}; classes are compared by their names")
         if not keep:
             faults.refuse()
             raise DataError(
@@ -84,7 +111,22 @@ def encode(
         # add the column to all rows before selecting: adding it to selected rows would copy them
         rows = _with_column(rows, "labels", targets)
         encoded[name] = rows.select(keep) if len(keep) < len(rows) else rows
+    if vectors and not joined:
+        notes += one_hot_note(present)
+    elif not vectors:
+        notes += label_notes(values["train"], faults.rows("train"), types["train"], meaning, column)
     return encoded, meaning, notes
+
+
+def _read(texts: LabelTexts, given: list[Any], split: str, faults: Faults) -> list[Any]:
+    """The labels of a split as lists; those that cannot be read are added to `faults`."""
+    found: list[Any] = [None] * len(given)
+    for i, value in enumerate(given):
+        try:
+            found[i] = texts(value)
+        except BadRow as bad:
+            faults.add(split, i, bad)
+    return found
 
 
 def _numbered(rows: Dataset) -> Dataset:
@@ -108,22 +150,54 @@ def _trained(targets: list[Any], meaning: Labels) -> set[Any]:
     return found
 
 
-def _absent(value: Any, problem: str) -> bool:
+def _is_class(feature: Any, data: Data, values: Sequence[Any]) -> bool:
+    """Whether -1 is a class of this column: a whole number of train among others, or named in `data.classes`.
+
+    In data sets with named classes, in lists and among words it means `no label`.
+    """
+    if hasattr(feature, "feature") or isinstance(feature, datasets.ClassLabel):
+        return False
+    if data.classes is not None:
+        return "-1" in data.classes
+    names = {class_name(value).strip() for value in values if not _empty(value)}
+    return "-1" in names and all(re.fullmatch(r"[-+]?\d+", name) for name in names)
+
+
+def _no_label(value: Any, column: str, number: bool, joined: tuple[str, ...] = ()) -> BadRow:
+    """The fault of a row that has no label."""
+    if joined:  # name the column of the empty cell
+        column = next((name for name, cell in zip(joined, value or (), strict=False) if _missing(cell)), column)
+    return BadRow(f"no label in column {column!r} (None, NaN{'' if number else ', -1'} and '' count as none)")
+
+
+def _absent(value: Any, problem: str, number: bool) -> bool:
     """Whether a row has no label. In regression -1 is a value, and NaN is reported with the other invalid values."""
-    return value is None or (PROBLEMS[problem].class_names and _missing(value))
+    return value is None or (PROBLEMS[problem].class_names and (_empty if number else _missing)(value))
+
+
+def _empty(value: Any) -> bool:
+    """Whether a value is missing: None, NaN or a blank text, or a list with one of these."""
+    if isinstance(value, (list, tuple)):
+        return any(map(_empty, value))
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _missing(value: Any) -> bool:
-    """Whether a value means `no label`, in any of the ways that files and data sets write it."""
+    """Whether a value means `no label`, in any of the ways that files and data sets write it: missing, or -1."""
     if isinstance(value, (list, tuple)):
         return any(map(_missing, value))
-    if isinstance(value, str):
-        return value.strip() in ("", "-1")
-    return value is None or (isinstance(value, (int, float)) and (value == -1 or math.isnan(value)))
+    return _empty(value) or value == -1 or (isinstance(value, str) and value.strip() == "-1")
 
 
 def encode_streams(
-    parts: dict[str, IterableDataset], columns: dict[str, str], data: Data, task: Task, tallies: dict[str, Tally]
+    parts: dict[str, IterableDataset],
+    columns: dict[str, str],
+    data: Data,
+    task: Task,
+    tallies: dict[str, Tally],
+    joined: tuple[str, ...] = (),
 ) -> tuple[dict[str, IterableDataset], Labels, list[str]]:
     """Encode streams, whose values cannot be read in advance: the class names must be known beforehand.
 
@@ -135,27 +209,35 @@ def encode_streams(
     if not task.labelled:
         counted = {name: rows.map(_counter(tallies[name]), with_indices=True) for name, rows in parts.items()}
         return counted, Labels(task.problem), []
-    column, notes = columns["label"], []
+    column, notes = columns["label"], list[str]()
     feature = (parts["train"].features or {})[column]
-    named = isinstance(inner_feature(feature), datasets.ClassLabel) or data.classes
+    named = isinstance(inner_feature(feature), datasets.ClassLabel) or data.classes or joined
+    number = _is_class(feature, data, ())
     if PROBLEMS[task.problem].class_names and not named:
         raise DataError(f"column {column!r} of a streamed data set has no class names; list them in data.classes")
-    meaning, vectors = find_labels(feature, None, task.problem, data.classes)
+    texts = None
+    if not joined:
+        may_be_lists = PROBLEMS[task.problem].multi_label and data.label_sep is None
+        first = _peek(parts["train"], column) if may_be_lists and isinstance(feature, datasets.Value) else []
+        texts = label_texts(feature, first, data, task.problem)
+    if texts is not None:
+        feature = texts.feature
+    meaning, vectors = find_labels(feature, None, task.problem, data.classes, joined)
     streams = {}
     for name, rows in parts.items():
-        if name != "train" and _unlabelled(rows, column):
+        if name != "train" and _unlabelled(rows, column, number):
             notes.append(f"split {name} has no labels and is not scored")
             continue
-        encoder, tally = (
-            encoder_of((rows.features or {})[column], meaning, data.classes is not None, vectors),
-            tallies[name],
-        )
+        own = feature if texts is not None else (rows.features or {})[column]
+        encoder = encoder_of(own, meaning, data.classes is not None, vectors, joined)
+        tally = tallies[name]
 
         def one(value: Any, row: int, encoder: Any = encoder, tally: Tally = tally) -> dict[str, Any]:
             tally.read()
             try:
-                if _absent(value, task.problem):
-                    raise BadRow(NO_LABEL.format(column))
+                value = value if texts is None else texts(value)
+                if _absent(value, task.problem, number):
+                    raise _no_label(value, column, number, joined)
                 return {"labels": encoder(value), "row": row}
             except BadRow as bad:
                 tally.skip(row, bad)
@@ -176,8 +258,11 @@ def _counter(tally: Tally) -> Callable[[dict[str, Any], int], dict[str, Any]]:
     return count
 
 
-def _unlabelled(rows: IterableDataset, column: str) -> bool:
+def _peek(rows: IterableDataset, column: str) -> list[Any]:
+    """The labels of the first rows of a stream."""
+    return [row[column] for row in rows.select_columns([column]).take(PEEK)]
+
+
+def _unlabelled(rows: IterableDataset, column: str, number: bool = False) -> bool:
     """Whether the first rows of a stream have no labels."""
-    if column not in (rows.features or {}):
-        return True
-    return all(_missing(row[column]) for row in rows.select_columns([column]).take(10))
+    return column not in (rows.features or {}) or all(map(_empty if number else _missing, _peek(rows, column)))

@@ -11,6 +11,7 @@ from datasets import IterableDataset
 
 from hfft.data import builtin, columns, labels, splits
 from hfft.data.audit import Faults, Tally, check, remark_notes, twin_notes, without_bad
+from hfft.data.class_counts import absent_notes, class_counts
 from hfft.data.columns import Rows
 from hfft.data.source import load_raw
 from hfft.data.source.raw import Raw
@@ -38,6 +39,7 @@ class Splits:
         tallies: the same, while a stream is read.
         stored: split -> the rows of a stream as stored, images undecoded; those of train in shuffled shards.
         leaked: held-out split -> number of its rows that also occur in train.
+        classes: split -> class -> number of rows; empty without classes and for streams, whose rows are not read yet.
         content: split -> a digest of each row's inputs, `(N,)`, 0 where they are not read before training; none for a stream.
     """
 
@@ -55,6 +57,7 @@ class Splits:
     leaked: dict[str, int] = field(default_factory=dict)
     stored: Mapping[str, IterableDataset] = field(default_factory=dict)
     content: Mapping[str, np.ndarray] = field(default_factory=dict)
+    classes: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def skipped(self) -> dict[str, int]:
@@ -88,23 +91,27 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
 
     parts = {name: columns.typed(raw[split]) for name, split in origin.items()}
     found = columns.find(parts["train"], data, task)
+    found, joined = columns.label_parts(parts["train"], found, data, task)
     faults = Faults(data)
     if data.columns.id is not None:
         for name, rows in parts.items():
             faults.repeated(name, rows, data.columns.id)
-    parts = {name: columns.read(rows, found, data, task, name, origin[name]) for name, rows in parts.items()}
+    parts = {name: columns.read(rows, found, data, task, name, origin[name], joined) for name, rows in parts.items()}
     parts, found = columns.apart(parts, found)
     if data.streaming:
         stated = {name: _stated(raw[split], split) for name, split in origin.items()}
-        return _streams(parts, found, origin, stated, given, data, task, seed)
+        return _streams(parts, found, origin, stated, given, data, task, seed, joined)
 
     faults.totals = {name: len(rows) for name, rows in parts.items()}
     try:
-        encoded, meaning, notes = labels.encode(parts, found, data, task, faults)
+        encoded, meaning, notes = labels.encode(parts, found, data, task, faults, joined)
+        whole = len(encoded["train"])
         encoded |= splits.set_aside(encoded["train"], shares, meaning, seed)
     except DataError:
         faults.refuse()  # bad rows may be the cause
         raise
+    if data.validation is None and "validation" in shares:
+        notes.append(splits.default_note(len(encoded["validation"]), whole))
     for name, share in shares.items():
         stratified = ", stratified" if PROBLEMS[meaning.problem].classes else ""
         origin[name] = f"{share:.3g} of {train}{stratified}, seed {seed}"
@@ -119,6 +126,7 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
     left_out = faults.settle()
     encoded = {name: faults.without(rows, source.get(name, name)) for name, rows in encoded.items()}
     sizes: dict[str, int | None] = {name: len(rows) for name, rows in encoded.items()}
+    counts = class_counts(encoded, meaning)
     loaded = Splits(
         encoded["train"],
         encoded.get("validation"),
@@ -130,6 +138,7 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
         notes=(
             *given.notes,
             *notes,
+            *absent_notes(counts),
             *faults.notes(left_out),
             *remark_notes(checked.remarks),
             *twin_notes(checked.twins, source),
@@ -138,6 +147,7 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
         left_out=left_out,
         leaked={name: len(rows) for name, rows in checked.twins.items()},
         content=checked.content,
+        classes=counts,
     )
     return loaded, meaning
 
@@ -161,11 +171,12 @@ def _streams(
     data: Data,
     task: Task,
     seed: int,
+    joined: tuple[str, ...] = (),
 ) -> tuple[Splits, Labels]:
     """The splits of a streamed set, with train in a new order each epoch. With `data.classes` their sizes are unknown."""
     inputs = task.modality.inputs
     tallies = {name: Tally(name, data) for name in parts}
-    streams, meaning, notes = labels.encode_streams(parts, found, data, task, tallies)
+    streams, meaning, notes = labels.encode_streams(parts, found, data, task, tallies, joined)
     sizes: dict[str, int | None] = {}
     for name, rows in streams.items():
         sizes[name], cap = None if data.classes else stated[name], _cap(name, data)

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from hfft.data.augment import grammar
-from hfft.spec import Spec
+from hfft.spec import Spec, as_list, check_pattern
+
+NONE = "none"  # as a split's name: leave the split off
 
 
 def _augmentation(value: Any) -> Any:
@@ -35,20 +37,45 @@ def _encoding(value: str) -> str:
 
 
 class Columns(Spec):
-    """Which column of the data has which role; the default is the task's usual name. Values of `id` must be unique in a split."""
+    """Which column of the data has which role; the default is the task's usual name.
+
+    Attributes:
+        image: images, or paths of image files.
+        text, text_pair: the text, and the second one where a row is a pair.
+        label: one column, or one for each class (or number to predict): a list of names, or a `/regex/`.
+        id: names of the rows, which must be unique in a split; predictions carry them.
+    """
 
     image: str | None = None
     text: str | None = None
     text_pair: str | None = None
-    label: str | None = None
+    label: str | Annotated[list[str], Field(min_length=1)] | None = None
     id: str | None = None
+
+    @field_validator("label")
+    @classmethod
+    def _patterns(cls, value: str | list[str] | None) -> str | list[str] | None:
+        for i, entry in enumerate(as_list(value)):
+            check_pattern(entry)
+            if entry in as_list(value)[:i]:
+                raise ValueError(f"names {entry!r} twice; name each column once")
+        return value
+
+    @property
+    def several_labels(self) -> bool:
+        """Whether labels are spread over columns."""
+        return isinstance(self.label, list) or (len(self.label or "") > 2 and self.label[0] == self.label[-1] == "/")  # type: ignore[index]
 
 
 class DataSet(Spec):
     """Further rows besides the task's, for methods that read them; their labels, if any, are ignored.
 
     Attributes:
+        path, name, data_files, data_dir, revision: as in `data`.
+        sep, encoding, quoting, missing, field: as in `data`.
         split: the split whose rows are read.
+        labels: `none`: the rows count as unlabelled.
+        max_samples: at most so many rows, the first ones.
     """
 
     path: str = Field(min_length=1)
@@ -68,17 +95,28 @@ class DataSet(Spec):
 
 
 class Data(Spec):
-    """Part 5: the data. `path`, `name`, `data_files`, `data_dir` and `revision` are arguments of `datasets.load_dataset`.
+    """Part 5: the data.
 
     Attributes:
+        path: a repository, a folder, a file, or a built-in set (`digits`, `letters`, `docstrings`).
+        name, data_files, data_dir, revision: as for `datasets.load_dataset`.
+        train: the split to train on.
         sep, encoding, quoting: how tables of text are written, where that is not found rightly: the separator, the encoding,
             and whether a mark `"` at the start of a cell opens a quotation (minimal) or is a character (none).
         missing: cells of tables that count as missing; all others are what they say, such as the words None and NA.
         field: the key of a JSON file under which its rows are, as in `a.b`.
-        validation: a split's name, or a share of the training rows to set aside (stratified, seeded).
+        validation, test: a split's name, a share of the training rows to set aside (stratified, seeded), or `none`.
+        label_sep: what separates the classes in a text that names several, such as `|`.
         classes: use only these classes, in this order.
+        max_train_samples: train on so many rows, equally from every class.
+        max_eval_samples: score so many rows of each held-out split, in its own proportions.
         on_bad_rows: raise an error if rows cannot be used, or skip, count and report these.
         max_bad_rows: largest share of a split's rows that may be skipped.
+        streaming: read rows as they are needed, without storing them first.
+        shuffle_buffer: rows of a stream that are shuffled together.
+        max_length: limit of a text in tokens; default: the tokenizer's or the model's.
+        mlm_probability: share of the tokens that are masked, for `fill-mask`.
+        augment: augmentations of the training images, in order (`hfft.data.augment`).
         sets: name -> further rows, which methods of `strategy` refer to by `on`.
     """
 
@@ -97,6 +135,7 @@ class Data(Spec):
     validation: str | float | None = None
     test: str | float | None = None
     classes: list[str] | None = Field(default=None, min_length=2)
+    label_sep: str | None = Field(default=None, min_length=1)
     max_train_samples: int | None = Field(default=None, ge=1)
     max_eval_samples: int | None = Field(default=None, ge=1)
     on_bad_rows: Literal["error", "skip"] = "error"
@@ -112,5 +151,5 @@ class Data(Spec):
     @classmethod
     def _share(cls, value: str | float | None) -> str | float | None:
         if isinstance(value, float) and not 0 < value < 1:
-            raise ValueError(f"is {value}; expected a split's name or a share between 0 and 1")
+            raise ValueError(f"is {value}; expected a split's name or a share between 0 and 1, or none")
         return value

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
-from hfft.data.spec import Data
+from hfft.data.spec import NONE, Data
 from hfft.errors import DataError
 from hfft.tasks.labels import Labels
+from hfft.tasks.measure import FEW
 from hfft.tasks.problem import PROBLEMS
 from hfft.wording import listing, nearest
 
@@ -20,16 +21,17 @@ _DRAWS = {"validation": 1, "test": 2, "train": 3}  # makes their draws differ un
 
 
 def choose(there: Sequence[str], data: Data) -> tuple[str, str | float | None, str | float | None]:
-    """Names of the train, validation and test splits, or the share of train to use instead of one.
+    """Names of the train, validation and test splits, or the share of train to use instead of one; None for no split.
 
     Raises:
         DataError: a split does not exist, or the shares leave nothing to train on.
     """
     for role in ("train", "validation", "test"):
         name = getattr(data, role)
-        if isinstance(name, str) and name not in there:
+        if isinstance(name, str) and name not in there and (role == "train" or name != NONE):
             raise DataError(f"data.{role}: no split {name!r}{nearest(name, there)} {data.path} has: {listing(there)}")
     validation, test = data.validation, data.test
+    off = [role for role in ("validation", "test") if getattr(data, role) == NONE]
     if validation is None:
         found = [name for name in _VALIDATION if name in there and name not in (data.train, data.test)]
         validation = found[0] if found else None if data.streaming else DEFAULT_VALIDATION
@@ -39,7 +41,20 @@ def choose(there: Sequence[str], data: Data) -> tuple[str, str | float | None, s
         raise DataError(
             f"data.validation: {validation} and data.test {test} of train leave no rows to train on; lower one"
         )
-    return data.train, validation, test
+    return data.train, None if "validation" in off else validation, None if "test" in off else test
+
+
+def default_note(rows: int, whole: int) -> str:
+    """What a user should know of a validation split that the recipe did not ask for.
+
+    Args:
+        rows, whole: its number of rows, and those of train before it was set aside.
+    """
+    little = f"; figures on {rows} rows say little" if rows < FEW else ""
+    return (
+        f"validation: {rows} of {whole} rows of train are set aside, since data.validation is not set; "
+        f"name a split or a share, or none to train on all rows{little}"
+    )
 
 
 def column(rows: Dataset, name: str) -> Any:

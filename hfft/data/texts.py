@@ -18,6 +18,7 @@ from hfft.data.masking import MaskStep, masked
 from hfft.tasks.problem import PROBLEMS
 
 LENGTH = "length"  # column of each row's number of tokens, written as the text is tokenised
+CUT = "cut"  # column of whether the text was longer than the limit
 CHUNK = 32  # global batches among which rows of like length are gathered; transformers takes 50
 TOGETHER = 4  # of these, what is frozen runs together the rows of so many
 
@@ -29,6 +30,7 @@ class TextRows(torch.utils.data.Dataset):
 
     Attributes:
         lengths: (N,) tokens of each row.
+        cut: number of rows whose text was longer than the limit.
         epoch: the epoch that the rows are read for.
         step: gives each row the draw it is masked by, where the task is to fill in what is hidden.
     """
@@ -36,7 +38,9 @@ class TextRows(torch.utils.data.Dataset):
     step: MaskStep | None = None
 
     def __init__(self, rows: Dataset):
-        self.rows = rows.remove_columns(LENGTH)
+        known = CUT in rows.column_names
+        self.cut = int(rows.select_columns(CUT).with_format("numpy")[:][CUT].sum()) if known else 0
+        self.rows = rows.remove_columns([LENGTH, *([CUT] if known else [])])
         self._arrow = self.rows.with_format("arrow")
         self.lengths = rows.select_columns(LENGTH).with_format("numpy")[:][LENGTH]
         self.epoch = 0

@@ -90,6 +90,12 @@ class Outputs:
         found.compute()
         return found.result
 
+    def constant(self) -> float | None:
+        """The loss of the best constant answer to a regression, the variance of the true values; None for classes."""
+        if self.logits is None or self.references is None or PROBLEMS[self.labels.problem].class_names:
+            return None
+        return float(np.var(self.references, axis=0, dtype=float).mean())
+
 
 class OutputsFile:
     """Writes the outputs of a split into a `.safetensors` file, batch by batch.

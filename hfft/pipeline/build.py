@@ -91,7 +91,8 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     model = layers.adapt(model, *choice)
     methods = strategy.build_methods(recipe.strategy)  # 4
     check_methods(methods, recipe, arguments)
-    task.modality.inputs.set_limit(processor, model, recipe.data.max_length, layers.virtual_tokens(model))
+    inputs, taken = task.modality.inputs, layers.virtual_tokens(model)
+    inputs.set_limit(processor, model, recipe.data.max_length, taken)
     with arguments.main_process_first(local=True, desc="preprocessing"):
         prepared = data.prepare(splits, recipe.data, task, labels, processor, recipe.seed)  # 5
     prove(prepared)
@@ -104,6 +105,8 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
         arguments.seed,
         prepared.on_device,
     )
+    read = {"train": prepared.train, **dict(prepared.items()), **sets}
+    splits = replace(splits, notes=(*splits.notes, *inputs.limit_notes(read, processor, model, taken)))
     metrics = Metrics(labels, recipe.metrics)
     check_schedule(arguments, splits)
     lay_out(model, recipe.backbone.memory_format)

@@ -64,6 +64,7 @@ def check(recipe: Recipe) -> Iterator[str]:
         run = build_run(recipe, training_arguments(recipe, output_dir=folder, eval_strategy="no", **once))
         sizes = ", ".join(f"{name} {size or '?'}" for name, size in run.splits.sizes.items())
         yield f"data: {sizes}; columns {', '.join(run.splits.columns.values())}; {run.labels.size} outputs"
+        yield from run.splits.notes
         yield f"model: {sum(p.numel() for p in run.trainer.model.parameters()):,} parameters, every backbone weight there"
         run.trainer.remove_callback(EpochLine)
         fit(run.trainer, None)

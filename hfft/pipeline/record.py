@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from hfft import layers, publish
+from hfft.data.class_counts import describe_counts
 from hfft.evaluate import score_splits
+from hfft.evaluate.findings import findings
+from hfft.evaluate.outputs import Outputs
 from hfft.pipeline.build import Run, uncached
 from hfft.pipeline.fit import VERSIONS, Training
+from hfft.processes import by_first_process
 from hfft.recipe import Recipe
 from hfft.strategy.describe import describe as describe_methods
 from hfft.strategy.describe import in_words
@@ -25,7 +29,9 @@ def describe(recipe: Recipe, run: Run) -> str:
     classes = f"{run.labels.size} classes" if run.labels.names else run.labels.problem
     name = recipe.backbone.name + (" (random weights)" if recipe.backbone.init == "random" else "")
     sizes += "".join(f", {name} {len(rows)} (data.sets)" for name, rows in run.trainer.sets.items())
-    notes = "".join(f"\n{note}" for note in run.splits.notes)
+    counts = describe_counts(run.splits.classes)
+    notes = f"\nrows of each class: {counts}" if counts else ""
+    notes += "".join(f"\n{note}" for note in run.splits.notes)
     notes += "".join(f"\n{moved(row)}" for row in run.edits)
     leaves = {"merged": "\nsaved with its adapter merged", "adapter": "\nsaved as an adapter"}.get(
         recipe.published_as or "", ""
@@ -80,6 +86,7 @@ def collect(training: Training) -> dict[str, Any]:
             "seconds": round(time.perf_counter() - training.started, 2),
         },
         "classes": {name: {k: v for k, v in score.items() if k != "metrics"} for name, score in scores.items()},
+        "findings": look_at(training, scores),
         "recipe": recipe.name,
         "task": recipe.task,
         "problem": recipe.problem,
@@ -93,6 +100,7 @@ def collect(training: Training) -> dict[str, Any]:
             "sizes": run.splits.sizes,
             "skipped": run.splits.skipped,
             "leaked": run.splits.leaked,
+            "classes": run.splits.classes,
             "sets": {name: len(rows) for name, rows in run.trainer.sets.items()},
         },
         **({"stock_loads": stock_loads(run)} if recipe.published_as == "adapter" else {}),
@@ -106,13 +114,25 @@ def collect(training: Training) -> dict[str, Any]:
     }
 
 
+@by_first_process
+def look_at(training: Training, scores: dict[str, Any]) -> list[str]:
+    """What the figures do not say by themselves, from the tables of classes and the stored outputs."""
+    recipe, constants = training.recipe, dict[str, float]()
+    for name in scores if recipe.problem == "regression" else ():
+        file = training.folder.outputs / f"{name}.safetensors"
+        constant = Outputs.read(file).constant() if file.is_file() else None
+        constants |= {} if constant is None else {name: constant}
+    counts, weighted = training.run.splits.classes.get("train", {}), recipe.strategy.class_weights is not None
+    return findings(scores, recipe.problem, counts, weighted, constants)
+
+
 def stock_loads(run: Run) -> bool:
     """Whether plain transformers can load the run's adapter; otherwise only PEFT can."""
     return publish.stands_alone(run.trainer.accelerator.unwrap_model(run.trainer.model).peft_config["default"])
 
 
 def summary(recipe: Recipe, folder: Path, metrics: dict[str, Any]) -> str:
-    """The lines that a run prints at the end: each metric with its split, size and seed."""
+    """The lines that a run prints at the end: each metric with its split, size and seed, and what they do not say."""
     lines = []
     for split in ("validation", "test"):
         if split in metrics:
@@ -121,5 +141,6 @@ def summary(recipe: Recipe, folder: Path, metrics: dict[str, Any]) -> str:
     for split, found in metrics.get("from_scratch", {}).items():
         shown = " ".join(f"{name} {found[name]:.4f}" for name in metric_names(found))
         lines.append(f"{split} {shown}  from random weights (n={found['n']}, seed {metrics['seed']})")
+    lines += metrics.get("findings", [])
     lines += [f"WRONG: {fault}" for fault in metrics.get("faults", [])]
     return "\n".join([*lines, f"run folder: {folder}"])

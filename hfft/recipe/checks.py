@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hfft.backbone.edit.spec import misfit
+from hfft.data.spec import NONE
 from hfft.layers.adapters.arguments import adapter_problems, merges
 from hfft.layers.spec import SCHEDULES
 from hfft.recipe.training_arguments import training_problem
@@ -90,6 +91,7 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
                 (("data", "columns", role), f"is not used by task {recipe.task}, which takes {listing(task.columns)}")
             )
     target = PROBLEMS[recipe.problem]
+    found += _label_checks(recipe)
     for i, metric in enumerate(recipe.score.metrics):
         if metric not in target.metrics and not is_file(metric):
             fitting = listing(target.metrics, 30)
@@ -113,6 +115,24 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
         if recipe.data.streaming and isinstance(getattr(recipe.data, part), float):
             found.append((("data", part), "is a share, which cannot be taken from a streamed set; name a split"))
     return found + _schedule_checks(recipe) + _training_checks(recipe)
+
+
+def _label_checks(recipe: Recipe) -> list[tuple[Path, str]]:
+    """Ways of writing several labels a row, which need a problem with several."""
+    data, target = recipe.data, PROBLEMS[recipe.problem]
+    if not recipe.the_task.labelled:
+        return []
+    found: list[tuple[Path, str]] = []
+    remedy = "use problem_type=multi_label_classification"
+    if data.columns.several_labels and target.classes:
+        text = f"names a column per class, but {recipe.problem} has one label a row; {remedy}, or name one column"
+        found.append((("data", "columns", "label"), text))
+    if data.label_sep is not None and not target.multi_label:
+        text = f"separates the classes of a row, but {recipe.problem} has one label a row; {remedy}, or leave it out"
+        found.append((("data", "label_sep"), text))
+    elif data.label_sep is not None and data.columns.several_labels:
+        found.append((("data", "label_sep"), "separates classes in one column, but each has its own; leave it out"))
+    return found
 
 
 def _schedule_checks(recipe: Recipe) -> list[tuple[Path, str]]:
@@ -200,6 +220,7 @@ def _training_checks(recipe: Recipe) -> list[tuple[Path, str]]:
                 f"smooths classes, which {recipe.problem} does not have; leave it out",
             )
         )
+    found += _unvalidated(recipe)
     bigger = given.get("greater_is_better")
     known = metric == "loss" or metric in PROBLEMS[recipe.problem].metrics
     if bigger is not None and known and bigger == (metric in SMALLER_IS_BETTER):
@@ -207,3 +228,20 @@ def _training_checks(recipe: Recipe) -> list[tuple[Path, str]]:
             (("training", "greater_is_better"), f"is {bigger}, the wrong direction for {metric}; leave it out")
         )
     return found
+
+
+def _unvalidated(recipe: Recipe) -> list[tuple[Path, str]]:
+    """Training arguments that need a validation split, where the recipe leaves it off."""
+    if recipe.data.validation != NONE:
+        return []
+    needing = {
+        "eval_strategy": lambda value: value != "no",
+        "eval_on_start": bool,
+        "load_best_model_at_end": bool,
+        "metric_for_best_model": bool,
+        "save_strategy": lambda value: value == "best",
+        "lr_scheduler_type": lambda value: value == "reduce_lr_on_plateau",
+    }
+    text = "needs a validation split, which data.validation=none leaves off; leave it out, or name a split or a share"
+    given = recipe.training
+    return [(("training", key), text) for key, needs in needing.items() if given.get(key) and needs(given[key])]

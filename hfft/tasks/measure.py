@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+FEW = 30  # rows below which a figure says little
+
 
 @dataclass(frozen=True)
 class Measure:

@@ -116,6 +116,7 @@ def test_skipped_rows_are_left_out_counted_and_told(damaged):
     assert splits.skipped == {"train": 8, "test": 1}
     assert splits.sizes == {"train": len(splits.train), "validation": len(splits.validation), "test": 39}
     assert splits.notes == (
+        "split train has no row of class 'c'; the model cannot learn it",
         "split train: 8 of 600 bad rows are left out",
         "split test: 1 of 40 bad rows are left out",
     )

@@ -16,11 +16,11 @@ from datasets import ClassLabel, Dataset, Features
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch.utils.data import DataLoader
-from transformers import AutoImageProcessor, PreTrainedTokenizerFast, T5Config
+from transformers import AutoImageProcessor, ByT5Tokenizer, PreTrainedTokenizerFast, T5Config
 
 from hfft.data.columns import RowError
 from hfft.data.modality.base import Inputs
-from hfft.data.modality.text import TextStep, max_length
+from hfft.data.modality.text import TextInputs, TextStep, max_length
 from hfft.data.stream import Stream, StreamOrder
 from hfft.errors import DataError
 from hfft.recipe.build import build
@@ -118,6 +118,77 @@ def test_long_texts_are_cut_at_the_tokenizers_length():
     for row in prepared.train:
         assert len(row["input_ids"]) == 10
         assert sum(row["token_type_ids"]) == 4  # the longer text is cut, the shorter one is whole with its end
+
+
+class NoEnd(torch.nn.Module):
+    """A model whose positions have no end, or as many as it states."""
+
+    def __init__(self, stated=None):
+        super().__init__()
+        self.config = T5Config()
+        if stated is not None:
+            self.config.max_position_embeddings = stated
+
+
+@pytest.mark.parametrize("pair", [False, True])
+@pytest.mark.parametrize("fast", [True, False])
+def test_texts_longer_than_the_limit_are_counted_and_no_text_is_tokenised_twice_for_it(fast, pair, monkeypatch):
+    lengths = [6, 7, 8, 9, 30, 200, 1, 7]
+    space = 5 if pair else 2
+    rows = [{"text": sentence(i, n), "second": "w1 w2", "label": i % 2} for i, n in enumerate(lengths)]
+    tokenizer, columns = words(8 + space), {"text_pair": "second"} if pair else {}
+    if not fast:  # ByT5: a byte is a token, and one token ends a text
+        rows = [{**row, "text": "x" * n, "second": "y" * 2} for row, n in zip(rows, lengths, strict=True)]
+        space = 4 if pair else 1
+        tokenizer = ByT5Tokenizer(model_max_length=8 + space)
+    seen, call = [], type(tokenizer).__call__
+
+    def counted(self, *texts, **settings):
+        seen.extend(texts[0])
+        return call(self, *texts, **settings)
+
+    monkeypatch.setattr(type(tokenizer), "__call__", counted)
+    prepared, _ = ready(table("x.parquet", rows), tokenizer, validation="train", columns=columns)
+    assert (prepared.train.cut, len(prepared.train)) == (3, 8)
+    at_limit = [n for n in lengths if n >= 8]
+    assert len(seen) == len(lengths) + (0 if fast else len(at_limit))
+    note = f"3 of 8 texts are longer than {8 + space} tokens and are cut; data.max_length=64, the model's limit, keeps more"
+    found = notes_of(prepared, tokenizer, NoEnd(64))
+    assert found == [f"split {name}: {note} of them" for name in ("train", "validation")]
+    again, _ = ready("x.parquet", tokenizer, validation="train", columns=columns)
+    assert again.train.cut == 3, "known from the cache too"
+    assert len(seen) == len(lengths) + (0 if fast else len(at_limit))
+
+
+def notes_of(prepared, tokenizer, model, taken=0):
+    """The notes on texts that were cut."""
+    return TextInputs().limit_notes({"train": prepared.train, **dict(prepared.items())}, tokenizer, model, taken)
+
+
+@pytest.mark.parametrize(
+    ("stated", "taken", "remedy"),
+    [
+        (None, 0, "a larger data.max_length keeps more of them"),
+        (8, 0, "the model takes no more: shorten or divide them"),
+        (12, 4, "the model takes no more: shorten or divide them"),
+        (13, 4, "data.max_length=13, the model's limit, keeps more of them"),
+    ],
+)
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_remedy_for_long_texts_is_one_that_works(stated, taken, remedy, side):
+    tokenizer = words(8)
+    tokenizer.truncation_side = side
+    rows = [{"text": sentence(i, 3 + 4 * i), "label": i % 2} for i in range(4)]
+    prepared, _ = ready(table("x.parquet", rows), tokenizer, validation="train")
+    line = f"split train: 3 of 4 texts are longer than 8 tokens and are cut; {remedy}"
+    assert notes_of(prepared, tokenizer, NoEnd(stated), taken)[0] == line
+
+
+def test_texts_that_fit_and_streams_are_not_told():
+    prepared, _ = ready(table("x.parquet", TEXTS), words())
+    assert (prepared.train.cut, notes_of(prepared, words(), NoEnd(8))) == (0, [])
+    prepared, _ = ready("x.parquet", words(4), streaming=True, classes=["0", "1"])
+    assert notes_of(prepared, words(4), NoEnd(8)) == []
 
 
 @pytest.mark.parametrize(

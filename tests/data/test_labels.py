@@ -11,6 +11,8 @@ from datasets import ClassLabel, Dataset, Features, List, Value
 
 from hfft.data import classes, labels
 from hfft.data.audit import Faults, Tally
+from hfft.data.source import load_raw
+from hfft.data.spec import Data
 from hfft.errors import DataError
 from hfft.recipe.build import build
 from hfft.tasks.labels import Labels
@@ -46,10 +48,10 @@ def rows(values, feature=None):
     return Dataset(datasets.table.InMemoryTable(table), info=info)
 
 
-def encode(train, feature=None, problem=SINGLE, classes=None, **held_out):
+def encode(train, feature=None, problem=SINGLE, classes=None, label_sep=None, **held_out):
     """(targets of each split, what they mean, notes)."""
     parts = {"train": rows(train, feature), **{name: rows(values, feature) for name, values in held_out.items()}}
-    given = recipe(problem, classes)
+    given = recipe(problem, classes, label_sep=label_sep)
     faults = Faults(given.data)
     faults.totals = {name: len(rows) for name, rows in parts.items()}
     encoded, meaning, notes = labels.encode(parts, COLUMNS, given.data, given.the_task, faults)
@@ -66,12 +68,11 @@ def refused(message, *args, **settings):
     assert str(caught.value) == message
 
 
-def stream(train, feature=None, problem=SINGLE, classes=None, **held_out):
+def stream(train, feature=None, problem=SINGLE, classes=None, label_sep=None, **held_out):
     parts = {"train": rows(train, feature), **{name: rows(values, feature) for name, values in held_out.items()}}
     streams = {name: part.to_iterable_dataset() for name, part in parts.items()}
-    encoded, meaning, notes = labels.encode_streams(
-        streams, COLUMNS, recipe(problem, classes).data, recipe(problem, classes).the_task, tallies(streams)
-    )
+    given = recipe(problem, classes, label_sep=label_sep)
+    encoded, meaning, notes = labels.encode_streams(streams, COLUMNS, given.data, given.the_task, tallies(streams))
     found = {name: list(part) for name, part in encoded.items()}
     for part in found.values():
         assert all(row["text"] == f"t{row['row']}" for row in part)
@@ -167,6 +168,8 @@ def test_a_held_out_split_without_a_label_column_is_left_out_with_a_note(problem
 def test_rows_without_labels_among_others_are_named(kind, split):
     feature, known, none = UNLABELLED[kind]
     gappy = [known[0], none, known[1], none]
+    if split == "train" and none == -1 and feature.dtype != "string" and not isinstance(feature, ClassLabel):
+        pytest.skip("a class of its own")
     parts = {"train": known, split: gappy}
     refused(
         f"split {split}, rows 1, 3 (2 of 4): no label in column 'label' (None, NaN, -1 and '' count as none); fix "
@@ -223,7 +226,8 @@ TRAIN = ClassLabel(names=["a", "b", "c"])
         ),
         (
             "labels are single values; problem_type multi_label_classification needs the other (try "
-            "problem_type=single_label_classification)",
+            "problem_type=single_label_classification; or name a column per class in data.columns.label, or what "
+            "separates the classes in data.label_sep)",
             ["x", "y"],
             {"problem": MULTI},
         ),
@@ -284,10 +288,12 @@ def test_choosing_classes_of_images_writes_no_image_anew(tmp_path):
     features = Features(image=datasets.Image(), label=ClassLabel(names=["a", "b", "c"]))
     noise = np.random.default_rng(0)
     pixels = [noise.integers(0, 256, (40, 40, 3), np.uint8) for _ in range(30)]  # 4.8 KB each, however packed
+    for i, image in enumerate(pixels):
+        image[0, 0] = i
     path = tmp_path / "d" / "train.parquet"
     path.parent.mkdir()
     Dataset.from_dict({"image": pixels, "label": [i % 3 for i in range(30)]}, features=features).to_parquet(path)
-    whole = datasets.load_dataset(str(tmp_path / "d"))["train"]
+    whole = load_raw(Data(path=str(tmp_path / "d"))).splits["train"]
     files = sorted((tmp_path / "cache").rglob("*.arrow"))
     task = "image-classification"
     splits, _ = splits_of(
@@ -295,10 +301,10 @@ def test_choosing_classes_of_images_writes_no_image_anew(tmp_path):
     )
     assert splits.sizes == {"train": 9, "validation": 4}
     new = set((tmp_path / "cache").rglob("*.arrow")) - set(files)
-    assert sum(path.stat().st_size for path in new) < 10_000, "verdicts on the rows, no images"
+    assert sum(path.stat().st_size for path in new) < 5000, "verdicts on the rows, no images"
     for _, part in splits.items():
         assert part.cache_files == whole.cache_files
-        assert all(np.unique(np.asarray(row["image"])) == row["row"] for row in part)
+        assert all((np.asarray(row["image"])[0, 0] == row["row"]).all() for row in part)
 
 
 # --- several classes at once

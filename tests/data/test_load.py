@@ -414,6 +414,42 @@ def test_a_share_of_few_rows_is_one_row_at_least():
     assert load(table("few.csv", rows))[0].sizes == {"train": 3, "validation": 1}
 
 
+@pytest.mark.parametrize(
+    ("count", "taken", "little"),
+    [(48, 5, "; figures on 5 rows say little"), (295, 30, ""), (294, 29, "; figures on 29")],
+)
+def test_a_tenth_that_was_not_asked_for_is_told(count, taken, little):
+    rows = [{"text": f"number {i}", "label": "ab"[i % 2]} for i in range(count)]
+    path = table("default.csv", rows)
+    (note,) = load(path)[0].notes
+    assert note.startswith(
+        f"validation: {taken} of {count} rows of train are set aside, since data.validation is not set; name a split or a "
+        f"share, or none to train on all rows{little}"
+    )
+    assert load(path, validation=0.1)[0].notes == ()
+    assert load(path, validation="none")[0].notes == ()
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_split_that_the_recipe_leaves_off_is_not_there(streaming):
+    data = hub_layout("hub", dict.fromkeys(("train", "validation", "test"), TEXTS["train"]))
+    settings = {
+        "streaming": streaming,
+        "classes": sorted({row["label"] for row in TEXTS["train"]}) if streaming else None,
+    }
+    assert list(load(**data, **settings)[0].sizes) == ["train", "validation", "test"]
+    assert list(load(**data, **settings, validation="none")[0].sizes) == ["train", "test"]
+    assert list(load(**data, **settings, validation="none", test="none")[0].sizes) == ["train"]
+    splits, _ = load(table("whole.csv"), validation="none", **settings)
+    assert list(splits.sizes) == ["train"]
+    if not streaming:
+        assert splits.train["row"][:] == list(range(len(TEXTS["train"])))
+
+
+def test_none_is_no_name_of_the_training_split():
+    refused(table("x.csv"), "data.train: no split 'none' x.csv has: train", train="none")
+
+
 def test_a_share_that_leaves_a_split_empty_is_an_error():
     rows = [{"text": "x", "label": "a"}, {"text": "y", "label": "b"}]
     message = "data.validation: 0.1 of 2 rows leaves a split empty; use another share or a split"
@@ -545,7 +581,8 @@ def test_a_file_of_questions_without_a_label_column_is_left_out_with_a_note(stre
     splits, _ = load("csv", data_files=files, streaming=streaming, classes=["a", "b", "c"])
     assert splits.test is None
     assert "test" not in splits.origin
-    assert splits.notes == ("split test has no labels and is not scored",)
+    assert splits.notes[0] == "split test has no labels and is not scored"
+    assert [note for note in splits.notes if "test" in note] == [splits.notes[0]]
 
 
 @pytest.mark.parametrize("streaming", [False, True])

@@ -73,7 +73,9 @@ def test_a_run_leaves_its_folder_and_a_model_that_plain_transformers_loads(tmp_p
     assert config.label2id == {name: i for i, name in config.id2label.items()}
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("epoch ") for line in lines) == 8, "one clear line per epoch"
-    assert "(n=24, seed 42)" in lines[-2]
+    assert "(n=24, seed 42)" in next(line for line in lines if line.startswith("test "))
+    assert lines[-2].startswith("test (n=24): so few rows say little; an accuracy of ")
+    assert lines[-1].startswith("run folder: ")
 
 
 FEW = ("data.max_train_samples=37", "data.max_eval_samples=37", "score.from_scratch=false", "training.max_steps=2")

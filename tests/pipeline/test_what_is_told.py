@@ -34,7 +34,9 @@ def run(monkeypatch):
     """A run that was built, as far as it is told of."""
     monkeypatch.setattr(record.layers, "format_table", lambda table: "TABLE")
     origin = {"train": "train", "validation": "0.1 of train", "test": "test"}
-    splits = SimpleNamespace(sizes={"train": 90, "validation": 10, "test": None}, origin=origin, notes=["a note"])
+    sizes = {"train": 90, "validation": 10, "test": None}
+    counts = {"train": {"a": 60, "b": 30}, "validation": {"a": 10, "b": 0}}
+    splits = SimpleNamespace(sizes=sizes, origin=origin, notes=["a note"], classes=counts)
     edits = [{"edit": "channels 1", "places": 1, "moved": 0.0}, {"edit": "remove last-1", "places": 2, "moved": 0.125}]
     trainer = SimpleNamespace(sets={"target": [1, 2, 3]}, methods=[], model=tiny("vit"))
     return SimpleNamespace(splits=splits, labels=Labels.of(SINGLE, "ab"), trainer=trainer, edits=edits, layers=[])
@@ -46,6 +48,7 @@ def test_a_run_says_what_is_trained_on_what(run):
     assert record.describe(given, run).splitlines() == [
         f"{given.name}: {given.backbone.name} on {given.data.path}, 2 classes",
         "train 90 (train), validation 10 (0.1 of train), test ? (test), target 3 (data.sets)",
+        "rows of each class: train (a: 60, b: 30); validation (a: 10, b: 0)",
         "a note",
         "edit: channels 1  (1 place, outputs unchanged)",
         "edit: remove last-1  (2 places, outputs moved by 12.5%)",
@@ -54,7 +57,7 @@ def test_a_run_says_what_is_trained_on_what(run):
         "strategy: sam (rho 0.05)",
     ]
     run.trainer.methods = []
-    run.labels, run.edits, run.splits.notes = Labels("regression", (), 1), [], []
+    run.labels, run.edits, run.splits.notes, run.splits.classes = Labels("regression", (), 1), [], [], {}
     given = recipe(layers={"train": "all"}, backbone={"name": "nano-vit", "init": "random"})
     assert record.describe(given, run).splitlines() == [
         f"{given.name}: nano-vit (random weights) on {given.data.path}, regression",

@@ -325,8 +325,8 @@ def test_a_value_that_does_not_fit_its_section_is_refused_in_one_line(section, l
 @pytest.mark.parametrize(
     ("entry", "line"),
     [
-        ("validation: 2", "data.validation: is 2.0; expected a split's name or a share between 0 and 1"),
-        ("test: 0", "data.test: is 0.0; expected a split's name or a share between 0 and 1"),
+        ("validation: 2", "data.validation: is 2.0; expected a split's name or a share between 0 and 1, or none"),
+        ("test: 0", "data.test: is 0.0; expected a split's name or a share between 0 and 1, or none"),
         ("validation: []", "data.validation: is []; expected a valid string or a valid number"),
         ("data_files: 3", "data.data_files: is 3; expected a valid string or a valid list or a valid dictionary"),
         ("data_files: {a: [b, 1]}", "data.data_files.a.1: is 1; expected a valid string"),
@@ -1147,3 +1147,24 @@ def test_a_recipe_made_in_python_gets_every_check(sections, said):
     assert Recipe(**whole).resolved() == load_recipe({**whole, "name": "recipe"}).resolved()
     specs = {**whole, "backbone": Backbone(name="nano-vit"), "training": {"output_dir": Path("x")}}
     assert Recipe(**specs).output_dir == Path("x")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "load_best_model_at_end=true",
+        "metric_for_best_model=accuracy",
+        "eval_strategy=steps",
+        "eval_on_start=true",
+        "save_strategy=best",
+        "lr_scheduler_type=reduce_lr_on_plateau",
+    ],
+)
+def test_what_needs_a_validation_split_is_refused_where_the_recipe_leaves_it_off(given):
+    key = f"training.{given.partition('=')[0]}"
+    with pytest.raises(BadInput) as caught:
+        load_recipe("digits", "data.validation=none", f"training.{given}")
+    lines = [line for line in str(caught.value).splitlines() if "leaves off" in line]
+    assert len(lines) == 1
+    assert f"{key}: needs a validation split, which data.validation=none leaves off; leave it out, or name" in lines[0]
+    load_recipe("digits", "data.validation=none", "training.eval_strategy=no", "training.save_strategy=epoch")

@@ -116,6 +116,15 @@ class Inputs:
             taken: positions before the input that are used by something else.
         """
 
+    def limit_notes(self, rows: Mapping[str, Any], processor: Any, model: Any, taken: int = 0) -> list[str]:
+        """One line for each split with inputs that were cut to the limit.
+
+        Args:
+            rows: split -> what `rows` made of it.
+            taken: as for `set_limit`.
+        """
+        return []
+
     def batch(self, inputs: Sequence[Any], processor: Any) -> dict[str, Any]:
         """A batch from a few inputs, which are in the form that a user would pass."""
         raise NotImplementedError

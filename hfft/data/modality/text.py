@@ -10,7 +10,7 @@ import numpy as np
 from datasets import Dataset
 from datasets.fingerprint import Hasher
 from torch import nn
-from transformers import DataCollatorForLanguageModeling, PretrainedConfig
+from transformers import BatchEncoding, DataCollatorForLanguageModeling, PretrainedConfig
 
 from hfft.data.audit import BadRow, digest_of
 from hfft.data.columns import RowError, Rows, holds_text
@@ -18,7 +18,7 @@ from hfft.data.masking import MaskStep
 from hfft.data.modality.base import Inputs
 from hfft.data.spec import Data
 from hfft.data.stream import Cell
-from hfft.data.texts import LENGTH, TextCollate, TextRows, longest_first
+from hfft.data.texts import CUT, LENGTH, TextCollate, TextRows, longest_first
 from hfft.errors import DataError
 
 MAX_TEXT = 512  # tokens, if a tokenizer states no limit
@@ -85,6 +85,20 @@ class TextInputs(Inputs):
     def set_limit(self, processor: Any, model: Any, wanted: int | None, taken: int = 0) -> None:
         """Truncate texts to `max_length` tokens, minus those that an adapter puts before them."""
         processor.model_max_length = max_length(processor, model, wanted) - taken
+
+    def limit_notes(self, rows: Mapping[str, Any], processor: Any, model: Any, taken: int = 0) -> list[str]:
+        """One line for each split with texts that were cut; of a stream they are not known."""
+        limit, most = processor.model_max_length, position_limit(model)
+        remedy = "a larger data.max_length keeps more of them"
+        if most is not None:
+            end = "the model takes no more: shorten or divide them"
+            remedy = f"data.max_length={most}, the model's limit, keeps more of them" if limit + taken < most else end
+        cuts = {name: (found.cut, len(found)) for name, found in rows.items() if isinstance(found, TextRows)}
+        return [
+            f"split {name}: {cut} of {size} texts are longer than {limit} tokens and are cut; {remedy}"
+            for name, (cut, size) in cuts.items()
+            if cut
+        ]
 
     def batch(self, inputs: Sequence[Any], processor: Any) -> dict[str, Any]:
         """The tokenizer's output for the first tokens of texts."""
@@ -164,10 +178,16 @@ def max_length(processor: Any, model: nn.Module, wanted: int | None) -> int:
     Raises:
         DataError: the recipe asks for more tokens than the model has positions.
     """
-    places = positions(model, wanted)
-    stated = getattr(model.config.get_text_config(), "max_position_embeddings", None)  # type: ignore[union-attr, operator]
-    limit = min([processor.model_max_length, *places, *([stated] if stated else [])])
+    positions(model, wanted)
+    limit = min(processor.model_max_length, position_limit(model) or UNLIMITED)
     return wanted or (limit if limit < UNLIMITED else MAX_TEXT)
+
+
+def position_limit(model: nn.Module) -> int | None:
+    """Number of tokens that the model takes at most; None if its positions have no end."""
+    stated = getattr(model.config.get_text_config(), "max_position_embeddings", None)  # type: ignore[union-attr, operator]
+    limit = min([*positions(model), *([stated] if stated else [])], default=UNLIMITED)
+    return limit if limit < UNLIMITED else None
 
 
 class TextStep:
@@ -193,6 +213,14 @@ class TextStep:
         Raises:
             DataError: a row has no text.
         """
+        return dict(self.encoded(batch))
+
+    def encoded(self, batch: Mapping[str, list[Any]]) -> BatchEncoding:
+        """The same, as the tokenizer gives it.
+
+        Raises:
+            DataError: a row has no text.
+        """
         for column in self.read:
             for row, value in zip(batch["row"], batch[column], strict=True):
                 if not isinstance(value, str) or not value.strip():
@@ -200,7 +228,24 @@ class TextStep:
                         f"split {self.split}, row {row}: column {column!r} holds no text ({value!r}); fix or drop it"
                     )
         seconds = batch[self.pair] if self.pair else None
-        return dict(self.tokenizer(batch[self.text], seconds, truncation=True, return_attention_mask=False))
+        return self.tokenizer(batch[self.text], seconds, truncation=True, return_attention_mask=False)
+
+    def cut(self, batch: Mapping[str, list[Any]], tokens: BatchEncoding) -> list[bool]:
+        """Whether the tokenizer cut each row. Only rows that reach the limit are looked at.
+
+        A fast tokenizer keeps what it cut off; for another, these rows are tokenised again, in full.
+        """
+        full = [len(ids) >= self.tokenizer.model_max_length for ids in tokens["input_ids"]]
+        if tokens.encodings is not None:
+            return [at_limit and bool(row.overflowing) for at_limit, row in zip(full, tokens.encodings, strict=True)]
+        rows = [i for i, at_limit in enumerate(full) if at_limit]
+        if not rows:
+            return full
+        texts = [[batch[column][i] for i in rows] for column in self.read]
+        whole = self.tokenizer(*texts, truncation=False, return_attention_mask=False, verbose=False)["input_ids"]
+        for i, ids in zip(rows, whole, strict=True):
+            full[i] = len(ids) > len(tokens["input_ids"][i])
+        return full
 
     def of_cells(self, cells: list[Cell]) -> list[dict[str, Any]]:
         """Rows of a stream -> inputs."""
@@ -221,8 +266,8 @@ def tokenised(rows: Dataset, step: TextStep, known: str) -> TextRows:
     """
 
     def tokenise(batch: dict[str, list[Any]]) -> dict[str, Any]:
-        tokens = step(batch)
-        return {**tokens, LENGTH: [len(ids) for ids in tokens["input_ids"]]}
+        tokens = step.encoded(batch)
+        return {**tokens, LENGTH: [len(ids) for ids in tokens["input_ids"]], CUT: step.cut(batch, tokens)}
 
     drop = [*step.read, *(["row"] if step.draws is None else [])]
     kept, title = Hasher.hash((rows._fingerprint, known)), f"tokenise {step.split}"

@@ -7,8 +7,8 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
+from hfft.data.roles import find_roles
 from hfft.data.spec import Data
 from hfft.data.tables.dialect import head_text, header_fault, read_head
 from hfft.data.tables.files import FORMATS, Files, find_files, is_table_of_text, missing_path
@@ -50,31 +50,16 @@ def check_files(data: Data, task: Task) -> None:
 
 
 def _find_roles(columns: dict[str, bool], data: Data, task: Task) -> dict[str, str]:
-    """Role -> column, as the run finds it; lists and patterns of columns are left to the run.
+    """Role -> column, as the run finds it.
 
     Args:
         columns: name -> whether it holds text.
     """
-    found: dict[str, str] = {}
-    for role, usual in task.columns.items():
-        given: Any = getattr(data.columns, role, None)
-        column = usual if given is None and usual in columns else given
-        if isinstance(column, str) and not re.fullmatch(r"/.*/", column):
-            found[role] = column
-        if column is not None or usual is None:
-            continue
-        fits = [name for name, text in columns.items() if text] if role in ("text", "text_pair") else []
-        if len(fits) != 1:
-            raise DataError(
-                f"data.columns.{role}: which column is it? {data.path} has: {listing(columns)}; "
-                f"choose one, as in data.columns.{role}={fits[0] if fits else 'NAME'}"
-            )
-        found[role] = fits[0]
-    for role, column in found.items():
-        twin = next(other for other, c in found.items() if c == column)
-        if twin != role:
-            raise DataError(f"data.columns.{role}: column {column!r} is already used for {twin}; choose another")
-    return found
+
+    def fitting(role: str) -> list[str]:
+        return [name for name, text in columns.items() if text] if role in ("text", "text_pair") else []
+
+    return find_roles(list(columns), fitting, data, task)
 
 
 def _without_label(roles: dict[str, str]) -> dict[str, str]:

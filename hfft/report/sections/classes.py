@@ -1,8 +1,8 @@
-"""Per-class tables and confusion matrices: open for the first split (test, if scored), folded for a second one."""
+"""Rows of each class, tables per class and confusion matrices: open for the first split (test, if scored), else folded."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hfft.report.record import Record
@@ -12,7 +12,7 @@ WORST_CLASSES = 20
 
 
 def section(record: Record) -> dict[str, Any] | None:
-    """The table and confusion matrix of each split that has a table."""
+    """The rows of each class, and the table and confusion matrix of each split that has a table."""
     tables = record.metrics.get("classes", {})
     splits = [
         {
@@ -23,7 +23,16 @@ def section(record: Record) -> dict[str, Any] | None:
         for split in ("test", "validation")
         if tables.get(split, {}).get("classes")
     ]
-    return {"splits": splits} if splits else None
+    counts = count_table(record.metrics["data"].get("classes") or {})
+    return {"splits": splits, "counts": counts} if splits or counts else None
+
+
+def count_table(counts: Mapping[str, Mapping[str, int]]) -> dict[str, Any] | None:
+    """The number of rows of each class in each split; None if they are unknown."""
+    if not counts:
+        return None
+    rows = [(name, [split.get(name, 0) for split in counts.values()]) for name in next(iter(counts.values()))]
+    return {"splits": list(counts), "rows": rows, "many": len(rows) > FEW_CLASSES}
 
 
 def class_table(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -9,8 +9,11 @@ from hfft.tasks.problem import SMALLER_IS_BETTER
 
 
 def section(record: Record) -> dict[str, Any]:
-    """A card for each scored split."""
-    return {"cards": [card(record, split) for split in ("validation", "test") if split in record.metrics]}
+    """A card for each scored split, and what the figures do not say by themselves."""
+    return {
+        "findings": record.metrics.get("findings", []),
+        "cards": [card(record, split) for split in ("validation", "test") if split in record.metrics],
+    }
 
 
 def card(record: Record, split: str) -> dict[str, Any]:

@@ -25,8 +25,8 @@ def in_folder(tmp_path, monkeypatch):
     datasets.disable_progress_bars()
 
 
-def recipe(path, task="text-classification", **data):
-    values = {"task": task, "backbone": {"name": "-"}, "data": {"path": path, **data}}
+def recipe(path, task="text-classification", problem="single_label_classification", **data):
+    values = {"task": task, "problem_type": problem, "backbone": {"name": "-"}, "data": {"path": path, **data}}
     return build(json.dumps(values), "test.yaml", "test")
 
 
@@ -78,7 +78,11 @@ def test_what_the_first_lines_show_is_refused_in_the_words_of_the_run(case):
 RIGHT = {
     "table": ("x.csv", TABLE, {}),
     "tabs": ("x.csv", "text\tlabel\na\tb\n", {}),
-    "several labels": ("x.csv", "text,one,two\na,1,0\n", {"columns": {"label": "/one|two/"}}),
+    "several labels": (
+        "x.csv",
+        "text,one,two\na,1,0\n",
+        {"columns": {"label": "/one|two/"}, "problem_type": "multi_label_classification"},
+    ),
     "texts": ("x.txt", "one\ntwo\n", {"task": "fill-mask"}),
     "JSON": ("x.json", json.dumps([{"text": "a", "label": "b"}]), {}),
     "nested JSON": ("x.json", json.dumps({"data": [{"text": "a", "label": "b"}]}), {"field": "data"}),

@@ -75,3 +75,23 @@ def test_confusion_holds_every_count_and_names_both_axes_where_there_is_room(siz
     assert cells == [count for row in counts for count in row]
     assert html.count("<bdi") == size * (1 if dense else 2)
     assert html.count('class="right') == sum(counts[i][i] > 0 for i in range(size))
+
+
+def with_counts(names, splits=("validation", "test")):
+    found = metrics(names=names, splits=splits)
+    found["data"]["classes"] = {
+        split: {name: 10 * i + len(split) for i, name in enumerate(names)} for split in ("train", "test")
+    }
+    return found
+
+
+def test_the_rows_of_each_class_are_shown_for_every_split():
+    page = Reader(section("classes", with_counts(["cat", "dog"])))
+    assert "rows of each class classtraintest cat54 dog1514" in page.text
+    assert ("open", None) in page.attributes
+    assert ("open", None) not in Reader(section("classes", with_counts([f"c{i}" for i in range(13)]))).attributes
+
+
+def test_counts_are_shown_where_nothing_was_scored():
+    found = with_counts(["cat", "dog"], splits=())
+    assert "cat54 dog1514" in Reader(section("classes", found)).text

@@ -28,3 +28,8 @@ def test_a_split_of_unknown_origin_says_so():
     found = metrics()
     del found["data"]["origin"]["test"]
     assert "origin: unknown" in section("results", found)
+
+
+def test_what_the_figures_do_not_say_stands_below_them():
+    html = section("results", metrics(findings=["test (n=9): so <few> rows"]))
+    assert "<p>test (n=9): so &lt;few&gt; rows</p>" in html
