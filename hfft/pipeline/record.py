@@ -25,7 +25,7 @@ def describe(recipe: Recipe, run: Run) -> str:
     classes = f"{run.labels.size} classes" if run.labels.names else run.labels.problem
     name = recipe.backbone.name + (" (random weights)" if recipe.backbone.init == "random" else "")
     sizes += "".join(f", {name} {len(rows)} (data.sets)" for name, rows in run.trainer.sets.items())
-    notes = "".join(f"\n{note}" for note in run.splits.notes)
+    notes = "".join(f"\n{note}" for note in (*run.splits.notes, *run.notes))
     notes += "".join(f"\n{moved(row)}" for row in run.edits)
     leaves = {"merged": "\nsaved with its adapter merged", "adapter": "\nsaved as an adapter"}.get(
         recipe.published_as or "", ""

@@ -20,6 +20,7 @@ from hfft.data.spec import Data
 from hfft.data.stream import Cell
 from hfft.data.texts import LENGTH, TextCollate, TextRows, longest_first
 from hfft.errors import DataError
+from hfft.wording import listing
 
 MAX_TEXT = 512  # tokens, if a tokenizer states no limit
 UNLIMITED = 100_000  # a tokenizer without a limit states a huge number
@@ -68,9 +69,20 @@ class TextInputs(Inputs):
             yield argument, argument
 
     def ready(self, processor: Any) -> None:
-        """Make a tokenizer without a padding token pad with its end token."""
+        """Make a tokenizer without a padding token pad with its end token.
+
+        Raises:
+            DataError: it has neither.
+        """
         if processor.pad_token is None:
             processor.pad_token = processor.eos_token
+        if processor.pad_token is None:
+            known = [token.content for token in processor.added_tokens_decoder.values()]
+            some = f"such as {listing(known, 4)}" if known else "or add one with backbone.edit=[{tokens: [<pad>]}]"
+            raise DataError(
+                f"backbone.processor.pad_token: {type(processor).__name__} has neither a padding nor an end token, and "
+                f"texts of several lengths need one; name one of its tokens, {some}"
+            )
 
     def fit_config(self, config: PretrainedConfig, processor: Any) -> None:
         """Set the padding id in the config, which a decoder needs to find the last token of each row."""
@@ -92,8 +104,8 @@ class TextInputs(Inputs):
         return dict(processor(*columns, padding=True, truncation=True, max_length=32, return_tensors="pt"))
 
     def blank(self, processor: Any) -> dict[str, Any]:
-        """One short text."""
-        return dict(processor(["a text"], return_tensors="pt"))
+        """One short text; vocabularies of few letters tend to have the capital ones."""
+        return dict(processor(["A TEXT"], return_tensors="pt"))
 
     def step(
         self,
@@ -166,7 +178,8 @@ def max_length(processor: Any, model: nn.Module, wanted: int | None) -> int:
     """
     places = positions(model, wanted)
     stated = getattr(model.config.get_text_config(), "max_position_embeddings", None)  # type: ignore[union-attr, operator]
-    limit = min([processor.model_max_length, *places, *([stated] if stated else [])])
+    known = isinstance(stated, int) and stated > 0  # XLNet states -1: it takes texts of any length
+    limit = min([processor.model_max_length, *places, *([stated] if known else [])])
     return wanted or (limit if limit < UNLIMITED else MAX_TEXT)
 
 
