@@ -157,7 +157,7 @@ def _distance(first: Tensor, second: Tensor) -> float:
 
 
 def leave_out(model: nn.Module, depths: Depths, unread: dict[str, set[str]], entries: Sequence[str]) -> list[str]:
-    """Freeze what lies in blocks that the task never reads, so that it does not count as learning; returns what to tell.
+    """Freeze what lies in blocks that the task never reads, so that it does not count as learning; returns a line that says so.
 
     Args:
         unread: the result of `never_read`, found before an adapter wrapped the model.
@@ -171,16 +171,16 @@ def leave_out(model: nn.Module, depths: Depths, unread: dict[str, set[str]], ent
     idle = {name for name in learning if any(f".{name}".find(f".{path}") >= 0 for path in paths)}
     if not idle:
         return []
-    told = f"{listing(sorted(unread), 3)} {'is' if len(unread) == 1 else 'are'} not read by this task"
+    said = f"{listing(sorted(unread), 3)} {'is' if len(unread) == 1 else 'are'} not read by this task"
     rest = {depths.of(name) for name in learning.keys() - idle}
     if rest <= {depths.head}:
         raise ModelError(
-            f"layers.train: {listing(entries)} names only blocks that would not learn: {told}; name others"
+            f"layers.train: {listing(entries)} names only blocks that would not learn: {said}; name others"
         )
     for name in idle:
         learning[name].requires_grad_(False)
     count = sum(learning[name].numel() for name in idle)
-    return [f"{told}: its {count:,} parameters do not learn"]
+    return [f"{said}: its {count:,} parameters do not learn"]
 
 
 def never_read(model: PreTrainedModel, depths: Depths, read: set[str] | None) -> dict[str, set[str]]:
