@@ -86,7 +86,8 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     model = backbone.load_model(recipe.backbone, recipe.head, task, labels, processor)  # 1
     model, edits = edit.edit(model, recipe.backbone.edit, processor, first_batch(task, splits))
     model_check.check_inputs(model, processor, task)
-    read = model_check.check_answers(model, processor, task, arguments.per_device_eval_batch_size)
+    divided = bool(arguments.fsdp) or arguments.deepspeed is not None
+    read = model_check.check_answers(model, processor, task, arguments.per_device_eval_batch_size, divided)
     head_names = head.parameter_names(model, recipe.head.new)
     if task.labelled:
         set_seed(arguments.seed)  # so that the head does not depend on random numbers drawn while loading
