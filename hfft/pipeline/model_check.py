@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from hfft import backbone, layers
+from hfft import backbone, head, layers
 from hfft.backbone.edit import edit
 from hfft.data.modality.base import Inputs
 from hfft.errors import HfftError, ModelError
@@ -150,8 +150,28 @@ def _moved_by_padding(model: PreTrainedModel, inputs: Inputs, processor: Any) ->
     return float((alone - padded).abs().max() / alone.abs().max().clamp(min=1e-30))
 
 
+def never_read(model: PreTrainedModel, depths: Depths, read: set[str] | None) -> dict[str, set[str]]:
+    """What the task does not read: module (or parameter) -> names of its parameters.
+
+    Such as CANINE's last block, which is for its pretraining, or the image tower of a model that classifies texts. A block
+    is left out as a whole or not at all: an expert that this one input does not take is read by others.
+    """
+    if read is None:
+        return {}
+    names = {name for name, depth in depths.tensors.items() if depth != depths.head}
+    unread: set[str] = set()
+    for paths in layers.block_paths(model):
+        block = {name for name in names if name.startswith(tuple(f"{path}." for path in paths))}
+        names -= block
+        unread |= block if not block & read else set()
+    unread |= names - read
+    found = {top: {name for name in unread if name.startswith(f"{top}.")} for top in head.top_modules(model, unread)}
+    alone = unread.difference(*found.values())
+    return {**found, **{name: {name} for name in alone}}
+
+
 def leave_out(model: nn.Module, depths: Depths, unread: dict[str, set[str]], entries: Sequence[str]) -> list[str]:
-    """Freeze what lies in blocks that the task never reads, so that it does not count as learning; returns a line that says so.
+    """Freeze what the task never reads, so that it does not count as learning; returns a line that says so.
 
     Args:
         unread: the result of `never_read`, found before an adapter wrapped the model.
@@ -160,36 +180,19 @@ def leave_out(model: nn.Module, depths: Depths, unread: dict[str, set[str]], ent
     Raises:
         ModelError: nothing else would learn in front of the head.
     """
-    paths = tuple(f"{path}." for path in unread)
     learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    idle = {name for name in learning if any(f".{name}".find(f".{path}") >= 0 for path in paths)}
+    idle = {name for name in learning if any(f".{name}.".find(f".{path}.") >= 0 for path in unread)}
     if not idle:
         return []
-    said = f"{listing(sorted(unread), 3)} {'is' if len(unread) == 1 else 'are'} not read by this task"
-    rest = {depths.of(name) for name in learning.keys() - idle}
-    if rest <= {depths.head}:
+    what = listing(sorted(unread), 3)
+    if {depths.of(name) for name in learning.keys() - idle} <= {depths.head}:
         raise ModelError(
-            f"layers.train: {listing(entries)} names only blocks that would not learn: {said}; name others"
+            f"layers.train: {listing(entries)} names only what this task does not read ({what}); name others"
         )
     for name in idle:
         learning[name].requires_grad_(False)
     count = sum(learning[name].numel() for name in idle)
-    return [f"{said}: its {count:,} parameters do not learn"]
-
-
-def never_read(model: PreTrainedModel, depths: Depths, read: set[str] | None) -> dict[str, set[str]]:
-    """Blocks that the task does not read, such as CANINE's last, which is for its pretraining: path -> names of parameters.
-
-    An expert of a block that this one input does not take is read by others: only whole blocks are left out.
-    """
-    found: dict[str, set[str]] = {}
-    if read is None:
-        return found
-    for paths in layers.block_paths(model):
-        names = {name for name in depths.tensors if name.startswith(tuple(f"{path}." for path in paths))}
-        if names and not names & read:
-            found[paths[0]] = names
-    return found
+    return [f"not read by this task, and so not learning: {what} ({count:,} parameters)"]
 
 
 class NotRun(ModelError):

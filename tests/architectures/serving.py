@@ -62,6 +62,8 @@ def processor(case: Case, ends: bool = False) -> Any:
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=backend,
         pad_token=pad,
+        eos_token=LETTERS[2],  # Qwen's class would add one
+        unk_token=LETTERS[3],
         padding_side="left" if case.name == "xlnet" else "right",
         model_input_names=["input_ids", "attention_mask"],
     )

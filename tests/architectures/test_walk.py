@@ -39,7 +39,9 @@ SAMPLE = {
 KNOWN = {
     "mobilenet_v1": {"LoRA apart"},  # PEFT alone does not tell the padding a wrapped convolution's stride
     "albert": {"cache"},  # its one block learns
-    "reformer": {"cache"},  # its reversible layers hand on two streams
+    "canine": {"end to end"},  # padding changes its outputs: its texts are scored one by one
+    "t5gemma": {"end to end"},  # the same
+    "reformer": {"cache", "end to end"},  # its reversible layers hand on two streams; it takes texts of one length
     "xlm": {"cache"},  # random behind its embeddings wherever a block learns
 }
 READ_ONE = {"vit"}  # of the others the head reads more than the first token of the last block

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import random
 import tempfile
 from pathlib import Path
@@ -35,7 +37,8 @@ def end_to_end(case: Case) -> str | None:
         processor(case, ends=True).save_pretrained(root / "start")
         texts(root / "data") if case.modality == "text" else images(root / "data", side_of(case.tiny.model.config))
         try:
-            result, one_by_one = fine_tuned(case, root)
+            with contextlib.redirect_stdout(io.StringIO()):
+                result, one_by_one = fine_tuned(case, root)
         except BadInput as error:
             return f"{REFUSED}{error}".replace(f"{folder}/", "")
         found = different(case, result.model, Outputs.read(root / "run" / "outputs" / "validation.safetensors"), root)

@@ -384,7 +384,7 @@ def test_without_weights_no_remote_code_is_asked_for(bert, monkeypatch):
 
 
 def test_a_config_that_cannot_be_built_is_left_to_the_loading_and_our_own_errors_are_not(bert, monkeypatch):
-    errors = [ValueError("needs values"), ModelError("ours")]
+    errors = [ValueError("needs values"), ModelError("ours"), ImportError("\nDinat requires the natten library")]
 
     def fails(*given, **options):
         raise errors.pop(0)
@@ -392,6 +392,10 @@ def test_a_config_that_cannot_be_built_is_left_to_the_loading_and_our_own_errors
     monkeypatch.setattr(transformers.AutoModelForSequenceClassification, "from_config", fails)
     assert built(bert) is None
     with pytest.raises(ModelError, match="ours"):
+        built(bert)
+    with pytest.raises(
+        ModelError, match=r"needs a library that is not installed \(Dinat requires the natten library\)"
+    ):
         built(bert)
 
 
