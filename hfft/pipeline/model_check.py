@@ -128,6 +128,8 @@ def check_answers(
         if not task.modality.tokens:
             return read
         with torch.no_grad():
+            _logits(model.train(), inputs.batch(TEXTS, processor))
+            model.eval()
             off = _moved_by_padding(model, inputs, processor)
             if off > MOVED:  # rounding, or not?
                 with contextlib.suppress(NotRun):  # not every architecture computes in double precision
@@ -138,8 +140,6 @@ def check_answers(
                     f"training.per_device_eval_batch_size: is {batch_size}, but the outputs of {kind} for a text change with "
                     f"the padding of its batch (by {off:.0e}), so it would be served other ones than were scored; use 1"
                 )
-            model.train()
-            _logits(model, inputs.batch(TEXTS, processor))
     return read
 
 
