@@ -18,6 +18,7 @@ from hfft.head.spec import Head
 from hfft.recipe import Recipe
 from hfft.tasks.labels import Labels
 from hfft.tasks.table import TASKS
+from tests import stand_ins
 from tests.architectures.tiny import tiny_model
 from tests.examples import ALL, EVERY, MULTI, REGRESSION, SINGLE, tiny, tiny_config
 from tests.parts import model_of
@@ -287,6 +288,23 @@ def test_a_decoder_without_a_padding_token_pads_with_its_end(tmp_path):
     assert processor.pad_token == "<end>"
     model = model_of(recipe(tmp_path), LABELS, processor)
     assert model.config.pad_token_id == processor.pad_token_id == 1
+
+
+@pytest.mark.parametrize("stated", [None, -1, 2])
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_a_decoder_finds_the_last_token_whatever_padding_its_config_states(name, stated, tmp_path):
+    tokenizer = stand_ins.tokenizer()
+    tiny(name, vocab_size=len(tokenizer)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "pad_token_id": stated}))
+    task = TASKS["text-classification"]
+    processor = backbone.load_processor(Backbone(name=str(tmp_path)), task)
+    model = model_of(recipe(tmp_path), LABELS, processor).eval()
+    alone, padded = (
+        dict(task.modality.inputs.batch(texts, processor)) for texts in (["a film"], ["a film", "a long film"])
+    )
+    assert torch.allclose(model(**alone).logits[0], model(**padded).logits[0], atol=1e-6)
 
 
 def test_a_tokenizer_without_padding_and_end_is_refused_with_the_tokens_that_could_pad(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import transformers
 from datasets import Dataset
 from datasets.fingerprint import Hasher
 from torch import nn
@@ -86,8 +87,14 @@ class TextInputs(Inputs):
 
     def fit_config(self, config: PretrainedConfig, processor: Any) -> None:
         """Set the padding id in the config, which a decoder needs to find the last token of each row."""
-        text = config.get_text_config()
-        if getattr(text, "pad_token_id", None) is None:
+        text, kind = config.get_text_config(), type(config)
+        stated = getattr(text, "pad_token_id", None)
+        decoder = (
+            kind in transformers.MODEL_FOR_CAUSAL_LM_MAPPING and kind not in transformers.MODEL_FOR_MASKED_LM_MAPPING
+        )
+        if (
+            stated is None or stated < 0 or decoder
+        ):  # LLaMA's first configs state -1; RoBERTa counts positions from its own
             text.pad_token_id = processor.pad_token_id
 
     def check_limit(self, model: Any, wanted: int | None) -> None:
