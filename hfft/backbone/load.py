@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,10 +33,11 @@ _SAFE = {"trust_remote_code": False}
 
 
 def source(name: str) -> str:
-    """The location of a backbone: the folder of one that hfft ships (`nano-vit`, `nano-bert`), otherwise the name itself.
+    """The location of a backbone: the folder of one that hfft ships (`nano-vit`, `nano-bert`), the model of a run folder,
+    otherwise the name itself.
 
     Raises:
-        ModelError: the name is a path and there is no such folder.
+        ModelError: the name is a path and there is no such folder, or it is a run folder without a whole model.
     """
     if any(len(part.encode()) > 255 for part in name.split("/")):  # no file system or hub has such names
         raise ModelError(f"backbone.name: {name!r:.80} … is too long to be a model's name or folder")
@@ -44,7 +46,20 @@ def source(name: str) -> str:
         return str(shipped)
     if (Path(name).is_absolute() or name.startswith(".") or name.count("/") > 1) and not Path(name).is_dir():
         raise ModelError(f"backbone.name: there is no folder {name}; give a folder with a model, or a hub id")
-    return name
+    return _within(Path(name)) if Path(name).is_dir() else name
+
+
+def _within(folder: Path) -> str:
+    """The folder itself, or that of the finished model in a run folder."""
+    model = folder / "model" if (folder / "model").is_dir() else folder
+    if (model / "adapter_config.json").is_file():
+        base = json.loads((model / "adapter_config.json").read_text(encoding="utf-8")).get("base_model_name_or_path")
+        raise ModelError(
+            f"backbone.name: {folder} is an adapter; use layers.adapter={{from: {folder}}} with backbone.name={base}"
+        )
+    if not (model / "config.json").is_file() and (folder / "recipe.yaml").is_file():
+        raise ModelError(f"backbone.name: the run {folder} has no finished model; finish its training first")
+    return str(model)
 
 
 @contextlib.contextmanager
@@ -143,6 +158,8 @@ def load_config(backbone: Backbone, head: Head, task: Task, labels: Labels, proc
         config.id2label = dict(enumerate(names))
         config.label2id = {name: i for i, name in enumerate(names)}
         config.problem_type = labels.problem
+        if config.num_labels != labels.size:  # PVT keeps a number of its own beside the names
+            config.num_labels = labels.size
     if processor is not None:
         task.modality.inputs.fit_config(config, processor)
     return config

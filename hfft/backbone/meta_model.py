@@ -13,6 +13,7 @@ from hfft.backbone.published_code import bare_class
 from hfft.errors import ModelError
 from hfft.tasks.labels import Labels
 from hfft.tasks.problem import PROBLEMS
+from hfft.wording import first_line
 
 if TYPE_CHECKING:
     from hfft.backbone.spec import Backbone
@@ -40,6 +41,10 @@ def build_meta_model(backbone: Backbone, head: Head, task: Task, processor: Any 
             model = cls.from_config(config, trust_remote_code=False)
     except ModelError:
         raise
+    except ImportError as error:
+        raise ModelError(
+            f"{backbone.name} needs a library that is not installed ({first_line(error)}); install it, or use another model"
+        ) from error
     except Exception:  # mistakes in the config itself are reported when the model is loaded
         return None
     check_dropout(model, head.dropout)

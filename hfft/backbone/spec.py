@@ -9,6 +9,9 @@ from pydantic import AfterValidator, Field
 from hfft.backbone.edit.spec import check_edit
 from hfft.spec import Spec
 
+# Modules that a checkpoint of the package was pretrained without: they start untrained, as the head does.
+UNTRAINED = {"nano-bert": ("bert.pooler",)}
+
 
 class Backbone(Spec):
     """Part 1: the pretrained model.

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from hfft.layers.adapters.add import mend_convolutions, merged, virtual_tokens
     from hfft.layers.adapters.published import Published, check_base, pinned_adapter, published
     from hfft.layers.depth import Depths, block_paths, depths
-    from hfft.layers.freeze import adapt, frozen_modules, hold
+    from hfft.layers.freeze import adapt, frozen_modules, hold, tokens_that_stay
     from hfft.layers.frozen_check import digest, frozen_digests, frozen_tensors, moved, whole
     from hfft.layers.parameter_groups import decays, format_table, param_groups, table
     from hfft.layers.schedules.moments import Moment, begins, check_begins
@@ -33,6 +33,7 @@ __getattr__, __all__ = names(
         "adapt": "hfft.layers.freeze",
         "frozen_modules": "hfft.layers.freeze",
         "hold": "hfft.layers.freeze",
+        "tokens_that_stay": "hfft.layers.freeze",
         "digest": "hfft.layers.frozen_check",
         "frozen_digests": "hfft.layers.frozen_check",
         "frozen_tensors": "hfft.layers.frozen_check",

@@ -22,6 +22,7 @@ def adapt(
     depths: Depths,
     head_names: set[str],
     freeze: Sequence[str] = (),
+    new_tokens: Sequence[int] = (),
 ) -> nn.Module:
     """Freeze the model according to `train` and `freeze`, or wrap it in an adapter.
 
@@ -29,6 +30,7 @@ def adapt(
         train, freeze: entries of `hfft.layers.select.learning`, one or several.
         adapter: a PEFT type with PEFT's own arguments, where targets left out are found from structure; or `from`, a folder
             or repository of a published adapter, and its `revision`.
+        new_tokens: rows of the embedding table that start untrained: an adapter that can train them does.
 
     Raises:
         ModelError: a choice that does not fit the model, or an adapter that does not fit the architecture.
@@ -37,12 +39,22 @@ def adapt(
     if adapter is not None:
         if "from" in adapter:
             return continue_adapter(model, published(adapter["from"], adapter.get("revision")), head_names)
-        return add_adapter(model, adapter, depths, head_names)
+        return add_adapter(model, adapter, depths, head_names, new_tokens)
     chosen = learning(model, depths, [train] if isinstance(train, str) else train, freeze)
     for name, parameter in model.named_parameters():
         if name not in chosen:  # parameters that the architecture itself freezes, such as sinusoids, stay frozen
             parameter.requires_grad = False
     return model
+
+
+def tokens_that_stay(model: nn.Module, new_tokens: Sequence[int]) -> list[str]:
+    """A line if new tokens would keep the embeddings that they start with, which are equal to one another."""
+    adapted = hasattr(model, "peft_config")
+    inner: Any = getattr(model, "get_base_model", lambda: model)()
+    if not new_tokens or any(p.requires_grad for p in inner.get_input_embeddings().parameters()):
+        return []
+    remedy = "use layers.adapter type lora" if adapted else "add embeddings to layers.train"
+    return [f"tokens: the {len(new_tokens)} new ones all keep the mean of the embeddings, which do not learn; {remedy}"]
 
 
 def _before_inserted(module: nn.Module) -> list[nn.Parameter]:

@@ -23,6 +23,7 @@ from hfft.frozen_cache import folder
 from hfft.frozen_cache.frozen_cache import FrozenCacheSettings
 from hfft.frozen_cache.spec import FrozenCacheSpec
 from hfft.head.replace_head import rows as head_rows
+from hfft.pipeline import model_check
 from hfft.pipeline.dry_build import check_turns, dry_build
 from hfft.pipeline.teachers import teachers
 from hfft.processes import say
@@ -56,6 +57,7 @@ class Run:
     layers: list[dict[str, Any]]
     commit: str | None
     adapter_commit: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str, Any]] | None = None) -> Run:
@@ -77,18 +79,26 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     dry_build(recipe)
     task = recipe.the_task
     processor = backbone.load_processor(recipe.backbone, task)
+    model_check.check_ahead(recipe, processor)
     with arguments.main_process_first(local=True, desc="data"):
         splits, labels = data.load_splits(recipe.data, task, recipe.seed)  # 5
     set_seed(arguments.seed)
     model = backbone.load_model(recipe.backbone, recipe.head, task, labels, processor)  # 1
     model, edits = edit.edit(model, recipe.backbone.edit, processor, first_batch(task, splits))
+    model_check.check_inputs(model, processor, task)
+    divided = bool(arguments.fsdp) or arguments.deepspeed is not None
+    read = model_check.check_answers(model, processor, task, arguments.per_device_eval_batch_size, divided)
     head_names = head.parameter_names(model, recipe.head.new)
     if task.labelled:
         set_seed(arguments.seed)  # so that the head does not depend on random numbers drawn while loading
         head.replace(model, recipe.head, pretrained_rows(recipe))  # 2
     depths = layers.depths(model, head_names)  # 3
-    choice = recipe.train_layers, adapter, depths, head_names, as_list(recipe.layers.freeze)
-    model = layers.adapt(model, *choice)
+    unread = model_check.never_read(model, depths, read)
+    ids = [i for row in edits for i in row.get("ids", ())]
+    model = layers.adapt(
+        model, recipe.train_layers, adapter, depths, head_names, as_list(recipe.layers.freeze), new_tokens=ids
+    )
+    notes = [*model_check.leave_out(model, depths, unread, recipe.train_layers), *layers.tokens_that_stay(model, ids)]
     methods = strategy.build_methods(recipe.strategy)  # 4
     check_methods(methods, recipe, arguments)
     inputs, taken = task.modality.inputs, layers.virtual_tokens(model)
@@ -151,6 +161,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
         table,
         recipe.backbone.revision,
         (adapter or {}).get("revision"),
+        tuple(notes),
     )
 
 

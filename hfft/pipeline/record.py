@@ -31,7 +31,7 @@ def describe(recipe: Recipe, run: Run) -> str:
     sizes += "".join(f", {name} {len(rows)} (data.sets)" for name, rows in run.trainer.sets.items())
     counts = describe_counts(run.splits.classes)
     notes = f"\nrows of each class: {counts}" if counts else ""
-    notes += "".join(f"\n{note}" for note in run.splits.notes)
+    notes += "".join(f"\n{note}" for note in (*run.splits.notes, *run.notes))
     notes += "".join(f"\n{moved(row)}" for row in run.edits)
     leaves = {"merged": "\nsaved with its adapter merged", "adapter": "\nsaved as an adapter"}.get(
         recipe.published_as or "", ""

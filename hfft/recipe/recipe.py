@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from hfft.backbone.spec import Backbone
+from hfft.backbone.spec import UNTRAINED, Backbone
 from hfft.data.spec import Data
 from hfft.evaluate.spec import Score
 from hfft.head.spec import Head
@@ -61,6 +61,15 @@ class Recipe(Spec):
         super().__init__(**dict(validated(Recipe, sections, source="recipe", name="recipe")))
 
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # so that model_validate does not call it
+
+    @model_validator(mode="after")
+    def _with_untrained(self) -> Self:
+        """Add to `head.new` what the package's own checkpoint was pretrained without, if the task's model has it."""
+        lacking = UNTRAINED.get(self.backbone.name, ()) if self.the_task.labelled and not self.head.own else ()
+        if more := [module for module in lacking if module not in self.head.new]:
+            head = self.head.model_copy(update={"new": [*self.head.new, *more]})
+            object.__setattr__(self, "head", head)  # the section is frozen for everyone else
+        return self
 
     @property
     def the_task(self) -> Task:

@@ -17,6 +17,7 @@ from hfft import head, layers, strategy
 from tests.architectures.tiny import Tiny, tiny
 
 WITHOUT = "does not apply: "  # heads a reason that is no miss: the package tells it and goes on without
+REFUSED = "refused: "  # heads the line with which the package refuses a type before data is prepared
 
 
 @dataclass(frozen=True)

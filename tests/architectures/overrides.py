@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -126,11 +128,22 @@ INPUTS: dict[str, Callable[[Inputs, Any], Inputs]] = {
 }
 
 
-# The image processors of models that take no plain pixels.
+def _of_tables(config: Any) -> Any:
+    with tempfile.TemporaryDirectory() as folder:
+        words = Path(folder) / "vocab.txt"
+        words.write_text(
+            "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[EMPTY]", *"abcdefghijklmnopqrstuvwxyz"])
+        )
+        return transformers.TapasTokenizer(str(words))
+
+
+# The processors of models that take no plain pixels, no plain texts or whose tokens are not those of a vocabulary.
 PROCESSORS: dict[str, Callable[[Any], Any]] = {
+    "canine": lambda config: transformers.CanineTokenizer(),
     "imagegpt": lambda config: transformers.ImageGPTImageProcessorPil(
         clusters=np.linspace(-1, 1, config.vocab_size - 1)[:, None].repeat(3, 1), size={"height": 4, "width": 4}
     ),
+    "tapas": _of_tables,
     "siglip2": lambda config: transformers.Siglip2ImageProcessorPil(
         patch_size=config.vision_config.patch_size, max_num_patches=16
     ),

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import transformers
 from PIL import Image
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from tests.architectures.case import Case, logits
 from tests.architectures.overrides import PROCESSORS
@@ -39,19 +39,33 @@ def pipeline(case: Case) -> str | None:
     return None if off <= 1e-5 else f"the scores differ by {off:.1e}"
 
 
-def processor(case: Case) -> Any:
-    """A tokenizer of which each letter is a token; or an image processor of the model's size."""
+def processor(case: Case, ends: bool = False) -> Any:
+    """A tokenizer of which each letter is a token; or an image processor of the model's size.
+
+    Args:
+        ends: whether it does what the type's own does: an end token for an encoder and decoder, another kind of input.
+    """
     config = case.tiny.model.config
     if case.modality == "image":
         side = side_of(config)
         make = PROCESSORS.get(case.name)
         return make(config) if make else transformers.ViTImageProcessorPil(size={"height": side, "width": side})
     # By bytes and without merges, as the classes that transformers takes for some types whatever was saved (Qwen).
+    if ends and case.name in PROCESSORS:
+        return PROCESSORS[case.name](config)
     backend = Tokenizer(models.BPE({letter: i for i, letter in enumerate(LETTERS)}, []))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    pad = LETTERS[config.get_text_config().pad_token_id]
+    pad, end = LETTERS[config.get_text_config().pad_token_id], getattr(config.get_text_config(), "eos_token_id", None)
+    if ends and config.is_encoder_decoder:
+        letter = LETTERS[end]
+        backend.post_processor = processors.TemplateProcessing(single=f"$A {letter}", special_tokens=[(letter, end)])
     return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token=pad, model_input_names=["input_ids", "attention_mask"]
+        tokenizer_object=backend,
+        pad_token=pad,
+        eos_token=LETTERS[2],  # Qwen's class would add one
+        unk_token=LETTERS[3],
+        padding_side="left" if case.name == "xlnet" else "right",
+        model_input_names=["input_ids", "attention_mask"],
     )
 
 

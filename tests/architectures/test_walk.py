@@ -2,8 +2,9 @@
 
 import pytest
 
+from tests.architectures.case import REFUSED, WITHOUT
 from tests.architectures.tiny import ROWS, tiny_config
-from tests.architectures.walk import COLUMNS, table, walk
+from tests.architectures.walk import COLUMNS, TABLE, read, table, walk
 
 SAMPLE = {
     "image": {
@@ -38,7 +39,9 @@ SAMPLE = {
 KNOWN = {
     "mobilenet_v1": {"LoRA apart"},  # PEFT alone does not tell the padding a wrapped convolution's stride
     "albert": {"cache"},  # its one block learns
-    "reformer": {"cache"},  # its reversible layers hand on two streams
+    "canine": {"end to end"},  # padding changes its outputs: its texts are scored one by one
+    "t5gemma": {"end to end"},  # the same
+    "reformer": {"cache", "end to end"},  # its reversible layers hand on two streams; it takes texts of one length
     "xlm": {"cache"},  # random behind its embeddings wherever a block learns
 }
 READ_ONE = {"vit"}  # of the others the head reads more than the first token of the last block
@@ -63,6 +66,25 @@ def test_a_config_is_tiny(kind):
 def test_a_miss_stands_in_the_table_with_its_reason():
     held = dict.fromkeys(COLUMNS)
     page = table({("text", "one"): held, ("text", "two"): {**held, "reload": "no file"}})
-    assert "2 model types in tiny random instances, 1 of them without a miss" in page
+    assert "2 model types in tiny random instances, 1 of them without a miss, and 0 that" in page
     assert "| one |" in page
     assert "- two (text), reload: no file" in page
+
+
+def test_a_table_is_read_as_it_was_written_and_tells_refusals_from_misses():
+    held = dict.fromkeys(COLUMNS)
+    results = {
+        ("image", "one"): {**held, "end to end": f"{REFUSED}model: reads input_ids (of colours), not pixels"},
+        ("image", "two"): {**held, "cache": f"{WITHOUT}no frozen layers", "last block": f"{WITHOUT}no frozen layers"},
+        ("text", "one"): dict.fromkeys(COLUMNS, "cannot be built: ImportError: no library"),
+        ("text", "two"): {**held, "reload": "no file", "cache": "KeyError: 3"},
+    }
+    page = table(results)
+    assert read(page) == results
+    assert "4 model types in tiny random instances, 1 of them without a miss, and 1 that" in page
+    assert page.count(" refused |") == 1
+
+
+def test_every_type_was_walked():
+    assert read(TABLE.read_text()).keys() == set(ROWS)
+    assert "not walked yet" not in TABLE.read_text()

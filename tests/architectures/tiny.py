@@ -124,10 +124,10 @@ def model_class(modality: str, name: str) -> type[PreTrainedModel]:
     return getattr(transformers, found if isinstance(found, str) else found[0])
 
 
-def tiny_model(modality: str, name: str, seed: int = 0) -> PreTrainedModel:
+def tiny_model(modality: str, name: str, seed: int = 0, labels: int = LABELS) -> PreTrainedModel:
     """A tiny instance with every parameter moved a little: zeros and ones of an untrained model pass little on."""
     torch.manual_seed(seed)
-    model = model_class(modality, name)(tiny_config(modality, name)).eval()
+    model = model_class(modality, name)(tiny_config(modality, name, labels)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.is_floating_point():
@@ -135,9 +135,9 @@ def tiny_model(modality: str, name: str, seed: int = 0) -> PreTrainedModel:
     return model
 
 
-def tiny(modality: str, name: str) -> Tiny:
+def tiny(modality: str, name: str, labels: int = LABELS) -> Tiny:
     """A tiny model with inputs and labels for four examples."""
-    model = tiny_model(modality, name)
+    model = tiny_model(modality, name, labels=labels)
     draw = torch.Generator().manual_seed(1)
     inputs = image_inputs(model, draw) if modality == "image" else text_inputs(model, draw)
     special = INPUTS.get(f"{name}/{modality}", INPUTS.get(name))

@@ -9,15 +9,17 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from hfft import backbone
+from hfft import backbone, head
 from hfft.backbone.load import source
 from hfft.backbone.spec import Backbone
 from hfft.data.spec import Data
-from hfft.errors import BadInput, ModelError
+from hfft.errors import BadInput, DataError, ModelError
 from hfft.head.spec import Head
 from hfft.recipe import Recipe
 from hfft.tasks.labels import Labels
 from hfft.tasks.table import TASKS
+from tests import stand_ins
+from tests.architectures.tiny import tiny_model
 from tests.examples import ALL, EVERY, MULTI, REGRESSION, SINGLE, tiny, tiny_config
 from tests.parts import model_of
 
@@ -288,6 +290,91 @@ def test_a_decoder_without_a_padding_token_pads_with_its_end(tmp_path):
     assert model.config.pad_token_id == processor.pad_token_id == 1
 
 
+@pytest.mark.parametrize("stated", [None, -1, 2])
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_a_decoder_finds_the_last_token_whatever_padding_its_config_states(name, stated, tmp_path):
+    tokenizer = stand_ins.tokenizer()
+    tiny(name, vocab_size=len(tokenizer)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "pad_token_id": stated}))
+    task = TASKS["text-classification"]
+    processor = backbone.load_processor(Backbone(name=str(tmp_path)), task)
+    model = model_of(recipe(tmp_path), LABELS, processor).eval()
+    alone, padded = (
+        dict(task.modality.inputs.batch(texts, processor)) for texts in (["a film"], ["a film", "a long film"])
+    )
+    assert torch.allclose(model(**alone).logits[0], model(**padded).logits[0], atol=1e-6)
+
+
+def test_a_tokenizer_without_padding_and_end_is_refused_with_the_tokens_that_could_pad(tmp_path):
+    from tokenizers import Tokenizer, models
+
+    words = Tokenizer(models.WordLevel({"[UNK]": 0, "word": 1}, unk_token="[UNK]"))
+    named = Backbone(name=str(tmp_path))
+    transformers.PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(tmp_path)
+    with pytest.raises(
+        DataError, match=r"processor\.pad_token: .*neither a padding nor an end token.*tokens: \[<pad>\]"
+    ):
+        backbone.load_processor(named, TASKS["text-classification"])
+    words.add_special_tokens(["<|end|>"])
+    transformers.PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(tmp_path)
+    with pytest.raises(DataError, match=r"name one of its tokens, such as <\|end\|>"):
+        backbone.load_processor(named, TASKS["text-classification"])
+    remedied = named.model_copy(update={"processor": {"pad_token": "<|end|>"}})
+    assert backbone.load_processor(remedied, TASKS["text-classification"]).pad_token_id == 2
+
+
+def test_a_number_of_classes_beside_the_names_follows_them(tmp_path):
+    pretrained = tiny_model("image", "pvt", labels=5)  # its config has a field of its own
+    pretrained.save_pretrained(tmp_path)
+    model = model_of(recipe(tmp_path, "image-classification"), LABELS)
+    assert model(torch.zeros(1, 3, 64, 64)).logits.shape == (1, 2)
+    model.save_pretrained(tmp_path / "again")
+    again = transformers.AutoModelForImageClassification.from_pretrained(tmp_path / "again")
+    assert again.config.id2label == {0: "red", 1: "green"}
+    assert again(torch.zeros(1, 3, 64, 64)).logits.shape == (1, 2)
+
+
+@pytest.mark.parametrize(("new", "kind"), [([], None), (["bert.pooler"], None), ([], "linear")])
+def test_the_nano_bert_needs_no_word_about_its_pooler(new, kind):
+    given = recipe("nano-bert", head=Head(new=new, kind=kind))
+    model = model_of(given, LABELS)
+    found = {name for name in head.parameter_names(model, given.head.new) if "pooler" in name}
+    assert found == (set() if kind else {"bert.pooler.dense.weight", "bert.pooler.dense.bias"})
+    assert Recipe.model_validate(given.resolved()).head == given.head
+
+
+def test_the_nano_bert_masked_has_no_pooler_to_speak_of():
+    assert recipe("nano-bert", "fill-mask").head.new == []
+
+
+# --- run folders
+
+
+def test_a_run_folder_stands_for_its_model(bert):
+    run = bert.parent / "run"
+    (run / "checkpoint-3").mkdir(parents=True)
+    (run / "recipe.yaml").write_text("name: x")
+    with pytest.raises(ModelError, match=r"the run .*run has no finished model; finish its training first"):
+        backbone.source(str(run))
+    bert.rename(run / "model")
+    assert backbone.source(str(run)) == str(run / "model")
+    model_of(recipe(run), LABELS)
+
+
+@pytest.mark.parametrize("inside", ["model", "."])
+def test_an_adapter_is_no_backbone_and_the_line_says_where_it_goes(inside, tmp_path):
+    folder = tmp_path / inside
+    folder.mkdir(exist_ok=True)
+    (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "base_model_name_or_path": "some/bert"}')
+    (folder / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(
+        ModelError, match=r"is an adapter; use layers\.adapter=\{from: .*\} with backbone\.name=some/bert"
+    ):
+        model_of(recipe(tmp_path), LABELS)
+
+
 # --- without weights, and processors
 
 
@@ -315,7 +402,7 @@ def test_without_weights_no_remote_code_is_asked_for(bert, monkeypatch):
 
 
 def test_a_config_that_cannot_be_built_is_left_to_the_loading_and_our_own_errors_are_not(bert, monkeypatch):
-    errors = [ValueError("needs values"), ModelError("ours")]
+    errors = [ValueError("needs values"), ModelError("ours"), ImportError("\nDinat requires the natten library")]
 
     def fails(*given, **options):
         raise errors.pop(0)
@@ -323,6 +410,10 @@ def test_a_config_that_cannot_be_built_is_left_to_the_loading_and_our_own_errors
     monkeypatch.setattr(transformers.AutoModelForSequenceClassification, "from_config", fails)
     assert built(bert) is None
     with pytest.raises(ModelError, match="ours"):
+        built(bert)
+    with pytest.raises(
+        ModelError, match=r"needs a library that is not installed \(Dinat requires the natten library\)"
+    ):
         built(bert)
 
 

@@ -208,6 +208,14 @@ def test_the_longest_input_is_the_recipes_or_the_smaller_limit_of_tokenizer_and_
     assert max_length(words(stated), with_positions(positions), wanted) == length
 
 
+@pytest.mark.parametrize("stated", [-1, 0, None])
+def test_a_model_that_states_no_number_of_positions_takes_any_length(stated):
+    model = with_positions(None)
+    model.config.max_position_embeddings = stated  # XLNet states -1
+    assert max_length(words(64), model, None) == 64
+    assert max_length(words(int(1e30)), model, None) == 512
+
+
 def with_positions(count: int | None, kind: str = "Bert") -> torch.nn.Module:
     """A model with a table of so many positions, or one that computes them."""
     if count is None:

@@ -170,10 +170,14 @@ def test_a_refused_run_leaves_no_folder(tmp_path, bert, trec, change):
     assert not (tmp_path / "run").exists()
 
 
+TOKENS = "backbone.edit=[{tokens: [film, '<user>']}]"  # the first has a row already
+
+
 @pytest.mark.slow
-def test_a_run_that_broke_off_continues_and_ends_with_the_same_weights(tmp_path, bert, trec):
-    whole = finetune(recipe(tmp_path / "whole", bert, trec, num_train_epochs=3))
-    parts = recipe(tmp_path / "parts", bert, trec, num_train_epochs=3)
+@pytest.mark.parametrize("changes", [(), (TOKENS, "layers.adapter={type: lora, r: 2}")], ids=["all", "new-tokens"])
+def test_a_run_that_broke_off_continues_and_ends_with_the_same_weights(changes, tmp_path, bert, trec):
+    whole = finetune(recipe(tmp_path / "whole", bert, trec, "", *changes, num_train_epochs=3))
+    parts = recipe(tmp_path / "parts", bert, trec, "", *changes, num_train_epochs=3)
 
     class Broken(transformers.TrainerCallback):
         def on_epoch_begin(self, args, state, control, **kwargs):

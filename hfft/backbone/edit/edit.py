@@ -36,8 +36,8 @@ def edit(
         inputs: makes the batch on which outputs are compared, from the processor in its current state.
 
     Returns:
-        One row per edit: `edit`, `places` (modules changed), and `moved`, the relative change of the backbone's outputs
-        (None if they cannot be compared).
+        One row per edit: `edit`, `places` (modules changed), `moved`, the relative change of the backbone's outputs
+        (None if they cannot be compared), and for new tokens `ids`, their rows in the embedding table.
 
     Raises:
         ModelError: a path or pattern matches nothing, or an edit does not fit.
@@ -48,7 +48,7 @@ def edit(
     before = features(model, inputs(processor))
     for i, one in enumerate(edits):
         try:
-            model, places = _one(model, one, processor, lambda: inputs(processor))
+            model, places, ids = _one(model, one, processor, lambda: inputs(processor))
         except ModelError as error:
             raise ModelError(str(error).replace("backbone.edit: ", f"backbone.edit.{i}: ", 1)) from error.__cause__
         try:
@@ -60,29 +60,34 @@ def edit(
                 f"backbone.edit.{i}: after {describe(one)} {model.config.model_type} cannot be run: {first_line(error)}"
             ) from error
         rows.append({"edit": describe(one), "places": places, "moved": None if meta else _distance(before, after)})
+        if ids:
+            rows[-1]["ids"] = ids
         before = after
     return model, rows
 
 
-def _one(model: PreTrainedModel, one: dict[str, Any], processor: Any, inputs: Callable) -> tuple[PreTrainedModel, int]:
+def _one(
+    model: PreTrainedModel, one: dict[str, Any], processor: Any, inputs: Callable
+) -> tuple[PreTrainedModel, int, list[int]]:
+    """The edited model, the number of places, and the rows of new tokens."""
     if "remove" in one:
         which = one["remove"]
-        return remove_blocks.remove_blocks(model, which), int(which.partition("-")[2]) if isinstance(
-            which, str
-        ) else len(set(which))
+        count = int(which.partition("-")[2]) if isinstance(which, str) else len(set(which))
+        return remove_blocks.remove_blocks(model, which), count, []
     if "image_size" in one:
         image_processor.resize(processor, one["image_size"])
-        return reshape.image_size(model, one["image_size"]), 1
+        return reshape.image_size(model, one["image_size"]), 1, []
     if "channels" in one:
         image_processor.rechannel(processor, one["channels"])
-        return reshape.channels(model, one["channels"]), 1
+        return reshape.channels(model, one["channels"]), 1, []
     if "tokens" in one:
-        return reshape.tokens(model, processor, one["tokens"]), len(one["tokens"])
+        model, ids = reshape.tokens(model, processor, one["tokens"])
+        return model, len(one["tokens"]), ids
     if "replace" in one:
         paths = [""] if one["replace"] == "all" else matching(model, one["replace"])
-        return replaced(model, one["replace"], paths, one["with"])
+        return *replaced(model, one["replace"], paths, one["with"]), []
     specs = insertions(model, one["insert"], one["module"], inputs)
-    return insert(model, specs), len(specs)
+    return insert(model, specs), len(specs), []
 
 
 def features(

@@ -186,17 +186,25 @@ def channels(model: PreTrainedModel, count: int) -> PreTrainedModel:
 
 
 @torch.no_grad()
-def tokens(model: PreTrainedModel, tokenizer: Any, new: list[str]) -> PreTrainedModel:
-    """Add tokens that the vocabulary lacks; each starts as the mean of all existing embeddings."""
-    before = set(tokenizer.get_vocab().values())
+def tokens(model: PreTrainedModel, tokenizer: Any, new: list[str]) -> tuple[PreTrainedModel, list[int]]:
+    """Add tokens that the vocabulary or the embedding table lacks; each starts as the mean of all existing embeddings.
+
+    Returns:
+        The model, and the rows of the new tokens in its table.
+    """
+    old = model.get_input_embeddings().weight.detach()
+    vocabulary = tokenizer.get_vocab()
+    before = {i for i in vocabulary.values() if i < len(old)}
     tokenizer.add_tokens(new)
-    added = sorted(set(tokenizer.get_vocab().values()) - before)
+    now = tokenizer.get_vocab()
+    added = sorted(
+        {*now.values()} - {*vocabulary.values()} | {now[token] for token in new if now.get(token, 0) >= len(old)}
+    )
     if not added:
         raise ModelError(f"backbone.edit: tokens: the tokenizer already has {listing(new)}; leave them out")
-    old = model.get_input_embeddings().weight.detach()
-    mean = old[[i for i in sorted(before) if i < len(old)]].mean(0)
+    mean = old[sorted(before)].mean(0)
     if max(added) >= len(old):
         model.resize_token_embeddings(max(added) + 1, mean_resizing=False)
     if not mean.is_meta:
         model.get_input_embeddings().weight[added] = mean.to(old.dtype)
-    return model
+    return model, added

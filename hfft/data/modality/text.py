@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import transformers
 from datasets import Dataset
 from datasets.fingerprint import Hasher
 from torch import nn
@@ -20,6 +21,7 @@ from hfft.data.spec import Data
 from hfft.data.stream import Cell
 from hfft.data.texts import CUT, LENGTH, TextCollate, TextRows, longest_first
 from hfft.errors import DataError
+from hfft.wording import listing
 
 MAX_TEXT = 512  # tokens, if a tokenizer states no limit
 UNLIMITED = 100_000  # a tokenizer without a limit states a huge number
@@ -68,14 +70,31 @@ class TextInputs(Inputs):
             yield argument, argument
 
     def ready(self, processor: Any) -> None:
-        """Make a tokenizer without a padding token pad with its end token."""
+        """Make a tokenizer without a padding token pad with its end token.
+
+        Raises:
+            DataError: it has neither.
+        """
         if processor.pad_token is None:
             processor.pad_token = processor.eos_token
+        if processor.pad_token is None:
+            known = [token.content for token in processor.added_tokens_decoder.values()]
+            some = f"such as {listing(known, 4)}" if known else "or add one with backbone.edit=[{tokens: [<pad>]}]"
+            raise DataError(
+                f"backbone.processor.pad_token: {type(processor).__name__} has neither a padding nor an end token, and "
+                f"texts of several lengths need one; name one of its tokens, {some}"
+            )
 
     def fit_config(self, config: PretrainedConfig, processor: Any) -> None:
         """Set the padding id in the config, which a decoder needs to find the last token of each row."""
-        text = config.get_text_config()
-        if getattr(text, "pad_token_id", None) is None:
+        text, kind = config.get_text_config(), type(config)
+        stated = getattr(text, "pad_token_id", None)
+        decoder = (
+            kind in transformers.MODEL_FOR_CAUSAL_LM_MAPPING and kind not in transformers.MODEL_FOR_MASKED_LM_MAPPING
+        )
+        if (
+            stated is None or stated < 0 or decoder
+        ):  # LLaMA's first configs state -1; RoBERTa counts positions from its own
             text.pad_token_id = processor.pad_token_id
 
     def check_limit(self, model: Any, wanted: int | None) -> None:
@@ -106,8 +125,8 @@ class TextInputs(Inputs):
         return dict(processor(*columns, padding=True, truncation=True, max_length=32, return_tensors="pt"))
 
     def blank(self, processor: Any) -> dict[str, Any]:
-        """One short text."""
-        return dict(processor(["a text"], return_tensors="pt"))
+        """One short text; vocabularies of few letters tend to have the capital ones."""
+        return dict(processor(["A TEXT"], return_tensors="pt"))
 
     def step(
         self,
@@ -186,7 +205,8 @@ def max_length(processor: Any, model: nn.Module, wanted: int | None) -> int:
 def position_limit(model: nn.Module) -> int | None:
     """Number of tokens that the model takes at most; None if its positions have no end."""
     stated = getattr(model.config.get_text_config(), "max_position_embeddings", None)  # type: ignore[union-attr, operator]
-    limit = min([*positions(model), *([stated] if stated else [])], default=UNLIMITED)
+    known = isinstance(stated, int) and stated > 0  # XLNet states -1: it takes texts of any length
+    limit = min([*positions(model), *([stated] if known else [])], default=UNLIMITED)
     return limit if limit < UNLIMITED else None
 
 

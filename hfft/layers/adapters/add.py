@@ -20,6 +20,7 @@ from transformers.pytorch_utils import Conv1D
 from hfft import head
 from hfft.errors import ModelError
 from hfft.layers.adapters.arguments import PROMPTS, plain
+from hfft.layers.adapters.arguments import arguments as known_arguments
 from hfft.layers.adapters.names_check import check_named
 from hfft.layers.depth import Depths
 from hfft.layers.select import norms
@@ -29,8 +30,17 @@ from hfft.wording import first_line
 Shapes = Sequence[tuple[int, int]]  # (inputs, outputs) of each adapted layer
 
 
-def add_adapter(model: PreTrainedModel, adapter: dict[str, Any], depths: Depths, head_names: set[str]) -> nn.Module:
+def add_adapter(
+    model: PreTrainedModel,
+    adapter: dict[str, Any],
+    depths: Depths,
+    head_names: set[str],
+    new_tokens: Sequence[int] = (),
+) -> nn.Module:
     """Wrap a model in a new adapter of the given type and arguments; arguments left out are found from the model's structure.
+
+    Args:
+        new_tokens: rows of the embedding table that are trained with the adapter, if its type can.
 
     Raises:
         ModelError: the architecture cannot take the adapter.
@@ -43,7 +53,10 @@ def add_adapter(model: PreTrainedModel, adapter: dict[str, Any], depths: Depths,
     check_named(model, given, head_names)
     with fitting(model):
         settled = {key: value for key, value in given.items() if value is not None and key != "target_modules"}
-        arguments = {**_found(model, kind, given, depths, head_names), **settled}
+        found = _found(model, kind, given, depths, head_names)
+        if new_tokens and "trainable_token_indices" in known_arguments(kind):
+            found["trainable_token_indices"] = list(new_tokens)
+        arguments = {**found, **settled}
         return wrap(model, config_class(**arguments), head_names, given.get("modules_to_save") or [])
 
 

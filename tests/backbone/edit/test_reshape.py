@@ -7,10 +7,11 @@ import transformers
 from PIL import Image
 
 from hfft.backbone import published_code
-from hfft.backbone.edit import edit
+from hfft.backbone.edit import edit, reshape
 from hfft.backbone.edit.reshape import on_meta
 from hfft.data import image_processor as data_modes
 from hfft.data.image_processor import as_input, processed
+from hfft.errors import ModelError
 from hfft.tasks.table import TASKS
 from tests import stand_ins
 from tests.examples import EVERY, IMAGE, SIDE, tiny
@@ -143,7 +144,7 @@ def test_a_new_token_starts_as_the_mean_of_all(name, tmp_path):
     before = model(**inputs(tokenizer)).logits
     model, rows = edit.edit(model, [{"tokens": ["[X]", "[Y]"]}], tokenizer, inputs)
     assert torch.equal(model(**inputs(tokenizer)).logits, before)
-    assert rows == [{"edit": "tokens [X], [Y]", "places": 2, "moved": 0.0}]
+    assert rows == [{"edit": "tokens [X], [Y]", "places": 2, "moved": 0.0, "ids": [len(old), len(old) + 1]}]
     number = tokenizer.convert_tokens_to_ids("[X]")
     table = model.get_input_embeddings().weight
     assert tokenizer("the [X] film")["input_ids"].count(number) == 1
@@ -153,3 +154,20 @@ def test_a_new_token_starts_as_the_mean_of_all(name, tmp_path):
     model.save_pretrained(tmp_path)
     again = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path)
     assert torch.allclose(again(**inputs(tokenizer)).logits, before, atol=1e-6)
+
+
+@pytest.mark.parametrize("rows_of_table", [0, 1])
+def test_a_token_of_the_tokenizer_that_the_table_lacks_gets_a_row(rows_of_table):
+    tokenizer = stand_ins.tokenizer()
+    count = len(tokenizer) + rows_of_table
+    model = tiny("bert", vocab_size=count)
+    tokenizer.add_tokens(["[X]", "[Y]"])
+    old = model.get_input_embeddings().weight.detach().clone()
+    model, ids = reshape.tokens(model, tokenizer, ["[X]", "[Y]"])
+    assert ids == [count - rows_of_table + i for i in range(rows_of_table, 2)], "[X] may have an untrained row already"
+    table = model.get_input_embeddings().weight
+    assert len(table) == len(tokenizer)
+    assert torch.equal(table[:count], old)
+    assert torch.allclose(table[-1], old.mean(0), atol=1e-6)
+    with pytest.raises(ModelError, match=r"the tokenizer already has \[X\]"):
+        reshape.tokens(model, tokenizer, ["[X]"])

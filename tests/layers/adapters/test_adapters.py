@@ -209,6 +209,56 @@ def test_state_of_an_adapter_comes_back_whole(tmp_path):
     assert not rank_allocation.load_state(copy.copy(other), str(tmp_path / "nowhere"))
 
 
+# --- new tokens
+
+NEW = [38, 39]  # rows of the table, as if they were new
+
+
+def with_new_tokens(adapter, train="head"):
+    model = tiny("bert")
+    head_names, depths = head_and_depths(model)
+    torch.manual_seed(0)
+    return layers.adapt(model, train, adapter, depths, head_names, new_tokens=NEW)
+
+
+@pytest.mark.parametrize("more", [{}, {"use_dora": True}, {"target_modules": ["query"]}])
+def test_rows_of_new_tokens_learn_beside_lora_and_are_merged(more):
+    model = with_new_tokens({"type": "lora", **more})
+    assert layers.tokens_that_stay(model, NEW) == []
+    before = tiny("bert").get_input_embeddings().weight
+    rows = torch.tensor([[1, *NEW, 5], [2, 6, NEW[1], 7]])
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+    for _ in range(2):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(input_ids=rows).logits, torch.tensor([0, 1])).backward()
+        optimizer.step()
+    expected = model.eval()(input_ids=rows).logits
+    plain = layers.merged(model)
+    table = plain.get_input_embeddings().weight
+    moved = {i for i in range(len(table)) if not torch.equal(table[i], before[i])}
+    assert moved == set(NEW)
+    assert torch.allclose(plain(input_ids=rows).logits, expected, atol=1e-5)
+    assert {name for name, _ in plain.named_parameters()} == {name for name, _ in tiny("bert").named_parameters()}
+
+
+@pytest.mark.parametrize(
+    ("adapter", "train", "said"),
+    [
+        ({"type": "loha"}, "head", "use layers.adapter type lora"),
+        (None, "last-1", "add embeddings to layers.train"),
+        (None, ["last-1", "embeddings"], None),
+        ({"type": "loha", "modules_to_save": ["word_embeddings"]}, "head", None),
+        ({"type": "lora", "trainable_token_indices": [38]}, "head", None),
+    ],
+)
+def test_new_tokens_that_would_not_learn_are_told(adapter, train, said):
+    model = with_new_tokens(adapter, train)
+    told = layers.tokens_that_stay(model, NEW)
+    assert told == ([] if said is None else told[:1])
+    assert said is None or said in told[0]
+    assert layers.tokens_that_stay(model, []) == []
+
+
 # --- grammar
 
 
