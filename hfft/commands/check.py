@@ -6,6 +6,7 @@ import argparse
 
 from hfft.recipe.find import load_recipe
 from hfft.run import importing
+from hfft.wording import printable
 
 
 def run(given: argparse.Namespace) -> int:
@@ -16,6 +17,6 @@ def run(given: argparse.Namespace) -> int:
             from hfft.pipeline import deep_check
 
         for line in deep_check.check(recipe):
-            print(line, flush=True)
-    print(f"{recipe.name}: no mistakes found")
+            print(printable(line), flush=True)
+    print(printable(f"{recipe.name}: no mistakes found"))
     return 0

@@ -22,7 +22,7 @@ class RowError(DataError):
     """A row that cannot be used. When re-raised from a DataLoader worker, it drops the worker's traceback."""
 
     def __init__(self, text: str):
-        super().__init__(text.strip().splitlines()[-1].removeprefix(f"{__name__}.RowError: "))
+        super().__init__(text.rpartition(f"{__name__}.RowError: ")[2].strip())
 
 
 def typed(rows: Rows) -> Rows:

@@ -23,7 +23,7 @@ def load(data: Data) -> tuple[DatasetDict | IterableDatasetDict, str | None]:
     if "/" in data.path:
         revision = commit_of("dataset", data.path, revision) or revision
     arguments = {**load_arguments(data), "path": data.path, "revision": revision}
-    with reading(f"data set {data.path}"):
+    with reading(f"data set {data.path}", data.path):
         if "/" in data.path:
             modes = {False: None, True: "force_redownload"}
             raw = arrived(
