@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
@@ -21,6 +22,8 @@ def quiet_libraries() -> None:
     datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # also sent for local files, which wastes seconds offline
     if "TRANSFORMERS_VERBOSITY" not in os.environ:
         transformers.logging.set_verbosity_error()
+    if "DATASETS_VERBOSITY" not in os.environ:
+        logging.getLogger("datasets.utils.file_utils").setLevel(logging.ERROR)  # likewise of streams
     if "HF_HUB_VERBOSITY" not in os.environ:
         huggingface_hub.utils.logging.set_verbosity_error()  # each retry would print a line; the outcome is reported once
     if not sys.stderr.isatty():

@@ -11,6 +11,7 @@ from datasets import Dataset, Features, IterableDataset
 
 from hfft.data.spec import Data
 from hfft.errors import DataError
+from hfft.hub.errors import reading
 from hfft.tasks.table import Task
 from hfft.wording import listing, nearest
 
@@ -27,7 +28,10 @@ class RowError(DataError):
 
 def typed(rows: Rows) -> Rows:
     """The rows with known features; for a stream without them they are inferred from its first rows."""
-    return rows if rows.features else rows._resolve_features()
+    if rows.features:
+        return rows
+    with reading("the stream"):
+        return rows._resolve_features()
 
 
 def find(rows: Rows, data: Data, task: Task) -> dict[str, str]:

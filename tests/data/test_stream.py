@@ -5,6 +5,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from datasets import IterableDataset
 from torch.utils.data import BatchSampler, DataLoader
 
 from hfft.data import stream as module
@@ -155,6 +156,15 @@ def test_a_stream_that_breaks_off_is_told_in_a_line():
 
     with pytest.raises(HubError, match=r"^the stream could not be read: Server Disconnected"):
         list(StreamOrder(stream(rows=load().train.rows.map(lost)), training=True))
+
+
+def test_a_stream_without_types_that_breaks_off_is_told_in_a_line(monkeypatch):
+    def lost(*_):
+        raise ConnectionError("Server Disconnected")
+
+    monkeypatch.setattr(IterableDataset, "_resolve_features", lost)
+    with pytest.raises(HubError, match=r"^the stream could not be read: Server Disconnected"):
+        load()
 
 
 @pytest.mark.parametrize("buffer", [0, 4, 600, 1001])
