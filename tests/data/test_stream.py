@@ -8,6 +8,7 @@ import pytest
 from datasets import IterableDataset
 from torch.utils.data import BatchSampler, DataLoader
 
+from hfft.data import columns
 from hfft.data import stream as module
 from hfft.data.inputs import Prepared
 from hfft.data.stream import Stream, StreamOrder
@@ -158,13 +159,15 @@ def test_a_stream_that_breaks_off_is_told_in_a_line():
         list(StreamOrder(stream(rows=load().train.rows.map(lost)), training=True))
 
 
-def test_a_stream_without_types_that_breaks_off_is_told_in_a_line(monkeypatch):
-    def lost(*_):
+def test_a_stream_without_types_that_breaks_off_is_told_in_a_line():
+    def lost():
         raise ConnectionError("Server Disconnected")
+        yield
 
-    monkeypatch.setattr(IterableDataset, "_resolve_features", lost)
+    rows = IterableDataset.from_generator(lost)
+    assert rows.features is None
     with pytest.raises(HubError, match=r"^the stream could not be read: Server Disconnected"):
-        load()
+        columns.typed(rows)
 
 
 @pytest.mark.parametrize("buffer", [0, 4, 600, 1001])
