@@ -8,9 +8,19 @@ from hfft.wording import printable, shortened
 
 
 class HfftError(Exception):
-    """Any error that hfft reports to its user; `exit_code` is the exit status of the command."""
+    """Any error that hfft reports to its user; `exit_code` is the exit status of the command.
+
+    Args:
+        lines: what is wrong, mostly one line; line ends and control characters, which names may hold, are escaped.
+    """
 
     exit_code = 1
+
+    def __init__(self, *lines: str):
+        super().__init__(*map(printable, lines))
+
+    def __str__(self) -> str:
+        return "\n".join(self.args)
 
 
 class BadInput(HfftError):
@@ -28,7 +38,7 @@ class RecipeError(BadInput):
 
     def __init__(self, problems: Iterable[str]):
         self.problems = [shortened(printable(problem)) for problem in problems]
-        super().__init__("\n".join(self.problems))
+        super().__init__(*self.problems)
 
 
 class DataError(BadInput):

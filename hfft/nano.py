@@ -17,6 +17,7 @@ from hfft.data import builtin
 from hfft.errors import BadInput
 from hfft.pipeline.finetune import finetune
 from hfft.recipe import load_recipe
+from hfft.wording import printable
 
 KINDS = ("vit", "bert")
 VOCABULARY, LONGEST = 2000, 128
@@ -36,7 +37,7 @@ def make(kind: str) -> int:
         model = auto.from_pretrained(result.model, dtype=torch.float16)
         model.config.problem_type = None
         model.save_pretrained(home)
-    print(f"made {home}")
+    print(printable(f"made {home}"))
     return 0
 
 

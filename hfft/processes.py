@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from hfft.errors import HfftError
+from hfft.wording import block
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,7 +58,7 @@ def by_first_process(function: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
-def say(text: str) -> None:
-    """Print on the first process only."""
+def say(*lines: str) -> None:
+    """Print lines, on the first process only; line ends and control characters within one are escaped."""
     if is_first():
-        print(text, flush=True)
+        print(block(lines), flush=True)

@@ -23,7 +23,7 @@ from hfft.errors import BadInput, Diverged, HfftError
 from hfft.recipe import load_recipe
 from hfft.runs import signals
 from hfft.runs.signals import Stopped
-from hfft.wording import shortened
+from hfft.wording import block, printable, shortened
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,7 +51,7 @@ def parse(arguments: argparse.ArgumentParser, argv: list[str] | None) -> argpars
     given, rest = arguments.parse_known_args(argv)
     many = "inputs" if hasattr(given, "inputs") else "overrides"
     if not hasattr(given, many) or any(word.startswith("-") for word in rest):
-        arguments.error(f"unrecognized arguments: {' '.join(rest)}") if rest else None
+        arguments.error(printable(f"unrecognized arguments: {' '.join(rest)}")) if rest else None
     elif rest:
         setattr(given, many, [*getattr(given, many), *rest])
     return given
@@ -121,7 +121,8 @@ def guarded(action, *args) -> int:  # type: ignore[no-untyped-def]
     except (HfftError, Stopped) as error:
         if isinstance(error, BadInput | Diverged | Stopped) and int(os.environ.get("RANK", "0")) > 0:
             return error.exit_code
-        print("\n".join(shortened(line, 1500) for line in str(error).splitlines()), file=sys.stderr)
+        lines = error.args if isinstance(error, HfftError) else [str(error)]
+        print(block(shortened(line, 1500) for line in lines), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted; the same command continues from the last checkpoint", file=sys.stderr)
@@ -132,10 +133,8 @@ def guarded(action, *args) -> int:  # type: ignore[no-untyped-def]
         if error.errno not in STORAGE:
             raise
         where = f" ({error.filename})" if error.filename else ""
-        print(
-            f"{error.strerror}{where}; finished results are saved; fix this and run the same command to continue",
-            file=sys.stderr,
-        )
+        said = f"{error.strerror}{where}; finished results are saved; fix this and run the same command to continue"
+        print(printable(said), file=sys.stderr)
         return 1
 
 

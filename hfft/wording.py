@@ -14,7 +14,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     known = [str(k) for k in known]
     lowered = {k.lower(): k for k in known}
     found = difflib.get_close_matches(str(word).lower(), lowered, n=1, cutoff=0.6)
-    return f"; did you mean '{lowered[found[0]]}'?" if found else ""
+    return f"; did you mean '{printable(lowered[found[0]])}'?" if found else ""
 
 
 def nearest_path(pattern: str, paths: Iterable[str]) -> str:
@@ -29,7 +29,7 @@ def nearest_path(pattern: str, paths: Iterable[str]) -> str:
 
 def listing(names: Iterable[object], limit: int = 12) -> str:
     """`a, b, c`, with a count of the rest beyond `limit`."""
-    shown = [str(n) for n in names]
+    shown = [printable(str(n)) for n in names]
     more = f", … ({len(shown) - limit} more)" if len(shown) > limit else ""
     return ", ".join(shown[:limit]) + more
 
@@ -42,6 +42,11 @@ def shortened(text: str, limit: int = 800) -> str:
 def printable(text: str) -> str:
     """`text` on one line of a terminal: line ends and control characters are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def block(lines: Iterable[str]) -> str:
+    """Lines of a terminal as one text; a line end within one of them is escaped."""
+    return "\n".join(map(printable, lines))
 
 
 def first_line(error: BaseException, limit: int = 300) -> str:

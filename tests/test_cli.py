@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import io
 import os
@@ -159,20 +160,41 @@ def test_predictions_are_a_table_or_a_line_of_json_each():
     ]
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_does_not_obey_the_names_in_a_table(terminal, monkeypatch):
+    class Screen(io.StringIO):
+        def isatty(self):
+            return terminal
+
+    rows = [{"id": "a\nb", "label": "\x1b[31mred", "probability": 0.5}]
+    monkeypatch.setattr("hfft.commands.predict.predict", lambda *given: iter(rows))
+    monkeypatch.setattr(sys, "stdout", Screen())
+    assert cli.main(["predict", "runs/x", "a text"]) == 0
+    shown = list(csv.reader(io.StringIO(sys.stdout.getvalue())))
+    assert shown[1:] == [["a\\nb", "\\x1b[31mred", "0.5"] if terminal else ["a\nb", "\x1b[31mred", "0.5"]]
+
+
 @pytest.mark.parametrize(
     ("error", "status", "said"),
     [
-        (BadInput("a\nb"), 2, "a\nb\n"),
+        (BadInput("a", "b"), 2, "a\nb\n"),
+        (BadInput("class a\n\x1b[2J"), 2, "class a\\n\\x1b[2J\n"),
         (RunError("a"), 1, "a\n"),
         (HubError("a"), 1, "a\n"),
         (Diverged("a"), 3, "a\n"),
         (Stopped(15), 143, "stopped by SIGTERM; the same command continues the run\n"),
+        (Stopped(2, "a\nb\x1b"), 130, "stopped by SIGINT; a\\nb\\x1b\n"),
         (KeyboardInterrupt(), 130, "interrupted; the same command continues from the last checkpoint\n"),
         (BrokenPipeError(errno.EPIPE, "x"), 141, ""),
         (
             OSError(errno.ENOSPC, "full", "f"),
             1,
             "full (f); finished results are saved; fix this and run the same command to continue\n",
+        ),
+        (
+            OSError(errno.ENOSPC, "full", "a\nb\x1b\udcff"),
+            1,
+            "full (a\\nb\\x1b\\udcff); finished results are saved; fix this and run the same command to continue\n",
         ),
         (
             OSError(errno.EIO, "broken"),

@@ -1,5 +1,7 @@
 """Errors: their exit statuses, and texts that stay on one line."""
 
+import pickle
+
 import pytest
 
 from hfft import errors
@@ -36,6 +38,19 @@ def test_a_problem_with_line_ends_and_control_characters_stays_on_one_line():
     error = RecipeError(["x.yaml:1  a\nb\r\x1b[31m\u2028\x85\ud800: unknown"])
     assert str(error) == r"x.yaml:1  a\nb\r\x1b[31m\u2028\x85\ud800: unknown"
     assert len(str(error).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["BadInput", "DataError", "ModelError", "RunError", "Diverged", "HubError"])
+def test_names_in_a_message_add_no_line_and_move_no_cursor(name):
+    error = getattr(errors, name)("no class a\n\x1b[2J\x07", "no file b\u2028\x9b")
+    assert str(error) == "no class a\\n\\x1b[2J\\x07\nno file b\\u2028\\x9b"
+    again = pickle.loads(pickle.dumps(error))  # as one process passes it to the others
+    assert (type(again), str(again)) == (type(error), str(error))
+
+
+def test_names_in_lists_and_suggestions_stay_on_their_line():
+    assert listing(["a\n", "\x1b[1m"]) == r"a\n, \x1b[1m"
+    assert nearest("column", ["colum\n"]) == r"; did you mean 'colum\n'?"
 
 
 def test_printable_text_is_left_as_it_is():

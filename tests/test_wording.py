@@ -1,7 +1,11 @@
 """Sizes as people write them, and as they are told."""
 
+import ast
+from pathlib import Path
+
 import pytest
 
+import hfft
 from hfft import wording
 
 
@@ -25,6 +29,26 @@ def test_what_is_no_size_is_refused(text):
 )
 def test_a_size_is_told(size, text):
     assert wording.human(size) == text
+
+
+def test_a_name_cannot_end_its_line():
+    assert wording.block(["run a\nb", "\x1b[31m"]) == "run a\\nb\n\\x1b[31m"
+    assert wording.block([]) == ""
+
+
+def test_whatever_is_printed_is_made_printable():
+    plain = {"when", "human", "sum", "len", "entry", "removed", "held", "name", "width", "first", "arguments"}
+    for path in Path(hfft.__file__).parent.rglob("*.py"):
+        if "print(" not in (text := path.read_text(encoding="utf-8")):
+            continue
+        for call in ast.walk(ast.parse(text)):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "print":
+                made = call.args[0]
+                by = getattr(getattr(made, "func", None), "id", getattr(getattr(made, "func", None), "attr", ""))
+                names = {node.id for node in ast.walk(made) if isinstance(node, ast.Name)}
+                assert by in ("printable", "block", "dump") or names <= plain, (
+                    f"{path}:{call.lineno}: print(printable(…)), since names may hold control characters; or use say(…)"
+                )
 
 
 def test_the_first_line_of_a_message_stands_for_it():

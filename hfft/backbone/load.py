@@ -16,9 +16,9 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from hfft.backbone import own_head
 from hfft.backbone.published_code import bare_class
-from hfft.errors import BadInput, HubError, ModelError
+from hfft.errors import BadInput, ModelError
 from hfft.head import dropout_entry, parameter_names
-from hfft.hub.client import arrived, refused
+from hfft.hub.client import arrived
 from hfft.hub.errors import commit_of, reading
 from hfft.tasks.labels import Labels
 from hfft.tasks.table import Task
@@ -66,7 +66,7 @@ def _within(folder: Path) -> str:
 def _loading(name: str) -> Iterator[None]:
     """Turn any error that transformers raises inside the block into one clear error about the model `name`."""
     try:
-        with reading(f"model {name}"):
+        with reading(f"model {name}", source(name)):
             yield
     except SafetensorError as error:
         raise ModelError(
@@ -77,10 +77,6 @@ def _loading(name: str) -> Iterator[None]:
         if "trust_remote_code" in said:
             raise ModelError(
                 f"{name} needs code from its own repository, which hfft does not run; use another model"
-            ) from error
-        if "model.safetensors" in said and (status := refused(name)):
-            raise HubError(
-                f"model {name} could not be read: the hub returned status {status}; try again later"
             ) from error
         if "model.safetensors" in said:
             raise ModelError(
@@ -110,7 +106,7 @@ def load_processor(backbone: Backbone, task: Task, max_length: int | None = None
         BadInput: the model is not there, or has no processor for the task.
     """
     auto = getattr(transformers, task.modality.auto_processor)
-    with reading(f"the {task.modality.name} processor of {backbone.name}"):
+    with reading(f"the {task.modality.name} processor of {backbone.name}", source(backbone.name)):
         processor = fetched(
             backbone.name,
             lambda name: auto.from_pretrained(name, revision=backbone.revision, **backbone.processor, **_SAFE),

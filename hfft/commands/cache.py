@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from hfft.frozen_cache import folder
-from hfft.wording import human
+from hfft.wording import human, printable
 
 
 def run(given: argparse.Namespace) -> int:
@@ -16,10 +16,10 @@ def run(given: argparse.Namespace) -> int:
     held = folder.entries(where)
     for entry in held if given.what == "list" else ():
         when = datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
-        print(f"{when}  {human(entry.bytes):>8}  {'in use  ' if entry.in_use else ''}{entry.note}")
+        print(printable(f"{when}  {human(entry.bytes):>8}  {'in use  ' if entry.in_use else ''}{entry.note}"))
     if given.what == "clear":
         removed = [entry for entry in held if folder.remove(entry)]
         print(f"removed {len(removed)} of {len(held)}: {human(sum(entry.bytes for entry in removed))}")
     else:
-        print(f"{where}: {human(sum(entry.bytes for entry in held))}")
+        print(printable(f"{where}: {human(sum(entry.bytes for entry in held))}"))
     return 0

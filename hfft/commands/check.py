@@ -9,7 +9,7 @@ from hfft.errors import BadInput
 from hfft.recipe.find import load_recipe
 from hfft.recipe.training_arguments import missing_trackers
 from hfft.run import importing
-from hfft.wording import listing
+from hfft.wording import listing, printable
 
 
 def run(given: argparse.Namespace) -> int:
@@ -23,6 +23,6 @@ def run(given: argparse.Namespace) -> int:
             from hfft.pipeline import deep_check
 
         for line in deep_check.check(recipe):
-            print(line, flush=True)
-    print(f"{recipe.name}: no mistakes found")
+            print(printable(line), flush=True)
+    print(printable(f"{recipe.name}: no mistakes found"))
     return 0

@@ -7,6 +7,7 @@ import itertools
 
 from hfft.recipe.find import load_recipe
 from hfft.run import importing
+from hfft.wording import printable
 
 
 def run(given: argparse.Namespace) -> int:
@@ -16,5 +17,5 @@ def run(given: argparse.Namespace) -> int:
         from hfft.plan import plan
 
     for line in itertools.chain(plan.plan(recipe), plan.profile(recipe) if given.profile else ()):
-        print(line, flush=True)
+        print(printable(line), flush=True)
     return 0

@@ -12,6 +12,7 @@ from typing import Any
 
 from hfft.errors import BadInput
 from hfft.run import importing
+from hfft.wording import printable
 
 
 def run(given: argparse.Namespace) -> int:
@@ -22,7 +23,8 @@ def run(given: argparse.Namespace) -> int:
         raise BadInput(f"--output {given.output}: the file name must end in .csv or .jsonl")
     rows = predict(given.source, given.inputs, given.data, given.split, given.column, given.batch_size)
     if given.output is None:
-        write_table(rows, sys.stdout, ".csv")
+        shown = map(printable_row, rows) if sys.stdout.isatty() else rows
+        write_table(shown, sys.stdout, ".csv")
     else:
         with open(given.output, "w", encoding="utf-8", newline="") as file:
             write_table(rows, file, Path(given.output).suffix)
@@ -45,6 +47,11 @@ def predict(
         return
     values = load_column(data, split, column, predictor.modality)
     yield from predictor.table(((str(i), value) for i, value in enumerate(values)), batch_size)
+
+
+def printable_row(row: dict[str, Any]) -> dict[str, Any]:
+    """A row for a terminal, which must not obey control characters in the names of files and classes."""
+    return {printable(key): printable(value) if isinstance(value, str) else value for key, value in row.items()}
 
 
 def write_table(rows: Iterable[dict[str, Any]], file: Any, suffix: str) -> None:

@@ -9,11 +9,12 @@ from hfft.errors import BadInput
 from hfft.recipe.find import load_recipe
 from hfft.run import importing
 from hfft.runs.lock import lock_folder
+from hfft.wording import printable
 
 
 def run(given: argparse.Namespace) -> int:
     """Push the model of a finished run."""
-    print(f"published: {publish_run(given.source, given.overrides, given.force)}")
+    print(printable(f"published: {publish_run(given.source, given.overrides, given.force)}"))
     return 0
 
 

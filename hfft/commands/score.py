@@ -13,7 +13,7 @@ from hfft.recipe.recipe import Recipe
 from hfft.run import importing
 from hfft.runs.folder import RunFolder
 from hfft.tasks.labels import Labels
-from hfft.wording import listing
+from hfft.wording import listing, printable
 
 BATCH = 64
 
@@ -21,7 +21,7 @@ BATCH = 64
 def run(given: argparse.Namespace) -> int:
     """Print a model's metrics on its recipe's held-out splits."""
     for line in score(given.source, given.overrides, given.fresh):
-        print(line, flush=True)
+        print(printable(line), flush=True)
     return 0
 
 
@@ -41,7 +41,7 @@ def recipe_of(source: str, overrides: list[str]) -> Recipe:
     from hfft.hub.client import arrived
     from hfft.hub.errors import reading
 
-    with reading(f"the recipe of {source}"):
+    with reading(f"the recipe of {source}", source):
         path = arrived("model", source, lambda again: hf_hub_download(source, "recipe.yaml"))
     return load_recipe(path, *overrides)
 

@@ -7,6 +7,7 @@ import argparse
 from hfft.recipe import yaml_lines
 from hfft.recipe.find import load_recipe
 from hfft.run import importing
+from hfft.wording import block
 
 
 def run(given: argparse.Namespace) -> int:
@@ -17,5 +18,5 @@ def run(given: argparse.Namespace) -> int:
         with importing():
             from hfft.pipeline.deep_check import show
 
-        print(f"\n{show(recipe)}")
+        print(block(["", *show(recipe)]))
     return 0

@@ -66,7 +66,7 @@ class Faults:
             DataError: one line for each split and kind: the first rows, their count, what is wrong, and what to do.
         """
         if self._found:
-            raise DataError("\n".join(self._line(*key, found) for key, found in self._found.items()))
+            raise DataError(*(self._line(*key, found) for key, found in self._found.items()))
 
     def settle(self) -> dict[str, int]:
         """Split -> number of rows to leave out; raises unless the recipe allows bad rows to be skipped.
@@ -81,7 +81,7 @@ class Faults:
             if count > self.data.max_bad_rows * self.totals[split]:
                 lines = [self._line(*key, found) for key, found in self._found.items() if key[0] == split]
                 more = f"split {split}: {count} of {self.totals[split]} rows are bad, above data.max_bad_rows="
-                raise DataError("\n".join([f"{more}{self.data.max_bad_rows:g}; raise it, or fix the rows", *lines]))
+                raise DataError(f"{more}{self.data.max_bad_rows:g}; raise it, or fix the rows", *lines)
         return skipped
 
     def notes(self, skipped: dict[str, int]) -> list[str]:

@@ -13,6 +13,7 @@ from hfft.data import label_columns
 from hfft.data.roles import find_roles
 from hfft.data.spec import Data
 from hfft.errors import DataError
+from hfft.hub.errors import reading
 from hfft.tasks.table import Task
 from hfft.wording import listing, nearest
 
@@ -24,12 +25,15 @@ class RowError(DataError):
     """A row that cannot be used. When re-raised from a DataLoader worker, it drops the worker's traceback."""
 
     def __init__(self, text: str):
-        super().__init__(text.strip().splitlines()[-1].removeprefix(f"{__name__}.RowError: "))
+        super().__init__(text.rpartition(f"{__name__}.RowError: ")[2].strip())
 
 
 def typed(rows: Rows) -> Rows:
     """The rows with known features; for a stream without them they are inferred from its first rows."""
-    return rows if rows.features else rows._resolve_features()
+    if rows.features:
+        return rows
+    with reading("the stream"):
+        return rows._resolve_features()
 
 
 def find(rows: Rows, data: Data, task: Task) -> dict[str, str]:

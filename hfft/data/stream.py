@@ -1,9 +1,9 @@
 """Streamed rows: read in the same order by any number of processes and workers, and turned into inputs where they are used.
 
-Each training process reads the stream itself and passes its loader stored rows instead of row numbers; only those of its
-own batches are tokenised, decoded or augmented, by the loader's workers if there are any. So neither the order nor the
-draws depend on which process does the work, and a resumed run skips the rows that it has seen without preparing them,
-or, if `datasets` can restore its position, without reading them.
+The first process reads the stream and sends the others its rows as stored, so that it is downloaded once. Each process passes
+its loader these rows instead of row numbers; only those of its own batches are tokenised, decoded or augmented, by the
+loader's workers if there are any. So neither the order nor the draws depend on which process does the work, and a resumed
+run skips the rows that it has seen without preparing them, or, if `datasets` can restore its position, without reading them.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ from datasets import IterableDataset
 from torch.utils.data import Sampler
 
 from hfft.errors import DataError
+from hfft.hub.errors import reading
+from hfft.processes import by_first_process
 
 BLOCK = 1000  # rows read at once without shuffling
+PIECE = 250  # rows sent to other processes at once
 MARKS = 1000  # blocks whose starts are remembered: more than the loader reads ahead
 
 
@@ -77,31 +80,67 @@ class Stream:
         self.epoch = epoch
 
     def read(
-        self, epoch: int, place: int = 0, state: Any = None, note: Callable[..., None] | None = None
+        self,
+        epoch: int,
+        place: int = 0,
+        state: Any = None,
+        note: Callable[..., None] | None = None,
+        together: bool = False,
     ) -> Iterator[Cell]:
         """The rows of one pass, shuffled block by block: the order depends only on seed and epoch, and reading can resume.
 
         Args:
             place, state: recorded start of a block; reading continues there.
             note: called with place and state of each block's start, before its rows.
+            together: all processes call this at the same time, and only the first one reads.
         """
-        self.rows.set_epoch(epoch)
-        self.rows.load_state_dict(state or {})
-        rows, size = iter(self.rows), self.buffer if self.buffer > 1 else BLOCK
-        while True:
-            with _quiet():
-                block = list(itertools.islice(rows, size))
-            self.rows.load_state_dict({})  # for the next pass
+        size = self.buffer if self.buffer > 1 else BLOCK
+        for block, following in self._blocks(epoch, state, size, by_first_process if together else lambda read: read):
             if note is not None and block:
                 note(place, state)
-            state = self.rows.state_dict()
+            state = following
             order: Any = range(len(block))
             if self.buffer > 1:
                 order = np.random.default_rng((self.seed, epoch, place)).permutation(len(block))
             for at, i in enumerate(order, place):
                 yield Cell(block[i], epoch, at)
             place += len(block)
-            if len(block) < size:
+
+    def _blocks(
+        self, epoch: int, state: Any, size: int, shared: Callable[..., Callable[..., Any]]
+    ) -> Iterator[tuple[list[dict[str, Any]], Any]]:
+        """The blocks of one pass as stored, each with the state of `datasets` after it.
+
+        Args:
+            shared: wraps functions that read, so that all processes get what one of them has read.
+        """
+        begun: list[Iterator[dict[str, Any]]] = []  # where it is read
+
+        @shared
+        def piece(count: int) -> list[dict[str, Any]]:
+            if not begun:
+                self.rows.set_epoch(epoch)
+                self.rows.load_state_dict(state or {})
+                begun.append(iter(self.rows))
+            with _quiet(), reading("the stream"):
+                rows = list(itertools.islice(begun[0], count))
+            self.rows.load_state_dict({})  # for the next pass
+            return rows
+
+        @shared
+        def position() -> Any:
+            return self.rows.state_dict()
+
+        block: list[dict[str, Any]] = []
+        while True:
+            wanted = min(PIECE, size - len(block))
+            rows = piece(wanted)
+            block += rows
+            ended = len(rows) < wanted
+            if ended or len(block) == size:
+                yield block, position()
+                block = []
+            if ended:
                 return
 
 
@@ -162,7 +201,7 @@ class StreamOrder(Sampler):
                 mark = {"epoch": epoch, "pass": number, "rows": before + place, "place": place, "state": state}
                 self._marks.append(mark)
 
-            for cell in stream.read(number, place, state, note):
+            for cell in stream.read(number, place, state, note, together=True):
                 last.append(cell)
                 count += 1
                 yield cell

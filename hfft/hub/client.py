@@ -15,20 +15,52 @@ from huggingface_hub.utils import httpx
 from huggingface_hub.utils._http import default_client_factory
 
 from hfft.errors import HubError
-from hfft.wording import listing
+from hfft.wording import first_line, listing
 
 T = TypeVar("T")
 BUSY = (429, 500, 502, 503, 504)
 ATTEMPTS, FIRST_WAIT, LONGEST_WAIT = 4, 0.5, 20.0
 SILENCE = float(os.environ.get("HFFT_HUB_TIMEOUT", "60"))  # seconds without a byte; the clients by default wait forever
-AGAIN = 60.0  # seconds during which an unreachable host is tried only once per request
+CONNECT = 10.0  # seconds to accept a connection
+HURRY = 1 / 12  # share of `SILENCE` for which a host or route that was silent is waited for again
+AGAIN = 60.0  # seconds during which an unreachable host is tried only once per request, and a silent one is hurried
 
 _AWAY: dict[str, float] = {}  # host -> when it was last unreachable
-_HEADS: dict[str, int] = {}  # path -> the last status; the clients may mistake 503 for "not there"
+_SILENT: dict[str, float] = {}  # host, or host and path -> when it was last waited for in vain
+_FAILED: dict[
+    str, tuple[float, str]
+] = {}  # path -> when and how it last got no answer; the clients may say "not there"
+
+
+def _limits(request: httpx.Request) -> dict[str, float]:
+    """The time limits of a request: those that its caller set, never above ours; short if host or route were just silent.
+
+    The clients pass `timeout=None` in some calls, which replaces the limits of the whole client by none.
+    """
+    now = time.monotonic()
+    silent = any(now - _SILENT.get(key, -AGAIN) < AGAIN for key in _route(request))
+    longest = {"connect": min(CONNECT, SILENCE), "read": SILENCE, "write": SILENCE, "pool": SILENCE}
+    asked = request.extensions.get("timeout") or {}
+    limits = {kind: min(longest[kind], asked.get(kind) or SILENCE) for kind in longest}
+    return {kind: min(limit, SILENCE * HURRY) if silent else limit for kind, limit in limits.items()}
+
+
+def _route(request: httpx.Request) -> tuple[str, str]:
+    """The two keys of `_SILENT`: one route may be silent while others answer."""
+    return request.url.host, f"{request.url.host}{request.url.path}"
+
+
+def _note_silence(request: httpx.Request) -> None:
+    now = time.monotonic()
+    _SILENT.update(dict.fromkeys(_route(request), now))
+    _FAILED[request.url.path] = now, "the hub did not answer in time"
 
 
 class _Patient(httpx.BaseTransport):
-    """Retries where repeating is safe: read requests that were answered by a status in `BUSY` or not at all."""
+    """Retries where repeating is safe: read requests that were answered by a status in `BUSY` or not at all.
+
+    No request lacks a limit. The clients repeat some that were not answered up to twenty times; these repetitions are short.
+    """
 
     def __init__(self, inner: httpx.BaseTransport):
         self._inner = inner
@@ -44,21 +76,27 @@ class _Patient(httpx.BaseTransport):
         for attempt in range(attempts):
             last = attempt == attempts - 1
             wait = FIRST_WAIT * 2**attempt
+            request.extensions = {**request.extensions, "timeout": _limits(request)}
             try:
                 answer = self._inner.handle_request(request)
             except httpx.TimeoutException:
+                _note_silence(request)
                 raise
             except httpx.TransportError as error:
                 if last:
+                    _FAILED[request.url.path] = time.monotonic(), first_line(error)
                     if isinstance(error, httpx.ConnectError) and (away or attempts > 1):
                         _AWAY[request.url.host] = time.monotonic()
                     raise
             else:
                 _AWAY.pop(request.url.host, None)
-                if request.method == "HEAD":
-                    _HEADS[request.url.path] = answer.status_code
-                if last or request.method == "HEAD" or answer.status_code not in BUSY:  # clients retry HEAD themselves
-                    answer.stream = _Body(answer.stream)
+                busy = answer.status_code in BUSY
+                if last or request.method == "HEAD" or not busy:  # clients retry HEAD themselves
+                    if busy:
+                        _FAILED[request.url.path] = time.monotonic(), f"the hub returned status {answer.status_code}"
+                    else:
+                        _FAILED.pop(request.url.path, None)
+                    answer.stream = _Body(answer.stream, request)
                     return answer
                 with contextlib.suppress(ValueError):
                     wait = min(float(answer.headers.get("Retry-After", wait)), LONGEST_WAIT)
@@ -70,13 +108,19 @@ class _Patient(httpx.BaseTransport):
 class _Body(httpx.SyncByteStream):
     """A response body that reports a connection reset as a cut-off transfer, which makes the client fetch the rest."""
 
-    def __init__(self, stream: Any):
-        self._stream = stream
+    def __init__(self, stream: Any, request: httpx.Request):
+        self._stream, self._request = stream, request
 
     def __iter__(self) -> Iterator[bytes]:
         try:
             yield from self._stream
+            for key in _route(self._request):
+                _SILENT.pop(key, None)
+        except httpx.TimeoutException:
+            _note_silence(self._request)
+            raise
         except httpx.ReadError as error:
+            _FAILED[self._request.url.path] = time.monotonic(), "the connection was cut"
             raise httpx.RemoteProtocolError(str(error) or "the connection was cut") from error
 
     def close(self) -> None:
@@ -87,15 +131,20 @@ class _Body(httpx.SyncByteStream):
 def client() -> httpx.Client:
     """The client of `huggingface_hub`, with its proxies, plus retries and a timeout on silence."""
     usual = default_client_factory()
-    usual.timeout = httpx.Timeout(SILENCE, connect=10)
+    usual.timeout = httpx.Timeout(SILENCE, connect=CONNECT)
     usual._transport = _Patient(usual._transport)
     usual._mounts = {pattern: inner and _Patient(inner) for pattern, inner in usual._mounts.items()}
     return usual
 
 
-def refused(name: str) -> int | None:
-    """The status with which a busy hub last refused information on a file of a repository; None if it answered."""
-    return next((status for path, status in _HEADS.items() if f"/{name}/" in path and status in BUSY), None)
+def failure(name: str, since: float = 0.0) -> str | None:
+    """How the hub last failed to answer a request about a repository; None if it answered all of them.
+
+    Args:
+        since: failures before this time (`time.monotonic`) do not count.
+    """
+    asked = [(when, how) for path, (when, how) in _FAILED.items() if f"/{name}/" in f"{path}/" and when >= since]
+    return max(asked)[1] if asked else None
 
 
 def use() -> None:

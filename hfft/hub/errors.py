@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from huggingface_hub import constants
+
 from hfft.errors import BadInput, HfftError, HubError
+from hfft.hub.client import failure
 from hfft.wording import listing
 
 _NETWORK = {
@@ -27,6 +31,13 @@ _NETWORK = {
     "TransportError",
     "TimeoutError",
 }
+
+
+_MISSING = re.compile(  # what the clients say of a file that they did not get, whatever the reason
+    r"can't load|couldn't (find|connect)|could not (find|locate)|cannot find|does not appear to have|no file named|"
+    r"not found|doesn't exist|does not exist|no such file|unrecognized model|error happened while trying to locate",
+    re.IGNORECASE,
+)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -52,7 +63,7 @@ def explain(error: BaseException, what: str) -> HfftError:
             f"private"
         )
     if re.search(r"OfflineModeIsEnabled|outgoing traffic has been disabled", " ".join([texts, *names])):
-        return HubError(f"{what} is not in the cache and HF_HUB_OFFLINE is set; unset it to fetch {what} once")
+        return _offline(what)
     if "RemoteEntryNotFoundError" in names:  # the hub answered: a file is not there
         return BadInput(f"{what} cannot be used: {_said(error)}")
     if names & _NETWORK or "couldn't connect" in texts.lower():
@@ -74,6 +85,10 @@ def explain(error: BaseException, what: str) -> HfftError:
     return BadInput(f"{what} cannot be used: {_said(error)}")
 
 
+def _offline(what: str) -> HubError:
+    return HubError(f"{what} is not in the cache and HF_HUB_OFFLINE is set; unset it to fetch {what} once")
+
+
 def _names(error: BaseException) -> set[str]:
     """The class names of the error and of those it was raised from: the clients' exceptions share no base class."""
     return {base.__name__ for link in _chain(error) for base in type(link).__mro__}
@@ -88,8 +103,29 @@ def _said(error: BaseException, limit: int = 300) -> str:
 
 
 @contextlib.contextmanager
-def reading(what: str) -> Iterator[None]:
-    """Turn any error that a hub client raises inside the block into one clear error about `what`."""
+def reading(what: str, name: str | None = None) -> Iterator[None]:
+    """Turn any error that a hub client raises inside the block into one clear error about `what`.
+
+    Args:
+        name: the hub repository that is read, or a local path. The clients say of files that they could not ask for that
+            these do not exist; given the name, the true cause is told.
+    """
+    started = time.monotonic()
+    try:
+        with _explained(what):
+            yield
+    except BadInput as error:
+        if error.__cause__ is None or name is None or Path(name).exists() or not _MISSING.search(str(error.__cause__)):
+            raise
+        if constants.is_offline_mode():
+            raise _offline(what) from error.__cause__
+        if how := failure(name, started):
+            raise HubError(f"{what} could not be read: {how}; try again later") from error.__cause__
+        raise
+
+
+@contextlib.contextmanager
+def _explained(what: str) -> Iterator[None]:
     try:
         yield
     except HfftError:

@@ -175,8 +175,8 @@ def shown(value: str | float | None) -> str:
     return "-" if value is None else value if isinstance(value, str) else f"{value:.2e}"
 
 
-def format_table(rows: list[dict[str, Any]]) -> str:
-    """The table of layers as text, with equal neighbouring rows folded into one line."""
+def format_table(rows: list[dict[str, Any]]) -> list[str]:
+    """The lines of the table of layers, with equal neighbouring rows folded into one line."""
     asked = {key: title for key, title in EXTRA.items() if any(key in row for row in rows)}
     wide = max(9, *(len(rates(row)) for row in rows))
     lines = [
@@ -204,4 +204,4 @@ def format_table(rows: list[dict[str, Any]]) -> str:
         )
     total, learning = sum(r["parameters"] for r in rows), sum(r["learning"] for r in rows)
     lines.append(f"{learning:,} of {total:,} parameters learn ({learning / total:.2%})")
-    return "\n".join(lines)
+    return lines

@@ -115,8 +115,8 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
         arguments.seed,
         prepared.on_device,
     )
-    read = {"train": prepared.train, **dict(prepared.items()), **sets}
-    splits = replace(splits, notes=(*splits.notes, *inputs.limit_notes(read, processor, model, taken)))
+    rows = {"train": prepared.train, **dict(prepared.items()), **sets}
+    splits = replace(splits, notes=(*splits.notes, *inputs.limit_notes(rows, processor, model, taken)))
     metrics = Metrics(labels, recipe.metrics)
     check_schedule(arguments, splits)
     lay_out(model, recipe.backbone.memory_format)

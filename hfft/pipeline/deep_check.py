@@ -30,8 +30,8 @@ from hfft.train.callbacks import EpochLine
 from hfft.wording import first_line
 
 
-def show(recipe: Recipe) -> str:
-    """Show what a run of the recipe would train on which data, layer by layer."""
+def show(recipe: Recipe) -> list[str]:
+    """The lines that show what a run of the recipe would train on which data, layer by layer."""
     quiet_libraries()
     with tempfile.TemporaryDirectory() as folder:
         arguments = training_arguments(recipe, output_dir=folder, report_to="none")
@@ -40,7 +40,8 @@ def show(recipe: Recipe) -> str:
         why = uncached(recipe)
         kept = describe_ahead(run.trainer, logits_of) if why is None else f"cache: off, {why}"
         open_ = yaml_lines.dump(describe_open(recipe.training, recipe.backbone.memory_format, run.trainer))
-        return f"{describe(recipe, run)}\n{last}\n{kept}\n\n# left open by the recipe, with the values on this machine\n{open_}"
+        title = "# left open by the recipe, with the values on this machine"
+        return [*describe(recipe, run), last, kept, "", title, *open_.split("\n")]
 
 
 def check(recipe: Recipe) -> Iterator[str]:

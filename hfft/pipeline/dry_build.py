@@ -22,7 +22,12 @@ def dry_build(recipe: Recipe) -> None:
     """
     edits, own = recipe.backbone.edit, recipe.head.own
     inputs = recipe.the_task.modality.inputs
-    processor = backbone.load_processor(recipe.backbone, recipe.the_task) if edits or own else None
+    processor = None
+    if edits or own:
+        backbone.load_published_config(
+            recipe.backbone
+        )  # first, so that a model that is not there is told as for any recipe
+        processor = backbone.load_processor(recipe.backbone, recipe.the_task)
     model = backbone.build_meta_model(recipe.backbone, recipe.head, recipe.the_task, processor)
     if model is None:
         return

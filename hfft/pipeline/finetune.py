@@ -64,7 +64,7 @@ def finetune(recipe: Recipe | str | Path | Mapping[str, Any], fresh: bool = Fals
         if state == "finished":
             return again(recipe, folder)
         training = Training(recipe, arguments, folder, state, force)  # the five parts, built
-        say(opening(training))
+        say(*opening(training))
         training.finish()  # trained
         with training.run.trainer.scored():
             metrics = collect(training)  # scored
@@ -72,7 +72,7 @@ def finetune(recipe: Recipe | str | Path | Mapping[str, Any], fresh: bool = Fals
             prove_saved(training.run, training.model, training.recipe, folder)
         metrics |= own_code(folder) | from_scratch(recipe, fresh, force)
         finish(training, folder, metrics)
-        say(summary(recipe, folder.path, metrics))
+        say(*summary(recipe, folder.path, metrics))
         return Result(folder.path, metrics, published(folder, recipe))
 
 
@@ -90,7 +90,7 @@ def opened(recipe: Recipe, arguments: TrainingArguments, fresh: bool, force: boo
 def again(recipe: Recipe, folder: RunFolder) -> Result:
     """Run the same command on a finished run: report its metrics, and publish it if that is outstanding."""
     metrics = folder.metrics_of_run()  # another host may have another disk
-    say(f"{folder.path} is finished; add --fresh to run it again\n{summary(recipe, folder.path, metrics)}")
+    say(f"{folder.path} is finished; add --fresh to run it again", *summary(recipe, folder.path, metrics))
     repo = recipe.publish.hub_model_id
     url = None if repo is None else folder.published_at(repo)
     if url is not None:
@@ -124,7 +124,7 @@ def from_scratch(recipe: Recipe, fresh: bool, force: bool) -> dict[str, Any]:
     """Train the same recipe from random weights, with all layers learning, if the recipe asks for that comparison."""
     if not recipe.score.from_scratch or recipe.backbone.init != "pretrained":
         return {}
-    say("\nthe same recipe from random weights:")
+    say("", "the same recipe from random weights:")
     values = recipe.resolved()
     values["backbone"] = {**values["backbone"], "init": "random"}
     values["layers"] = {"train": "all"}

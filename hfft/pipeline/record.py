@@ -21,8 +21,8 @@ from hfft.strategy.describe import in_words
 from hfft.tasks.measure import metric_names
 
 
-def describe(recipe: Recipe, run: Run) -> str:
-    """Describe which model will be trained on which data."""
+def describe(recipe: Recipe, run: Run) -> list[str]:
+    """The lines that describe which model will be trained on which data."""
     sizes = ", ".join(
         f"{name} {run.splits.sizes[name] or '?'} ({origin})" for name, origin in run.splits.origin.items()
     )
@@ -30,15 +30,14 @@ def describe(recipe: Recipe, run: Run) -> str:
     name = recipe.backbone.name + (" (random weights)" if recipe.backbone.init == "random" else "")
     sizes += "".join(f", {name} {len(rows)} (data.sets)" for name, rows in run.trainer.sets.items())
     counts = describe_counts(run.splits.classes)
-    notes = f"\nrows of each class: {counts}" if counts else ""
-    notes += "".join(f"\n{note}" for note in (*run.splits.notes, *run.notes))
-    notes += "".join(f"\n{moved(row)}" for row in run.edits)
-    leaves = {"merged": "\nsaved with its adapter merged", "adapter": "\nsaved as an adapter"}.get(
-        recipe.published_as or "", ""
+    above = [f"{recipe.name}: {name} on {recipe.data.path}, {classes}", sizes]
+    above += [f"rows of each class: {counts}"] if counts else []
+    above += [*run.splits.notes, *run.notes, *(moved(row) for row in run.edits)]
+    below = {"merged": ["saved with its adapter merged"], "adapter": ["saved as an adapter"]}.get(
+        recipe.published_as or "", []
     )
-    methods = "" if not (found := in_words(methods_of(run))) else f"\nstrategy: {found}"
-    table = layers.format_table(run.layers)
-    return f"{recipe.name}: {name} on {recipe.data.path}, {classes}\n{sizes}{notes}\n{table}{leaves}{methods}"
+    below += [f"strategy: {found}"] if (found := in_words(methods_of(run))) else []
+    return [*above, *layers.format_table(run.layers), *below]
 
 
 def methods_of(run: Run) -> list[dict[str, Any]]:
@@ -46,12 +45,12 @@ def methods_of(run: Run) -> list[dict[str, Any]]:
     return describe_methods(run.trainer.methods, run.trainer.model)
 
 
-def opening(training: Training) -> str:
+def opening(training: Training) -> list[str]:
     """The lines that a run prints before its first step."""
     recipe = training.recipe
     asked = recipe.layers.cache != "off" and recipe.train_layers != ["all"]
     why = uncached(recipe) if asked else None
-    return describe(recipe, training.run) + ("" if why is None else f"\ncache: off, {why}")
+    return describe(recipe, training.run) + ([] if why is None else [f"cache: off, {why}"])
 
 
 def moved(edit: dict[str, Any]) -> str:
@@ -131,7 +130,7 @@ def stock_loads(run: Run) -> bool:
     return publish.stands_alone(run.trainer.accelerator.unwrap_model(run.trainer.model).peft_config["default"])
 
 
-def summary(recipe: Recipe, folder: Path, metrics: dict[str, Any]) -> str:
+def summary(recipe: Recipe, folder: Path, metrics: dict[str, Any]) -> list[str]:
     """The lines that a run prints at the end: each metric with its split, size and seed, and what they do not say."""
     lines = []
     for split in ("validation", "test"):
@@ -143,4 +142,4 @@ def summary(recipe: Recipe, folder: Path, metrics: dict[str, Any]) -> str:
         lines.append(f"{split} {shown}  from random weights (n={found['n']}, seed {metrics['seed']})")
     lines += metrics.get("findings", [])
     lines += [f"WRONG: {fault}" for fault in metrics.get("faults", [])]
-    return "\n".join([*lines, f"run folder: {folder}"])
+    return [*lines, f"run folder: {folder}"]

@@ -104,7 +104,7 @@ def load_predictor(source: str, revision: str | None = None, device: str | None 
     def fetched(load: Callable[[], Any]) -> Any:
         return load() if Path(where).exists() else arrived("model", where, lambda again: load())
 
-    with reading(f"model {source}"):
+    with reading(f"model {source}", where):
         apart = is_apart(where, revision)
         rebuilt = None if apart else fetched(lambda: published_code.stock_config(where, revision))
         if apart:

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 import torch
 import transformers
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, constants
 from huggingface_hub.utils import filter_repo_objects
 
 from hfft.backbone import published_code
 from hfft.data import load_splits
 from hfft.errors import BadInput, HfftError, HubError, RunError
-from hfft.hub.client import BUSY, arrived
+from hfft.hub.client import BUSY, arrived, failure
 from hfft.hub.errors import explain
 from hfft.predict.predictor import load_predictor
 from hfft.processes import by_first_process
@@ -62,6 +62,8 @@ def check_permission(wanted: Publish) -> str:
     repo = wanted.hub_model_id
     assert repo is not None
     remedy = "or turn publishing off with publish=null"
+    if constants.is_offline_mode():
+        raise HubError(f"publish.hub_model_id: HF_HUB_OFFLINE is set, so {repo} cannot be pushed; unset it, {remedy}")
     try:
         who = retried(Hub().whoami)
     except Exception as error:
@@ -108,6 +110,7 @@ def publish(folder: RunFolder, wanted: Publish, force: bool = False) -> str:
     repo, hub = check_permission(wanted), Hub()
     if adapter_config(folder.model) is not None:
         prove_adapter(folder)
+    started, done = time.monotonic(), "was not published"
     try:
         retried(lambda: hub.create_repo(repo_id=repo, private=wanted.private, exist_ok=True))
         recipe = load_recipe(folder.recipe)
@@ -129,6 +132,7 @@ def publish(folder: RunFolder, wanted: Publish, force: bool = False) -> str:
 
         with named(folder.model, repo):
             commit = retried(push)
+            done = f"was pushed{at(commit.oid)}, but could not be loaded back"
             compare(hub, folder, repo, commit.oid)
         verify(folder, repo, commit.oid)
         url = f"{hub.endpoint}/{repo}/tree/{commit.oid}"
@@ -137,8 +141,9 @@ def publish(folder: RunFolder, wanted: Publish, force: bool = False) -> str:
     except HfftError:
         raise
     except Exception as error:
+        how, said = failure(repo, started), first_line(error)
         raise HubError(
-            f"{repo} was not published: {first_line(error)}; the model is kept in {folder.model}; push it later with "
+            f"{repo} {done}: {f'{how} ({said})' if how else said}; the model is kept in {folder.model}; push it later with "
             f"`hfft publish {folder.path}`"
         ) from error
 
@@ -192,7 +197,7 @@ def _there(hub: Hub, repo: str) -> tuple[str | None, str | None]:
 def retried(action: Callable[[], T]) -> T:
     """The result of the action, retried with growing pauses if the hub is busy, the line is down or another commit came first.
 
-    A silent hub is tried only twice, since each try takes `wire.SILENCE` seconds. No try starts after `PATIENCE`.
+    A silent hub is tried only twice, since each try may take `client.SILENCE` seconds. No try starts after `PATIENCE`.
     """
     started = time.monotonic()
     for attempt in range(ATTEMPTS):

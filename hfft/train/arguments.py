@@ -89,7 +89,7 @@ def training_arguments(recipe: Recipe, **changes: Any) -> TrainingArguments:
         given["accelerator_config"] = {"non_blocking": True, **(given.get("accelerator_config") or {})}
     if distributed.size() > 1 and not torch.cuda.is_available():
         given.setdefault("use_cpu", True)  # without it, transformers does not connect the processes
-    distributed.join(bool(given.get("use_cpu")), given.get("ddp_timeout") or 1800)
+    distributed.join(bool(given.get("use_cpu")), given.get("ddp_timeout"))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -7,7 +7,9 @@ import datetime
 import os
 import re
 import socket
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import psutil
 import torch
@@ -19,12 +21,15 @@ from hfft.errors import BadInput, RunError
 from hfft.runs import checkpoint
 from hfft.runs.folder import RunFolder
 from hfft.runs.lock import lock_folder
-from hfft.wording import first_line
+from hfft.wording import first_line, listing
 
 _LOST = re.compile(
     r"gloo|connection (closed|reset|refused)|broken pipe|timed out|socket ?timeout|heartbeat|nccl|store\b",
     re.IGNORECASE,
 )
+START = 300.0  # seconds that processes wait for the start of all, which takes imports and the check of the recipe
+LONGEST = 1800.0  # seconds that they wait for each other later: transformers' default of `ddp_timeout`
+_MET: list[Any] = []  # the connection over which they met
 
 
 def size() -> int:
@@ -32,31 +37,88 @@ def size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def join(use_cpu: bool, timeout: float) -> None:
-    """Connect to the other processes of a launch on CPU; on GPUs transformers does it.
+def join(use_cpu: bool, timeout: float | None) -> None:
+    """Connect to the other processes of a launch: wait until all have started, then, on CPU, set up their group.
 
-    transformers 5.23 does not pass `ddp_timeout` to Gloo, which would wait half an hour for a host whose cable was
-    pulled; and Gloo uses the address that the host's own name resolves to, often not that of a real interface.
+    On GPUs transformers sets it up. On CPU transformers 5.23 does not pass `ddp_timeout` to Gloo, which would wait half an
+    hour for a host whose cable was pulled; and Gloo uses the address that the host's own name resolves to, often not that
+    of a real interface.
 
     Args:
-        timeout: seconds that a process waits for the others (`training.ddp_timeout`).
+        timeout: seconds that a process waits for the others (`training.ddp_timeout`); if None, `START` for their start
+            and `LONGEST` later, when one may have to wait until another has prepared the data.
 
     Raises:
-        BadInput: the others do not answer in time.
+        RunError: the others do not start in time.
     """
-    if size() < 2 or not (use_cpu or not torch.cuda.is_available()) or torch.distributed.is_initialized():
+    if size() < 2 or torch.distributed.is_initialized():
         return
-    main = os.environ.get("MASTER_ADDR", "127.0.0.1")
-    if "GLOO_SOCKET_IFNAME" not in os.environ and (name := interface_to(main)):
+    meet(timeout or START)
+    if not (use_cpu or not torch.cuda.is_available()):
+        return
+    if "GLOO_SOCKET_IFNAME" not in os.environ and (name := interface_to(main_host())):
         os.environ["GLOO_SOCKET_IFNAME"] = name
     try:
-        torch.distributed.init_process_group("gloo", timeout=datetime.timedelta(seconds=timeout))
+        torch.distributed.init_process_group("gloo", timeout=datetime.timedelta(seconds=timeout or LONGEST))
     except (RuntimeError, ValueError) as error:  # torch's store and timeout errors are RuntimeErrors
-        raise BadInput(
-            f"process {os.environ.get('RANK', '?')} of {size()} could not reach the others at {main}:"
-            f"{os.environ.get('MASTER_PORT', '?')} within {timeout:g} s ({first_line(error):.120}); start all hosts with "
-            f"the same --main_process_ip and --main_process_port, and check that the port is open"
-        ) from error
+        raise unreached(f"could not reach the others ({first_line(error):.120})", timeout or LONGEST) from error
+
+
+def meet(limit: float) -> None:
+    """Wait until every process of the launch has started, so that one that died before is not waited for at length.
+
+    Raises:
+        RunError: some have not after `limit` seconds.
+    """
+    rank, wait = os.environ.get("RANK", "0"), datetime.timedelta(seconds=limit)
+    started: list[str] = []
+    try:
+        if rank != "0" or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+            knock(limit)
+        store, *_ = next(torch.distributed.rendezvous("env://", timeout=wait))
+        _MET.append(store)  # the group is set up through the same connection
+        everyone, store = [str(i) for i in range(size())], torch.distributed.PrefixStore("hfft", store)
+        store.set(rank, "")
+        try:
+            store.wait(everyone, wait)
+        except RuntimeError:
+            started = [other for other in everyone if store.check([other])]
+            raise
+    except (OSError, RuntimeError, ValueError) as error:
+        missing = [str(i) for i in range(size()) if str(i) not in started]
+        who = "the others have" if not started else f"process {listing(missing)} has"
+        raise unreached(f"{who} not started ({first_line(error):.120})", limit) from error
+
+
+def knock(limit: float) -> None:
+    """Wait until the address at which the processes meet accepts connections: torch prints pages if it does not.
+
+    Raises:
+        OSError: it does not within `limit` seconds.
+    """
+    end = time.monotonic() + limit
+    while True:
+        try:
+            socket.create_connection((main_host(), int(os.environ["MASTER_PORT"])), timeout=limit).close()
+            return
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+
+
+def unreached(what: str, limit: float) -> RunError:
+    """The error of a start that failed, with what to look at."""
+    return RunError(
+        f"process {os.environ.get('RANK', '?')} of {size()}: {what} at {main_host()}:{os.environ.get('MASTER_PORT', '?')} "
+        f"within {limit:g} s (training.ddp_timeout); look at what the other hosts have printed, start all of them with the "
+        f"same --main_process_ip and --main_process_port, and check that the port is open"
+    )
+
+
+def main_host() -> str:
+    """The address at which the processes meet."""
+    return os.environ.get("MASTER_ADDR", "127.0.0.1")
 
 
 def interface_to(host: str) -> str | None:

@@ -5,11 +5,14 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from datasets import IterableDataset
 from torch.utils.data import BatchSampler, DataLoader
 
+from hfft.data import columns
+from hfft.data import stream as module
 from hfft.data.inputs import Prepared
 from hfft.data.stream import Stream, StreamOrder
-from hfft.errors import DataError
+from hfft.errors import DataError, HubError
 from hfft.recipe.build import build
 from tests.data.test_inputs import words
 from tests.parts import prepared_of, splits_of
@@ -146,6 +149,38 @@ def test_rows_are_made_by_the_workers_in_the_order_they_are_read(workers):
     loader = DataLoader(rows, 4, sampler=StreamOrder(rows, training=True), num_workers=workers, collate_fn=list)
     assert [row for batch in loader for row in batch] == given(StreamOrder(stream(COUNT), training=True))
     assert len(loader) == 12
+
+
+def test_a_stream_that_breaks_off_is_told_in_a_line():
+    def lost(row):
+        raise ConnectionError("Server Disconnected")
+
+    with pytest.raises(HubError, match=r"^the stream could not be read: Server Disconnected"):
+        list(StreamOrder(stream(rows=load().train.rows.map(lost)), training=True))
+
+
+def test_a_stream_without_types_that_breaks_off_is_told_in_a_line():
+    def lost():
+        raise ConnectionError("Server Disconnected")
+        yield
+
+    rows = IterableDataset.from_generator(lost)
+    assert rows.features is None
+    with pytest.raises(HubError, match=r"^the stream could not be read: Server Disconnected"):
+        columns.typed(rows)
+
+
+@pytest.mark.parametrize("buffer", [0, 4, 600, 1001])
+def test_pieces_that_are_sent_do_not_show(buffer, monkeypatch):
+    """A block is read in pieces of any length, the last of which may be empty."""
+    rows = load().train.rows
+    monkeypatch.setattr(module, "BLOCK", 15)
+    found = {}
+    for piece in (1, 3, 15, 45, 1000):
+        monkeypatch.setattr(module, "PIECE", piece)
+        found[piece] = [(cell.place, cell.row["text"]) for cell in stream(buffer=buffer, rows=rows).read(0)]
+    assert all(each == found[1] for each in found.values())
+    assert [place for place, _ in found[1]] == list(range(COUNT))
 
 
 def test_a_stream_without_rows_is_told():

@@ -1,6 +1,7 @@
 """What the hub's and the data sets' own clients raise, told in one line with a remedy and the right exit status."""
 
 import builtins
+import time
 
 import httpx2
 import pytest
@@ -10,6 +11,8 @@ from huggingface_hub import errors
 from huggingface_hub.utils import hf_raise_for_status
 
 from hfft.errors import BadInput, DataError, HubError
+from hfft.hub import client
+from hfft.hub import errors as errors_of_hfft
 from hfft.hub.errors import explain, reading
 
 WHAT = "model me/net"
@@ -195,3 +198,49 @@ def test_errors_of_hfft_interruptions_and_bugs_pass_unchanged(error):
 
 def test_a_long_message_is_cut():
     assert len(str(explain(ValueError("x" * 10_000), WHAT))) < 400
+
+
+# --- what a client takes for a missing file
+
+SAID = {
+    "head of the weights": OSError("me/net does not appear to have a file named model.safetensors or …\nmore"),
+    "the processor": OSError("Can't load image processor for 'me/net'. If you were trying to load it from …"),
+    "a data set": DataFilesNotFoundError("Couldn't find any data file at me/net"),
+    "the config": ValueError("Unrecognized model in me/net. Should have a `model_type` key"),
+}
+
+
+@pytest.mark.parametrize("case", SAID)
+@pytest.mark.parametrize(
+    "how", ["the hub returned status 503", "the hub did not answer in time", "the connection was cut"]
+)
+def test_a_file_that_the_hub_did_not_answer_for_is_not_told_as_missing(case, how, monkeypatch):
+    monkeypatch.setattr(client, "_FAILED", {"/me/net/resolve/main/x": (time.monotonic() + 1, how)})
+    with pytest.raises(HubError) as caught, reading(WHAT, "me/net"):
+        raise SAID[case]
+    assert str(caught.value) == f"{WHAT} could not be read: {how}; try again later"
+    assert caught.value.__cause__ is SAID[case]
+    with pytest.raises(BadInput, match="cannot be used"), reading(WHAT, "me/other"):
+        raise SAID[case]
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_offline_nobody_knows_whether_a_file_is_missing(case, tmp_path, monkeypatch):
+    monkeypatch.setattr(errors_of_hfft.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(HubError) as caught, reading(WHAT, "me/net"):
+        raise SAID[case]
+    assert str(caught.value) == OFFLINE
+    for name in (str(tmp_path), None):  # a folder is read without a hub
+        with pytest.raises(BadInput, match="cannot be used"), reading(WHAT, name):
+            raise SAID[case]
+
+
+def test_what_failed_earlier_or_is_no_missing_file_is_told_as_it_is(monkeypatch):
+    monkeypatch.setattr(client, "_FAILED", {"/me/net/resolve/main/x": (time.monotonic() - 1, "silence")})
+    with pytest.raises(BadInput, match="cannot be used"), reading(WHAT, "me/net"):
+        raise SAID["the processor"]
+    monkeypatch.setattr(client, "_FAILED", {"/me/net/resolve/main/x": (time.monotonic() + 1, "silence")})
+    with pytest.raises(BadInput, match="bad header"), reading(WHAT, "me/net"):
+        raise ValueError("bad header")
+    with pytest.raises(DataError, match="split x is not found"), reading(WHAT, "me/net"):
+        raise DataError("split x is not found")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +15,7 @@ from hfft.errors import BadInput, ModelError, RunError
 from hfft.pipeline import build, record, save, teachers
 from hfft.pipeline import finetune as module
 from hfft.pipeline.dry_build import check_turns
+from hfft.processes import say
 from hfft.recipe.alternatives import changed
 from hfft.tasks.labels import Labels
 from hfft.train import training_arguments
@@ -32,7 +34,7 @@ def recipe(**sections):
 @pytest.fixture
 def run(monkeypatch):
     """A run that was built, as far as it is told of."""
-    monkeypatch.setattr(record.layers, "format_table", lambda table: "TABLE")
+    monkeypatch.setattr(record.layers, "format_table", lambda table: ["TABLE"])
     origin = {"train": "train", "validation": "0.1 of train", "test": "test"}
     sizes = {"train": 90, "validation": 10, "test": None}
     counts = {"train": {"a": 60, "b": 30}, "validation": {"a": 10, "b": 0}}
@@ -45,7 +47,7 @@ def run(monkeypatch):
 def test_a_run_says_what_is_trained_on_what(run):
     given = recipe(layers={"adapter": {"type": "lora"}})
     run.trainer.methods = methods_of(sam=0.05)
-    assert record.describe(given, run).splitlines() == [
+    assert record.describe(given, run) == [
         f"{given.name}: {given.backbone.name} on {given.data.path}, 2 classes",
         "train 90 (train), validation 10 (0.1 of train), test ? (test), target 3 (data.sets)",
         "rows of each class: train (a: 60, b: 30); validation (a: 10, b: 0)",
@@ -59,11 +61,21 @@ def test_a_run_says_what_is_trained_on_what(run):
     run.trainer.methods = []
     run.labels, run.edits, run.splits.notes, run.splits.classes = Labels("regression", (), 1), [], [], {}
     given = recipe(layers={"train": "all"}, backbone={"name": "nano-vit", "init": "random"})
-    assert record.describe(given, run).splitlines() == [
+    assert record.describe(given, run) == [
         f"{given.name}: nano-vit (random weights) on {given.data.path}, regression",
         "train 90 (train), validation 10 (0.1 of train), test ? (test), target 3 (data.sets)",
         "TABLE",
     ]
+
+
+def test_names_add_no_line_to_what_a_run_says_and_move_no_cursor(run, capsys):
+    run.splits.notes[:] = ["classes cat\x1b[31m, dog\nend"]
+    given = recipe(data={"path": "a\x1b[2Jb\n.csv"})
+    say(*record.describe(given, run), *record.summary(given, Path("run\x07"), {"faults": ["class \u202e"]}))
+    said = capsys.readouterr().out
+    assert r"classes cat\x1b[31m, dog\nend" in said.splitlines()
+    assert r"run folder: run\x07" in said.splitlines()
+    assert all(line.isprintable() for line in said.split("\n"))
 
 
 @pytest.mark.parametrize(

@@ -268,6 +268,41 @@ def test_a_push_that_fails_keeps_the_model_and_says_how_to_go_on(hub, published)
     assert (folder / "runs/vit_cifar10/model/model.safetensors").is_file()
 
 
+@pytest.mark.parametrize(
+    ("name", "fault", "how"),
+    [
+        ("busy", {"method": "HEAD", "status": 503}, "the hub returned status 503"),
+        ("silent", {"method": "HEAD", "hang": 10**5}, "the hub did not answer in time"),
+        ("cut", {"method": "GET", "cut": True}, ""),
+    ],
+)
+def test_weights_that_cannot_be_loaded_back_are_told_with_the_cause_and_compared_later(
+    hub, published, name, fault, how
+):
+    folder, _ = published
+    hub.faults[:] = [Fault(f"/alice/{name}/resolve/.*/model.safetensors", times=10**6, **fault)]
+    script = """if True:
+        import sys
+        from hfft import cli
+        from hfft.hub import client
+        from tests.torture.hub import hasten
+        client.SILENCE = 0.5
+        hasten(1000)
+        raise SystemExit(cli.main(["publish", "runs/vit_cifar10", f"publish.hub_model_id=alice/{sys.argv[1]}"]))
+    """
+    script = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{script}"
+    done = run(hub, "-c", script, name, folder=folder)
+    hub.faults.clear()
+    assert done.returncode == 1, done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    commit = hub.commits("models", f"alice/{name}")[0].id
+    assert line.startswith(f"alice/{name} was pushed at {commit[:12]}, but could not be loaded back: {how}")
+    assert line.endswith("push it later with `hfft publish runs/vit_cifar10`")
+    assert "no file named" not in line.partition(" (")[0]
+    assert run(hub, "-c", script, name, folder=folder).returncode == 0
+    assert len(hub.commits("models", f"alice/{name}")) == 2, "the repository's first commit, and one push"
+
+
 @pytest.fixture(scope="module")
 def loud(hub):
     """Processes that tell all they can."""

@@ -177,7 +177,7 @@ def too_few(folder: Path) -> list[str]:
         said = finish(launcher, process, seconds=60)
         if launcher.returncode in (0, -9):
             failed.append(f"the launcher ended with {launcher.returncode}: {said[0][-600:]}")
-        if process.returncode != 2 or "could not reach the others" not in said[1]:
+        if process.returncode != 1 or "the others have not started" not in said[1]:
             failed.append(f"ended with {process.returncode}: {said[1][-600:]}")
     return failed
 

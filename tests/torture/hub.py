@@ -30,7 +30,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "429": {"status": 429, "headers": {"Retry-After": "1"}},
     "dropped": {"drop": True},
     "answer lost": {"lost": True},
-    "hung": {"hang": SILENCE + 1.5},
+    "silent": {"hang": 10**5},  # longer than any limit
+    "silent for ever": {"hang": 10**5, "times": 10**6},
     "cut half-way": {"cut": True},
     "one flipped byte": {"corrupt": True},
     "503 for ever": {"status": 503, "times": 10**6},

@@ -68,13 +68,15 @@ def run(name: str, folder: Path, batch: int) -> dict[str, Any]:
     """A training over batches of eight, and what the held-out stream is then scored."""
     given, gradients = dict(CASES[name]), training.Gradients()
     batch //= given.get("gradient_accumulation_steps", 1)
-    rows = stream(COUNT, None if "max_steps" in given else COUNT, buffer=5)
+    rows, read = stream(COUNT, None if "max_steps" in given else COUNT, buffer=5), []
+    rows.rows = rows.rows.map(lambda row: read.append(row["i"]) or row)
     given |= {"per_device_train_batch_size": batch, "per_device_eval_batch_size": batch}
     trainer = trainer_of(folder, rows, stream(HELD_OUT, None, 0, seed=1), callbacks=[gradients], **given)
     trainer.train()
     weights = {key: p.detach() for key, p in trainer.model.named_parameters()}
     made = rows.make.made
-    return {"gradients": gradients.steps, "weights": weights, "made": made, "scores": trainer.evaluate()}
+    scores = trainer.evaluate()
+    return {"gradients": gradients.steps, "weights": weights, "made": made, "scores": scores, "read": len(read)}
 
 
 if __name__ == "__main__":

@@ -51,6 +51,13 @@ def test_each_process_makes_the_rows_of_its_own_batches_alone(name, two_processe
     assert all(len(rows) < len(both) * 0.6 for rows in made)
 
 
+@pytest.mark.parametrize("name", stream_cases.CASES)
+def test_the_first_process_reads_for_all(name, two_processes, tmp_path):
+    first, second = [rank[name]["read"] for rank in two_processes]
+    assert first == stream_cases.run(name, tmp_path, batch=8)["read"] >= 2 * stream_cases.COUNT
+    assert second == 0
+
+
 @pytest.mark.parametrize("settings", [{"num_train_epochs": 2}, {"max_steps": 50}])
 def test_a_resumed_run_neither_makes_nor_reads_what_was_seen(settings, tmp_path):
     def trainer(resume=None):

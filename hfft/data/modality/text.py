@@ -205,8 +205,10 @@ def max_length(processor: Any, model: nn.Module, wanted: int | None) -> int:
 def position_limit(model: nn.Module) -> int | None:
     """Number of tokens that the model takes at most; None if its positions have no end."""
     stated = getattr(model.config.get_text_config(), "max_position_embeddings", None)  # type: ignore[union-attr, operator]
-    known = isinstance(stated, int) and stated > 0  # XLNet states -1: it takes texts of any length
-    limit = min([*positions(model), *([stated] if known else [])], default=UNLIMITED)
+    places = positions(model)
+    if isinstance(stated, int) and stated > 0:  # XLNet states -1: it takes texts of any length
+        places = [*places, stated]
+    limit = min(places, default=UNLIMITED)
     return limit if limit < UNLIMITED else None
 
 

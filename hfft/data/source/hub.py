@@ -35,7 +35,7 @@ def load(data: Data) -> Raw:
     if "/" in data.path:
         revision = commit_of("dataset", data.path, revision) or revision
     arguments = {**load_arguments(data), "path": data.path, "revision": revision}
-    with _also_no_folder(data.path), reading(f"data set {data.path}"):
+    with _also_no_folder(data.path), reading(f"data set {data.path}", data.path):
         if "/" in data.path:
             modes = {False: None, True: "force_redownload"}
             raw = arrived(

@@ -103,7 +103,7 @@ def _fetched(where: str, revision: str | None) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
-    with reading(f"adapter {where}"):
+    with reading(f"adapter {where}", where):
         folder = Path(hf_hub_download(where, CONFIG, revision=revision)).parent
         for name in ("config.json", "recipe.yaml"):
             try:
