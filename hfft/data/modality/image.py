@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -29,6 +30,7 @@ from hfft.data.spec import Data
 from hfft.data.stream import Cell
 from hfft.errors import DataError
 from hfft.tasks.problem import PROBLEMS
+from hfft.wording import listing
 
 IMAGE_FILES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"}
 
@@ -116,18 +118,25 @@ class ImageInputs(Inputs):
         """The image."""
         return row[columns["image"]]
 
-    def open(self, argument: str) -> Iterator[tuple[str, Any]]:
+    def open(self, argument: str, note: Callable[[str], None]) -> Iterator[tuple[str, Any]]:
         """The image in a file, or all images below a folder, sorted by name."""
         path = Path(argument)
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_FILES) if path.is_dir() else [path]
-        if not files:
-            raise DataError(f"folder {argument} contains no image; expected files such as .png or .jpg")
-        for file in files:
-            try:
-                with Image.open(file) as image:
-                    yield str(file), ImageOps.exif_transpose(image).convert("RGBA" if "A" in image.mode else "RGB")
-            except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-                raise DataError(f"{file} is not a readable image ({type(error).__name__})") from None
+        if not path.exists():
+            raise DataError(f"no file or folder {argument!r}; give images, or folders of them")
+        files = [path]
+        if path.is_dir():
+            there = [p for p in sorted(path.rglob("*")) if p.is_file() and not _is_clutter(p.relative_to(path))]
+            files = [p for p in there if p.suffix.lower() in IMAGE_FILES]
+            others = Counter(p.suffix or p.name for p in there if p.suffix.lower() not in IMAGE_FILES)
+            left = f"{listing(f'{count} {kind}' for kind, count in others.items())} left out" if others else ""
+            if not files:
+                raise DataError(
+                    f"folder {argument} contains no image{f' ({left})' if left else ''}; "
+                    f"expected files such as .png or .jpg"
+                )
+            if left:
+                note(f"{argument}: {left}; images are {listing(sorted(IMAGE_FILES), 20)}")
+        return ((str(file), _opened(file)) for file in files)
 
     def batch(self, inputs: Sequence[Any], processor: Any) -> dict[str, Any]:
         """The processor's output for images."""
@@ -171,6 +180,20 @@ class ImageInputs(Inputs):
         for start in range(0, len(inputs), size):
             rows = [step(image, 0) for image in inputs[start : start + size]]
             yield range(start, start + len(rows)), image_batch(rows)
+
+
+def _is_clutter(path: Path) -> bool:
+    """Whether a file is one that macOS or Windows leaves in folders."""
+    return path.name.startswith(".") or path.name in ("Thumbs.db", "desktop.ini") or "__MACOSX" in path.parts
+
+
+def _opened(file: Path) -> Image.Image | DataError:
+    """The image in a file, or why it cannot be read."""
+    try:
+        with Image.open(file) as image:
+            return ImageOps.exif_transpose(image).convert("RGBA" if "A" in image.mode else "RGB")
+    except Exception as error:  # decoders raise any exception on arbitrary bytes
+        return DataError(f"{file} is not a readable image ({type(error).__name__})")
 
 
 class ImageStep:
