@@ -20,7 +20,7 @@ from hfft.run import importing
 from hfft.tasks.problem import Shown
 from hfft.wording import printable
 
-TOLD = 10  # errors of single inputs that are told one by one
+SHOWN = 10  # errors of single inputs that are told one by one
 
 
 def run(given: argparse.Namespace) -> int:
@@ -93,7 +93,7 @@ class Failed:
             self.count += 1
             if row.get("error") is not None:
                 self.failed += 1
-                if self.failed <= TOLD:
+                if self.failed <= SHOWN:
                     print(printable(row["error"]), file=sys.stderr, flush=True)
             yield row
 

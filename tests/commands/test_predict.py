@@ -154,7 +154,7 @@ def test_a_damaged_image_of_a_folder_is_named_and_the_others_are_predicted(runs,
 def test_many_errors_are_counted_and_not_all_told(runs, capsys):
     path = put_table("x.csv", ["text", "n"], [["a film", 1], *([["", 2]] * 20)])
     _, told = asked(capsys, runs(), path, status=1)
-    assert len(told) == predict.TOLD + 1
+    assert len(told) == predict.SHOWN + 1
     assert told[-1] == "20 of 21 inputs have no prediction; see column error"
 
 
