@@ -12,7 +12,7 @@ from datasets import Dataset
 
 from hfft.data import columns
 from hfft.data.source import load_raw
-from hfft.data.spec import Data
+from hfft.data.spec import Columns, Data
 from hfft.errors import DataError
 from hfft.tasks.modality import Modality
 from hfft.wording import listing, nearest, printable
@@ -47,7 +47,8 @@ class Reading:
 
     def data(self, path: str) -> Data:
         """The data section for a file or data set that is read as the run's data was."""
-        return Data.model_validate({**self.options, "path": path})
+        columns = {role: name for role, name in {**self.columns, **self.chosen}.items() if role in Columns.model_fields}
+        return Data.model_validate({**self.options, "path": path, "columns": columns})
 
 
 def read_rows(path: str, modality: Modality, reading: Reading, file: bool = False) -> Iterator[tuple[Any, Any]]:

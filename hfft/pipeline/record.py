@@ -9,6 +9,7 @@ from typing import Any
 
 from hfft import layers, publish
 from hfft.evaluate import score_splits
+from hfft.evaluate.seen import seen_line
 from hfft.pipeline.build import Run, uncached
 from hfft.pipeline.fit import VERSIONS, Training
 from hfft.recipe import Recipe
@@ -93,6 +94,7 @@ def collect(training: Training) -> dict[str, Any]:
             "sizes": run.splits.sizes,
             "skipped": run.splits.skipped,
             "leaked": run.splits.leaked,
+            "columns": run.splits.columns,
             "sets": {name: len(rows) for name, rows in run.trainer.sets.items()},
         },
         **({"stock_loads": stock_loads(run)} if recipe.published_as == "adapter" else {}),
@@ -118,6 +120,8 @@ def summary(recipe: Recipe, folder: Path, metrics: dict[str, Any]) -> str:
         if split in metrics:
             shown = " ".join(f"{name} {metrics[split][name]:.4f}" for name in metric_names(metrics[split]))
             lines.append(f"{split} {shown}  (n={metrics[split]['n']}, seed {metrics['seed']})")
+            if leaked := metrics.get("data", {}).get("leaked", {}).get(split):
+                lines.append(seen_line(split, leaked, metrics[split]["n"]))
     for split, found in metrics.get("from_scratch", {}).items():
         shown = " ".join(f"{name} {found[name]:.4f}" for name in metric_names(found))
         lines.append(f"{split} {shown}  from random weights (n={found['n']}, seed {metrics['seed']})")
