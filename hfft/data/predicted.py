@@ -70,6 +70,9 @@ def read_rows(path: str, modality: Modality, reading: Reading, file: bool = Fals
     number = _id(rows.features, reading, path)
     if not len(rows):
         raise DataError(f"{path} has no rows to predict")
+    for column in roles.values() if modality.tokens else ():  # texts that all happen to be whole numbers, or missing
+        if getattr(rows.features[column], "dtype", "").startswith(("int", "uint", "null")):
+            rows = rows.cast_column(column, datasets.Value("string"))
     kept = dict.fromkeys([*roles.values(), *([number] if number else [])])
     try:
         rows = inputs.stored(inputs.read(rows.select_columns(list(kept)), roles, data, split, split), roles)

@@ -37,7 +37,7 @@ def refused(path, **reading):
     return str(caught.value)
 
 
-ROWS = [{"a": f"a{i}", "b": f"b{i}", "n": i} for i in range(3)]
+ROWS = [{"a": f"a{i}", "b": f"b{i}", "x": i / 2} for i in range(3)]
 
 
 def test_columns_are_those_of_the_command_line_else_of_the_run_else_the_usual_ones():
@@ -45,7 +45,7 @@ def test_columns_are_those_of_the_command_line_else_of_the_run_else_the_usual_on
     assert values(path) == ["t"] * 3
     assert values(path, columns={"text": "a"}) == ["a0", "a1", "a2"]
     assert values(path, columns={"text": "a"}, chosen={"text": "b"}) == ["b0", "b1", "b2"]
-    assert values(put("y.jsonl", [{"b": row["b"], "n": row["n"]} for row in ROWS])) == ["b0", "b1", "b2"]
+    assert values(put("y.jsonl", [{"b": row["b"], "x": row["x"]} for row in ROWS])) == ["b0", "b1", "b2"]
 
 
 def test_a_pair_is_read_as_a_pair():
@@ -58,12 +58,12 @@ def test_a_pair_is_read_as_a_pair():
 @pytest.mark.parametrize(
     ("reading", "message"),
     [
-        ({}, "--column: which column is it? x.jsonl has: a, b, n"),
-        ({"chosen": {"text": "c"}}, "--column: no column 'c' (x.jsonl has: a, b, n)"),
-        ({"chosen": {"text": "n"}}, "--column: column 'n' has type Value('int64'), not text; choose another"),
+        ({}, "--column: which column is it? x.jsonl has: a, b, x"),
+        ({"chosen": {"text": "c"}}, "--column: no column 'c' (x.jsonl has: a, b, x)"),
+        ({"chosen": {"text": "x"}}, "--column: column 'x' has type Value('float64'), not text; choose another"),
         (
             {"chosen": {"text": "a", "text_pair": "B"}},
-            "--pair-column: no column 'B'; did you mean 'b'? (x.jsonl has: a, b, n)",
+            "--pair-column: no column 'B'; did you mean 'b'? (x.jsonl has: a, b, x)",
         ),
         (
             {"chosen": {"text": "a", "text_pair": "a"}},
@@ -71,13 +71,13 @@ def test_a_pair_is_read_as_a_pair():
         ),
         (
             {"columns": {"text": "said"}},
-            "--column: no column 'said', which the model was trained on (x.jsonl has: a, b, n); choose one",
+            "--column: no column 'said', which the model was trained on (x.jsonl has: a, b, x); choose one",
         ),
         (
             {"columns": {"text": "a", "text_pair": "claim"}},
-            "--pair-column: no column 'claim', which the model was trained on (x.jsonl has: a, b, n); choose one",
+            "--pair-column: no column 'claim', which the model was trained on (x.jsonl has: a, b, x); choose one",
         ),
-        ({"chosen": {"text": "a", "id": "m"}}, "--id: no column 'm' (x.jsonl has: a, b, n)"),
+        ({"chosen": {"text": "a", "id": "m"}}, "--id: no column 'm' (x.jsonl has: a, b, x)"),
         (
             {"chosen": {"text": "a"}, "split": "tran"},
             "--split: no split 'tran'; did you mean 'train'? (x.jsonl has: train)",
@@ -131,6 +131,13 @@ def test_a_damaged_image_is_told_with_its_row_and_the_others_are_read():
     first, second, third = values(path, IMAGE, file=True, columns={"image": "image"})
     assert (first.getpixel((0, 0)), third.getpixel((0, 0))) == ((255, 0, 0), (0, 0, 255))
     assert str(second) == "x.jsonl, row 1: the image cannot be decoded (UnidentifiedImageError)"
+
+
+@pytest.mark.parametrize(("cells", "read"), [([5, 7], ["5", "7"]), ([None, None], [None, None])])
+def test_texts_that_are_all_numbers_or_missing_are_texts(cells, read):
+    Dataset.from_dict({"text": cells}).to_parquet("x.parquet")
+    found = values("x.parquet", columns={"text": "text"})
+    assert [None if isinstance(value, DataError) else value for value in found] == read
 
 
 def test_no_row_is_one_line():
