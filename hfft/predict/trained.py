@@ -15,6 +15,7 @@ from hfft.hub.errors import reading
 from hfft.recipe import yaml_lines
 from hfft.wording import first_line
 
+RENAMED = [f"{name}_" for name in OURS]  # by `columns.apart`
 READ = ("columns", "sep", "encoding", "quoting", "missing", "field")  # keys of `data` that say how its files are read
 
 
@@ -60,7 +61,7 @@ def reading_of(source: str) -> Reading:
             f"{path} is not a recipe ({first_line(error)}); restore it, or predict with the model folder"
         ) from None
     named = {role: column for role, column in (options.get("columns") or {}).items() if column is not None}
-    return Reading(options, {**_found(known), **named})
+    return Reading(options, {role: name for role, name in {**_found(known), **named}.items() if role != "label"})
 
 
 def _found(metrics: Path | None) -> dict[str, str]:
@@ -70,4 +71,4 @@ def _found(metrics: Path | None) -> dict[str, str]:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # earlier versions did not note them
             columns = dict(json.loads(metrics.read_text(encoding="utf-8"))["data"]["columns"])
     # an input column of a name that hfft adds was renamed
-    return {role: name[:-1] if name[:-1] in OURS and name[-1] == "_" else name for role, name in columns.items()}
+    return {role: name[:-1] if name in RENAMED else name for role, name in columns.items() if isinstance(name, str)}

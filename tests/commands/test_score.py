@@ -116,4 +116,4 @@ def test_a_check_with_overrides_does_not_mind_an_old_run(run, capsys):
 
 
 def test_the_columns_that_the_run_found_are_noted_for_predictions(run):
-    assert reading_of("run").columns == reading_of("run/model").columns == {"text": "said", "label": "kind"}
+    assert reading_of("run").columns == reading_of("run/model").columns == {"text": "said"}

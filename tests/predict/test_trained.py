@@ -22,8 +22,8 @@ def put(folder, columns=None, found=None, **data):
 def test_columns_are_those_of_the_recipe_else_those_that_the_run_found(tmp_path):
     columns = {"text": "a", "text_pair": None, "id": "uid"}
     assert put(tmp_path, columns).columns == {"text": "a", "id": "uid"}
-    found = put(tmp_path, columns, {"text": "b", "text_pair": "row_", "label": "y_"})
-    assert found.columns == {"text": "a", "text_pair": "row", "id": "uid", "label": "y_"}
+    found = put(tmp_path, columns, {"text": "b", "text_pair": "row_", "label": ["x", "y"]})
+    assert found.columns == {"text": "a", "text_pair": "row", "id": "uid"}
     assert set(found.options) == {"columns"}, "splits and caps are not read"
     assert found.data("new.csv").path == "new.csv"
 
