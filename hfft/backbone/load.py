@@ -32,10 +32,11 @@ _SAFE = {"trust_remote_code": False}
 
 
 def source(name: str) -> str:
-    """The location of a backbone: the folder of one that hfft ships (`nano-vit`, `nano-bert`), otherwise the name itself.
+    """The location of a backbone: the folder of one that hfft ships (`nano-vit`, `nano-bert`), the model of a run folder,
+    otherwise the name itself.
 
     Raises:
-        ModelError: the name is a path and there is no such folder.
+        ModelError: the name is a path and there is no such folder, or no finished model in it.
     """
     if any(len(part.encode()) > 255 for part in name.split("/")):  # no file system or hub has such names
         raise ModelError(f"backbone.name: {name!r:.80} … is too long to be a model's name or folder")
@@ -44,6 +45,11 @@ def source(name: str) -> str:
         return str(shipped)
     if (Path(name).is_absolute() or name.startswith(".") or name.count("/") > 1) and not Path(name).is_dir():
         raise ModelError(f"backbone.name: there is no folder {name}; give a folder with a model, or a hub id")
+    folder = Path(name)
+    if (folder / "recipe.yaml").is_file() and not (folder / "config.json").is_file():
+        if not (folder / "model").is_dir():
+            raise ModelError(f"backbone.name: run {name} has no finished model; finish its training first")
+        return str(folder / "model")
     return name
 
 
@@ -236,7 +242,17 @@ def _check_whole(model: PreTrainedModel, loaded: dict[str, Any], backbone: Backb
 
 
 def load_published_config(backbone: Backbone) -> PretrainedConfig:
-    """The published config, with the classes of the pretrained head."""
+    """The published config, with the classes of the pretrained head.
+
+    Raises:
+        ModelError: the folder has an adapter alone.
+    """
+    folder = Path(source(backbone.name))
+    if (folder / "adapter_config.json").is_file() and not any(folder.glob("model*.safetensors*")):
+        raise ModelError(
+            f"backbone.name: {backbone.name} is an adapter; name its backbone here, and continue it with "
+            f"layers.adapter={{from: {backbone.name}}}"
+        )
     with _loading(backbone.name):
         return fetched(
             backbone.name, lambda name: AutoConfig.from_pretrained(name, revision=backbone.revision, **_SAFE)
