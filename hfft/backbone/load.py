@@ -245,10 +245,9 @@ def load_published_config(backbone: Backbone) -> PretrainedConfig:
     """The published config, with the classes of the pretrained head.
 
     Raises:
-        ModelError: the folder has an adapter alone.
+        ModelError: the folder has an adapter, which transformers would put into the model.
     """
-    folder = Path(source(backbone.name))
-    if (folder / "adapter_config.json").is_file() and not any(folder.glob("model*.safetensors*")):
+    if (Path(source(backbone.name)) / "adapter_config.json").is_file():
         raise ModelError(
             f"backbone.name: {backbone.name} is an adapter; name its backbone here, and continue it with "
             f"layers.adapter={{from: {backbone.name}}}"

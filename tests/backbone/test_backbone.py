@@ -154,7 +154,6 @@ def test_a_name_longer_than_any_file_is_refused_before_it_is_looked_for():
 
 
 def test_an_adapter_is_no_backbone(bert):
-    (bert / "model.safetensors").unlink()
     (bert / "adapter_config.json").write_text("{}")
     with pytest.raises(
         ModelError, match=r"is an adapter; name its backbone here, and continue it with layers\.adapter={from: "
