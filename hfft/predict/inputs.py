@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hfft.data.modality.image import IMAGE_FILES
 from hfft.data.predicted import Reading, read_rows
 from hfft.data.source.local import FORMATS
 from hfft.errors import BadInput
@@ -17,8 +16,9 @@ from hfft.wording import listing
 
 TABLES = set(FORMATS) - {".txt"}
 # Endings by which a word is taken for the name of a file.
-NAMES = {*TABLES, *IMAGE_FILES, ".heic", ".avif", ".jfif", ".svg", ".txt", ".md", ".pdf", ".docx", ".html", ".xml"}
-NAMES |= {".xls", ".xlsx", ".ods", ".gz", ".bz2", ".xz", ".zip", ".arrow", ".feather", ".log"}
+NAMES = {*TABLES, ".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif"}
+NAMES |= {".svg", ".txt", ".md", ".pdf", ".docx", ".html", ".xml", ".xls", ".xlsx", ".ods"}
+NAMES |= {".gz", ".bz2", ".xz", ".zip", ".arrow", ".feather", ".log"}
 
 
 def read_inputs(arguments: list[str], modality: Modality, reading: Reading) -> Iterator[tuple[Any, Any]]:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
 import torch
 from datasets import Dataset, Features, IterableDataset
-from PIL import Image, ImageOps
+from PIL import Image
 
 from hfft.data.audit import BadRow, digest_of
 from hfft.data.augment import grammar
@@ -26,13 +24,11 @@ from hfft.data.identity import settings_of, table_digest
 from hfft.data.image_files import dated, file_digest, file_of, is_remote
 from hfft.data.image_processor import in_mode, levels, processed
 from hfft.data.modality.base import Inputs
+from hfft.data.open_images import open_images
 from hfft.data.spec import Data
 from hfft.data.stream import Cell
 from hfft.errors import DataError
 from hfft.tasks.problem import PROBLEMS
-from hfft.wording import listing
-
-IMAGE_FILES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"}
 
 
 class ImageInputs(Inputs):
@@ -120,23 +116,7 @@ class ImageInputs(Inputs):
 
     def open(self, argument: str, note: Callable[[str], None]) -> Iterator[tuple[str, Any]]:
         """The image in a file, or all images below a folder, sorted by name."""
-        path = Path(argument)
-        if not path.exists():
-            raise DataError(f"no file or folder {argument!r}; give images, or folders of them")
-        files = [path]
-        if path.is_dir():
-            there = [p for p in sorted(path.rglob("*")) if p.is_file() and not _is_clutter(p.relative_to(path))]
-            files = [p for p in there if p.suffix.lower() in IMAGE_FILES]
-            others = Counter(p.suffix or p.name for p in there if p.suffix.lower() not in IMAGE_FILES)
-            left = f"{listing(f'{count} {kind}' for kind, count in others.items())} left out" if others else ""
-            if not files:
-                raise DataError(
-                    f"folder {argument} contains no image{f' ({left})' if left else ''}; "
-                    f"expected files such as .png or .jpg"
-                )
-            if left:
-                note(f"{argument}: {left}; images are {listing(sorted(IMAGE_FILES), 20)}")
-        return ((str(file), _opened(file)) for file in files)
+        return open_images(argument, note)
 
     def batch(self, inputs: Sequence[Any], processor: Any) -> dict[str, Any]:
         """The processor's output for images."""
@@ -180,20 +160,6 @@ class ImageInputs(Inputs):
         for start in range(0, len(inputs), size):
             rows = [step(image, 0) for image in inputs[start : start + size]]
             yield range(start, start + len(rows)), image_batch(rows)
-
-
-def _is_clutter(path: Path) -> bool:
-    """Whether a file is one that macOS or Windows leaves in folders."""
-    return path.name.startswith(".") or path.name in ("Thumbs.db", "desktop.ini") or "__MACOSX" in path.parts
-
-
-def _opened(file: Path) -> Image.Image | DataError:
-    """The image in a file, or why it cannot be read."""
-    try:
-        with Image.open(file) as image:
-            return ImageOps.exif_transpose(image).convert("RGBA" if "A" in image.mode else "RGB")
-    except Exception as error:  # decoders raise any exception on arbitrary bytes
-        return DataError(f"{file} is not a readable image ({type(error).__name__})")
 
 
 class ImageStep:
