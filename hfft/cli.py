@@ -53,14 +53,36 @@ def parser() -> argparse.ArgumentParser:
     command = add("cache", cache.run, "stored outputs of frozen layers: list them, or clear those that no run uses")
     command.add_argument("what", choices=["list", "clear"])
     command.add_argument("--dir", metavar="FOLDER", help="a folder instead of $HFFT_CACHE")
-    command = add("predict", predict.run, "predict for files, folders or texts, or for a whole data set")
+    command = add("predict", predict.run, "predict for files, folders, tables or texts, or for a whole data set")
     command.add_argument("source", help="run folder, model folder or hub id")
     command.add_argument(
-        "inputs", nargs="*", metavar="FILE_OR_TEXT", help="images, or texts and files with one text per line"
+        "inputs",
+        nargs="*",
+        metavar="FILE_OR_TEXT",
+        help="images and folders, tables, texts, files with one text per line, - for standard input",
     )
     command.add_argument("--data", metavar="PATH", help="a data set as in data.path of a recipe")
-    command.add_argument("--split", default="test", help="its split (default: test)")
-    command.add_argument("--column", help="its column of images or texts")
+    command.add_argument("--split", help="its split (default: the only one, or test)")
+    command.add_argument("--column", help="the column of images or texts (default: as in the run)")
+    command.add_argument("--pair-column", metavar="COLUMN", help="the column of second texts (default: as in the run)")
+    command.add_argument("--id", metavar="COLUMN", help="the column of ids (default: as in the run, else row numbers)")
+    command.add_argument("--pair", metavar="TEXT", help="the second text for each text, if the model takes pairs")
+    command.add_argument(
+        "--read",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="how tables are written, as in the data section of a recipe: encoding=cp1252, sep=';'; may be repeated",
+    )
+    command.add_argument("--probabilities", action="store_true", help="also every class's probability")
+    command.add_argument("--top-k", type=int, metavar="K", help="the K most probable classes, best first")
+    command.add_argument(
+        "--threshold",
+        action="append",
+        default=[],
+        metavar="[CLASS=]NUMBER",
+        help="probability from which a multi-label model selects a class (default: 0.5); may be repeated",
+    )
     command.add_argument("--output", metavar="FILE", help="table to write, .csv or .jsonl (default: CSV to the screen)")
     command.add_argument("--batch-size", type=int, default=32)
     command = add("publish", publish.run, "push a finished run's model to the hub")

@@ -50,7 +50,7 @@ def parse(arguments: argparse.ArgumentParser, argv: list[str] | None) -> argpars
     """The parsed command line; overrides and inputs may come before, between and after options."""
     given, rest = arguments.parse_known_args(argv)
     many = "inputs" if hasattr(given, "inputs") else "overrides"
-    if not hasattr(given, many) or any(word.startswith("-") for word in rest):
+    if not hasattr(given, many) or any(word.startswith("-") and word != "-" for word in rest):
         arguments.error(printable(f"unrecognized arguments: {' '.join(rest)}")) if rest else None
     elif rest:
         setattr(given, many, [*getattr(given, many), *rest])

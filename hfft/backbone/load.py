@@ -249,7 +249,16 @@ def _check_whole(model: PreTrainedModel, loaded: dict[str, Any], backbone: Backb
 
 
 def load_published_config(backbone: Backbone) -> PretrainedConfig:
-    """The published config, with the classes of the pretrained head."""
+    """The published config, with the classes of the pretrained head.
+
+    Raises:
+        ModelError: the folder has an adapter, which transformers would put into the model.
+    """
+    if (Path(source(backbone.name)) / "adapter_config.json").is_file():
+        raise ModelError(
+            f"backbone.name: {backbone.name} is an adapter; name its backbone here, and continue it with "
+            f"layers.adapter={{from: {backbone.name}}}"
+        )
     with _loading(backbone.name):
         return fetched(
             backbone.name, lambda name: AutoConfig.from_pretrained(name, revision=backbone.revision, **_SAFE)

@@ -5,15 +5,21 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hfft.errors import BadInput, DataError
+from hfft.errors import BadInput, DataError, HfftError
 from hfft.lazy import torch
 from hfft.recipe.find import load_recipe
 from hfft.recipe.recipe import Recipe
 from hfft.run import importing
 from hfft.runs.folder import RunFolder
 from hfft.tasks.labels import Labels
-from hfft.wording import listing, printable
+from hfft.wording import first_line, listing, printable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from hfft.data.load import Splits
 
 BATCH = 64
 
@@ -31,18 +37,11 @@ def recipe_of(source: str, overrides: list[str]) -> Recipe:
     Raises:
         BadInput: there is no recipe.
     """
-    folder = Path(source)
-    if folder.is_dir():
-        if not (folder / "recipe.yaml").is_file():
-            raise BadInput(f"{source} contains no recipe.yaml; give a run folder, or a model that hfft published")
-        return load_recipe(folder / "recipe.yaml", *overrides)
-    from huggingface_hub import hf_hub_download
+    from hfft.predict.trained import published_file
 
-    from hfft.hub.client import arrived
-    from hfft.hub.errors import reading
-
-    with reading(f"the recipe of {source}", source):
-        path = arrived("model", source, lambda again: hf_hub_download(source, "recipe.yaml"))
+    path = published_file(source, "recipe.yaml")
+    if path is None:
+        raise BadInput(f"{source} contains no recipe.yaml; give a run folder, or a model that hfft published")
     return load_recipe(path, *overrides)
 
 
@@ -61,6 +60,7 @@ def score(source: str, overrides: list[str], fresh: bool = False) -> Iterator[st
     files = [] if fresh or not all(override.startswith("score.") for override in overrides) else kept(Path(source))
     if files:
         yield from score_outputs(files, recipe.metrics)
+        yield from doubts(RunFolder(Path(source)), recipe)
         yield f"from the stored outputs in {files[0].parent}; add --fresh to run the model again"
     else:
         yield from score_model(source, recipe)
@@ -92,6 +92,20 @@ def score_outputs(files: list[Path], metrics: Sequence[str]) -> Iterator[str]:
         yield line(outputs.split, outputs.score(metrics)["metrics"], outputs.origin)
 
 
+def doubts(run: RunFolder, recipe: Recipe) -> Iterator[str]:
+    """What makes the metrics of stored outputs doubtful: rows that were trained on, files that have changed."""
+    from hfft.data.changes import file_state
+    from hfft.evaluate.seen import seen_line
+    from hfft.runs.data_note import data_of_run
+
+    metrics = run.metrics_of_run() if run.metrics.is_file() else {}
+    for split, count in metrics.get("data", {}).get("leaked", {}).items():
+        yield seen_line(split, count, metrics[split]["n"])
+    note = data_of_run(run)
+    if note is not None and (now := file_state(recipe.data)) is not None and now != note["files"]:
+        yield "the files of the data have changed since: these are the outputs for what they were"
+
+
 def line(split: str, figures: Mapping[str, float], origin: str) -> str:
     """The line printed for a split."""
     shown = " ".join(f"{key} {value:.4f}" for key, value in figures.items() if key != "n")
@@ -99,7 +113,7 @@ def line(split: str, figures: Mapping[str, float], origin: str) -> str:
 
 
 def score_model(source: str, recipe: Recipe) -> Iterator[str]:
-    """One line per held-out split of a recipe, with the model run again in this process.
+    """One line per held-out split of a recipe, with the model run again in this process, and one for rows trained on.
 
     Raises:
         BadInput, DataError: there is no such model, or the data has classes that the model does not know.
@@ -108,6 +122,7 @@ def score_model(source: str, recipe: Recipe) -> Iterator[str]:
         from hfft.console import quiet_libraries
         from hfft.data.load import load_splits
         from hfft.evaluate.scores import Metrics
+        from hfft.evaluate.seen import seen_line, seen_rows
         from hfft.predict.predictor import load_predictor
 
     quiet_libraries()
@@ -121,6 +136,8 @@ def score_model(source: str, recipe: Recipe) -> Iterator[str]:
         )
     order = torch.tensor([names.index(name) for name in labels.names]) if names else None
     known = Labels.of(labels.problem, names) if names else labels
+    trained, unknown_why = rows_of_run(source, recipe, splits)
+    seen = {} if trained is None else seen_rows(splits.content, trained)
     for name, rows in splits.items():
         if name == "train":
             continue
@@ -134,4 +151,34 @@ def score_model(source: str, recipe: Recipe) -> Iterator[str]:
             elif order is not None:
                 target = torch.zeros(len(batch), len(names)).index_copy_(1, order, target.float())
             metrics.update(predictor.logits([x for x, _ in batch], BATCH), target)
-        yield line(name, metrics.compute(), splits.origin[name])
+        figures = metrics.compute()
+        yield line(name, figures, splits.origin[name])
+        if name in seen:
+            yield seen_line(name, seen[name], int(figures["n"]))
+    if unknown_why:
+        yield f"whether these rows were trained on is not known: {unknown_why}"
+
+
+def rows_of_run(source: str, recipe: Recipe, splits: Splits) -> tuple[np.ndarray | None, str]:
+    """The digests of the rows that a model was trained on; None and the reason if they cannot be found.
+
+    A run has noted them; for others they are read again by the model's own recipe.
+
+    Args:
+        recipe: the one that is scored, with overrides.
+        splits: its data.
+    """
+    from hfft.data.load import load_splits
+    from hfft.runs.data_note import trained_rows
+
+    if (noted := trained_rows(Path(source))) is not None and not recipe.data.streaming:
+        return noted, ""
+    own = recipe_of(source, [])
+    if own.data.streaming or recipe.data.streaming:
+        return None, "a stream is not compared"
+    if (own.data, own.seed) != (recipe.data, recipe.seed):
+        try:
+            splits = load_splits(own.data, own.the_task, own.seed)[0]
+        except HfftError as error:
+            return None, first_line(error)
+    return splits.content["train"], ""

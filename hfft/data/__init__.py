@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hfft.lazy import names
 
 if TYPE_CHECKING:
+    from hfft.data.changes import changed_splits, file_state
     from hfft.data.fingerprint import fingerprints
     from hfft.data.inputs import Prepared, prepare
     from hfft.data.load import Splits, load_splits
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 __getattr__, __all__ = names(
     __name__,
     {
+        "changed_splits": "hfft.data.changes",
+        "file_state": "hfft.data.changes",
         "fingerprints": "hfft.data.fingerprint",
         "Prepared": "hfft.data.inputs",
         "prepare": "hfft.data.inputs",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from datasets import IterableDataset
@@ -18,10 +17,8 @@ from hfft.data.source.raw import Raw
 from hfft.data.spec import Data
 from hfft.errors import DataError
 from hfft.tasks.labels import Labels
-from hfft.tasks.modality import Modality
 from hfft.tasks.problem import PROBLEMS
 from hfft.tasks.table import Task
-from hfft.wording import listing, nearest
 
 
 @dataclass(frozen=True)
@@ -196,29 +193,3 @@ def _streams(
     return Splits(
         streams["train"], *held, found, origin, sizes, given.revision, remarks, tallies=tallies, stored=stored
     ), meaning
-
-
-def load_column(path: str, split: str, column: str | None, modality: Modality) -> Iterator[Any]:
-    """The inputs in one column of one split of any data set, which may be unlabelled.
-
-    Raises:
-        DataError: the split or column does not exist, or an image cannot be decoded.
-    """
-    data, inputs, role = Data(path=path), modality.inputs, modality.name
-    expected = modality.columns[role]
-    raw = load_raw(data).splits
-    if split not in raw:
-        raise DataError(f"--split: no split {split!r}{nearest(split, raw)} ({path} has: {listing(raw)})")
-    rows = raw[split]
-    fits = [name for name, feature in rows.features.items() if inputs.plays(role, feature)]
-    usual = [name for name in fits if name == expected] or fits
-    if column is None and len(usual) != 1:
-        raise DataError(f"--column: which column is it? {path} has: {listing(rows.features)}")
-    chosen = column or usual[0]
-    if chosen not in rows.features:
-        raise DataError(
-            f"--column: no column {chosen!r}{nearest(chosen, rows.features)} (it has: {listing(rows.features)})"
-        )
-    roles = {role: chosen}
-    stored = inputs.stored(inputs.read(rows.select_columns([chosen]), roles, data, split, split), roles)
-    return (inputs.of_row(inputs.decode_row(row, roles, split, i), roles) for i, row in enumerate(stored))

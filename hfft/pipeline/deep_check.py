@@ -13,7 +13,7 @@ import transformers
 from hfft import publish
 from hfft.backbone import published_code
 from hfft.console import quiet_libraries
-from hfft.errors import RunError
+from hfft.errors import BadInput, RunError
 from hfft.frozen_cache.describe import describe_ahead
 from hfft.pipeline.build import Run, build_run, uncached
 from hfft.pipeline.fit import fit
@@ -53,10 +53,17 @@ def check(recipe: Recipe) -> Iterator[str]:
     quiet_libraries()
     probe = RunFolder(recipe.output_dir)
     made = [path for path in (probe.path, *probe.path.parents) if not path.exists()]
-    probe.open(recipe.resolved(), fresh=False)
+    probe.writable()
+    earlier = ""
+    try:
+        probe.open(recipe.resolved(), fresh=False)
+    except BadInput as error:
+        if probe.state() == "new" or not probe.changed(recipe.resolved()):
+            raise
+        earlier = f"; {error}"  # nothing that this check could not go on with
     for path in made:  # a check leaves nothing behind
         path.rmdir()
-    yield f"run folder: {probe.path} can be written"
+    yield f"run folder: {probe.path} can be written{earlier}"
     if recipe.publish.hub_model_id:
         publish.check_permission(recipe.publish)
         yield f"hub: {recipe.publish.hub_model_id} can be pushed"

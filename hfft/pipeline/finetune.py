@@ -10,19 +10,22 @@ from typing import Any
 
 from transformers import TrainingArguments
 
-from hfft import publish, report
+from hfft import data, publish, report
 from hfft.backbone import published_code
 from hfft.console import quiet_libraries
+from hfft.errors import BadInput, HfftError
 from hfft.pipeline.fit import Training
 from hfft.pipeline.record import collect, opening, summary
 from hfft.pipeline.save import prove_saved, save_model
 from hfft.processes import by_first_process, say
 from hfft.recipe import Recipe, load_recipe
 from hfft.runs import RunFolder, checkpoint
+from hfft.runs.data_note import data_of_run
 from hfft.runs.folder import State
 from hfft.runs.lock import lock_folder_once
 from hfft.runs.signals import Stopped
 from hfft.train import distributed, training_arguments
+from hfft.wording import first_line, listing
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def finetune(recipe: Recipe | str | Path | Mapping[str, Any], fresh: bool = Fals
     arguments = training_arguments(recipe)
     with opened(recipe, arguments, fresh, force) as (folder, state):
         if state == "finished":
-            return again(recipe, folder)
+            return again(recipe, folder, force)
         training = Training(recipe, arguments, folder, state, force)  # the five parts, built
         say(*opening(training))
         training.finish()  # trained
@@ -87,8 +90,14 @@ def opened(recipe: Recipe, arguments: TrainingArguments, fresh: bool, force: boo
         yield folder, state
 
 
-def again(recipe: Recipe, folder: RunFolder) -> Result:
-    """Run the same command on a finished run: report its metrics, and publish it if that is outstanding."""
+def again(recipe: Recipe, folder: RunFolder, force: bool = False) -> Result:
+    """Run the same command on a finished run: report its metrics, and publish it if that is outstanding.
+
+    Raises:
+        BadInput: the data has changed since, so that these are not its metrics, and `force` is not set.
+    """
+    if not force:
+        check_data(recipe, folder)
     metrics = folder.metrics_of_run()  # another host may have another disk
     say(f"{folder.path} is finished; add --fresh to run it again", *summary(recipe, folder.path, metrics))
     repo = recipe.publish.hub_model_id
@@ -99,6 +108,22 @@ def again(recipe: Recipe, folder: RunFolder) -> Result:
         say(f"publishing to {repo}, which is outstanding")
         url = published(folder, recipe)
     return Result(folder.path, metrics, url)
+
+
+@by_first_process
+def check_data(recipe: Recipe, folder: RunFolder) -> None:
+    """Raise BadInput if the data is no longer what a finished run was trained and scored on."""
+    try:
+        note = data_of_run(folder)
+        changed = [] if note is None else data.changed_splits(note, recipe.data, recipe.the_task, recipe.seed)
+    except HfftError as error:
+        say(f"the data has changed since, and cannot be read ({first_line(error)}): these metrics are of what it was")
+        return
+    if changed:
+        raise BadInput(
+            f"{folder.path} is finished, but its data has changed since ({listing(changed)}); add --fresh to train on what "
+            f"it is now, --force to see the earlier metrics, or use another training.output_dir"
+        )
 
 
 def published(folder: RunFolder, recipe: Recipe) -> str | None:

@@ -20,6 +20,7 @@ from hfft.recipe import Recipe
 from hfft.runs import RunFolder, signals
 from hfft.runs.checkpoint import facts as sealed_facts
 from hfft.runs.checkpoint import step as step_of
+from hfft.runs.data_note import note_data
 from hfft.runs.folder import State, differences
 from hfft.train import FineTuner, distributed, training_arguments
 from hfft.train.memory import TooLarge
@@ -67,6 +68,8 @@ class Training:
         if rewrite:
             folder.write_recipe(recipe.resolved(), self.run.commit, self.run.splits.revision, self.run.adapter_commit)
         folder.write_json("layers.json", self.run.layers)
+        splits, rows = self.run.splits, self.run.trainer.facts["data"]
+        note_data(folder, data.file_state(self.recipe.data), rows, splits.content.get("train"))
 
     def _check_version(self, earlier: str | None) -> None:
         """Refuse a checkpoint of another minor version, whose training state has another format."""

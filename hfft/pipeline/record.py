@@ -12,6 +12,7 @@ from hfft.data.class_counts import describe_counts
 from hfft.evaluate import score_splits
 from hfft.evaluate.findings import findings
 from hfft.evaluate.outputs import Outputs
+from hfft.evaluate.seen import seen_line
 from hfft.pipeline.build import Run, uncached
 from hfft.pipeline.fit import VERSIONS, Training
 from hfft.processes import by_first_process
@@ -100,6 +101,7 @@ def collect(training: Training) -> dict[str, Any]:
             "skipped": run.splits.skipped,
             "leaked": run.splits.leaked,
             "classes": run.splits.classes,
+            "columns": run.splits.columns,
             "sets": {name: len(rows) for name, rows in run.trainer.sets.items()},
         },
         **({"stock_loads": stock_loads(run)} if recipe.published_as == "adapter" else {}),
@@ -137,6 +139,8 @@ def summary(recipe: Recipe, folder: Path, metrics: dict[str, Any]) -> list[str]:
         if split in metrics:
             shown = " ".join(f"{name} {metrics[split][name]:.4f}" for name in metric_names(metrics[split]))
             lines.append(f"{split} {shown}  (n={metrics[split]['n']}, seed {metrics['seed']})")
+            if leaked := metrics.get("data", {}).get("leaked", {}).get(split):
+                lines.append(seen_line(split, leaked, metrics[split]["n"]))
     for split, found in metrics.get("from_scratch", {}).items():
         shown = " ".join(f"{name} {found[name]:.4f}" for name in metric_names(found))
         lines.append(f"{split} {shown}  from random weights (n={found['n']}, seed {metrics['seed']})")

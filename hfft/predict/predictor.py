@@ -14,14 +14,15 @@ from transformers import AutoConfig, PretrainedConfig
 
 from hfft.backbone import published_code
 from hfft.data.modality.base import OnDevice
-from hfft.errors import BadInput
+from hfft.errors import BadInput, DataError
 from hfft.hub.client import arrived
 from hfft.hub.errors import reading
 from hfft.layers import mend_convolutions
 from hfft.predict.adapted import is_apart, load_adapted, share
 from hfft.strategy import logits_of
 from hfft.tasks.modality import Modality
-from hfft.tasks.problem import PROBLEMS, Problem
+from hfft.tasks.problem import PROBLEMS, Problem, Shown
+from hfft.tasks.problem.base import PLAIN
 from hfft.tasks.table import TASKS, Task
 
 
@@ -41,6 +42,8 @@ class Predictor:
         """
         if isinstance(inputs, str | tuple) or not hasattr(inputs, "__len__"):  # a text, a pair, an image
             inputs = [inputs]
+        if not len(inputs):
+            return torch.empty(0, self.model.config.num_labels)
         batches = self.modality.inputs.batches(inputs, batch_size, self.processor, self._on_device)
         found: list[torch.Tensor] = [torch.empty(0)] * len(inputs)
         for places, batch in batches:
@@ -58,7 +61,9 @@ class Predictor:
 
     @property
     def _problem(self) -> Problem:
-        return PROBLEMS[self.model.config.problem_type or "single_label_classification"]
+        config = self.model.config
+        alone = "regression" if config.num_labels == 1 else "single_label_classification"  # as in transformers
+        return PROBLEMS[config.problem_type or alone]
 
     @cached_property
     def _on_device(self) -> OnDevice | None:
@@ -68,13 +73,37 @@ class Predictor:
         """Probabilities `(N, C)` of the classes; for regression, the values `(N, D)`. Inputs as for `logits`."""
         return self._problem.probabilities(self.logits(inputs, batch_size))
 
-    def table(self, inputs: Iterable[tuple[str, Any]], batch_size: int = 32) -> Iterator[dict[str, Any]]:
-        """One row per (id, input), in order: `id`, `label`, `probability` (or `value`); several labels are joined by `|`."""
+    def table(
+        self, inputs: Iterable[tuple[Any, Any]], batch_size: int = 32, shown: Shown = PLAIN
+    ) -> Iterator[dict[str, Any]]:
+        """One row per (id, input), in order: `id`, `label`, `probability` (or `value`), `error`.
+
+        An input that is given as a DataError, since it cannot be read, has a row with that error and no label.
+
+        Raises:
+            BadInput: the model's predictions have nothing of what is to be shown.
+        """
         names = self.model.config.id2label
+        self._problem.check_shown(shown, names)
         at_once = batch_size * self.modality.inputs.gathered
         for chunk in _batched(inputs, at_once):
-            for (name, _), row in zip(chunk, self([x for _, x in chunk], batch_size), strict=True):
-                yield {"id": name, **self._problem.describe(row, names)}
+            usable = [x for _, x in chunk if not isinstance(x, DataError)]
+            rows = iter(self(usable, batch_size))
+            for name, x in chunk:
+                row, error = (None, str(x)) if isinstance(x, DataError) else (next(rows), None)
+                if row is not None and not row.isfinite().all():
+                    row, error = None, f"{name}: the model's outputs are not finite"
+                said = self._problem.describe(self._blank if row is None else row, names, shown)
+                yield {"id": name, **(_emptied(said) if row is None else said), "error": error}
+
+    @property
+    def _blank(self) -> torch.Tensor:
+        return torch.zeros(self.model.config.num_labels)
+
+
+def _emptied(said: Mapping[str, Any]) -> dict[str, Any]:
+    """The same keys without values."""
+    return {key: dict.fromkeys(value) if isinstance(value, dict) else None for key, value in said.items()}
 
 
 def _batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
@@ -149,13 +178,3 @@ def load_predictors(sources: Mapping[str, str], device: str | None = None) -> di
         found[name] = load_predictor(source, device=device)
         share(found[name].model, pool)
     return found
-
-
-def read_inputs(arguments: list[str], modality: Modality) -> Iterator[tuple[str, Any]]:
-    """(id, input) for command-line arguments: image files and folders of them, or texts and files with one text per line.
-
-    Raises:
-        DataError: a file does not exist, or is not an image.
-    """
-    for argument in arguments:
-        yield from modality.inputs.open(argument)

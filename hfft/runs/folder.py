@@ -23,7 +23,7 @@ from hfft.wording import first_line, listing
 State = Literal["new", "unfinished", "finished"]
 # What a run writes in addition to checkpoints.
 _WRITTEN = {"recipe.yaml", "metrics.json", "layers.json", "report.html", "trainer_state.json", "model", "from_scratch"}
-_WRITTEN |= {checkpoint.TEMP_DIR, ".model", "published.json", "outputs"}
+_WRITTEN |= {checkpoint.TEMP_DIR, ".model", "published.json", "outputs", "data.json", "trained_rows.safetensors"}
 # Keys that may change in an unfinished run without changing its final weights.
 HARMLESS = (
     "publish.",
@@ -70,20 +70,15 @@ class RunFolder:
         Raises:
             BadInput: the folder cannot be written, contains another recipe's run, or similar files without a recipe.
         """
+        self.writable()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
             if fresh and self.state() != "new":
                 self.clear()
             for part in self.path.iterdir():  # files that `write` left when it was killed
                 if re.fullmatch(r"\.(\w+\.\w+)\.\d+", part.name) and part.name[1:].rpartition(".")[0] in _WRITTEN:
                     part.unlink()
-            probe = self.path / ".writable"
-            probe.write_text("")
-            probe.unlink()
         except OSError as error:
-            raise BadInput(
-                f"training.output_dir: {self.path} cannot be written ({error.strerror}); use another folder"
-            ) from None
+            raise self._unwritable(error) from None
         state = self.state()
         if state == "new":
             if strange := self._written():
@@ -102,6 +97,24 @@ class RunFolder:
                 f"over, or use another training.output_dir"
             )
         return state
+
+    @by_first_process
+    def writable(self) -> None:
+        """Make the folder if there is none, and test that files can be written.
+
+        Raises:
+            BadInput: it cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe = self.path / ".writable"
+            probe.write_text("")
+            probe.unlink()
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> BadInput:
+        return BadInput(f"training.output_dir: {self.path} cannot be written ({error.strerror}); use another folder")
 
     def clear(self) -> None:
         """Remove what a run wrote, and nothing else."""
@@ -236,11 +249,11 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write(path: Path, text: str) -> None:
-    """Write a file so that it contains either the old or the new text, never part of it."""
+def write(path: Path, text: str | bytes) -> None:
+    """Write a file so that it contains either the old or the new content, never part of it."""
     temp_dir = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temp_dir.write_text(text, encoding="utf-8")
+        temp_dir.write_text(text, encoding="utf-8") if isinstance(text, str) else temp_dir.write_bytes(text)
         checkpoint.sync(temp_dir)
         os.replace(temp_dir, path)
     finally:

@@ -12,10 +12,8 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Image, Value
 from PIL import Image as Picture
 
-from hfft.data.load import load_column
 from hfft.errors import BadInput, DataError
 from hfft.recipe.build import build
-from hfft.tasks.modality import IMAGE, TEXT
 from tests.parts import splits_of
 
 TEXTS = {
@@ -678,35 +676,3 @@ def test_a_streamed_image_that_cannot_be_decoded_is_named():
         str(caught.value)
         == f"split train, row 4: the image cannot be decoded (UnidentifiedImageError): {path}; fix or drop it"
     )
-
-
-# --- predicting on a data set
-
-
-def test_the_inputs_of_a_split_are_read_with_or_without_labels():
-    path = table("x.csv", [{"text": f"t{i}", "other": f"o{i}"} for i in range(3)])
-    assert list(load_column(path, "train", None, TEXT)) == ["t0", "t1", "t2"]
-    assert list(load_column(path, "train", "other", TEXT)) == ["o0", "o1", "o2"]
-    image_folder()
-    assert [image.tobytes() for image in load_column("pictures", "test", None, IMAGE)] == [
-        picture(i).tobytes() for i in (10, 8, 11, 9)
-    ]
-    put("3.png", 3)
-    (image,) = load_column(table("y.csv", [{"image": "3.png"}]), "train", "image", IMAGE)
-    assert image.tobytes() == picture(3).tobytes()
-
-
-@pytest.mark.parametrize(
-    ("split", "column", "message"),
-    [
-        ("tran", None, "--split: no split 'tran'; did you mean 'train'? (x.csv has: train)"),
-        ("train", None, "--column: which column is it? x.csv has: a, b, n"),
-        ("train", "c", "--column: no column 'c' (it has: a, b, n)"),
-        ("train", "n", "data.columns.text: column 'n' has type Value('int64'), not text; choose another"),
-    ],
-)
-def test_inputs_that_are_not_there_are_named(split, column, message):
-    path = table("x.csv", [{"a": "x", "b": "y", "n": 1}])
-    with pytest.raises(DataError) as caught:
-        load_column(path, split, column, TEXT)
-    assert str(caught.value) == message

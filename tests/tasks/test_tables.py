@@ -82,10 +82,11 @@ def test_a_users_own_metric_is_a_file_and_the_loss_is_no_metric():
 @pytest.mark.parametrize(
     ("problem", "row", "told"),
     [
-        (SINGLE, [0.2, 0.5, 0.3], {"label": "b", "probability": "0.500000"}),
-        (MULTI, [0.5, 0.25, 0.75], {"label": "a|c", "probability": "0.500000|0.750000"}),
-        (MULTI, [0.25, 0.25, 0.25], {"label": "", "probability": ""}),
-        (REGRESSION, [0.125, -2.0], {"value": "0.125|-2"}),
+        (SINGLE, [0.2, 0.5, 0.3], {"label": "b", "probability": 0.5}),
+        (MULTI, [0.5, 0.25, 0.75], {"label": ["a", "c"], "probability": [0.5, 0.75]}),
+        (MULTI, [0.25, 0.25, 0.25], {"label": [], "probability": []}),
+        (REGRESSION, [0.125, -2.0], {"value": [0.125, -2.0]}),
+        (REGRESSION, [1234567.8], {"value": 1234570.0}),
     ],
 )
 def test_an_answer_is_told_by_names_or_numbers(problem, row, told):

@@ -90,11 +90,16 @@ class Inputs:
         """An input in a form that every transformers pipeline can read."""
         return value
 
-    def open(self, argument: str) -> Iterator[tuple[str, Any]]:
-        """(id, input) for a command-line argument: a file, a folder, or the input itself.
+    def open(self, argument: str, note: Callable[[str], None]) -> Iterator[tuple[str, Any]]:
+        """(id, input) for a command-line argument: a file, a folder, `-` for standard input, or the input itself.
+
+        An input that cannot be read is given as the DataError that says why.
+
+        Args:
+            note: told what is left out.
 
         Raises:
-            DataError: a file does not exist or cannot be read.
+            DataError: there is no such file, or nothing to predict in it.
         """
         raise NotImplementedError
 

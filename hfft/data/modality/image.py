@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
 import torch
 from datasets import Dataset, Features, IterableDataset
-from PIL import Image, ImageOps
+from PIL import Image
 
 from hfft.data.audit import BadRow, digest_of
 from hfft.data.augment import grammar
@@ -23,9 +22,9 @@ from hfft.data.batch_transform import LARGE, Pixels, learn, pack
 from hfft.data.columns import RowError, Rows, folder_of, holds_text
 from hfft.data.identity import settings_of, table_digest
 from hfft.data.image_files import dated, file_digest, file_of, is_remote
-from hfft.data.image_paths import by_ending, list_images, unreadable_remedy
 from hfft.data.image_processor import VERSION, convert, depth_note, in_mode, levels, processed
 from hfft.data.modality.base import Inputs
+from hfft.data.open_images import open_images
 from hfft.data.spec import Data
 from hfft.data.stream import Cell
 from hfft.errors import DataError
@@ -127,22 +126,9 @@ class ImageInputs(Inputs):
         """The image."""
         return row[columns["image"]]
 
-    def open(self, argument: str) -> Iterator[tuple[str, Any]]:
+    def open(self, argument: str, note: Callable[[str], None]) -> Iterator[tuple[str, Any]]:
         """The image in a file, or all images below a folder, sorted by name."""
-        path = Path(argument)
-        listed = list_images(path) if path.is_dir() else None
-        files = [path / name for name in listed.images] if listed else [path]
-        if listed and listed.unreadable and not files:
-            what = f"{by_ending(listed.unreadable)}; {unreadable_remedy(listed.unreadable)}"
-            raise DataError(f"folder {argument} contains no image that can be read ({what})")
-        if not files:
-            raise DataError(f"folder {argument} contains no image; expected files such as .png or .jpg")
-        for file in files:
-            try:
-                with Image.open(file) as image:
-                    yield str(file), ImageOps.exif_transpose(image)
-            except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-                raise DataError(f"{file} is not a readable image ({type(error).__name__})") from None
+        return open_images(argument, note)
 
     def batch(self, inputs: Sequence[Any], processor: Any) -> dict[str, Any]:
         """The processor's output for images."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +63,22 @@ class TextInputs(Inputs):
         pair = columns.get("text_pair")
         return row[columns["text"]] if pair is None else (row[columns["text"]], row[pair])
 
-    def open(self, argument: str) -> Iterator[tuple[str, Any]]:
-        """The non-blank lines of a file, or the text itself."""
-        path = Path(argument)
-        if len(argument) < 1000 and path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines()
-            yield from ((f"{argument}:{i}", line) for i, line in enumerate(lines, 1) if line.strip())
-        else:
-            yield argument, argument
+    def decode_row(self, row: dict[str, Any], columns: Mapping[str, str], split: str, number: int) -> dict[str, Any]:
+        """The row unchanged; checks that its texts are there."""
+        for column in columns.values():
+            if not isinstance(row[column], str) or not row[column].strip():
+                raise RowError(f"split {split}, row {number}: column {column!r} holds no text ({row[column]!r:.20})")
+        return row
+
+    def open(self, argument: str, note: Callable[[str], None]) -> Iterator[tuple[str, Any]]:
+        """The non-blank lines of a file, or of standard input for `-`; otherwise the text itself."""
+        if argument == "-":
+            return iter(_lines(sys.stdin.buffer.read(), "-", "standard input", note))
+        if os.path.isfile(argument):  # pathlib's is_file raises if a text is too long for a file's name
+            return iter(_lines(Path(argument).read_bytes(), argument, argument, note))
+        if not argument.strip():
+            raise DataError("an empty text; give one with words")
+        return iter([(argument, argument)])
 
     def ready(self, processor: Any) -> None:
         """Make a tokenizer without a padding token pad with its end token.
@@ -171,6 +182,29 @@ def _columns(inputs: Sequence[Any]) -> list[list[str]]:
     pairs = isinstance(inputs[0], tuple)
     firsts = [x[0] if isinstance(x, tuple) else x for x in inputs]
     return [firsts, [x[1] for x in inputs]] if pairs else [firsts]
+
+
+def _lines(content: bytes, name: str, where: str, note: Callable[[str], None]) -> list[tuple[str, str]]:
+    """(name:line, text) of the non-blank lines of a file; only line ends separate lines, as in `datasets`.
+
+    Raises:
+        DataError: it is not UTF-8 text, or has no text.
+    """
+    try:
+        lines = re.split(r"\r\n|\r|\n", content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{where}: line {line} is not UTF-8 text; save the file as text in UTF-8, one text per line"
+        ) from None
+    if not lines[-1]:
+        lines.pop()
+    there = [(f"{name}:{i}", line) for i, line in enumerate(lines, 1) if line.strip()]
+    if not there:
+        raise DataError(f"{where} contains no text; expected one text per line")
+    if blank := len(lines) - len(there):
+        note(f"{where}: {blank} blank line{'s' if blank > 1 else ''} left out; ids are line numbers")
+    return there
 
 
 def positions(model: nn.Module, wanted: int | None = None) -> list[int]:

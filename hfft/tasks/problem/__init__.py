@@ -4,6 +4,7 @@ from hfft.tasks.problem.base import Problem
 from hfft.tasks.problem.masked_tokens import MaskedTokens
 from hfft.tasks.problem.multi_label import MultiLabel
 from hfft.tasks.problem.regression import Regression
+from hfft.tasks.problem.shown import Shown
 from hfft.tasks.problem.single_label import SingleLabel
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "MultiLabel",
     "Problem",
     "Regression",
+    "Shown",
     "SingleLabel",
     "known_metrics",
 ]

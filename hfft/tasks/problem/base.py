@@ -6,12 +6,16 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from hfft.errors import BadInput
 from hfft.lazy import torch
 from hfft.tasks.measure import Measure
+from hfft.tasks.problem.shown import Shown, rounded
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
+
+PLAIN = Shown()
 
 
 class Problem:
@@ -71,15 +75,33 @@ class Problem:
         """Probabilities or values from a model's logits, in the same shape."""
         raise NotImplementedError
 
-    def describe(self, row: Tensor, names: Mapping[int, str]) -> dict[str, str]:
-        """How one prediction is reported, from `probabilities` of one row: `label` and `probability`, or `value`."""
-        chosen = self.chosen(row)
-        return {
-            "label": "|".join(names[i] for i in chosen),
-            "probability": "|".join(f"{row[i]:.6f}" for i in chosen),
-        }
+    def describe(self, row: Tensor, names: Mapping[int, str], shown: Shown = PLAIN) -> dict[str, Any]:
+        """How one prediction is reported, from `probabilities` of one row: `label` and `probability`, or `value`.
 
-    def chosen(self, row: Tensor) -> list[int]:
+        Several classes or values are lists; numbers have six digits.
+        """
+        if shown.top_k is None:
+            places = self.chosen(row, names, shown)
+        else:
+            places = row.argsort(descending=True, stable=True)[: shown.top_k].tolist()
+        labels, values = [names[i] for i in places], [rounded(row[i].item()) for i in places]
+        one = self.classes and shown.top_k is None
+        found: dict[str, Any] = {"label": labels[0] if one else labels, "probability": values[0] if one else values}
+        if shown.probabilities:
+            found["probabilities"] = {names[i]: rounded(value) for i, value in enumerate(row.tolist())}
+        return found
+
+    def check_shown(self, shown: Shown, names: Mapping[int, str]) -> None:
+        """Raise BadInput if predictions of this kind have nothing of what is to be reported."""
+        if shown.selects and not self.multi_label:
+            raise BadInput(
+                "--threshold: is for multi-label models, but the model gives one class per row; leave it out"
+            )
+        if shown.selects and shown.top_k is not None:
+            raise BadInput("--threshold: --top-k already selects the classes; leave one of them out")
+        shown.check_names(names.values())
+
+    def chosen(self, row: Tensor, names: Mapping[int, str], shown: Shown) -> list[int]:
         """The classes that a prediction selects."""
         raise NotImplementedError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from hfft.lazy import F, torch
@@ -10,6 +11,8 @@ from hfft.tasks.problem.base import LOG_2, Problem, precise
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from hfft.tasks.problem.shown import Shown
 
 
 class MultiLabel(Problem):
@@ -41,9 +44,9 @@ class MultiLabel(Problem):
         """Sigmoid of each class."""
         return precise(logits).sigmoid()
 
-    def chosen(self, row: Tensor) -> list[int]:
-        """The classes with a probability of at least 0.5."""
-        return (row >= 0.5).nonzero().flatten().tolist()
+    def chosen(self, row: Tensor, names: Mapping[int, str], shown: Shown) -> list[int]:
+        """The classes whose probability is at least their threshold."""
+        return [i for i, value in enumerate(row.tolist()) if value >= shown.least(names[i])]
 
     def answers(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """In addition to the losses: `probabilities`, `predictions` (1 from 0.5 on) and `references`, `(B, C)` each."""

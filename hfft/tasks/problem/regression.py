@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from hfft.errors import BadInput
 from hfft.tasks.measure import Measure
-from hfft.tasks.problem.base import Problem, precise
+from hfft.tasks.problem.base import PLAIN, Problem, precise
+from hfft.tasks.problem.shown import Shown, rounded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,9 +43,20 @@ class Regression(Problem):
         """The outputs themselves."""
         return precise(logits)
 
-    def describe(self, row: Tensor, names: Mapping[int, str]) -> dict[str, str]:
-        """The numbers."""
-        return {"value": "|".join(f"{v:.6g}" for v in row.tolist())}
+    def describe(self, row: Tensor, names: Mapping[int, str], shown: Shown = PLAIN) -> dict[str, Any]:
+        """The number, or a list of several."""
+        values = [rounded(value, ".6g") for value in row.tolist()]
+        return {"value": values[0] if len(values) == 1 else values}
+
+    def check_shown(self, shown: Shown, names: Mapping[int, str]) -> None:
+        """Raise BadInput if anything about classes is to be reported."""
+        asked = {
+            "--probabilities": shown.probabilities,
+            "--top-k": shown.top_k is not None,
+            "--threshold": shown.selects,
+        }
+        for option in (option for option, given in asked.items() if given):
+            raise BadInput(f"{option}: is about classes, but the model is a regression; leave it out")
 
     def answers(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """In addition to the losses: `predictions` and `references`, `(B, D)` each."""

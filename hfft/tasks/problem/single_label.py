@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hfft.lazy import F, torch
@@ -12,6 +13,8 @@ from hfft.tasks.problem.base import Problem, precise
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
+
+    from hfft.tasks.problem.shown import Shown
 
 
 class SingleLabel(Problem):
@@ -57,7 +60,7 @@ class SingleLabel(Problem):
         """Softmax over the classes."""
         return precise(logits).softmax(1)
 
-    def chosen(self, row: Tensor) -> list[int]:
+    def chosen(self, row: Tensor, names: Mapping[int, str], shown: Shown) -> list[int]:
         """The most probable class."""
         return [int(row.argmax())]
 

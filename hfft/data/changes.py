@@ -1,0 +1,64 @@
+"""Whether data is still what a run was trained on."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hfft.data.fingerprint import fingerprints
+from hfft.data.load import load_splits
+from hfft.data.source.local import is_local
+from hfft.data.spec import Data
+from hfft.tasks.table import Task
+
+
+def file_state(data: Data) -> str | None:
+    """A digest of the names, sizes and times of the files of this machine that are the data; None if there are none."""
+    found, any_file = hashlib.sha256(), False
+    for path in sorted(set(_files(data))):
+        state = os.stat(path)
+        found.update(repr((path, state.st_size, state.st_mtime_ns)).encode("utf-8", "surrogateescape"))
+        any_file = True
+    return found.hexdigest() if any_file else None
+
+
+def changed_splits(note: Mapping[str, Any], data: Data, task: Task, seed: int) -> list[str]:
+    """The splits whose rows are not those that a run noted when it read them; empty if the files are gone.
+
+    Files with the same sizes and times are not read; others are, and their rows are compared.
+
+    Args:
+        note: `files`, a `file_state`, and `rows`, the `fingerprints`.
+
+    Raises:
+        HfftError: the files have changed and cannot be read.
+    """
+    now = file_state(data)
+    if now is None or now == note.get("files"):
+        return []
+    if data.streaming:
+        return ["the files"]
+    rows, before = fingerprints(load_splits(data, task, seed)[0]), note.get("rows") or {}
+    return [name for name in {**before, **rows} if before.get(name) != rows.get(name)]
+
+
+def _files(data: Data) -> Iterator[str]:
+    """The files that a data section names: one, those below a folder, or those that match `data_files`."""
+    if not is_local(data):
+        return
+    path, named = Path(data.path).expanduser(), data.data_files
+    root = str((path if path.is_dir() else Path()) / (data.data_dir or ""))
+    if named is not None:
+        groups = named.values() if isinstance(named, dict) else [named]
+        patterns = [pattern for group in groups for pattern in ([group] if isinstance(group, str) else group)]
+        for pattern in patterns:
+            yield from filter(os.path.isfile, glob.glob(os.path.join(root, pattern), recursive=True))
+    elif path.is_dir() or data.data_dir:
+        for folder, _, names in os.walk(root):
+            yield from filter(os.path.isfile, (os.path.join(folder, name) for name in names))
+    else:
+        yield from filter(os.path.isfile, glob.glob(str(path)) or [str(path)])
