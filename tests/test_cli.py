@@ -167,7 +167,7 @@ def test_a_terminal_does_not_obey_the_names_in_a_table(terminal, monkeypatch):
             return terminal
 
     rows = [{"id": "a\nb", "label": "\x1b[31mred", "probability": 0.5}]
-    monkeypatch.setattr("hfft.commands.predict.predict", lambda *given: iter(rows))
+    monkeypatch.setattr("hfft.commands.predict.predict", lambda *given, **options: iter(rows))
     monkeypatch.setattr(sys, "stdout", Screen())
     assert cli.main(["predict", "runs/x", "a text"]) == 0
     shown = list(csv.reader(io.StringIO(sys.stdout.getvalue())))

@@ -108,7 +108,8 @@ class Failed:
     def status(self) -> int:
         """The exit status, after a line on how many inputs have no prediction."""
         if self.failed:
-            print(f"{self.failed} of {self.count} inputs have no prediction; see column error", file=sys.stderr)
+            line = f"{self.failed} of {self.count} inputs have no prediction; see column error"
+            print(printable(line), file=sys.stderr)
         return 1 if self.failed else 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import types
 import typing
 from collections.abc import Iterator
@@ -125,4 +126,4 @@ def _described(spec: type[Spec]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    print(page(), end="")
+    sys.stdout.write(page())

@@ -155,28 +155,6 @@ def test_a_name_longer_than_any_file_is_refused_before_it_is_looked_for():
             source(name)
 
 
-def test_an_adapter_is_no_backbone(bert):
-    (bert / "adapter_config.json").write_text("{}")
-    with pytest.raises(
-        ModelError, match=r"is an adapter; name its backbone here, and continue it with layers\.adapter={from: "
-    ):
-        model_of(recipe(bert), LABELS)
-
-
-def test_a_run_folder_is_the_model_that_it_finished(tmp_path, bert):
-    (tmp_path / "recipe.yaml").write_text("task: text-classification\n")
-    with pytest.raises(ModelError, match=r"run .* has no finished model; finish its training first"):
-        source(str(tmp_path))
-    bert.rename(tmp_path / "model")
-    assert source(str(tmp_path)) == source(str(tmp_path / "model")) == str(tmp_path / "model")
-    found, expected = (model_of(recipe(name), LABELS).bert.state_dict() for name in (tmp_path, tmp_path / "model"))
-    assert all(torch.equal(found[key], expected[key]) for key in expected)
-    (tmp_path / "model" / "recipe.yaml").write_text("task: text-classification\n")
-    assert source(str(tmp_path / "model")) == str(tmp_path / "model"), (
-        "a published folder has its recipe beside the model"
-    )
-
-
 def test_a_folder_without_a_model_is_an_error(tmp_path):
     with pytest.raises(BadInput, match="cannot be used"):
         model_of(recipe(tmp_path), LABELS)
@@ -381,8 +359,11 @@ def test_a_run_folder_stands_for_its_model(bert):
     with pytest.raises(ModelError, match=r"the run .*run has no finished model; finish its training first"):
         backbone.source(str(run))
     bert.rename(run / "model")
-    assert backbone.source(str(run)) == str(run / "model")
-    model_of(recipe(run), LABELS)
+    assert backbone.source(str(run)) == backbone.source(str(run / "model")) == str(run / "model")
+    found, expected = (model_of(recipe(name), LABELS).bert.state_dict() for name in (run, run / "model"))
+    assert all(torch.equal(found[key], expected[key]) for key in expected)
+    (run / "model" / "recipe.yaml").write_text("name: x")  # as in a published folder
+    assert backbone.source(str(run / "model")) == str(run / "model")
 
 
 @pytest.mark.parametrize("inside", ["model", "."])

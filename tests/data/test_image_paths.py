@@ -44,7 +44,7 @@ def folder(tmp_path, monkeypatch):
 def test_prediction_reads_the_files_and_pixels_of_training(folder):
     rows = load_raw(Data(path=str(folder))).splits["train"].cast_column("image", datasets.Image(decode=False))
     trained = {row["image"]["path"]: decoded(row["image"], "image", "train", 0) for row in rows}
-    predicted = dict(ImageInputs().open(str(folder)))
+    predicted = dict(ImageInputs().open(str(folder), print))
     assert list(predicted) == list(trained)
     assert len(predicted) == 18
     for path, image in predicted.items():
@@ -56,12 +56,15 @@ def test_prediction_reads_the_files_and_pixels_of_training(folder):
 
 def test_a_folder_without_an_image_that_can_be_read_is_refused(tmp_path):
     with pytest.raises(DataError) as caught:
-        list(ImageInputs().open(str(tmp_path)))
-    assert str(caught.value) == f"folder {tmp_path} contains no image; expected files such as .png or .jpg"
+        list(ImageInputs().open(str(tmp_path), print))
+    assert (
+        str(caught.value)
+        == f"folder {tmp_path} contains no image that can be read; expected files such as .png or .jpg"
+    )
     (tmp_path / "x.svg").write_text("")
     with pytest.raises(DataError) as caught:
-        list(ImageInputs().open(str(tmp_path)))
-    message = "contains no image that can be read (1 .svg; convert them to .png or .jpg)"
+        list(ImageInputs().open(str(tmp_path), print))
+    message = "contains no image that can be read (1 .svg); convert them to .png or .jpg"
     assert str(caught.value) == f"folder {tmp_path} {message}"
 
 

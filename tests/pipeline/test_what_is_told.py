@@ -41,7 +41,9 @@ def run(monkeypatch):
     splits = SimpleNamespace(sizes=sizes, origin=origin, notes=["a note"], classes=counts)
     edits = [{"edit": "channels 1", "places": 1, "moved": 0.0}, {"edit": "remove last-1", "places": 2, "moved": 0.125}]
     trainer = SimpleNamespace(sets={"target": [1, 2, 3]}, methods=[], model=tiny("vit"))
-    return SimpleNamespace(splits=splits, labels=Labels.of(SINGLE, "ab"), trainer=trainer, edits=edits, layers=[])
+    return SimpleNamespace(
+        splits=splits, labels=Labels.of(SINGLE, "ab"), trainer=trainer, edits=edits, notes=[], layers=[]
+    )
 
 
 def test_a_run_says_what_is_trained_on_what(run):

@@ -81,7 +81,7 @@ RIGHT = {
     "several labels": (
         "x.csv",
         "text,one,two\na,1,0\n",
-        {"columns": {"label": "/one|two/"}, "problem_type": "multi_label_classification"},
+        {"columns": {"label": "/one|two/"}, "problem": "multi_label_classification"},
     ),
     "texts": ("x.txt", "one\ntwo\n", {"task": "fill-mask"}),
     "JSON": ("x.json", json.dumps([{"text": "a", "label": "b"}]), {}),
