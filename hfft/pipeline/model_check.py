@@ -36,6 +36,8 @@ def check_ahead(recipe: Recipe, processor: Any) -> None:
         BadInput: it does not, or a model of its kind answers with something else than a row of classes.
     """
     task = recipe.the_task
+    if not _has_blank(task):
+        return
     model = backbone.build_meta_model(recipe.backbone, recipe.head, task, processor)
     if model is None:
         return
@@ -54,6 +56,8 @@ def check_inputs(model: PreTrainedModel, processor: Any, task: Task) -> None:
         ModelError: it does not.
     """
     modality, kind, name = task.modality, model.config.model_type, type(processor).__name__
+    if not _has_blank(task):
+        return
     try:
         made = modality.inputs.blank(processor)
     except HfftError:
@@ -116,7 +120,12 @@ def check_answers(
     """
     parameters = dict(model.named_parameters())
     # not every architecture computes in half precision on a CPU
-    if divided or not task.labelled or any(p.is_meta or p.dtype != torch.float32 for p in parameters.values()):
+    if (
+        divided
+        or not task.labelled
+        or not _has_blank(task)
+        or any(p.is_meta or p.dtype != torch.float32 for p in parameters.values())
+    ):
         return None
     inputs, kind = task.modality.inputs, model.config.model_type
     with _as_it_was(model):
@@ -193,6 +202,11 @@ def leave_out(model: nn.Module, depths: Depths, unread: dict[str, set[str]], ent
         learning[name].requires_grad_(False)
     count = sum(learning[name].numel() for name in idle)
     return [f"not read by this task, and so not learning: {what} ({count:,} parameters)"]
+
+
+def _has_blank(task: Task) -> bool:
+    """Whether the modality says what an arbitrary input is."""
+    return type(task.modality.inputs).blank is not Inputs.blank
 
 
 class NotRun(ModelError):

@@ -66,7 +66,7 @@ class Steps:
             alone: this process tries a step by itself, without the others.
         """
         self._batches, self._targets, self._rows, self._alone = list(batches), targets, rows, alone
-        self.mean_weight = 1.0
+        self.mean_weight: Tensor | None = None
         self._ready: list[Batch] = []
         self._random: list[Any] = []
         self._kept: list[Kept] = []
@@ -185,17 +185,12 @@ class Steps:
         return loss, outputs
 
     def weigh(self, labels: Sequence[Tensor], rows: Tensor) -> None:
-        """Compute the mean factor that methods put on the losses of a step's rows: gradients are clipped in proportion.
-
-        Args:
-            labels: of the own rows of each micro-batch in this process.
-            rows: their number over all processes.
-        """
+        """Compute the mean factor of the losses of a step's rows, from the labels of each micro-batch of this process."""
         trainer, methods = self.trainer, self.of["row_weights"]
         if methods and trainer.args.max_grad_norm:
             factors = [torch.stack([method.row_weights(part) for method in methods]).prod(0).sum() for part in labels]
             total = torch.stack(factors).sum().reshape(1).to(rows.device)
-            self.mean_weight = float(trainer.accelerator.gather(total).sum() / rows)
+            self.mean_weight = trainer.accelerator.gather(total).sum() / rows
 
     # --- statistics of the whole step
 

@@ -27,6 +27,7 @@ from hfft.train import fsdp, method_state
 from hfft.train.answers import Answers, answers
 from hfft.train.batches import NUM_OWN_ROWS, Dealing, in_parts, num_rows
 from hfft.train.callbacks import CallMethods, QuietProgress, SetEpoch
+from hfft.train.clipping import clip
 from hfft.train.companions import AccompaniedRows, MethodOrder, accompanied
 from hfft.train.last_block import LastBlock
 from hfft.train.load_checkpoint import load_whole
@@ -282,11 +283,11 @@ class FineTuner(Dealing):
         return layers.param_groups(model, self.depths, self.args.learning_rate, self.args.weight_decay, **self.lr_rules)
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
-        """transformers' clipping, including the methods' modules; the limit holds for rows of a mean weight of 1."""
+        """transformers' clipping, including the methods' modules; with weighted rows, of the gradient per unit of weight."""
         beside, weight = self.steps.module_parameters(), self.steps.mean_weight
-        if not beside and weight == 1:
+        if self.is_deepspeed_enabled or (not beside and weight is None):
             return super()._clip_grad_norm(model)
-        return self.accelerator.clip_grad_norm_([*model.parameters(), *beside], self.args.max_grad_norm * weight)
+        return clip(self.accelerator, [*model.parameters(), *beside], self.args.max_grad_norm, weight)
 
     # --- checkpoints
 

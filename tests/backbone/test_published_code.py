@@ -158,7 +158,14 @@ def test_images_of_other_channels_and_size_are_delivered_trained_on_and_predicte
 @pytest.mark.slow
 def test_a_run_with_edits_and_an_own_head_scores_reports_and_resumes(tmp_path, capsys):
     edits = "backbone.edit=[{remove: last-1}, {insert: /mlp$/, module: {type: bottleneck}}]"
-    more = (edits, "head.kind=mlp", "head.pooling=mean", "layers.train=last-1", "score.metrics=[accuracy]")
+    more = (
+        edits,
+        "head.kind=mlp",
+        "head.pooling=mean",
+        "layers.train=last-1",
+        "score.metrics=[accuracy]",
+        "training.save_total_limit=2",
+    )
     given = ("image-classification", "google/vit-base-patch16-224-in21k", "uoft-cs/cifar10")
     whole = finetune(run(tmp_path, *given, *more))
     told = capsys.readouterr().out

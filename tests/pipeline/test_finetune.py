@@ -422,13 +422,13 @@ def test_predict_writes_a_table_for_a_whole_set_and_for_texts(tmp_path, bert, tr
         cli.main(["predict", str(result.folder), "--data", str(trec), "--column", "text", "--output", str(table)]) == 0
     )
     rows = [json.loads(line) for line in table.read_text().splitlines()]
-    assert [row["id"] for row in rows] == [str(i) for i in range(24)]
+    assert [row["id"] for row in rows] == list(range(24))
     labels = datasets.load_dataset(str(trec), split="test").features["coarse_label"].names
     assert {row["label"] for row in rows} <= set(labels)
     (tmp_path / "texts.txt").write_text("who is it\n\nhow many\n")
     assert cli.main(["predict", str(result.folder), "who, when", str(tmp_path / "texts.txt")]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "id,label,probability"
+    assert lines[0] == "id,label,probability,error"
     assert lines[1].startswith('"who, when",')
     assert len(lines) == 4
     assert cli.main(["predict", str(tmp_path), "a text"]) == 2

@@ -176,7 +176,7 @@ def test_the_snippet_of_the_card_and_hfft_predict_agree(hub, published, tmp_path
     ours = run(hub, "-m", "hfft.cli", "predict", str(folder / "runs/vit_cifar10"), str(picture), folder=tmp_path)
     assert ours.returncode == 0, ours.stderr
     expected = json.loads(plain.stdout.splitlines()[-1])
-    name, label, probability = ours.stdout.splitlines()[1].rsplit(",", 2)
+    name, label, probability, _ = ours.stdout.splitlines()[1].rsplit(",", 3)
     assert (name, label) == (str(picture), expected["label"])
     assert float(probability) == pytest.approx(expected["score"], abs=2e-6)
 
@@ -204,7 +204,7 @@ def test_an_edited_model_is_pushed_with_its_file_and_answers_the_same_from_there
     ours = run(hub, "-m", "hfft.cli", "predict", "alice/edited", "picture.png", folder=tmp_path)
     assert ours.returncode == 0, ours.stderr
     expected = json.loads(plain.stdout.splitlines()[-1])
-    _, label, probability = ours.stdout.splitlines()[1].rsplit(",", 2)
+    _, label, probability, _ = ours.stdout.splitlines()[1].rsplit(",", 3)
     assert label == expected["label"]
     assert float(probability) == pytest.approx(expected["score"], abs=2e-6)
     # What came back is compared before the run calls itself published.

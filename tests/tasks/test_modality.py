@@ -34,7 +34,7 @@ class Waves(Inputs):
     def step(self, processor, columns, split, seed=0, augment=(), on_device=None, draws=None):
         return lambda row: {**self.batch([row[columns["audio"]]], processor), "labels": row["labels"]}
 
-    def rows(self, rows, step, known):
+    def rows(self, rows, step, known, content=None):
         return [step(row) for row in rows]
 
     def collate(self, processor, problem, mlm_probability=None):
