@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hfft.lazy import names
 
 if TYPE_CHECKING:
-    from hfft.data.changes import changed_splits, file_state
+    from hfft.data.changes import changed_splits, file_state, names_files
     from hfft.data.fingerprint import fingerprints
     from hfft.data.inputs import Prepared, prepare
     from hfft.data.load import Splits, load_splits
@@ -19,6 +19,7 @@ __getattr__, __all__ = names(
     {
         "changed_splits": "hfft.data.changes",
         "file_state": "hfft.data.changes",
+        "names_files": "hfft.data.changes",
         "fingerprints": "hfft.data.fingerprint",
         "Prepared": "hfft.data.inputs",
         "prepare": "hfft.data.inputs",

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from datasets import Dataset
+
 from hfft.data.fingerprint import fingerprints
 from hfft.data.load import load_splits
 from hfft.data.source.local import is_local
@@ -32,18 +34,30 @@ def changed_splits(note: Mapping[str, Any], data: Data, task: Task, seed: int) -
     Files with the same sizes and times are not read; others are, and their rows are compared.
 
     Args:
-        note: `files`, a `file_state`, and `rows`, the `fingerprints`.
+        note: `files`, a `file_state`; `named_files`, what `names_files` says; and `rows`, the `fingerprints`.
 
     Raises:
         HfftError: the files have changed and cannot be read.
     """
     now = file_state(data)
-    if now is None or now == note.get("files"):
+    if now is None or (now == note.get("files") and not note.get("named_files")):
         return []
     if data.streaming:
         return ["the files"]
     rows, before = fingerprints(load_splits(data, task, seed)[0]), note.get("rows") or {}
     return [name for name in {**before, **rows} if before.get(name) != rows.get(name)]
+
+
+def names_files(rows: Any, data: Data) -> bool:
+    """Whether the rows name files beside those of the data, as a table of the paths of images does."""
+    if not isinstance(rows, Dataset) or not len(rows) or Path(data.path).expanduser().is_dir():
+        return False
+    files = [key for key, feature in rows.features.items() if hasattr(feature, "decode")]
+    for key in files:
+        first = rows.select([0]).cast_column(key, type(rows.features[key])(decode=False))[0][key]
+        if first is not None and first["bytes"] is None:
+            return True
+    return False
 
 
 def _files(data: Data) -> Iterator[str]:

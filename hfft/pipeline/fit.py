@@ -69,7 +69,8 @@ class Training:
             folder.write_recipe(recipe.resolved(), self.run.commit, self.run.splits.revision, self.run.adapter_commit)
         folder.write_json("layers.json", self.run.layers)
         splits, rows = self.run.splits, self.run.trainer.facts["data"]
-        note_data(folder, data.file_state(self.recipe.data), rows, splits.content.get("train"))
+        named = data.names_files(splits.train, self.recipe.data)
+        note_data(folder, data.file_state(self.recipe.data), rows, splits.content.get("train"), named)
 
     def _check_version(self, earlier: str | None) -> None:
         """Refuse a checkpoint of another minor version, whose training state has another format."""

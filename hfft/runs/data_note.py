@@ -18,18 +18,21 @@ NOTE, ROWS = "data.json", "trained_rows.safetensors"
 
 
 @by_first_process
-def note_data(folder: RunFolder, files: str | None, rows: dict[str, str], trained: np.ndarray | None) -> None:
+def note_data(
+    folder: RunFolder, files: str | None, rows: dict[str, str], trained: np.ndarray | None, named_files: bool = False
+) -> None:
     """Note the data that a run is trained on; training rows of an earlier start are kept.
 
     Args:
         files: a digest of the files' state; None if they are not on this machine.
         rows: split -> fingerprint of its rows.
         trained: `(N,)` int64, a digest of each training row; None if they are a stream.
+        named_files: whether the rows name other files, such as images.
 
     Raises:
         RunError: the folder was removed.
     """
-    folder.write_json(NOTE, {"files": files, "rows": rows})
+    folder.write_json(NOTE, {"files": files, "rows": rows, "named_files": named_files})
     if trained is not None:
         earlier = trained_rows(folder.path)
         unique = np.unique(trained if earlier is None else np.concatenate([earlier, trained]))

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import datasets
 import pytest
+from PIL import Image
 
 from hfft.data import changes
-from hfft.data.changes import changed_splits, file_state
+from hfft.data.changes import changed_splits, file_state, names_files
 from hfft.data.fingerprint import fingerprints
 from hfft.data.load import load_splits
 from hfft.data.spec import Data
@@ -77,3 +78,31 @@ def test_what_is_not_on_this_machine_has_no_state():
     assert (
         file_state(Data(path="digits")) is file_state(Data(path="me/data")) is file_state(Data(path="no.csv")) is None
     )
+
+
+@pytest.mark.parametrize("kind", ["paths", "folder", "bytes"])
+def test_pictures_that_a_table_names_are_looked_at_too(kind):
+    for i in range(20):
+        picture(i, 10 * i)
+    task, data = TASKS["image-classification"], Data(path="t.csv" if kind == "paths" else "im")
+    Path("t.csv").write_text("image,label\n" + "".join(f"im/{'ab'[i % 2]}/{i}.png,{'ab'[i % 2]}\n" for i in range(20)))
+    if kind == "bytes":
+        rows = load_splits(data, task, 0)[0].train.cast_column("image", datasets.Image(decode=False))
+        rows.map(lambda row: {"image": {"bytes": Path(row["image"]["path"]).read_bytes(), "path": None}}).to_parquet(
+            "x.parquet"
+        )
+        data = Data(path="x.parquet", columns={"label": "labels"})
+    splits = load_splits(data, task, 0)[0]
+    named = names_files(splits.train, data)
+    assert named == (kind == "paths")
+    note = {"files": file_state(data), "rows": fingerprints(splits), "named_files": named}
+    assert changed_splits(note, data, task, 0) == []
+    picture(int(splits.train[0]["row"]) if kind == "bytes" else 4, 255)
+    picture(5, 255)
+    assert bool(changed_splits(note, data, task, 0)) == (kind != "bytes")
+
+
+def picture(i, level):
+    path = Path("im") / "ab"[i % 2] / f"{i}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 8), (level, i, 0)).save(path)

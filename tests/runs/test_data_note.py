@@ -11,7 +11,7 @@ def test_a_note_is_read_back_and_rows_of_an_earlier_start_are_kept(tmp_path):
     assert data_of_run(folder) is trained_rows(tmp_path) is None
     note_data(folder, "abc", {"train": "x"}, np.array([3, 1, 3]))
     note_data(folder, None, {"train": "y"}, np.array([2]))
-    assert data_of_run(folder) == {"files": None, "rows": {"train": "y"}}
+    assert data_of_run(folder) == {"files": None, "rows": {"train": "y"}, "named_files": False}
     assert trained_rows(tmp_path).tolist() == [1, 2, 3]
     note_data(folder, None, {}, None)
     assert trained_rows(tmp_path).tolist() == [1, 2, 3]

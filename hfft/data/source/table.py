@@ -157,7 +157,8 @@ def _load_split(
     """The rows of one split, cached by `datasets` under the names, sizes and times of its files."""
     stats = [head.path.stat() for head in heads]
     files = DataFilesList(
-        [str(head.path.resolve()) for head in heads], [(str(s.st_size), str(s.st_mtime_ns)) for s in stats]
+        [str(head.path.resolve()) for head in heads],
+        [(str(s.st_size), str(s.st_mtime_ns), str(s.st_ctime_ns)) for s in stats],
     )
     builder = Table(data_files=DataFilesDict({split: files}), features=features, heads=heads, missing=list(missing))
     if streaming:
