@@ -113,8 +113,7 @@ def measure(trainer: FineTuner, rows: int | None = None) -> Measured:
     if sizes is None:
         step = median(map(sum, clock.steps))
     else:  # by the number of padded tokens or images in it
-        given = sizes[drawn].reshape(-1, accumulated).sum(1)[1 : 1 + len(clock.steps)]
-        step = median(sum(parts) / size for parts, size in zip(clock.steps, given, strict=True)) * sizes.sum() / steps
+        step = step_seconds(clock.steps, sizes[drawn].reshape(-1, accumulated).sum(1), sizes.sum() / steps)
     total = sum(map(sum, clock.steps))
     model = trainer.model
     learning = [p for p in model.parameters() if p.requires_grad]
@@ -145,6 +144,17 @@ def epoch_batches(trainer: Trainer) -> list[list[int]] | None:
     if sampler is None or isinstance(trainer.train_dataset, Stream):
         return None
     return [list(batch) for batch in sampler]
+
+
+def step_seconds(timed: Sequence[Sequence[float]], sizes: Sequence[float], size: float) -> float:
+    """Seconds of a step of this size, in proportion to a few steps that were timed.
+
+    Args:
+        timed: the seconds of each part of each timed step.
+        sizes: of the steps that ran; the first one, a warm-up, is not among the timed ones.
+    """
+    given = sizes[1 : 1 + len(timed)]
+    return median(sum(parts) / of for parts, of in zip(timed, given, strict=True)) * size
 
 
 def text_lengths(rows: Any) -> np.ndarray | None:

@@ -11,7 +11,7 @@ import torch
 from hfft import cli, load_recipe
 from hfft.pipeline.build import build_run
 from hfft.plan import breakdown, measure, plan
-from hfft.plan.measure import MOST, Measured, batch_size, pick, text_lengths
+from hfft.plan.measure import MOST, Measured, batch_size, pick, step_seconds, text_lengths
 from hfft.recipe.alternatives import changed, choices
 from hfft.train import training_arguments
 from tests import stand_ins
@@ -268,3 +268,8 @@ def test_operators_are_told_by_kind():
         "aten::sum": "other operators",
     }
     assert {name: breakdown.kind(name) for name in names} == names
+
+
+def test_steps_are_timed_in_proportion_to_their_size_and_the_warm_up_is_left_out():
+    timed = [[0.05, 0.05], [0.2, 0.1], [0.2]]  # a tenth of a second for each unit of size
+    assert step_seconds(timed, [9, 1, 3, 2, 7], 4) == pytest.approx(0.4)
