@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import datasets
-from datasets import Dataset, Features, IterableDataset
+from datasets import Features
 
 from hfft.data import label_columns
+from hfft.data.modality.base import Rows
 from hfft.data.roles import find_roles
 from hfft.data.spec import Data
 from hfft.errors import DataError
@@ -17,7 +18,6 @@ from hfft.hub.errors import reading
 from hfft.tasks.table import Task
 from hfft.wording import listing, nearest
 
-Rows: TypeAlias = Dataset | IterableDataset
 OURS = ("labels", "row")  # columns that hfft adds
 
 

@@ -11,7 +11,7 @@ from datasets import IterableDataset
 from hfft.data import builtin, columns, labels, splits
 from hfft.data.audit import Faults, Tally, check, remark_notes, twin_notes, without_bad
 from hfft.data.class_counts import absent_notes, class_counts
-from hfft.data.columns import Rows
+from hfft.data.modality.base import Rows
 from hfft.data.source import load_raw
 from hfft.data.source.raw import Raw
 from hfft.data.spec import Data

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from datasets import Dataset, IterableDataset
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     import numpy as np
     from transformers import PretrainedConfig
 
-    from hfft.data.columns import Rows
     from hfft.data.masking import MaskStep
     from hfft.data.spec import Data
 
+Rows: TypeAlias = Dataset | IterableDataset
 OnDevice = Callable[[dict[str, Any]], dict[str, Any]]
 
 

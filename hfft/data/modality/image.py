@@ -19,11 +19,11 @@ from PIL import Image
 from hfft.data.audit import BadRow, digest_of
 from hfft.data.augment import grammar
 from hfft.data.batch_transform import LARGE, Pixels, learn, pack
-from hfft.data.columns import RowError, Rows, folder_of, holds_text
+from hfft.data.columns import RowError, folder_of, holds_text
 from hfft.data.identity import settings_of, table_digest
 from hfft.data.image_files import dated, file_digest, file_of, is_remote
 from hfft.data.image_processor import VERSION, convert, depth_note, in_mode, levels, processed
-from hfft.data.modality.base import Inputs
+from hfft.data.modality.base import Inputs, Rows
 from hfft.data.open_images import open_images
 from hfft.data.spec import Data
 from hfft.data.stream import Cell

@@ -17,9 +17,9 @@ from torch import nn
 from transformers import BatchEncoding, DataCollatorForLanguageModeling, PretrainedConfig
 
 from hfft.data.audit import BadRow, digest_of
-from hfft.data.columns import RowError, Rows, holds_text
+from hfft.data.columns import RowError, holds_text
 from hfft.data.masking import MaskStep
-from hfft.data.modality.base import Inputs
+from hfft.data.modality.base import Inputs, Rows
 from hfft.data.spec import Data
 from hfft.data.stream import Cell
 from hfft.data.texts import CUT, LENGTH, TextCollate, TextRows, longest_first
