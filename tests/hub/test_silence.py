@@ -72,6 +72,7 @@ def silent():
         connection.close()
 
 
+@pytest.mark.slow_but("information on a model")
 @pytest.mark.parametrize("call", CALLS)
 def test_each_call_ends_when_the_hub_stays_silent(call, silent, quick, monkeypatch, tmp_path):
     (tmp_path / "x.json").write_text("{}")
