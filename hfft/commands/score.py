@@ -102,6 +102,7 @@ def doubts(run: RunFolder, recipe: Recipe) -> Iterator[str]:
     for split, count in metrics.get("data", {}).get("leaked", {}).items():
         yield seen_line(split, count, metrics[split]["n"])
     note = data_of_run(run)
+    # pictures that a table names are compared by `hfft train`, which reads them
     if note is not None and (now := file_state(recipe.data)) is not None and now != note["files"]:
         yield "the files of the data have changed since: these are the outputs for what they were"
 

@@ -169,7 +169,8 @@ def test_rows_without_labels_among_others_are_named(kind, split):
     feature, known, none = UNLABELLED[kind]
     gappy = [known[0], none, known[1], none]
     if split == "train" and none == -1 and feature.dtype != "string" and not isinstance(feature, ClassLabel):
-        pytest.skip("a class of its own")
+        assert "-1" in encode(gappy, feature)[1].names, "among whole numbers it is a class"
+        return
     parts = {"train": known, split: gappy}
     refused(
         f"split {split}, rows 1, 3 (2 of 4): no label in column 'label' (None, NaN, -1 and '' count as none); fix "
