@@ -78,8 +78,9 @@ class Resumable(Trainer):
         if self._checkpoint is not None:
             self.args.eval_on_start = False  # was done before that checkpoint
         output = super().train(resume_from_checkpoint, *args, **kwargs)
-        # A run that was stopped after its last step takes no other one, in which transformers would set this flag.
-        self.state.stateful_callbacks.get("TrainerControl", {}).get("args", {})["should_training_stop"] = True
+        # These flags are as of the last save, so a run that was stopped after its last step would end with others.
+        flags = self.state.stateful_callbacks.get("TrainerControl", {}).get("args", {})
+        flags |= {"should_save": False, "should_training_stop": True}
         return output
 
     def leave_if_asked(self) -> None:
