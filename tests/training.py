@@ -109,11 +109,11 @@ class Pull(Method):
     name = "l2_sp"
 
     def __init__(self, weight: float, start: Mapping[str, torch.Tensor]):
-        self.weight, self.before = weight, start
+        self.strength, self.before = weight, start
 
     def weights(self, model: torch.nn.Module, at: At) -> dict[str, torch.Tensor]:
         """The weighted distance."""
-        return {"l2_sp": self.weight * l2_sp(model, self.before)}
+        return {"l2_sp": self.strength * l2_sp(model, self.before)}
 
 
 def methods_of(**strategy: Any) -> list[Method]:

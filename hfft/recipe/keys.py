@@ -25,34 +25,40 @@ recipe with all its defaults, and any key can be set on the command line, as in
 def page() -> str:
     """The page about all keys."""
     first = {name: field for name, field in Recipe.model_fields.items() if not _specs(field.annotation)}
-    parts = [HEAD, _table("", first, _described(Recipe))]
+    places: dict[type[Spec], str] = {}
+    parts = [HEAD, _table("", first, _described(Recipe), places)]
     for name, field in Recipe.model_fields.items():
         for spec in _specs(field.annotation):
-            parts += _section(name, spec)
+            parts += _section(name, spec, places)
     return "\n".join(parts).rstrip() + "\n"
 
 
-def _section(path: str, spec: type[Spec]) -> Iterator[str]:
-    """The heading, the summary and the table of a section, then those of the sections in it."""
+def _section(path: str, spec: type[Spec], places: dict[type[Spec], str]) -> Iterator[str]:
+    """The heading, the summary and the table of a section, then those of the sections in it; each once, at its first place."""
+    places[spec] = path
     summary, described = _summary(spec), _described(spec)
     yield f"\n{'#' * (path.replace('.NAME', '').count('.') + 2)} `{path}`\n"
     if summary:
         yield f"{summary}\n"
     if spec.model_fields:
-        yield _table(f"{path}.", spec.model_fields, described)
+        yield _table(f"{path}.", spec.model_fields, described, places)
     for name, field in spec.model_fields.items():
         for inner in _specs(field.annotation):
             place = f".{name}" if field.alias is None else f".{field.alias}"
             holder = ".NAME" if "dict" in str(field.annotation) else ""
-            yield from _section(f"{path}{place}{holder}", inner)
+            if inner not in places:
+                yield from _section(f"{path}{place}{holder}", inner, places)
 
 
-def _table(prefix: str, fields: dict[str, Any], described: dict[str, str]) -> str:
+def _table(prefix: str, fields: dict[str, Any], described: dict[str, str], places: dict[type[Spec], str]) -> str:
     rows = ["| key | value | default | |", "|---|---|---|---|"]
     for name, field in fields.items():
         key = field.alias or name
         kind, default = _kind(field.annotation), _default(field)
-        what = described.get(name) or next((_summary(spec) for spec in _specs(field.annotation)), "")
+        specs = _specs(field.annotation)
+        what = described.get(name) or next((_summary(spec) for spec in specs), "")
+        if place := next((places[spec] for spec in specs if spec in places), None):
+            what = f"{what.rstrip('.')}; sections as in `{place}`"
         rows.append(f"| `{prefix}{key}` | {_cell(kind)} | {_cell(default)} | {_cell(what)} |")
     return "\n".join(rows)
 

@@ -12,7 +12,7 @@ The Trainer calls the hooks and reduces what they return according to its kind (
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,6 +21,8 @@ from pydantic import model_validator
 
 from hfft.lazy import torch
 from hfft.spec import Spec
+from hfft.strategy.at import At as At
+from hfft.strategy.weight import Weight
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -43,27 +45,6 @@ class MethodSpec(Spec):
     def build(self) -> Method | None:
         """The method; None if its options are neutral, so that the run is bit-identical to one without it."""
         raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class At:
-    """The current point of a training run.
-
-    Attributes:
-        step: optimiser steps done.
-        epoch: the current one, counted from 0.
-        share: fraction of the whole training that is done, 0 to 1.
-        seed: the run's seed.
-    """
-
-    step: int
-    epoch: int
-    share: float
-    seed: int
-
-    def draws(self, rows: Sequence[int] | np.ndarray, count: int = 1, salt: int = 0) -> np.ndarray:
-        """`(len(rows), count)` numbers in [0, 1) from (seed, epoch, row, salt) alone: the same however a batch is split."""
-        return np.stack([np.random.default_rng((self.seed, self.epoch, int(row), salt)).random(count) for row in rows])
 
 
 @dataclass
@@ -224,6 +205,7 @@ class Method:
         states: depths whose outputs it reads, if it needs `states`; negative ones count from the head.
         skips: number of non-finite steps that may be skipped.
         passes: forward and backward passes per step, in units of the task's rows.
+        weight: of the term that it adds; the Trainer adapts it, saves it in checkpoints and logs it.
     """
 
     name: str = ""  # its key in the recipe, set by `build_methods`
@@ -233,6 +215,7 @@ class Method:
     states: tuple[int, ...] = ()
     skips: int = 0
     passes: int = 1
+    weight: Weight = Weight(1.0)
 
     # --- once
 
@@ -256,7 +239,7 @@ class Method:
         """Called before an epoch's first step. `outputs_of("train")`, or of another set, gives its rows' outputs in order."""
 
     def evaluated(self, figures: Mapping[str, float], at: At) -> None:
-        """Called after an evaluation during training; `loss` is the mean training loss since the previous one."""
+        """Called after an evaluation during training; `loss` is the mean task loss of the steps since the previous one."""
 
     # --- each micro-batch
 

@@ -28,6 +28,7 @@ class Situation:
     Attributes:
         continuous: whether inputs are numbers that can be averaged, such as pixels but not words.
         sets: names of `data.sets`.
+        evaluates: whether the model is evaluated during training.
     """
 
     problem: str
@@ -37,6 +38,7 @@ class Situation:
     sets: tuple[str, ...] = ()
     divided: bool = False
     deepspeed: bool = False
+    evaluates: bool = True
 
 
 def refusals(methods: Sequence[Method], situation: Situation) -> list[tuple[str, str]]:
@@ -77,6 +79,8 @@ def _refused(method: Method, situation: Situation) -> list[str]:
         found.append(f"on is {on!r}, which is not in data.sets (known: {known})")
     if situation.divided and ("whole_weights" in method.needs or defines(method, "modules")):
         found.append("needs whole weights, but FSDP shards them; leave it out, or launch without FSDP")
+    if not situation.evaluates and (defines(method, "evaluated") or method.weight.adapts):
+        found.append("follows evaluations during training; set training.eval_strategy=epoch and keep validation rows")
     if situation.deepspeed and defines(method, "gradients"):
         found.append("recomputes the gradient, which DeepSpeed does not allow; launch without it")
     return found

@@ -13,6 +13,7 @@ from hfft.strategy.tensors import whole
 
 FILE = "methods.safetensors"
 _MODULES = "modules/"  # prefix of the tensors of a method's modules
+_WEIGHT = "weight/"  # of the state of its weight, if that adapts
 
 
 def state_of(methods: Sequence[Method]) -> dict[str, Tensor]:
@@ -20,6 +21,7 @@ def state_of(methods: Sequence[Method]) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for method in methods:
         own = dict(method.state())
+        own |= {f"{_WEIGHT}{name}": tensor for name, tensor in method.weight.state().items()}
         if (modules := method.modules()) is not None:
             own |= {f"{_MODULES}{name}": tensor for name, tensor in modules.state_dict().items()}
         found |= {f"{method.name}/{name}": whole(tensor).detach().contiguous() for name, tensor in own.items()}
@@ -33,7 +35,10 @@ def load_state(methods: Sequence[Method], state: Mapping[str, Tensor]) -> None:
         inside = {key.removeprefix(_MODULES): tensor for key, tensor in own.items() if key.startswith(_MODULES)}
         if inside and (modules := method.modules()) is not None:
             modules.load_state_dict(inside)
-        if rest := {key: tensor for key, tensor in own.items() if not key.startswith(_MODULES)}:
+        current = {key.removeprefix(_WEIGHT): tensor for key, tensor in own.items() if key.startswith(_WEIGHT)}
+        if current:
+            method.weight.load(current)
+        if rest := {key: tensor for key, tensor in own.items() if not key.startswith((_MODULES, _WEIGHT))}:
             method.load(rest)
 
 

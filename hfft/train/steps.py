@@ -12,7 +12,7 @@ because DistributedDataParallel averages their gradients. Filler rows are remove
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -28,6 +28,7 @@ from hfft.train.reader import Reader
 from hfft.train.resume import random_state, set_random_state
 from hfft.train.statistic import Kept, gather_rows, look_ahead, values
 from hfft.train.step_loss import chain, full_precision, pass_of, task_loss
+from hfft.train.weights import follows_evaluations
 
 
 class PreparedInputs(dict[str, Any]):
@@ -51,6 +52,7 @@ class Steps:
         states = tuple(sorted({depth for method in methods for depth in method.states}))
         self.reader = Reader(trainer.model, needed(methods, "features"), states)
         self.loss_of_row = chain(self.of["example_loss"], trainer.problem.loss)
+        self._follows_evaluations = follows_evaluations(methods)
         self.begin([], None, None)
 
     # --- a step
@@ -179,6 +181,8 @@ class Steps:
         for name, value in self._terms.items():
             if name != TASK:
                 self.trainer.term_log.add(name, value)
+        if self._follows_evaluations:
+            self.trainer.term_log.add_task(self._terms[TASK])
         if len(self._terms) > 1 or self.of["weights"]:
             self.trainer.loss_terms["task loss"] = self._terms[TASK].detach()
             self.trainer.loss_terms |= {n: v.detach() for n, v in self._terms.items() if n != TASK}
@@ -319,11 +323,6 @@ class Steps:
         """Call at the start of each epoch."""
         for method in self.of["epoch"]:
             method.epoch(self.trainer.model, outputs_of, self.trainer.at())
-
-    def evaluated(self, figures: Mapping[str, float]) -> None:
-        """Call after each evaluation during training."""
-        for method in self.of["evaluated"]:
-            method.evaluated(figures, self.trainer.at())
 
     @contextlib.contextmanager
     def scored(self) -> Iterator[None]:

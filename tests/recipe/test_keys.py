@@ -61,7 +61,7 @@ def test_a_type_is_told_in_the_words_of_yaml():
         c: dict[str, Inner] | None = None
         d: bool = True
 
-    page = "\n".join(keys._section("s", Outer))
+    page = "\n".join(keys._section("s", Outer, {}))
     assert "| `s.a` | text |  | two keys, on two lines. |" in page
     assert "| `s.b` | list of whole number |  | two keys, on two lines. |" in page
     assert "| `s.d` | `true`, `false` | `true` |  |" in page

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from transformers import TrainerCallback
 
+from hfft.evaluate.scores import Metrics
 from hfft.strategy.method import TASK, At, Batch, Inner, Method, Pass, Setting
 from hfft.strategy.outputs import logits_of
 from hfft.strategy.spec import Strategy
@@ -73,23 +74,23 @@ class RaisedByGap(Method):
     name = "raised_by_gap"
 
     def __init__(self) -> None:
-        self.weight = torch.tensor(0.01, dtype=torch.float64)
+        self.strength = torch.tensor(0.01, dtype=torch.float64)
 
     def evaluated(self, figures: Mapping[str, float], at: At) -> None:
         """Double it, or halve it."""
-        self.weight = self.weight * (2.0 if figures["eval_loss"] > figures["loss"] else 0.5)
+        self.strength = self.strength * (2.0 if figures["eval_loss"] > figures["loss"] else 0.5)
 
     def weights(self, model: nn.Module, at: At) -> dict[str, torch.Tensor]:
         """The penalty."""
-        return {"raised_by_gap": self.weight * sum(p.square().sum() for p in model.parameters())}
+        return {"raised_by_gap": self.strength * sum(p.square().sum() for p in model.parameters())}
 
     def state(self) -> dict[str, torch.Tensor]:
         """The weight."""
-        return {"weight": self.weight}
+        return {"strength": self.strength}
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
         """Take it over."""
-        self.weight = state["weight"].cpu()
+        self.strength = state["strength"].cpu()
 
 
 class Surgery(Method):
@@ -197,6 +198,10 @@ CASES = {
     "bss, sam, mcc": Case({"bss": 0.5, "sam": 0.3, "mcc": "target"}),
     "modules": Case(more=(LearnedScale,)),
     "modules, sam": Case({"sam": 0.3}, more=(LearnedScale,)),
+    "weights that change": Case(
+        {"l2_sp": {"weight": {"end": 2.0, "shape": "cosine"}}, "bss": {"weight": {"start": 1, "end": 0, "over": 0.5}}}
+    ),
+    "a weight by the gap": Case({"l2_sp": {"weight": {"adapt": "gap", "start": 0.3}}}, settings=EVALUATED),
     "epoch": Case(more=(PullToAnswers,)),
     "evaluated": Case(more=(RaisedByGap,), settings=EVALUATED),
     "again(only=)": Case({"l2_sp": 0.3}, more=(Surgery,)),
@@ -237,8 +242,9 @@ def trainer_of(
         model,
         training.labels_of(examples.SINGLE),
         train,
-        training.arguments(folder, **{**settings, **case.settings, **changes}),
+        training.arguments(folder, batch_eval_metrics=True, **{**settings, **case.settings, **changes}),
         eval_dataset=training.examples(modality, examples.SINGLE, 6, seed=3),
+        compute_metrics=Metrics(training.labels_of(examples.SINGLE), ()),
         methods=own.pop("methods", None) or [*training.methods_of(**case.strategy), *(make() for make in case.more)],
         sets={"target": target},
         class_ids=np.array([row["labels"] for row in train]),

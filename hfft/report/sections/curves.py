@@ -1,13 +1,23 @@
-"""The learning curves: loss, first metric, learning rate, gradient norm."""
+"""The learning curves: loss, first metric, learning rate, gradient norm, and whatever the methods log."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hfft.report.chart import Series, curve
 from hfft.report.record import Record
 from hfft.tasks.measure import metric_names
 from hfft.tasks.problem import PROBLEMS
+
+LOGGED = {
+    "loss",
+    "grad_norm",
+    "learning_rate",
+    "epoch",
+    "step",
+    "total_flos",
+}  # by every training; the rest is of methods
 
 
 def section(record: Record) -> dict[str, Any]:
@@ -25,8 +35,20 @@ def section(record: Record) -> dict[str, Any]:
         curve("learning rate of the head", [series(train, 0, "learning_rate")]),
         curve("gradient norm before clipping", [series(train, 0, "grad_norm")], log=True),
     ]
+    charts += [curve(name.replace("_", " "), [series(train, 0, name)]) for name in _of_methods(record.history)]
     steps, epochs = record.metrics["train"]["steps"], record.metrics["train"]["epochs"]
     return {
         "charts": [chart for chart in charts if chart is not None],
         "steps_per_epoch": round(steps / epochs) if epochs else None,
     }
+
+
+def _of_methods(history: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the terms and weights that methods logged, in the order of their first logs."""
+    found = (
+        name
+        for row in history
+        if not any(key.startswith(("eval_", "test_")) or key.endswith("_loss") for key in row)
+        for name in row
+    )
+    return [name for name in dict.fromkeys(found) if name not in LOGGED]

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from hfft.lazy import torch
 from hfft.strategy.method import TASK, Method, MethodSpec, Pass
+from hfft.strategy.weight import Weight, WeightSpec, is_zero
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,12 +23,12 @@ class BSS(MethodSpec):
     """
 
     main = "weight"
-    weight: float = Field(default=1e-3, ge=0)
+    weight: WeightSpec = 1e-3
     smallest: int = Field(default=1, ge=1)
 
     def build(self) -> Method | None:
         """The method; None if weight is 0."""
-        return SpectralShrinkage(self) if self.weight else None
+        return None if is_zero(self.weight) else SpectralShrinkage(self)
 
 
 class SpectralShrinkage(Method):
@@ -37,11 +38,11 @@ class SpectralShrinkage(Method):
     problems = ("single_label_classification", "multi_label_classification", "regression")
 
     def __init__(self, spec: BSS):
-        self.spec = spec
+        self.spec, self.weight = spec, Weight(spec.weight, default=1e-3)
 
     def statistic(self, seen: Pass) -> dict[str, Tensor]:
         """The weighted sum of squares."""
-        return {"bss": self.spec.weight * bss(seen.features[TASK], self.spec.smallest)}
+        return {"bss": self.weight(seen.at) * bss(seen.features[TASK], self.spec.smallest)}
 
 
 def bss(features: Tensor, smallest: int = 1) -> Tensor:

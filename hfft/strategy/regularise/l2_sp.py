@@ -5,25 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
 from hfft.lazy import torch
 from hfft.strategy.method import At, Method, MethodSpec, Setting
 from hfft.strategy.tensors import like
+from hfft.strategy.weight import Weight, WeightSpec, is_zero
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
 class L2SP(MethodSpec):
-    """Strength of the pull towards the pretrained weights. The paper's code uses 0.01."""
+    """Pull the weights towards their pretrained values.
+
+    Attributes:
+        weight: strength of the pull; the paper's code uses 0.01.
+    """
 
     main = "weight"
-    weight: float = Field(ge=0)
+    weight: WeightSpec
 
     def build(self) -> Method | None:
         """The method; None if weight is 0."""
-        return PullToStart(self) if self.weight else None
+        return None if is_zero(self.weight) else PullToStart(self)
 
 
 class PullToStart(Method):
@@ -32,7 +35,7 @@ class PullToStart(Method):
     needs = frozenset({"start"})
 
     def __init__(self, spec: L2SP):
-        self.spec = spec
+        self.spec, self.weight = spec, Weight(spec.weight, default=0.01)
 
     def start(self, setting: Setting) -> None:
         """Copy the pretrained values of the learning parameters."""
@@ -40,7 +43,7 @@ class PullToStart(Method):
 
     def weights(self, model: nn.Module, at: At) -> dict[str, Tensor]:
         """The weighted distance."""
-        return {"l2_sp": self.spec.weight * l2_sp(model, self.before)}
+        return {"l2_sp": self.weight(at) * l2_sp(model, self.before)}
 
 
 def l2_sp(model: nn.Module, start: Mapping[str, Tensor]) -> Tensor:

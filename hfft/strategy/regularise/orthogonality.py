@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hfft.lazy import torch
 from hfft.strategy.method import At, Method
+from hfft.strategy.weight import Weight
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -15,11 +16,11 @@ class Orthogonality(Method):
     """Adds the mean distance of the factors from orthogonality, weighted by PEFT's `orth_reg_weight`."""
 
     def __init__(self, weight: float):
-        self.weight = weight
+        self.weight = Weight(weight)
 
     def weights(self, model: nn.Module, at: At) -> dict[str, Tensor]:
         """The weighted distance."""
-        return {"orthogonality": self.weight * orthogonality(model)}
+        return {"orthogonality": self.weight(at) * orthogonality(model)}
 
 
 def orthogonality(model: nn.Module) -> Tensor:

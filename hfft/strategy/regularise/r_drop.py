@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
 from hfft.errors import BadInput
 from hfft.strategy.method import TASK, Batch, Method, MethodSpec, Pass, Setting
+from hfft.strategy.weight import Weight, WeightSpec, is_zero
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,14 +18,18 @@ COPY = "copy"
 
 
 class RDrop(MethodSpec):
-    """Weight of the divergence between two passes with different dropout. The paper uses 0.5 to 5; a step costs twice as much."""
+    """Penalise the divergence between two passes with different dropout; a step costs twice as much.
+
+    Attributes:
+        weight: factor of the divergence; the paper uses 0.5 to 5.
+    """
 
     main = "weight"
-    weight: float = Field(default=1.0, ge=0)
+    weight: WeightSpec = 1.0
 
     def build(self) -> Method | None:
         """The method; None if weight is 0."""
-        return Twice(self) if self.weight else None
+        return None if is_zero(self.weight) else Twice(self)
 
 
 class Twice(Method):
@@ -35,7 +38,7 @@ class Twice(Method):
     passes = 2
 
     def __init__(self, spec: RDrop):
-        self.spec = spec
+        self.spec, self.weight = spec, Weight(spec.weight)
 
     def start(self, setting: Setting) -> None:
         """Make sure that the two passes differ.
@@ -63,7 +66,7 @@ class Twice(Method):
 
     def losses(self, seen: Pass) -> dict[str, Tensor]:
         """The weighted divergence."""
-        return {"r_drop": self.spec.weight * r_drop(self.problem, seen.logits[TASK], seen.logits[COPY])}
+        return {"r_drop": self.weight(seen.at) * r_drop(self.problem, seen.logits[TASK], seen.logits[COPY])}
 
 
 def _half(factor: Tensor | None, rows: int, labels: Tensor) -> Tensor:

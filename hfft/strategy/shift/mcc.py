@@ -9,6 +9,7 @@ from pydantic import Field
 
 from hfft.lazy import torch
 from hfft.strategy.method import Companion, Method, MethodSpec, Pass, Setting
+from hfft.strategy.weight import Weight, WeightSpec, is_zero
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,11 +27,11 @@ class MCC(MethodSpec):
     main = "on"
     on: str
     temperature: float = Field(default=2.5, gt=0)
-    weight: float = Field(default=1.0, ge=0)
+    weight: WeightSpec = 1.0
 
     def build(self) -> Method | None:
         """The method; None if weight is 0."""
-        return ClassConfusion(self) if self.weight else None
+        return None if is_zero(self.weight) else ClassConfusion(self)
 
 
 class ClassConfusion(Method):
@@ -40,7 +41,7 @@ class ClassConfusion(Method):
     passes = 2  # the other set's rows are as many
 
     def __init__(self, spec: MCC):
-        self.spec = spec
+        self.spec, self.weight = spec, Weight(spec.weight)
 
     def start(self, setting: Setting) -> None:
         """Remember the number of rows in the set."""
@@ -53,7 +54,7 @@ class ClassConfusion(Method):
 
     def statistic(self, seen: Pass) -> dict[str, Tensor]:
         """The weighted confusion."""
-        return {"mcc": self.spec.weight * mcc(seen.logits[self.spec.on], self.spec.temperature)}
+        return {"mcc": self.weight(seen.at) * mcc(seen.logits[self.spec.on], self.spec.temperature)}
 
 
 def mcc(logits: Tensor, temperature: float = 2.5) -> Tensor:

@@ -178,7 +178,7 @@ def test_adaloras_own_term_is_in_the_loss():
 
     model, _ = adapted("bert", {"type": "adalora"})
     [term] = implied_methods(None, model)
-    assert (term.name, term.weight) == ("orthogonality", 0.5)
+    assert (term.name, term.weight.spec) == ("orthogonality", 0.5)
     inputs, labels = batch_of("bert")
     model.train()
     outputs = model.base_model(**inputs, labels=labels)  # PEFT adds it where the model computes the loss itself

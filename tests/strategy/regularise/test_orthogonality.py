@@ -31,4 +31,4 @@ def test_it_is_the_mean_distance_of_both_factors():
 def test_it_comes_with_an_adapter_that_weighs_it(kind, weight, there):
     model = SimpleNamespace(peft_config={"default": SimpleNamespace(peft_type=kind, orth_reg_weight=weight)})
     found = implied_methods(SimpleNamespace(label_smoothing_factor=0.0), model)
-    assert [(method.name, method.weight) for method in found] == ([("orthogonality", weight)] if there else [])
+    assert [(method.name, method.weight.spec) for method in found] == ([("orthogonality", weight)] if there else [])
