@@ -11,6 +11,8 @@ from datasets import IterableDataset
 from hfft.data import builtin, columns, labels, splits
 from hfft.data.audit import Faults, Tally, check, remark_notes, twin_notes, without_bad
 from hfft.data.class_counts import absent_notes, class_counts
+from hfft.data.imbalance import cut, imbalance_note
+from hfft.data.label_noise import noise_note, with_noise
 from hfft.data.modality.base import Rows
 from hfft.data.source import load_raw
 from hfft.data.source.raw import Raw
@@ -36,6 +38,7 @@ class Splits:
         tallies: the same, while a stream is read.
         stored: split -> the rows of a stream as stored, images undecoded; those of train in shuffled shards.
         leaked: held-out split -> number of its rows that also occur in train.
+        wrong_labels: split -> number of its rows whose label was changed by `data.label_noise`.
         classes: split -> class -> number of rows; empty without classes and for streams, whose rows are not read yet.
         content: split -> a digest of each row's inputs, `(N,)`, 0 where they are not read before training; none for a stream.
     """
@@ -55,6 +58,7 @@ class Splits:
     stored: Mapping[str, IterableDataset] = field(default_factory=dict)
     content: Mapping[str, np.ndarray] = field(default_factory=dict)
     classes: dict[str, dict[str, int]] = field(default_factory=dict)
+    wrong_labels: dict[str, int] = field(default_factory=dict)
 
     @property
     def skipped(self) -> dict[str, int]:
@@ -117,11 +121,20 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
         if cap is not None and cap < len(rows):
             encoded[name] = splits.sample(rows, cap, name, meaning, seed)
             origin[name] += f", {cap} of {len(rows)} rows"
+    sampled = len(encoded["train"])
+    encoded["train"], per_class = cut(encoded["train"], data.imbalance, meaning, seed)
+    if data.imbalance is not None and per_class:
+        origin["train"] += f", {len(encoded['train'])} of {sampled} rows with imbalance {data.imbalance:g}"
+        notes.append(imbalance_note(data.imbalance, per_class))
     origin = {name: what for name, what in origin.items() if name in encoded}
     source = dict.fromkeys(shares, "train")
     checked = check(encoded, source, found, inputs, faults)
     left_out = faults.settle()
     encoded = {name: faults.without(rows, source.get(name, name)) for name, rows in encoded.items()}
+    encoded, wrong_labels = with_noise(encoded, data.label_noise, meaning, seed)
+    for name, changed in wrong_labels.items():
+        origin[name] += f", {changed} labels wrong on purpose"
+        notes.append(noise_note(name, changed, len(encoded[name])))
     sizes: dict[str, int | None] = {name: len(rows) for name, rows in encoded.items()}
     counts = class_counts(encoded, meaning)
     loaded = Splits(
@@ -145,6 +158,7 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
         leaked={name: len(rows) for name, rows in checked.twins.items()},
         content=checked.content,
         classes=counts,
+        wrong_labels=wrong_labels,
     )
     return loaded, meaning
 

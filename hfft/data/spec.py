@@ -5,12 +5,13 @@ from __future__ import annotations
 import codecs
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from hfft.data.augment import grammar
 from hfft.spec import Spec, as_list, check_pattern
 
 NONE = "none"  # as a split's name: leave the split off
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 def _augmentation(value: Any) -> Any:
@@ -94,6 +95,33 @@ class DataSet(Spec):
     max_samples: int | None = Field(default=None, ge=1)
 
 
+class LabelNoise(Spec):
+    """Wrong labels on purpose, to see how a way of learning bears them; one of the first three.
+
+    Attributes:
+        symmetric: share of the rows that get another class, each of the others with the same probability.
+        pair: share of the rows that get the next class in order; the last class gets the first.
+        asymmetric: class -> other class -> share of its rows that get it.
+        splits: the splits whose labels are changed; figures on wrong labels are rarely wanted.
+    """
+
+    symmetric: Share | None = None
+    pair: Share | None = None
+    asymmetric: dict[str, dict[str, Share]] | None = None
+    splits: list[Literal["train", "validation", "test"]] = ["train"]
+
+    @model_validator(mode="after")
+    def _one(self) -> LabelNoise:
+        given = [name for name in ("symmetric", "pair", "asymmetric") if getattr(self, name) is not None]
+        if len(given) != 1:
+            what = " and ".join(given) or "no kind of noise"
+            raise ValueError(f"has {what}; set one of symmetric, pair and asymmetric")
+        for name, others in (self.asymmetric or {}).items():
+            if name in others or sum(others.values()) > 1 + 1e-9:
+                raise ValueError(f"of class {name!r} should name other classes, with shares of 1 together at most")
+        return self
+
+
 class Data(Spec):
     """Part 5: the data.
 
@@ -110,6 +138,8 @@ class Data(Spec):
         classes: use only these classes, in this order.
         max_train_samples: train on so many rows, equally from every class.
         max_eval_samples: score so many rows of each held-out split, in its own proportions.
+        imbalance: how many times as many training rows the first class has as the last, with exponential steps between them.
+        label_noise: wrong labels on purpose (`hfft.data.label_noise`).
         on_bad_rows: raise an error if rows cannot be used, or skip, count and report these.
         max_bad_rows: largest share of a split's rows that may be skipped.
         streaming: read rows as they are needed, without storing them first.
@@ -138,6 +168,8 @@ class Data(Spec):
     label_sep: str | None = Field(default=None, min_length=1)
     max_train_samples: int | None = Field(default=None, ge=1)
     max_eval_samples: int | None = Field(default=None, ge=1)
+    imbalance: float | None = Field(default=None, ge=1)
+    label_noise: LabelNoise | None = None
     on_bad_rows: Literal["error", "skip"] = "error"
     max_bad_rows: float = Field(default=0.01, gt=0, le=1)
     streaming: bool = False
@@ -146,6 +178,11 @@ class Data(Spec):
     max_length: int | None = Field(default=None, ge=2)
     mlm_probability: float = Field(default=0.15, gt=0, lt=1)
     augment: list[Annotated[str | dict[str, dict[str, Any] | None], AfterValidator(_augmentation)]] = []
+
+    @property
+    def made_worse(self) -> list[str]:
+        """The options that make the data worse on purpose."""
+        return [name for name in ("imbalance", "label_noise") if getattr(self, name) is not None]
 
     @field_validator("validation", "test")
     @classmethod

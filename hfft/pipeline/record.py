@@ -100,6 +100,7 @@ def collect(training: Training) -> dict[str, Any]:
             "sizes": run.splits.sizes,
             "skipped": run.splits.skipped,
             "leaked": run.splits.leaked,
+            "wrong_labels": run.splits.wrong_labels,
             "classes": run.splits.classes,
             "columns": run.splits.columns,
             "sets": {name: len(rows) for name, rows in run.trainer.sets.items()},

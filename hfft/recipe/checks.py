@@ -92,7 +92,7 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
                 (("data", "columns", role), f"is not used by task {recipe.task}, which takes {listing(task.columns)}")
             )
     target = PROBLEMS[recipe.problem]
-    found += _label_checks(recipe)
+    found += _label_checks(recipe) + _purpose_checks(recipe)
     for i, metric in enumerate(recipe.score.metrics):
         if metric not in target.metrics and not is_file(metric):
             fitting = listing(target.metrics, 30)
@@ -133,6 +133,17 @@ def _label_checks(recipe: Recipe) -> list[tuple[Path, str]]:
         found.append((("data", "label_sep"), text))
     elif data.label_sep is not None and data.columns.several_labels:
         found.append((("data", "label_sep"), "separates classes in one column, but each has its own; leave it out"))
+    return found
+
+
+def _purpose_checks(recipe: Recipe) -> list[tuple[Path, str]]:
+    """Data made worse on purpose, which needs one class a row, and all rows."""
+    found: list[tuple[Path, str]] = []
+    for key in recipe.data.made_worse:
+        if not (recipe.the_task.labelled and PROBLEMS[recipe.problem].classes):
+            found.append((("data", key), f"needs one class a row, which {recipe.problem} does not have; leave it out"))
+        elif recipe.data.streaming:
+            found.append((("data", key), "needs all rows, which a stream does not have; use data.streaming=false"))
     return found
 
 

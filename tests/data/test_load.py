@@ -12,6 +12,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Image, Value
 from PIL import Image as Picture
 
+from hfft.data.fingerprint import fingerprints
 from hfft.errors import BadInput, DataError
 from hfft.recipe.build import build
 from tests.parts import splits_of
@@ -503,6 +504,43 @@ def test_a_cap_that_is_larger_than_the_split_changes_nothing():
 def test_a_cap_below_the_number_of_classes_is_an_error():
     message = "data.max_train_samples: 2 rows cannot include all 3 classes of train; raise it"
     refused(table("x.csv"), message, max_train_samples=2)
+
+
+# --- worse on purpose
+
+
+def test_rows_are_sampled_then_cut_then_mislabelled_and_all_of_it_is_told():
+    rows = [{"text": f"sentence {i}", "label": "abc"[i % 3]} for i in range(300)]
+    path = table("x.csv", rows)
+    options = {"max_train_samples": 240, "imbalance": 16, "validation": 0.1, "seed": 1}
+    cut, _ = load(path, **options)
+    assert cut.classes["train"] == {"a": 80, "b": 20, "c": 5}
+    assert cut.classes["validation"] == {"a": 10, "b": 10, "c": 10}
+    assert cut.origin["train"] == "train, 240 of 270 rows, 105 of 240 rows with imbalance 16"
+    assert len(cut.content["train"]) == 105
+    told = (
+        "split train: 105 of 240 rows are used on purpose (data.imbalance=16): 'a' 80 of 80, 'b' 20 of 80, 'c' 5 of 80"
+    )
+    assert told in cut.notes
+    splits, _ = load(path, **options, label_noise={"pair": 0.5})
+    (changed,) = splits.wrong_labels.values()
+    assert splits.train["row"] == cut.train["row"]
+    assert sum(a != b for a, b in zip(splits.train["labels"], cut.train["labels"], strict=True)) == changed
+    assert splits.validation["labels"] == cut.validation["labels"]
+    assert splits.origin["train"] == f"{cut.origin['train']}, {changed} labels wrong on purpose"
+    assert f"split train: {changed} of 105 rows have a wrong label on purpose (data.label_noise)" in splits.notes
+    assert sum(splits.classes["train"].values()) == 105
+    assert fingerprints(splits)["train"] != fingerprints(cut)["train"]
+    assert fingerprints(splits)["validation"] == fingerprints(cut)["validation"]
+    again = load(path, **options, label_noise={"pair": 0.5})[0]
+    assert fingerprints(again) == fingerprints(splits)
+
+
+def test_nothing_worse_is_nothing_else():
+    path = table("x.csv")
+    plain, neutral = load(path)[0], load(path, imbalance=1, label_noise={"symmetric": 0})[0]
+    assert fingerprints(plain) == fingerprints(neutral)
+    assert (plain.notes, plain.origin, neutral.wrong_labels) == (neutral.notes, neutral.origin, {})
 
 
 # --- columns

@@ -51,6 +51,13 @@ def test_the_card_says_what_was_trained_scored_and_how():
     assert "\n\n\n" not in found
 
 
+def test_data_that_is_worse_on_purpose_is_told():
+    found = metrics()
+    found["data"]["origin"]["train"] = "train, 120 labels wrong on purpose"
+    assert "over 300 rows (train, 120 labels wrong on purpose); seed 97" in text(found, "data.label_noise={pair: 0.4}")
+    assert "over 300 rows; seed 97" in text(found)
+
+
 def test_random_weights_stand_beside_the_figures():
     found = text(metrics(from_scratch={"test": {"accuracy": 0.0625}}))
     assert "| accuracy | 0.7500 | 0.0625 |" in found

@@ -371,6 +371,7 @@ def test_every_key_misspelt_is_answered_with_its_line_and_itself(path):
 # --- sections that must agree
 
 STREAM = "data.streaming=true"
+NOISE = "data.label_noise={symmetric: 0.4}"
 BEST = "training.load_best_model_at_end=true"
 BY_ECE = ("score.metrics=[ece]", "training.metric_for_best_model=ece")
 LORA = "layers.adapter={type: lora}"
@@ -475,6 +476,25 @@ MANY = "problem_type=multi_label_classification"
         (TEXT, ["head.keep_known=true", "problem_type=regression"], "head.keep_known", "needs named classes"),
         (MASKED, ["head.keep_known=true"], "head.keep_known", "needs named classes"),
         (IMAGE, ["strategy.class_weights=balanced", MANY], "strategy.class_weights", "needs classes"),
+        (IMAGE, [STREAM, "data.imbalance=10"], "data.imbalance", "use data.streaming=false"),
+        (IMAGE, [STREAM, NOISE], "data.label_noise", "use data.streaming=false"),
+        (TEXT, [MANY, NOISE], "data.label_noise", "needs one class a row"),
+        (MASKED, ["data.imbalance=10"], "data.imbalance", "needs one class a row"),
+        (IMAGE, ["data.label_noise={}"], "data.label_noise", "has no kind of noise; set one of"),
+        (
+            IMAGE,
+            ["data.label_noise={symmetric: 0.1, pair: 0.1}"],
+            "data.label_noise",
+            "has symmetric and pair; set one",
+        ),
+        (
+            IMAGE,
+            ["data.label_noise={symmetric: 1.5}"],
+            "data.label_noise.symmetric",
+            "expected less than or equal to 1",
+        ),
+        (IMAGE, ["data.label_noise={asymmetric: {a: {a: 0.1}}}"], "data.label_noise", "should name other classes"),
+        (IMAGE, ["data.imbalance=0.5"], "data.imbalance", "expected greater than or equal to 1"),
         (IMAGE, [STREAM, "data.validation=0.1"], "data.validation", "name a split"),
         (IMAGE, [STREAM, "data.test=0.1"], "data.test", "name a split"),
         (IMAGE, ["training.metric_for_best_model=ece"], "training.metric_for_best_model", "add it to score.metrics"),

@@ -16,11 +16,12 @@ def test_a_run_without_faults_tells_its_facts():
 
 def test_faults_and_rows_that_were_found_are_told():
     found = metrics(faults=["the head <never> moved", "more"])
-    found["data"] |= {"skipped": {"train": 3, "test": 1}, "leaked": {"test": 2}}
+    found["data"] |= {"skipped": {"train": 3, "test": 1}, "leaked": {"test": 2}, "wrong_labels": {"train": 9}}
     html = section("run", found)
     assert "<dt>went wrong</dt><dd>the head &lt;never&gt; moved</dd>\n<dt>went wrong</dt><dd>more</dd>" in html
     assert "<dt>bad rows left out</dt><dd>train 3, test 1</dd>" in html
     assert "<dt>held-out rows also in train</dt><dd>test 2</dd>" in html
+    assert "<dt>labels wrong on purpose</dt><dd>train 9</dd>" in html
     assert html.index("went wrong") < html.index("last training loss")
 
 
