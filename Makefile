@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart install test test-fast mutants torture lint coverage methods bench growth start scaling nano clean
+.PHONY: quickstart install test test-fast mutants torture lint coverage methods strategies bench growth start scaling nano clean
 
 quickstart: .venv/.installed
 	$(BIN)/accelerate launch hfft/run.py --recipe digits
@@ -49,6 +49,12 @@ coverage: .venv/.tested
 methods: .venv/.tested
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.benchmarks.methods \
 		$(if $(MODELS),--models $(MODELS)) $(if $(DATA),--data $(DATA)) $(if $(AT_ONCE),--at-once $(AT_ONCE))
+
+# Measure every method of `strategy` where it claims to help and write hfft/strategy/figures.md: up to three hours on two
+# idle cores; stopped, it goes on where it stood. Offline as `make methods`; one claim: make strategies OPTIONS="--only imbalance".
+strategies: .venv/.tested
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.benchmarks.strategies --at-once $(or $(AT_ONCE),2) \
+		$(if $(MODELS),--models $(MODELS)) $(if $(DATA),--data $(DATA)) $(OPTIONS)
 
 # Time our recipes against the example scripts and a tuned Trainer and write tests/benchmarks/table.md: about 40
 # minutes on two idle cores. Offline as `make methods`.

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-PATIENCE = 240  # seconds until commands are killed
+PATIENCE = float(os.environ.get("FORKED_PATIENCE", 240))  # seconds until commands are killed
 
 
 class Forks:

@@ -10,11 +10,9 @@ with --models and --data folders below one that holds them offline: DIR/CogComp/
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import itertools
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -25,10 +23,10 @@ from typing import Any
 
 import hfft
 from hfft.recipe import yaml_lines
+from tests.benchmarks.runs import Kept, cores, machine, source, spread, versions
 
 RUNS = Path("runs/methods")
 TABLE = Path(hfft.__file__).parent / "layers" / "figures.md"
-PACKAGES = ("torch", "transformers", "peft", "datasets")
 
 
 Sections = dict[str, dict[str, Any]]
@@ -157,16 +155,6 @@ TASKS = {
 }
 
 
-def source(folder: Path | None, name: str, option: str) -> str:
-    """A hub name, or the folder of it where one is given."""
-    if folder is None:
-        return name
-    path = folder / name
-    if not path.is_dir():
-        sys.exit(f"{option}: {path} is no folder; it should hold {name} as the hub has it")
-    return str(path.resolve())
-
-
 def recipe(task: Task, method: str, seed: int, folder: Path, models: Path | None, data: Path | None) -> dict[str, Any]:
     """The whole recipe of one run."""
     values: dict[str, Any] = {
@@ -215,27 +203,6 @@ def measure(values: dict[str, Any], task: Task, threads: int) -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str]:
-    """What the figures depend on beside the recipes."""
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def machine(at_once: int = 1) -> str:
-    """The processor, in words, and how many runs share it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        name = platform.processor() or platform.machine()
-    shared = f", {at_once} runs at once" if at_once > 1 else ""
-    return f"{name}, {cores()} cores{shared}"
-
-
 def settings_of(values: dict[str, Any]) -> dict[str, Any]:
     """A recipe without the places of this machine: what two runs must share to be the same measurement."""
     places = {("backbone", "name"), ("data", "path"), ("training", "output_dir")}
@@ -244,12 +211,6 @@ def settings_of(values: dict[str, Any]) -> dict[str, Any]:
         for name, section in values.items()
         if isinstance(section, dict)
     }
-
-
-def spread(values: list[float], digits: int = 3) -> str:
-    """Mean ± sample standard deviation; of one value the value."""
-    mean = f"{statistics.mean(values):.{digits}f}"
-    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
 
 
 def page(results: list[dict[str, Any]]) -> str:
@@ -319,15 +280,13 @@ def main() -> None:
     arguments.add_argument("--at-once", type=int, default=1, help="runs at a time, which share the cores")
     arguments.add_argument("--out", type=Path, default=TABLE, help="the page to write")
     given = arguments.parse_args()
-    kept = RUNS / "results.jsonl"
-    RUNS.mkdir(parents=True, exist_ok=True)
-    results = [json.loads(line) for line in kept.read_text().splitlines()] if kept.is_file() else []
+    kept = Kept(RUNS / "results.jsonl")
     missing = []
     for key, method, seed in itertools.product(given.only, given.methods, range(1, given.seeds + 1)):
         values = recipe(TASKS[key], method, seed, RUNS / f"{key}-{method}-{seed}", given.models, given.data)
         this = {"task": key, "method": method, "seed": seed}
         under = {"settings": settings_of(values), "versions": versions(), "machine": machine(given.at_once)}
-        if not any(all(result[k] == v for k, v in {**this, **under}.items()) for result in results):
+        if not kept.has(this, under):
             missing.append((values, this, under))
     with ThreadPoolExecutor(given.at_once) as pool:
         measured = {
@@ -336,13 +295,12 @@ def main() -> None:
         }
         for done in as_completed(measured):
             this, under = measured[done]
-            found = {**this, **under, **done.result()}
-            results = [r for r in results if any(r[k] != v for k, v in this.items())] + [found]
-            kept.write_text("".join(json.dumps(result) + "\n" for result in results))
+            found = {**under, **done.result()}
+            kept.add(this, found)
             figures = f"{found['seconds']:.1f} s ({found['cpu']:.0f} s of CPU)  {found['memory'] / 2**20:,.0f} MiB"
             name = f"{this['task']:8} {this['method']:8} seed {this['seed']}"
             print(f"{name}  accuracy {found['accuracy']:.3f}  {figures}", flush=True)
-    given.out.write_text(page(results), encoding="utf-8")
+    given.out.write_text(page(kept.results), encoding="utf-8")
     print(f"written: {given.out}")
 
 

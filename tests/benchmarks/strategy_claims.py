@@ -1,0 +1,302 @@
+"""What methods claim, and where it is tried: claims x settings x methods. Another method is one more line of METHODS.
+
+A method is a dictionary of recipe keys. A `$` names a value of the setting: `$noise` is its share of wrong labels, `$radius` and
+`$step` are those of its attack, `$teacher` is the finished model of another setting, with the same seed.
+
+resnet-cifar8 was pretrained with the labels of eight of CIFAR-10's classes. Wherever labels are few, wrong or rare it is
+therefore tried on the other two, cats and dogs, alone: on the eight, what it knows already would win.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hfft.strategy.spec import Strategy
+
+Keys = Mapping[str, Any]  # `section.key` -> value
+
+METHODS: dict[str, Keys] = {
+    "plain": {},
+    # terms
+    "L2-SP": {"strategy.l2_sp": 0.01},
+    "decay to start": {"strategy.decay_to_start": 100.0},
+    "DELTA": {"strategy.delta": 0.01},
+    "BSS": {"strategy.bss": 0.001},
+    "Co-Tuning": {"strategy.co_tuning": 2.3},
+    "R-Drop": {"strategy.r_drop": 1.0, "head.dropout": 0.1},
+    "confidence penalty": {"strategy.confidence_penalty": 0.1},
+    "label smoothing": {"training.label_smoothing_factor": 0.1},
+    "mixout": {"strategy.mixout": 0.7},
+    # mixing
+    "mixup": {"strategy.mixup": 0.2},
+    "cutmix": {"strategy.cutmix": 1.0},
+    "AugMix": {"strategy.augmix": {}},
+    # wrapped steps
+    "SAM": {"strategy.sam": 0.05},
+    "SMART": {"strategy.smart": {}},
+    "FGM": {"strategy.fgm": {}},
+    "FreeLB": {"strategy.freelb": {}},
+    "PGD-AT": {"strategy.pgd": {"epsilon": "$radius", "step": "$step", "steps": 7}},
+    "fast AT": {"strategy.fast_at": {"epsilon": "$radius"}},
+    "TRADES": {"strategy.trades": {"epsilon": "$radius", "step": "$step", "steps": 7}},
+    # base losses
+    "GCE": {"strategy.gce": 0.7},
+    "symmetric CE": {"strategy.symmetric_cross_entropy": {}},
+    "ELR": {"strategy.elr": 3.0},
+    "forward, true matrix": {"strategy.forward_correction": "$noise"},
+    "forward, anchors": {"strategy.forward_correction": "anchors"},
+    "focal": {"strategy.focal": 2.0},
+    "poly": {"strategy.poly": {}},
+    "class weights": {"strategy.class_weights": "balanced"},
+    "effective number": {"strategy.class_weights": "effective-number"},
+    "balanced sampler": {"strategy.balanced": 0},
+    "logit adjustment": {"strategy.logit_adjustment": 1.0},
+    "balanced softmax": {"strategy.balanced_softmax": {}},
+    "LDAM": {"strategy.ldam": {}},
+    "LDAM-DRW": {"strategy.ldam": {"after": "$late"}},
+    # teachers
+    "distillation": {"strategy.distillation": {"teacher": "$teacher"}},
+    "hints": {"strategy.hints": {"teacher": "$teacher"}},
+    "self-distillation": {"strategy.self_distillation": {}},
+    # averages
+    "EMA": {"strategy.ema": 0.98},
+    "SWA": {"strategy.swa": 0.5, "training.lr_scheduler_type": "constant_with_warmup"},
+    "SWAD": {"strategy.swad": {}, "training.eval_steps": 10, "training.eval_strategy": "steps", "data.validation": 0.2},
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A model on data, with all that every method of a row of tables shares.
+
+    Attributes:
+        base: the entry of BASES that it starts from.
+        keys: what it changes of that.
+        seconds: what a plain run takes on a core, for the time that is planned.
+        values: what a `$` in a method's keys stands for.
+        teacher: the setting whose plain run teaches.
+    """
+
+    title: str
+    base: str
+    keys: Keys
+    seconds: float
+    values: Mapping[str, float] = field(default_factory=dict)
+    teacher: str | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim, and where it is tried.
+
+    Attributes:
+        figures: what is measured, the one that is compared first: `accuracy`, `balanced` (mean recall of the classes), `many`,
+            `medium` and `few` (the same of classes with above 100, 20 to 100 and below 20 training rows), `robust` (accuracy
+            under PGD-20) and `shifted` (accuracy on inputs with noise).
+    """
+
+    title: str
+    settings: tuple[str, ...]
+    methods: tuple[str, ...]
+    figures: tuple[str, ...] = ("accuracy",)
+
+
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+TRAINING = {
+    "training.warmup_steps": 0.1,
+    "training.weight_decay": 0.01,
+    "training.eval_strategy": "no",
+    "training.save_strategy": "no",
+    "training.use_cpu": True,
+    "training.per_device_eval_batch_size": 128,
+    "data.validation": "none",
+    "score.metrics": ["accuracy", "balanced_accuracy"],
+}
+_TEXT = {
+    "task": "text-classification",
+    "backbone.name": MINILM,
+    "head.new": ["bert.pooler"],  # it was trained with the mean of its tokens, not with its pooler
+    "data.max_length": 32,
+    "training.per_device_train_batch_size": 32,
+    "training.learning_rate": 2e-4,
+    "training.num_train_epochs": 3,
+}
+BASES: dict[str, Keys] = {
+    "digits": {
+        "task": "image-classification",
+        "backbone.name": "nano-vit",
+        "data.path": "digits",
+        "training.per_device_train_batch_size": 16,
+        "training.learning_rate": 5e-4,
+        "training.num_train_epochs": 10,
+    },
+    "cats and dogs": {
+        "task": "image-classification",
+        "backbone.name": "hfft/resnet-cifar8",
+        "data.path": "uoft-cs/cifar10",
+        "data.columns": {"image": "img", "label": "label"},
+        "data.classes": ["cat", "dog"],
+        "data.max_train_samples": 1000,
+        "data.max_eval_samples": 400,
+        "training.per_device_train_batch_size": 32,
+        "training.learning_rate": 5e-4,
+        "training.num_train_epochs": 3,
+    },
+    "TREC": {**_TEXT, "data.path": "CogComp/trec", "data.columns": {"text": "text", "label": "coarse_label"}},
+    "SST-2": {
+        **_TEXT,
+        "data.path": "stanfordnlp/sst2",
+        "data.columns": {"text": "sentence", "label": "label"},
+        "data.max_eval_samples": 500,
+    },
+}
+# Fine labels of TREC, those that its test split has most rows of last: there the classes that training has few rows of are.
+FINE = [
+    *("NUM:count", "HUM:gr", "DESC:desc", "ENTY:other", "ENTY:animal"),
+    *("LOC:city", "NUM:date", "LOC:other", "HUM:ind", "DESC:def"),
+]
+
+
+def _rows(count: int, epochs: float) -> Keys:
+    return {"data.max_train_samples": count, "training.num_train_epochs": epochs}
+
+
+def _noisy(base: str, share: float, keys: Keys, seconds: float) -> Setting:
+    return Setting(
+        f"{base}, {share:.0%} wrong labels",
+        base,
+        {**keys, "data.label_noise": {"symmetric": share}},
+        seconds,
+        {"noise": share},
+    )
+
+
+SETTINGS: dict[str, Setting] = {
+    "digits-20": Setting("digits, 20 rows", "digits", _rows(20, 40), 3),
+    "digits-100": Setting("digits, 100 rows", "digits", _rows(100, 15), 4),
+    "digits-300": Setting("digits, 300 rows", "digits", _rows(300, 10), 6),
+    "cats-300": Setting("cats and dogs, 300 images", "cats and dogs", _rows(300, 5), 10),
+    "trec-10": Setting("TREC, 10% of the rows", "TREC", _rows(545, 3), 30),
+    "sst2-10": Setting("SST-2, 10% of the rows", "SST-2", _rows(692, 2), 35),
+    **{f"digits-noise-{s:.0%}"[:-1]: _noisy("digits", s, _rows(600, 20), 18) for s in (0.2, 0.4, 0.6)},
+    # of two classes, 60% of wrong labels would be the other way round
+    **{f"cats-noise-{s:.0%}"[:-1]: _noisy("cats and dogs", s, _rows(1000, 6), 35) for s in (0.2, 0.4)},
+    **{f"trec-noise-{s:.0%}"[:-1]: _noisy("TREC", s, _rows(545, 5), 45) for s in (0.2, 0.4, 0.6)},
+    "digits-tail": Setting(
+        "digits, 1:100", "digits", {"data.imbalance": 100, "training.num_train_epochs": 20}, 10, {"late": 14}
+    ),
+    "trec-tail": Setting(
+        "ten fine labels of TREC, 1:100",
+        "TREC",
+        {
+            **_rows(2000, 5),
+            "data.imbalance": 100,
+            "data.columns": {"text": "text", "label": "fine_label"},
+            "data.classes": FINE,
+        },
+        45,
+        {"late": 3},
+    ),
+    "digits-attack": Setting("digits, radius 0.1", "digits", _rows(600, 10), 12, {"radius": 0.1, "step": 0.025}),
+    "cats-attack": Setting(
+        "cats and dogs, radius 2/255",
+        "cats and dogs",
+        {"data.max_eval_samples": 200},
+        35,
+        {"radius": 2 / 255, "step": 0.5 / 255},
+    ),
+    "trec-student": Setting(
+        "the first two of MiniLM's six blocks on TREC, 10% of the rows; the teacher is MiniLM on the same rows",
+        "TREC",
+        {**_rows(545, 6), "backbone.edit": [{"remove": "last-4"}]},
+        25,
+        teacher="trec-10",
+    ),
+    "cats-student": Setting(
+        "resnet-cifar8 without its last block on cats and dogs; the teacher is resnet-cifar8 on the same images",
+        "cats and dogs",
+        {"backbone.edit": [{"remove": "last-1"}]},
+        12,
+        teacher="cats-1000",
+    ),
+    "cats-1000": Setting("cats and dogs, 1,000 images", "cats and dogs", {}, 20),
+}
+
+CLAIMS: dict[str, Claim] = {
+    "little-data": Claim(
+        "Little data",
+        ("digits-20", "digits-100", "digits-300", "cats-300", "trec-10", "sst2-10"),
+        (
+            *("L2-SP", "decay to start", "DELTA", "BSS", "Co-Tuning", "R-Drop", "SMART", "mixup", "EMA", "mixout"),
+            *("SAM", "label smoothing", "confidence penalty", "FreeLB", "FGM"),
+        ),
+    ),
+    "label-noise": Claim(
+        "Wrong labels",
+        tuple(name for name in SETTINGS if "-noise-" in name),
+        ("GCE", "symmetric CE", "ELR", "forward, true matrix", "forward, anchors", "label smoothing", "mixup"),
+    ),
+    "imbalance": Claim(
+        "Rare classes",
+        ("digits-tail", "trec-tail"),
+        (
+            *("class weights", "effective number", "balanced sampler", "logit adjustment", "balanced softmax"),
+            *("LDAM", "LDAM-DRW", "focal"),
+        ),
+        ("balanced", "many", "medium", "few", "accuracy"),
+    ),
+    "attack": Claim(
+        "Under attack", ("digits-attack", "cats-attack"), ("PGD-AT", "fast AT", "TRADES"), ("robust", "accuracy")
+    ),
+    "student": Claim(
+        "A smaller student", ("trec-student", "cats-student"), ("distillation", "hints", "self-distillation")
+    ),
+    "averaging": Claim(
+        "Averages of weights", ("cats-1000", "trec-10"), ("EMA", "SWA", "SWAD"), ("accuracy", "shifted")
+    ),
+}
+
+
+def is_there(method: str) -> bool:
+    """Whether the package has the parts of `strategy` that a method names."""
+    return all(key.split(".")[1] in Strategy.model_fields for key in METHODS[method] if key.startswith("strategy."))
+
+
+def recipe(setting: str, method: str, seed: int, stretch: float = 1) -> dict[str, Any]:
+    """The recipe of a run, with names of the hub and without places of this machine.
+
+    Args:
+        stretch: as many times as many epochs, so that a cheaper method takes as long as a dearer one.
+    """
+    given = SETTINGS[setting]
+    keys = {**TRAINING, **BASES[given.base], **given.keys, "training.seed": seed}
+    values: dict[str, Any] = {}
+    for key, value in {**keys, **METHODS[method]}.items():
+        section, _, name = key.partition(".")
+        if name:
+            values.setdefault(section, {})[name] = _filled(value, given)
+        else:
+            values[section] = value
+    if stretch != 1:
+        values["training"]["num_train_epochs"] *= stretch
+    return copy.deepcopy(values)
+
+
+def _filled(value: Any, setting: Setting) -> Any:
+    """A value with what a `$` stands for; `$teacher` stays until the places are known."""
+    if isinstance(value, dict):
+        return {key: _filled(inner, setting) for key, inner in value.items()}
+    if isinstance(value, str) and value.startswith("$") and value != "$teacher":
+        return setting.values[value[1:]]
+    return value
+
+
+def cases(claims: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """(setting, method) of every row, plain first."""
+    for name in claims:
+        for setting in CLAIMS[name].settings:
+            for method in ("plain", *CLAIMS[name].methods):
+                yield setting, method

@@ -1,0 +1,180 @@
+"""The statistics of the table of methods, and its page: hfft/strategy/figures.md."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from tests.benchmarks.runs import spread
+from tests.benchmarks.strategy_claims import CLAIMS, METHODS, SETTINGS, is_there, recipe
+
+Result = dict[str, Any]
+# 97.5% quantiles of Student's t by degrees of freedom, from 1 on
+T = [
+    *(12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281),
+    *(2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860),
+]
+NAMES = {
+    "balanced": "balanced accuracy",
+    "many": "many (> 100 rows)",
+    "medium": "medium",
+    "few": "few (< 20 rows)",
+    "robust": "accuracy under PGD-20",
+    "shifted": "on shifted inputs",
+}
+
+
+def paired(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float]:
+    """Mean difference of pairs and half its 95% t-interval; half is infinite for a single pair.
+
+    Raises:
+        ValueError: more than 21 pairs, or none.
+    """
+    gaps = [a - b for a, b in zip(ours, theirs, strict=True)]
+    if not 1 <= len(gaps) <= len(T) + 1:
+        raise ValueError(f"{len(gaps)} pairs; expected 1 to {len(T) + 1}")
+    if len(gaps) == 1:
+        return gaps[0], math.inf
+    return statistics.mean(gaps), T[len(gaps) - 2] * statistics.stdev(gaps) / math.sqrt(len(gaps))
+
+
+def rounded(ratio: float) -> float:
+    """How many times as many epochs a plain run gets in equal time: to a quarter up to 2, a half up to 4, then to one."""
+    grid = 4 if ratio < 2 else 2 if ratio < 4 else 1
+    return max(round(ratio * grid) / grid, 1.0)
+
+
+def is_current(result: Result) -> bool:
+    """Whether a result is of the recipe as it is written now."""
+    method, setting = result["method"], result["setting"]
+    known = method in METHODS and setting in SETTINGS
+    return known and recipe(setting, method, result["seed"], result["stretch"]) == result["recipe"]
+
+
+def seeds(results: Sequence[Result], setting: str, method: str, stretch: float = 1) -> dict[int, Result]:
+    """Seed -> result of a method."""
+    wanted = (setting, method, stretch)
+    return {r["seed"]: r for r in results if (r["setting"], r["method"], r["stretch"]) == wanted}
+
+
+def ratio(mine: dict[int, Result], plain: dict[int, Result], key: str) -> float | None:
+    """The median over seeds of what a method costs by what plain costs; None where no seed has both."""
+    both = [mine[s][key] / plain[s][key] for s in sorted(mine.keys() & plain.keys()) if plain[s][key] > 0]
+    return statistics.median(both) if both else None
+
+
+def stretch_of(results: Sequence[Result], setting: str, method: str) -> float:
+    """How many times as many epochs the plain run gets beside a method; 1 where that is not known yet."""
+    cost = ratio(seeds(results, setting, method), seeds(results, setting, "plain"), "train_s")
+    return 1.0 if cost is None else rounded(cost)
+
+
+def page(results: Sequence[Result], conditions: str) -> str:
+    """A section for each claim, a table for each setting, a line for each method that was measured."""
+    now = [result for result in results if is_current(result)]
+    parts = [
+        "# What the methods come to\n",
+        "Made by `make strategies` (`tests/benchmarks/strategies.py`): each method beside the plain run of the same seed,",
+        "with the same rows, the same head at the start and the same order. Figures are means ± sample standard",
+        "deviations over the seeds of a row. A difference is the mean over pairs of the same seed with its 95%",
+        "t-interval, in **bold** where that leaves out zero; of twenty intervals one misses the truth. In equal time, the",
+        "plain run gets as many times as many epochs as the method's training costs (CPU time, to a quarter). Step and",
+        "memory: medians of ratios to the plain run; memory is the peak above that of the libraries. Learning rates and",
+        "options are usual ones, not tuned. Where a method does not pay, its row says so.\n",
+        f"{conditions}.\n",
+    ]
+    for claim in CLAIMS.values():
+        tables = [table for name in claim.settings if (table := _table(now, name, claim.methods, claim.figures))]
+        if tables:
+            parts += [f"## {claim.title}\n", *tables]
+    missing = [name for name in METHODS if not is_there(name)]
+    if missing:
+        parts += [f"Not in this version of the package: {', '.join(missing)}.\n"]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _table(results: Sequence[Result], setting: str, methods: Sequence[str], figures: Sequence[str]) -> str:
+    """The table of a setting; empty where nothing was measured."""
+    plain = seeds(results, setting, "plain")
+    if not plain:
+        return ""
+    one, given = next(iter(plain.values())), SETTINGS[setting]
+    training = one["recipe"]["training"]
+    shown = [figure for figure in figures if figure in one["figures"]]
+    heads = [NAMES.get(figure, figure) for figure in shown]
+    columns = [
+        "method",
+        "recipe",
+        "seeds",
+        *heads,
+        "difference",
+        "in equal time, plain",
+        "difference",
+        "step",
+        "memory",
+    ]
+    lines = [
+        f"### {given.title}\n",
+        f"`{one['recipe']['backbone']['name']}`, {one['train_n']:,} training rows, {training['num_train_epochs']:g} epochs in "
+        f"batches of {training['per_device_train_batch_size']} at {training['learning_rate']:g}; n = {one['n']:,} test rows. "
+        f"Differences are of {heads[0]}.\n",
+        f"| {' | '.join(columns)} |",
+        "|---" * len(columns) + "|",
+    ]
+    for method in ("plain", *methods):
+        mine = seeds(results, setting, method)
+        if mine:
+            lines.append(_row(results, setting, method, mine, plain, shown))
+    return "\n".join(lines) + "\n"
+
+
+def _row(
+    results: Sequence[Result],
+    setting: str,
+    method: str,
+    mine: dict[int, Result],
+    plain: dict[int, Result],
+    figures: Sequence[str],
+) -> str:
+    cells = [method, _recipe(method), str(len(mine))]
+    cells += [
+        spread([run["figures"][figure] for run in mine.values() if figure in run["figures"]]) for figure in figures
+    ]
+    if method == "plain":
+        cells += ["", "", "", "1", "1"]
+    else:
+        stretch = stretch_of(results, setting, method)
+        longer = seeds(results, setting, "plain", stretch) if stretch > 1 else plain
+        main = figures[0]
+        after = f"{stretch:g} x epochs: {spread([run['figures'][main] for run in longer.values()])}" if longer else "–"
+        costs = [ratio(mine, plain, key) for key in ("train_s", "memory_mib")]
+        cells += [
+            _difference(mine, plain, main),
+            "the same epochs" if stretch == 1 else after,
+            "" if stretch == 1 else _difference(mine, longer, main),
+            *("–" if cost is None else f"{cost:.2f}" for cost in costs),
+        ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _difference(mine: dict[int, Result], theirs: dict[int, Result], figure: str) -> str:
+    """`+0.012 ± 0.008`, in bold where the interval leaves zero out; with the number of pairs where it is not all seeds."""
+    both = sorted(mine.keys() & theirs.keys())
+    if not both:
+        return "–"
+    mean, half = paired(*([runs[seed]["figures"][figure] for seed in both] for runs in (mine, theirs)))
+    if math.isinf(half):
+        return f"{mean:+.3f} (1 pair)"
+    text = f"{mean:+.3f} ± {half:.3f}"
+    text = f"**{text}**" if abs(mean) > half else text
+    return text if len(both) == len(mine) else f"{text} ({len(both)} pairs)"
+
+
+def _recipe(method: str) -> str:
+    """The lines of a recipe that make the method, in one."""
+    keys = METHODS[method]
+    shown = ", ".join(f"{key}: {json.dumps(value)}" for key, value in keys.items())
+    return f"`{shown}`".replace('"', "").replace("|", "\\|") if keys else ""
