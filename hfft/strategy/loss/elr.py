@@ -36,7 +36,7 @@ class ELR(MethodSpec):
 
     def build(self) -> Method | None:
         """The method; None if weight is 0."""
-        return EarlyLearning(self) if not is_zero(self.weight) else None
+        return None if is_zero(self.weight) else EarlyLearning(self)
 
 
 class EarlyLearning(Method):
