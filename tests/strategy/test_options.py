@@ -43,7 +43,7 @@ OPTIONS = {
     "logit_adjustment": {"tau": ([0, 0.5, 9], [-1e-6, -0.5], 1.0)},
     "balanced_softmax": {"enabled": ([True, False], [1, "x"], True)},
     "forward_correction": {
-        "matrix": ([0, 0.5, "anchors", {"a": {"a": 0.9, "b": 0.1}}], [1, -1e-6, "x", {"a": {"a": 0.9}}], None),
+        "matrix": ([0, 0.5, "anchors", {"a": {"b": 0.1}}], [1, -1e-6, "x", {"a": {"a": 0.9}}], None),
         "after": ([1, 2], [0, 0.5], 1),
     },
     "class_weights": {

@@ -23,8 +23,8 @@ class ForwardCorrection(MethodSpec):
     """Learn through a noise matrix: how often rows of each class are given each label.
 
     Attributes:
-        matrix: share of wrong labels if all wrong ones are equally likely; or true class -> label -> share, where shares
-            that are not given are 0; or `anchors` to estimate it from the rows that are most certain of each class.
+        matrix: share of wrong labels if all wrong ones are equally likely; or true class -> other class -> share of its
+            rows that have this label; or `anchors` to estimate it from the rows that are most certain of each class.
         after: epochs without correction before it is estimated; a given matrix is used from the start.
     """
 
@@ -33,10 +33,12 @@ class ForwardCorrection(MethodSpec):
     after: int = Field(default=1, ge=1)
 
     @model_validator(mode="after")
-    def _adds_up(self) -> ForwardCorrection:
-        for name, shares in self.matrix.items() if isinstance(self.matrix, dict) else ():
-            if abs((total := sum(shares.values())) - 1) > 1e-6:
-                raise ValueError(f"matrix: the shares of class {name} add up to {total:g}; expected 1")
+    def _shares(self) -> ForwardCorrection:
+        for name, others in self.matrix.items() if isinstance(self.matrix, dict) else ():
+            if name in others or sum(others.values()) > 1 + 1e-9:
+                raise ValueError(
+                    f"matrix of class {name!r} should name other classes, with shares of 1 together at most"
+                )
         return self
 
     def build(self) -> Method | None:
@@ -58,14 +60,12 @@ class Corrected(Method):
         """Put a given matrix in the order of the classes.
 
         Raises:
-            BadInput: it has other classes than the data, or so many labels are wrong that most rows say nothing.
+            BadInput: it names a class that is not in the data, or says that labels tell nothing of the classes.
         """
-        given, names = self.spec.matrix, setting.class_names
+        given = self.spec.matrix
         self.device = setting.device
         if isinstance(given, dict):
-            _check_names(given, names)
-            shares = [[given[true].get(label, 0.0) for label in names] for true in names]
-            self.matrix = torch.tensor(shares, device=setting.device)
+            self.matrix = _named_noise(given, setting.class_names).to(setting.device)
         elif not isinstance(given, str):
             most = 1 - 1 / setting.outputs
             if given >= most:
@@ -93,16 +93,18 @@ class Corrected(Method):
         self.matrix = state["matrix"].to(self.device)
 
 
-def _check_names(given: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> None:
-    where = "strategy.forward_correction.matrix"
-    if missing := [name for name in names if name not in given]:
-        raise BadInput(
-            f"{where}: has no shares for {listing(missing)}; add them, or write "
-            f"{{{missing[0]}: {{{missing[0]}: 1}}}} if none of its labels is wrong"
-        )
-    for name in [*given, *(label for shares in given.values() for label in shares)]:
-        if name not in names:
-            raise BadInput(f"{where}: no class {name!r}{nearest(name, names)} (the data has: {listing(names)})")
+def _named_noise(given: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> Tensor:
+    found = torch.eye(len(names))
+    for name, others in given.items():
+        for one in (name, *others):
+            if one not in names:
+                there = f"{nearest(one, names)} (the data has: {listing(names)})"
+                raise BadInput(f"strategy.forward_correction.matrix: no class {one!r} in the data{there}")
+        row = found[names.index(name)]
+        for label, share in others.items():
+            row[names.index(label)] = share
+        row[names.index(name)] = 1 - sum(others.values())
+    return found
 
 
 def forward_correction(logits: Tensor, matrix: Tensor) -> Tensor:
