@@ -233,10 +233,12 @@ def pretrained_rows(recipe: Recipe) -> dict[str, dict[str, torch.Tensor]] | None
 
 
 def class_ids(splits: data.Splits, labels: Labels) -> np.ndarray | None:
-    """Class of each training row, `(rows,)`; None if rows have no classes or are streamed."""
-    if isinstance(splits.train, IterableDataset) or not PROBLEMS[labels.problem].classes:
+    """Class of each training row, `(rows,)`, or `(rows, C)` of 0 and 1; None if rows have no classes or are streamed."""
+    problem = PROBLEMS[labels.problem]
+    if isinstance(splits.train, IterableDataset) or not problem.class_names:
         return None
-    return column(splits.train, "labels").to_numpy()
+    found = column(splits.train, "labels")
+    return found.to_numpy() if problem.classes else found.combine_chunks().flatten().to_numpy().reshape(-1, labels.size)
 
 
 def check_methods(methods: Sequence[strategy.Method], recipe: Recipe, arguments: TrainingArguments) -> None:

@@ -9,8 +9,18 @@ from hfft.lazy import names
 if TYPE_CHECKING:
     from hfft.strategy.build import build_methods, implied_methods, in_order
     from hfft.strategy.distil.distillation import distillation
-    from hfft.strategy.loss.class_weights import balanced_weights
-    from hfft.strategy.loss.focal import focal
+    from hfft.strategy.loss.asymmetric_loss import asymmetric_loss
+    from hfft.strategy.loss.balanced_softmax import balanced_logits
+    from hfft.strategy.loss.class_weights import balanced_weights, effective_number_weights
+    from hfft.strategy.loss.elr import elr
+    from hfft.strategy.loss.focal import binary_focal, focal
+    from hfft.strategy.loss.forward_correction import forward_correction
+    from hfft.strategy.loss.gce import gce
+    from hfft.strategy.loss.huber import huber
+    from hfft.strategy.loss.ldam import ldam
+    from hfft.strategy.loss.positive_weights import weighted_binary_cross_entropy
+    from hfft.strategy.loss.quantile import quantile_loss
+    from hfft.strategy.loss.symmetric_cross_entropy import symmetric_cross_entropy
     from hfft.strategy.method import Method, MethodSpec
     from hfft.strategy.mix.cutmix import cutmix
     from hfft.strategy.mix.mixup import mixup
@@ -27,19 +37,31 @@ __getattr__, __all__ = names(
         "Method": "hfft.strategy.method",
         "MethodSpec": "hfft.strategy.method",
         "Strategy": "hfft.strategy.spec",
+        "asymmetric_loss": "hfft.strategy.loss.asymmetric_loss",
+        "balanced_logits": "hfft.strategy.loss.balanced_softmax",
         "balanced_weights": "hfft.strategy.loss.class_weights",
+        "binary_focal": "hfft.strategy.loss.focal",
         "bss": "hfft.strategy.regularise.bss",
         "build_methods": "hfft.strategy.build",
         "cutmix": "hfft.strategy.mix.cutmix",
         "distillation": "hfft.strategy.distil.distillation",
+        "effective_number_weights": "hfft.strategy.loss.class_weights",
+        "elr": "hfft.strategy.loss.elr",
         "focal": "hfft.strategy.loss.focal",
+        "forward_correction": "hfft.strategy.loss.forward_correction",
+        "gce": "hfft.strategy.loss.gce",
+        "huber": "hfft.strategy.loss.huber",
         "implied_methods": "hfft.strategy.build",
+        "in_order": "hfft.strategy.build",
         "l2_sp": "hfft.strategy.regularise.l2_sp",
+        "ldam": "hfft.strategy.loss.ldam",
         "logits_of": "hfft.strategy.outputs",
         "mcc": "hfft.strategy.shift.mcc",
         "mixup": "hfft.strategy.mix.mixup",
-        "in_order": "hfft.strategy.build",
         "per_example": "hfft.strategy.outputs",
+        "quantile_loss": "hfft.strategy.loss.quantile",
         "r_drop": "hfft.strategy.regularise.r_drop",
+        "symmetric_cross_entropy": "hfft.strategy.loss.symmetric_cross_entropy",
+        "weighted_binary_cross_entropy": "hfft.strategy.loss.positive_weights",
     },
 )

@@ -56,7 +56,8 @@ class Setting:
         head_names: names of the head's parameters.
         outputs: number of the model's outputs.
         class_names: names of the classes, if there are classes.
-        class_ids: `(rows,)` class of each training row, for methods that need `counts`.
+        class_ids: class of each training row, for methods that need `counts`: `(rows,)`, or `(rows, C)` of 0 and 1 if a
+            row may have several.
         rows: number of training rows; None for a stream of unknown length.
         sets: number of rows of each set in `data.sets`.
         fixed_inputs: whether a row's inputs are the same in every epoch.
@@ -82,6 +83,8 @@ class Setting:
     def class_counts(self) -> np.ndarray:
         """Number of training rows of each class, `(C,)`."""
         assert self.class_ids is not None
+        if self.class_ids.ndim == 2:
+            return self.class_ids.sum(0).astype(int)
         return np.bincount(self.class_ids, minlength=self.outputs)
 
     def own_parameters(self) -> dict[str, nn.Parameter]:
@@ -202,6 +205,8 @@ class Method:
         needs: requirements that the hooks do not express, from `hfft.strategy.needs.NEEDS`.
         problems: names of the problems that the method suits; None for all.
         replaces_loss: whether its `example_loss` does not call `inner`; at most one method may do so.
+        only_one: what it does, in words, if at most one method of a run may do that.
+        mixes: whether it makes one row's inputs of several rows'.
         states: depths whose outputs it reads, if it needs `states`; negative ones count from the head.
         skips: number of non-finite steps that may be skipped.
         passes: forward and backward passes per step, in units of the task's rows.
@@ -212,6 +217,8 @@ class Method:
     needs: frozenset[str] = frozenset()
     problems: tuple[str, ...] | None = None
     replaces_loss: bool = False
+    only_one: str | None = None
+    mixes: bool = False
     states: tuple[int, ...] = ()
     skips: int = 0
     passes: int = 1

@@ -18,6 +18,7 @@ NEEDS = {
     "start": "the pretrained weights",
     "teacher": "another model",
     "whole_weights": "weights that are not sharded over processes",
+    "unmixed": "inputs of one row each",
 }
 
 
@@ -47,7 +48,15 @@ def refusals(methods: Sequence[Method], situation: Situation) -> list[tuple[str,
     for method in methods:
         for why in _refused(method, situation):
             found.append((method.name, why))
+        if "unmixed" in method.needs:
+            found += [
+                (method.name, f"needs predictions for each row, but {other.name} mixes rows; leave one of them out")
+                for other in methods
+                if other.mixes
+            ]
+    named = dict.fromkeys(m.only_one for m in methods if m.only_one)
     for what, group in (
+        *((what, [m for m in methods if m.only_one == what]) for what in named),
         ("replaces the loss", [m for m in methods if m.replaces_loss]),
         ("sets the order of rows", [m for m in methods if defines(m, "order")]),
         ("recomputes the gradient", [m for m in methods if defines(m, "gradients")]),
@@ -60,8 +69,10 @@ def refusals(methods: Sequence[Method], situation: Situation) -> list[tuple[str,
 def _refused(method: Method, situation: Situation) -> list[str]:
     found = []
     if method.problems is not None and situation.problem not in method.problems:
-        wants = "classes" if set(method.problems) <= {"single_label_classification"} else listing(method.problems)
-        found.append(f"needs {wants}, which {situation.problem} does not have")
+        if "single_label_classification" in method.problems and "regression" not in method.problems:
+            found.append(f"needs classes, which {situation.problem} does not have")
+        else:
+            found.append(f"is for {listing(method.problems)}, not for {situation.problem}; leave it out")
     if situation.adapter and "start" in method.needs:
         found.append("the pretrained weights are frozen beside an adapter; leave it out")
     if "continuous" in method.needs and not situation.continuous:

@@ -10,10 +10,20 @@ from hfft.spec import Spec
 from hfft.strategy.adversarial.sam import SAM
 from hfft.strategy.average.ema import EMA
 from hfft.strategy.distil.distillation import Distillation
+from hfft.strategy.loss.asymmetric_loss import AsymmetricLoss
+from hfft.strategy.loss.balanced_softmax import BalancedSoftmax
 from hfft.strategy.loss.class_weights import ClassWeights
+from hfft.strategy.loss.elr import ELR
 from hfft.strategy.loss.focal import Focal
+from hfft.strategy.loss.forward_correction import ForwardCorrection
+from hfft.strategy.loss.gce import GCE
+from hfft.strategy.loss.huber import Huber
+from hfft.strategy.loss.ldam import LDAM
 from hfft.strategy.loss.logit_adjustment import LogitAdjustment
 from hfft.strategy.loss.poly import Poly
+from hfft.strategy.loss.positive_weights import PositiveWeights
+from hfft.strategy.loss.quantile import Quantile
+from hfft.strategy.loss.symmetric_cross_entropy import SymmetricCrossEntropy
 from hfft.strategy.mix.cutmix import CutMix
 from hfft.strategy.mix.mixup import Mixup
 from hfft.strategy.non_finite import NonFinite
@@ -34,9 +44,19 @@ class Strategy(Spec):
     sam: SAM | None = None
     distillation: Distillation | None = None
     focal: Focal | None = None
+    gce: GCE | None = None
+    symmetric_cross_entropy: SymmetricCrossEntropy | None = None
+    ldam: LDAM | None = None
+    asymmetric_loss: AsymmetricLoss | None = None
+    positive_weights: PositiveWeights | None = None
+    huber: Huber | None = None
+    quantile: Quantile | None = None
     poly: Poly | None = None
     logit_adjustment: LogitAdjustment | None = None
+    balanced_softmax: BalancedSoftmax | None = None
+    forward_correction: ForwardCorrection | None = None
     class_weights: ClassWeights | None = None
+    elr: ELR | None = None
     l2_sp: L2SP | None = None
     bss: BSS | None = None
     r_drop: RDrop | None = None

@@ -55,3 +55,17 @@ def divide_again(model: Any) -> None:
     for module in model.modules():
         if hasattr(module, "reshard"):
             module.reshard()
+
+
+def from_all_processes(tensor: Tensor) -> Tensor:
+    """The rows `(n, …)` of all processes, by rank, where n may differ between them; all processes must call this."""
+    if not torch.distributed.is_available() or not torch.distributed.is_initialized():
+        return tensor
+    processes = torch.distributed.get_world_size()
+    sizes = [torch.zeros(1, dtype=torch.long, device=tensor.device) for _ in range(processes)]
+    torch.distributed.all_gather(sizes, torch.tensor([len(tensor)], device=tensor.device))
+    counts = [int(size) for size in sizes]
+    padded = torch.cat([tensor, tensor.new_zeros(max(counts) - len(tensor), *tensor.shape[1:])])
+    parts = [torch.empty_like(padded) for _ in counts]
+    torch.distributed.all_gather(parts, padded)
+    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])

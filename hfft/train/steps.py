@@ -192,9 +192,10 @@ class Steps:
         """Compute the mean factor of the losses of a step's rows, from the labels of each micro-batch of this process."""
         trainer, methods = self.trainer, self.of["row_weights"]
         if methods and trainer.args.max_grad_norm:
-            factors = [torch.stack([method.row_weights(part) for method in methods]).prod(0).sum() for part in labels]
+            # in float64, so that the sum of float32 factors is the same in any order
+            factors = [torch.stack([m.row_weights(part) for m in methods]).prod(0).double().sum() for part in labels]
             total = torch.stack(factors).sum().reshape(1).to(rows.device)
-            self.mean_weight = trainer.accelerator.gather(total).sum() / rows
+            self.mean_weight = (trainer.accelerator.gather(total).sum() / rows).float()
 
     # --- statistics of the whole step
 

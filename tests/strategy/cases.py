@@ -158,6 +158,7 @@ class Case:
         dropout: of the model; None for the architecture's own.
         random: it draws differently for another split of a batch, as dropout does.
         changes: whether the run ends with other weights than without.
+        problem: of its rows.
     """
 
     strategy: dict[str, Any] = field(default_factory=dict)
@@ -168,6 +169,7 @@ class Case:
     settings: dict[str, Any] = field(default_factory=dict)
     random: bool = False
     changes: bool = True
+    problem: str = examples.SINGLE
 
 
 EVALUATED = {"eval_strategy": "steps", "eval_steps": 1}
@@ -182,9 +184,29 @@ CASES = {
         {"distillation": {"teacher": "teacher", "weight": 0.7}}, {"distillation": {"teacher": "x", "weight": 0.0}}
     ),
     "focal": Case({"focal": 2.0}, {"focal": 0.0}),
+    "gce": Case({"gce": 0.7}, {"gce": 0.0}),
+    "symmetric_cross_entropy": Case(
+        {"symmetric_cross_entropy": {"alpha": 0.5, "beta": 2.0}},
+        {"symmetric_cross_entropy": {"alpha": 1.0, "beta": 0.0}},
+    ),
+    "ldam": Case({"ldam": {"margin": 2.0, "after": 1, "beta": 0.9}}, {"ldam": 0.0}),
+    "asymmetric_loss": Case(
+        {"asymmetric_loss": {}}, {"asymmetric_loss": {"gamma_neg": 0.0, "clip": 0.0}}, problem=examples.MULTI
+    ),
+    "positive_weights": Case({"positive_weights": "balanced"}, {"positive_weights": 1.0}, problem=examples.MULTI),
+    "huber": Case({"huber": 0.3}, problem=examples.REGRESSION),
+    "quantile": Case({"quantile": 0.8}, problem=examples.REGRESSION),
+    "focal, several labels": Case({"focal": 2.0}, {"focal": 0.0}, problem=examples.MULTI),
     "poly": Case({"poly": 2.0}, {"poly": 0.0}),
     "logit_adjustment": Case({"logit_adjustment": 1.0}, {"logit_adjustment": 0.0}),
+    "balanced_softmax": Case({"balanced_softmax": True}, {"balanced_softmax": False}),
+    "forward_correction": Case({"forward_correction": {"matrix": "anchors", "after": 1}}, {"forward_correction": 0.0}),
     "class_weights": Case({"class_weights": "balanced"}, {"class_weights": {}}),
+    "class_weights by effective number": Case(
+        {"class_weights": {"effective_number": 0.9}}, {"class_weights": {"effective_number": 0.0}}
+    ),
+    "elr": Case({"elr": {"weight": 3.0, "momentum": 0.5}}, {"elr": 0.0}),
+    "elr, sam, balanced": Case({"elr": 3.0, "sam": 0.3, "balanced": {"after": 1}}),
     "l2_sp": Case({"l2_sp": 0.3}, {"l2_sp": 0.0}),
     "bss": Case({"bss": {"weight": 0.5, "smallest": 2}}, {"bss": 0.0}),
     "r_drop": Case({"r_drop": 1.0}, {"r_drop": 0.0}, dropout=0.1, random=True),
@@ -215,7 +237,7 @@ assert set(Strategy.model_fields) <= set(CASES)
 # Cases and numbers of rows of which any split of a batch is the same step. Of 17 rows the last step has one: of its
 # micro-batches and processes most have none, which every case has to bear. Of 20 it has four, for those that see several
 # rows, epochs or processes at once.
-FOUR_LEFT = ("none", "balanced", "sam", "class_weights", "bss", "mixup, distillation, ema, sam, l2_sp", "epoch")
+FOUR_LEFT = ("none", "balanced", "sam", "class_weights", "bss", "mixup, distillation, ema, sam, l2_sp", "epoch", "elr")
 WAYS = [(name, 17) for name, case in CASES.items() if not case.random] + [(name, 20) for name in FOUR_LEFT]
 
 
@@ -233,21 +255,21 @@ def trainer_of(
     """A trainer of a case: plain SGD over two epochs, unless `changes` say otherwise."""
     modality = examples.ALL[case.model].modality
     model = examples.tiny(case.model, dropout=case.dropout if dropout == -1.0 else dropout).to(dtype)
-    train = training.examples(modality, examples.SINGLE, rows)
+    train = training.examples(modality, case.problem, rows)
     target = [{**row, "labels": 0} for row in training.examples(modality, examples.SINGLE, 7, seed=5)]
     teacher = examples.tiny(case.model, seed=1).to(dtype)
     settings = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation, "max_grad_norm": 0.5}
     own = {key: changes.pop(key) for key in ("cache_settings", "last_block", "depths", "methods") if key in changes}
     return training.finetuner(
         model,
-        training.labels_of(examples.SINGLE),
+        training.labels_of(case.problem),
         train,
         training.arguments(folder, batch_eval_metrics=True, **{**settings, **case.settings, **changes}),
-        eval_dataset=training.examples(modality, examples.SINGLE, 6, seed=3),
-        compute_metrics=Metrics(training.labels_of(examples.SINGLE), ()),
+        eval_dataset=training.examples(modality, case.problem, 6, seed=3),
+        compute_metrics=Metrics(training.labels_of(case.problem), ()),
         methods=own.pop("methods", None) or [*training.methods_of(**case.strategy), *(make() for make in case.more)],
         sets={"target": target},
-        class_ids=np.array([row["labels"] for row in train]),
+        class_ids=np.stack([np.asarray(row["labels"]) for row in train]),
         load_model=lambda name: Answering(teacher),
         callbacks=list(callbacks),
         **own,

@@ -35,7 +35,7 @@ def check_method(case: Case, folder: Path) -> None:
         AssertionError: one of its promises does not hold.
     """
     check_neutral(case)
-    check_effect(case, folder / "effect", plain_weights(case.model, folder / "plain"))
+    check_effect(case, folder / "effect", plain_weights(case.model, folder / "plain", case.problem))
     rows = 20 if case.random else 17
     whole = run(case, folder / "whole", 8, 1, rows)
     if not case.random:
@@ -113,7 +113,9 @@ def divides(case: Case) -> bool:
     """Whether FSDP may divide the weights of a case; else the recipe is refused."""
     methods = [*training.methods_of(**case.strategy), *(make() for make in case.more)]
     names = ("target",)
-    alone, divided = (refusals(methods, Situation(SINGLE, sets=names, divided=whether)) for whether in (False, True))
+    alone, divided = (
+        refusals(methods, Situation(case.problem, sets=names, divided=whether)) for whether in (False, True)
+    )
     assert alone == []
     return divided == []
 
@@ -178,9 +180,9 @@ def check_saved(case: Case, folder: Path) -> None:
     assert equal(expected, again.state_dict())
 
 
-def plain_weights(model: str, folder: Path) -> dict[str, torch.Tensor]:
+def plain_weights(model: str, folder: Path, problem: str = SINGLE) -> dict[str, torch.Tensor]:
     """The weights of a model that is trained without methods."""
-    trainer = trainer_of(Case(model=model), folder, dropout=0.0)
+    trainer = trainer_of(Case(model=model, problem=problem), folder, dropout=0.0)
     trainer.train()
     return {name: parameter.detach() for name, parameter in trainer.model.named_parameters()}
 

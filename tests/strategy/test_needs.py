@@ -252,6 +252,15 @@ def test_an_epoch_may_be_shorter_than_the_data(tmp_path):
 KEYS = {
     "classes for a regression": ({"focal": 2.0}, Situation(REGRESSION), "focal", "needs classes"),
     "classes for several labels": ({"mcc": "t"}, Situation(MULTI, sets=("t",)), "mcc", "needs classes"),
+    "several labels for one": ({"asymmetric_loss": 4.0}, Situation(SINGLE), "asymmetric_loss", "not for single_label"),
+    "classes for outliers": ({"huber": 1.0}, Situation(SINGLE), "huber", "is for regression, not for single_label"),
+    "mixed rows": ({"mixup": 0.2, "elr": 3.0}, Situation(SINGLE), "elr", "mixup mixes rows; leave one of them out"),
+    "shares twice": (
+        {"logit_adjustment": 1.0, "balanced_softmax": True},
+        Situation(SINGLE),
+        "balanced_softmax",
+        "shifts the logits by the shares of the classes, as logit_adjustment does",
+    ),
     "rows of a stream": ({"distillation": "x"}, Situation(SINGLE, streaming=True), "distillation", "row numbers"),
     "counts of a stream": (
         {"logit_adjustment": 1.0},
@@ -295,8 +304,8 @@ def test_two_that_exclude_each_other_are_refused_by_both_names(hook, said):
 
 
 def test_nothing_is_refused_under_fsdp_that_reads_no_whole_weights():
-    divided = Situation(SINGLE, divided=True, sets=("target",))
     for name, case in CASES.items():
+        divided = Situation(case.problem, divided=True, sets=("target",))
         told = refusals([*methods_of(**case.strategy), *(make() for make in case.more)], divided)
         assert (told != []) == (name in ("modules", "modules, sam")), name
 

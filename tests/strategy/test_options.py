@@ -21,16 +21,50 @@ OPTIONS = {
         "weight": ([0, 1], [-1e-6, 1 + 1e-6, 1.5], 0.5),
     },
     "focal": {"gamma": ([0, 0.5, 9], [-1e-6, -0.5], 2.0)},
+    "gce": {"q": ([0, 0.7, 1], [-1e-6, 1 + 1e-6], 0.7)},
+    "symmetric_cross_entropy": {
+        "alpha": ([0, 6], [-1e-6, -0.5], 0.1),
+        "beta": ([0, 6], [-1e-6, -0.5], 1.0),
+    },
+    "ldam": {
+        "margin": ([0, 0.5, 15], [-1e-6, -0.5], 0.5),
+        "after": ([0, 1], [-1, 0.5], None),
+        "beta": ([0, 1 - 1e-6], [1, -1e-6], 0.9999),
+    },
+    "asymmetric_loss": {
+        "gamma_neg": ([0, 0.5, 9], [-1e-6, -0.5], 4.0),
+        "gamma_pos": ([0, 0.5, 9], [-1e-6, -0.5], 0.0),
+        "clip": ([0, 1 - 1e-6], [1, -1e-6], 0.05),
+    },
+    "positive_weights": {"weights": (["balanced", 1e-6, {"a": 2}], ["balance", 0, {"a": 0}, {"a": -0.5}], None)},
+    "huber": {"delta": ([1e-6, 9], [0, -0.5], 1.0)},
+    "quantile": {"tau": ([1e-6, 1 - 1e-6], [0, 1], 0.5)},
     "poly": {"epsilon": ([-1, 0, 9], ["x"], 1.0)},
     "logit_adjustment": {"tau": ([0, 0.5, 9], [-1e-6, -0.5], 1.0)},
-    "class_weights": {"weights": (["balanced", {"a": 0}], ["balance", {"a": -1e-6}, {"a": -0.5}], None)},
+    "balanced_softmax": {"enabled": ([True, False], [1, "x"], True)},
+    "forward_correction": {
+        "matrix": ([0, 0.5, "anchors", {"a": {"b": 0.1}}], [1, -1e-6, "x", {"a": {"a": 0.9}}], None),
+        "after": ([1, 2], [0, 0.5], 1),
+    },
+    "class_weights": {
+        "weights": (["balanced", {"a": 0}], ["balance", {"a": -1e-6}, {"a": -0.5}], {}),
+        "effective_number": ([0, 1 - 1e-6], [1, -1e-6], None),
+    },
+    "elr": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 3.0), "momentum": ([0, 1 - 1e-6], [1, -1e-6], 0.7)},
     "l2_sp": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], None)},
     "bss": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 1e-3), "smallest": ([1, 2], [0, -1], 1)},
     "r_drop": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 1.0)},
     "ema": {"decay": ([0, 0.5, 1 - 1e-6], [1, 1.5, -1e-6, -0.5], 0.999)},
     "non_finite": {"skip": ([0, 1], [-1, 0.5], 0)},
 }
-NEEDED = {"mcc": {"on": "x"}, "distillation": {"teacher": "x"}, "l2_sp": {"weight": 1}, "class_weights": {}}
+NEEDED = {
+    "mcc": {"on": "x"},
+    "distillation": {"teacher": "x"},
+    "l2_sp": {"weight": 1},
+    "class_weights": {},
+    "positive_weights": {},
+    "forward_correction": {"matrix": 0.1},
+}
 # The options that make a run the same as without the method.
 NEUTRAL = [
     {"mcc": {"on": "x", "weight": 0}},
@@ -40,8 +74,20 @@ NEUTRAL = [
     {"distillation": {"teacher": "x", "weight": 0}},
     {"focal": 0},
     {"poly": 0},
+    {"gce": 0},
+    {"symmetric_cross_entropy": {"alpha": 1, "beta": 0}},
+    {"ldam": 0},
+    {"ldam": {"margin": 0, "after": 1, "beta": 0}},
+    {"asymmetric_loss": {"gamma_neg": 0, "clip": 0}},
+    {"positive_weights": 1},
+    {"positive_weights": {"a": 1, "b": 1}},
+    {"positive_weights": {}},
     {"logit_adjustment": 0},
+    {"balanced_softmax": False},
+    {"forward_correction": 0},
     {"class_weights": {}},
+    {"class_weights": {"effective_number": 0}},
+    {"elr": 0},
     {"l2_sp": 0},
     {"bss": 0},
     {"r_drop": 0},
@@ -58,7 +104,8 @@ def spec_of(name):
 
 
 def given(name, option, value):
-    return {name: value if name == "class_weights" else {**NEEDED.get(name, {}), option: value}}
+    plain = (name, option) in (("class_weights", "weights"), ("positive_weights", "weights"))
+    return {name: value if plain else {**NEEDED.get(name, {}), option: value}}
 
 
 def test_every_option_of_every_method_is_here():
@@ -84,7 +131,15 @@ def test_what_would_change_nothing_is_left_out(strategy):
     assert methods_of(**strategy) == []
 
 
-BUILT = {"mcc": "x", "distillation": "x", "class_weights": "balanced", "balanced": 1, "non_finite": {"skip": 1}}
+BUILT = {
+    "mcc": "x",
+    "distillation": "x",
+    "class_weights": "balanced",
+    "balanced": 1,
+    "balanced_softmax": True,
+    "symmetric_cross_entropy": {},
+    "non_finite": {"skip": 1},
+}
 
 
 @pytest.mark.parametrize("name", OPTIONS)

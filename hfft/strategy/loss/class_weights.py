@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,24 +17,31 @@ if TYPE_CHECKING:
 
 
 class ClassWeights(MethodSpec):
-    """Weight of each class by name, or `balanced` for equal influence of all classes."""
+    """Weight of each class by name, `balanced` for equal influence of all classes, or `{effective_number: 0.999}`.
+
+    Attributes:
+        weights: `balanced`, or the weight of each class by name.
+        effective_number: beta of Cui et al. 2019, from 0 for equal weights to nearly 1 for `balanced`.
+    """
 
     main = "weights"
-    weights: Literal["balanced"] | dict[str, Annotated[float, Field(ge=0)]]
+    weights: Literal["balanced"] | dict[str, Annotated[float, Field(ge=0)]] = Field(default={})
+    effective_number: float | None = Field(default=None, ge=0, lt=1)
 
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:
-        given = isinstance(value, ClassWeights) or (isinstance(value, Mapping) and set(value) == {"weights"})
-        return value if given else {"weights": value}
+        # no map of classes has one key: a model has two classes at least
+        own = isinstance(value, Mapping) and set(value) in ({"weights"}, {"effective_number"})
+        return value if own or isinstance(value, ClassWeights) else {"weights": value}
 
     def plain(self) -> Any:
         """The weights as a plain value."""
-        return self.weights
+        return self.weights if self.effective_number is None else {"effective_number": self.effective_number}
 
     def build(self) -> Method | None:
         """The method; None without weights."""
-        return Weighed(self) if self.weights else None
+        return Weighed(self) if self.weights or self.effective_number else None
 
 
 class Weighed(Method):
@@ -43,7 +51,7 @@ class Weighed(Method):
 
     def __init__(self, spec: ClassWeights):
         self.spec = spec
-        self.needs = frozenset({"counts"}) if spec.weights == "balanced" else frozenset()
+        self.needs = frozenset() if isinstance(spec.weights, dict) and spec.weights else frozenset({"counts"})
 
     def start(self, setting: Setting) -> None:
         """Put the weights in the order of the classes.
@@ -52,10 +60,11 @@ class Weighed(Method):
             BadInput: a weight names no class of the data, or a class has no weight.
             DataError: a class has no rows and cannot be balanced.
         """
-        wanted = self.spec.weights
-        if wanted == "balanced":
+        wanted, beta = self.spec.weights, self.spec.effective_number
+        if wanted == "balanced" or beta is not None:
+            counts = setting.class_counts.tolist()
             try:
-                weights = balanced_weights(setting.class_counts.tolist())
+                weights = balanced_weights(counts) if beta is None else effective_number_weights(counts, beta)
             except ValueError as error:
                 raise DataError(f"strategy.class_weights: {error}") from None
         else:
@@ -85,7 +94,26 @@ def balanced_weights(counts: Sequence[int]) -> list[float]:
     Raises:
         ValueError: a class has no examples.
     """
-    counts = list(counts)
-    if 0 in counts:
-        raise ValueError(f"class {counts.index(0)} has no examples and cannot be balanced")
+    _check_examples(counts)
     return [sum(counts) / (len(counts) * c) for c in counts]
+
+
+def effective_number_weights(counts: Sequence[int], beta: float) -> list[float]:
+    """Weight of each class in proportion to `(1 - beta) / (1 - beta^n_c)`, with a mean over the data of 1.
+
+    The denominator, divided by `1 - beta`, is the effective number of n rows (Cui et al. 2019, arXiv:1901.05555). The
+    paper lets the weights add up to the number of classes, which is another learning rate: with a mean of 1, a beta of 0
+    gives 1, and one close to 1 gives `balanced_weights`.
+
+    Raises:
+        ValueError: a class has no examples.
+    """
+    _check_examples(counts)
+    raw = [1.0] * len(counts) if beta == 0 else [-1 / math.expm1(c * math.log(beta)) for c in counts]
+    mean = sum(c * w for c, w in zip(counts, raw, strict=True)) / sum(counts)
+    return [w / mean for w in raw]
+
+
+def _check_examples(counts: Sequence[int]) -> None:
+    if 0 in counts:
+        raise ValueError(f"class {list(counts).index(0)} has no examples and cannot be balanced")

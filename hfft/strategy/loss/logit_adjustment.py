@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+CLASS_SHARES = "shifts the logits by the shares of the classes"
+
+
 class LogitAdjustment(MethodSpec):
     """Add tau times the log of each class's share of the rows to its logit in training. The paper uses 1."""
 
@@ -31,6 +34,7 @@ class Adjusted(Method):
 
     problems = ("single_label_classification",)
     needs = frozenset({"counts"})
+    only_one = CLASS_SHARES
 
     def __init__(self, spec: LogitAdjustment):
         self.spec = spec

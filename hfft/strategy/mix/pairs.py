@@ -25,6 +25,7 @@ class Mixing(Method):
 
     needs = frozenset({"inputs", "continuous"})
     problems = CLASSES
+    mixes = True
     salt: int
 
     def start(self, setting: Setting) -> None:

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from hfft.strategy.loss.focal import focal
+from hfft.strategy.loss.focal import binary_focal, focal
+from hfft.tasks.problem import PROBLEMS
+from tests.examples import MULTI
 from tests.strategy.cases import CASES, trainer_of
 
 
@@ -44,3 +46,22 @@ def test_the_closing_check_asks_for_its_own_loss_of_a_uniform_guess(tmp_path):
     trainer = trainer_of(CASES["focal"], tmp_path)
     guess = uniform_guess(trainer.problem, trainer.steps.of["example_loss"], trainer.setting.class_ids, 3, trainer.at())
     assert guess == pytest.approx((2 / 3) ** 2 * torch.log(torch.tensor(3.0)).item())
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_of_several_labels_it_is_the_equation_for_each_class(gamma):
+    logits, labels = torch.randn(6, 4, dtype=torch.float64), torch.randint(2, (6, 4))
+    p = logits.sigmoid()
+    p = torch.where(labels == 1, p, 1 - p)
+    torch.testing.assert_close(binary_focal(logits, labels, gamma), -((1 - p) ** gamma * p.log()).mean(1))
+
+
+def test_of_several_labels_at_gamma_zero_it_is_binary_cross_entropy():
+    logits, labels = torch.randn(5, 3), torch.randint(2, (5, 3)).float()
+    torch.testing.assert_close(binary_focal(logits, labels, 0.0), PROBLEMS[MULTI].loss(logits, labels))
+
+
+def test_of_several_labels_a_certain_row_has_a_finite_gradient():
+    logits = torch.tensor([[200.0, -200.0, 200.0, -200.0]], requires_grad=True)
+    binary_focal(logits, torch.tensor([[1, 0, 0, 1]]), 0.5).sum().backward()
+    assert logits.grad.isfinite().all()
