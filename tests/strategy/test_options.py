@@ -25,12 +25,34 @@ OPTIONS = {
     "logit_adjustment": {"tau": ([0, 0.5, 9], [-1e-6, -0.5], 1.0)},
     "class_weights": {"weights": (["balanced", {"a": 0}], ["balance", {"a": -1e-6}, {"a": -0.5}], None)},
     "l2_sp": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], None)},
+    "decay_to_start": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 100.0)},
+    "ewc": {
+        "weight": ([0, 0.5, 9], [-1e-6, -0.5], None),
+        "on": (["x"], ["", 3], None),
+        "rows": ([1, 9], [0, 0.5], 256),
+    },
+    "delta": {
+        "weight": ([0, 0.5, 9], [-1e-6, -0.5], 0.01),
+        "blocks": ([[1], [-1, 3]], [[], "last", [0.5]], None),
+        "attention": ([True, False], ["x"], False),
+        "rows": ([1, 9], [0, 0.5], 64),
+    },
+    "co_tuning": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 2.3)},
+    "lwf": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 1.0), "temperature": ([1e-6, 9], [0, -0.5], 2.0)},
+    "confidence_penalty": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 0.1)},
+    "entropy": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 0.1), "on": (["x"], ["", 3], None)},
     "bss": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 1e-3), "smallest": ([1, 2], [0, -1], 1)},
     "r_drop": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 1.0)},
     "ema": {"decay": ([0, 0.5, 1 - 1e-6], [1, 1.5, -1e-6, -0.5], 0.999)},
     "non_finite": {"skip": ([0, 1], [-1, 0.5], 0)},
 }
-NEEDED = {"mcc": {"on": "x"}, "distillation": {"teacher": "x"}, "l2_sp": {"weight": 1}, "class_weights": {}}
+NEEDED = {
+    "mcc": {"on": "x"},
+    "distillation": {"teacher": "x"},
+    "l2_sp": {"weight": 1},
+    "ewc": {"weight": 1},
+    "class_weights": {},
+}
 # The options that make a run the same as without the method.
 NEUTRAL = [
     {"mcc": {"on": "x", "weight": 0}},
@@ -43,6 +65,13 @@ NEUTRAL = [
     {"logit_adjustment": 0},
     {"class_weights": {}},
     {"l2_sp": 0},
+    {"decay_to_start": 0},
+    {"ewc": 0},
+    {"delta": 0},
+    {"co_tuning": 0},
+    {"lwf": 0},
+    {"confidence_penalty": 0},
+    {"entropy": {"on": "x", "weight": 0}},
     {"bss": 0},
     {"r_drop": 0},
     {"ema": 0},
