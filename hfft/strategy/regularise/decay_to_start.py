@@ -17,12 +17,9 @@ if TYPE_CHECKING:
 class DecayToStart(MethodSpec):
     """Weight decay towards the pretrained weights in place of zero: L2-SP for adaptive optimisers.
 
-    A step of Adam moves a weight by about the learning rate, so the weights stay within about 1 / weight of their start.
-    RecAdam anneals its pull of 5000 away: `{start: 5000, end: 0, shape: sigmoid}`; it also scales the gradient of the task,
-    which is not done here.
-
     Attributes:
-        weight: strength of the pull, as a multiple of the learning rate.
+        weight: strength of the pull; Adam's weights stay within about 1 / weight of their start. RecAdam's is
+            `{start: 5000, end: 0, shape: sigmoid}`.
     """
 
     main = "weight"
@@ -35,6 +32,9 @@ class DecayToStart(MethodSpec):
 
 class Decayed(Method):
     """Moves the weights after each step of the optimiser, each at its own rate; nothing is added to the loss.
+
+    A step of Adam moves a weight by about the learning rate, and the pull by the rate times the weight times the way back.
+    RecAdam also multiplies the gradient of the task by a factor that rises while its pull falls, which is not done here.
 
     Biases and the weights of norms move as well: AdamW exempts them because 0 is no sensible value for them, but their
     pretrained values are.

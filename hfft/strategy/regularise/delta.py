@@ -26,8 +26,6 @@ DECAY = 1e-3  # of the classifier on the start's features, so that it is unique
 class DELTA(MethodSpec):
     """Penalise how far the outputs of blocks have moved from the pretrained model's, which runs beside the model.
 
-    The distance is the mean over positions, so that one weight suits all sizes of inputs; the head is left to weight decay.
-
     Attributes:
         weight: factor of the distance; the paper's code uses 0.01.
         blocks: depths of the blocks, from 1 at the input, or from -1 at the head; None for four, evenly spaced up to the last.
@@ -47,7 +45,11 @@ class DELTA(MethodSpec):
 
 
 class NearOutputs(Method):
-    """Adds the distance of each row's outputs from the pretrained model's, which runs in `eval()`: no dropout, its own norms."""
+    """Adds the distance of each row's outputs from the pretrained model's, which runs in `eval()`: no dropout, its own norms.
+
+    The distance is the mean over positions, as in the paper's code with attention, so that one weight suits all sizes of
+    inputs. Its second term, the decay of the head, is left to weight decay.
+    """
 
     def __init__(self, spec: DELTA):
         self.spec, self.weight = spec, Weight(spec.weight, default=0.01)

@@ -24,13 +24,10 @@ SALT = 17  # of the rows and labels that are drawn
 class EWC(MethodSpec):
     """Pull each weight towards its start, in proportion to its Fisher information at the start.
 
-    The paper's Fisher information is that of the old task. Its rows are not at hand in plain fine-tuning: without `on`, the
-    information is that of this task's training rows, under the model as it starts, new head included. It then says which
-    weights the features of these rows depend on. Name a set of the old task's rows in `on` if there is one.
-
     Attributes:
         weight: lambda of the paper; usually 10 to 10,000, because Fisher information is small.
-        on: the name of the set in `data.sets` whose rows give the Fisher information; None for the training rows.
+        on: the name of the set in `data.sets` whose rows give the Fisher information; None for the training rows,
+            under the model as it starts, new head included.
         rows: number of rows, drawn at random, of which it is the mean; each takes a pass of its own, once.
     """
 
@@ -45,7 +42,12 @@ class EWC(MethodSpec):
 
 
 class Consolidated(Method):
-    """Adds the squared distance from the start, weighted by the Fisher information; without the head."""
+    """Adds the squared distance from the start, weighted by the Fisher information; without the head.
+
+    The paper's Fisher information is that of the old task. Its rows are not at hand in plain fine-tuning: without `on`, the
+    information is that of this task's training rows. It then says on which weights the new head's predictions for these rows
+    depend. Name a set of the old task's rows in `on` if there is one.
+    """
 
     needs = frozenset({"start", "rows"})
     problems = ("single_label_classification", "multi_label_classification")
