@@ -17,6 +17,7 @@ from hfft.frozen_cache.split_point import Cut
 from hfft.frozen_cache.store import Field
 from hfft.frozen_cache.trace import NotCuttable
 from hfft.layers import Depths
+from hfft.strategy.needs import uncacheable
 from hfft.wording import human
 
 ONCE = "one epoch reads every row once"
@@ -55,6 +56,10 @@ def impossible(trainer: Any, views: int) -> str | None:
     epochs = args.max_steps * at_once / len(rows) if args.max_steps > 0 else args.num_train_epochs
     if epochs <= 1:
         return ONCE
+    if (
+        why := uncacheable(trainer.methods)
+    ) is not None:  # what a method learns only from the rows, such as augmentation
+        return why
     step = getattr(rows, "step", None)
     if getattr(getattr(step, "augmentation", None), "steps", None) and not views:
         return "augmented images differ in every epoch; to cache four views of each, set layers.cache={views: 4}"

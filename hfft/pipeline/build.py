@@ -16,6 +16,7 @@ from transformers import TrainingArguments, set_seed
 
 from hfft import backbone, data, head, layers, strategy
 from hfft.backbone.edit import edit
+from hfft.backbone.source_head import source_head
 from hfft.data.splits import column
 from hfft.errors import BadInput, HfftError
 from hfft.evaluate import Metrics, check_files
@@ -143,6 +144,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
         sets=sets,
         class_ids=class_ids(splits, labels),
         load_model=teachers(labels, processor),
+        source_head=lambda: source_head(recipe.backbone, task),
         cache_settings=cache_settings(recipe, arguments),
         last_block=LastBlock(shortens(recipe, methods), say),
     )

@@ -28,6 +28,7 @@ def situation(recipe: Recipe) -> Situation:
         streaming=recipe.data.streaming,
         continuous=recipe.the_task.modality.continuous,
         sets=tuple(recipe.data.sets),
+        own_head=recipe.head.own,
         evaluates=recipe.data.validation != NONE and recipe.training.get("eval_strategy", "epoch") != "no",
     )
 

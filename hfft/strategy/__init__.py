@@ -26,7 +26,13 @@ if TYPE_CHECKING:
     from hfft.strategy.mix.mixup import mixup
     from hfft.strategy.outputs import logits_of, per_example
     from hfft.strategy.regularise.bss import bss
+    from hfft.strategy.regularise.co_tuning import co_tuning, relationship
+    from hfft.strategy.regularise.decay_to_start import decay_to_start
+    from hfft.strategy.regularise.delta import channel_attention, delta
+    from hfft.strategy.regularise.entropy import entropy
+    from hfft.strategy.regularise.ewc import ewc, fisher
     from hfft.strategy.regularise.l2_sp import l2_sp
+    from hfft.strategy.regularise.lwf import lwf
     from hfft.strategy.regularise.r_drop import r_drop
     from hfft.strategy.shift.mcc import mcc
     from hfft.strategy.spec import Strategy
@@ -43,10 +49,17 @@ __getattr__, __all__ = names(
         "binary_focal": "hfft.strategy.loss.focal",
         "bss": "hfft.strategy.regularise.bss",
         "build_methods": "hfft.strategy.build",
+        "channel_attention": "hfft.strategy.regularise.delta",
+        "co_tuning": "hfft.strategy.regularise.co_tuning",
         "cutmix": "hfft.strategy.mix.cutmix",
+        "decay_to_start": "hfft.strategy.regularise.decay_to_start",
+        "delta": "hfft.strategy.regularise.delta",
         "distillation": "hfft.strategy.distil.distillation",
         "effective_number_weights": "hfft.strategy.loss.class_weights",
         "elr": "hfft.strategy.loss.elr",
+        "entropy": "hfft.strategy.regularise.entropy",
+        "ewc": "hfft.strategy.regularise.ewc",
+        "fisher": "hfft.strategy.regularise.ewc",
         "focal": "hfft.strategy.loss.focal",
         "forward_correction": "hfft.strategy.loss.forward_correction",
         "gce": "hfft.strategy.loss.gce",
@@ -56,6 +69,7 @@ __getattr__, __all__ = names(
         "l2_sp": "hfft.strategy.regularise.l2_sp",
         "ldam": "hfft.strategy.loss.ldam",
         "logits_of": "hfft.strategy.outputs",
+        "lwf": "hfft.strategy.regularise.lwf",
         "mcc": "hfft.strategy.shift.mcc",
         "mixup": "hfft.strategy.mix.mixup",
         "per_example": "hfft.strategy.outputs",
@@ -63,5 +77,6 @@ __getattr__, __all__ = names(
         "r_drop": "hfft.strategy.regularise.r_drop",
         "symmetric_cross_entropy": "hfft.strategy.loss.symmetric_cross_entropy",
         "weighted_binary_cross_entropy": "hfft.strategy.loss.positive_weights",
+        "relationship": "hfft.strategy.regularise.co_tuning",
     },
 )

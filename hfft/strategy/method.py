@@ -27,6 +27,7 @@ from hfft.strategy.weight import Weight
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from hfft.strategy.inspector import Inspector
     from hfft.tasks.problem import Problem
 
 TASK = "task"  # the part of a batch with the rows drawn for the step
@@ -63,6 +64,7 @@ class Setting:
         fixed_inputs: whether a row's inputs are the same in every epoch.
         load_model: name or folder -> a finished model that takes the same inputs, for methods that need `teacher`.
         answers: a model -> its logits `(rows, C)` for all training rows, in order.
+        inspector: answers further questions about the model and the rows.
     """
 
     model: nn.Module
@@ -78,6 +80,7 @@ class Setting:
     fixed_inputs: bool = True
     load_model: Callable[[str], nn.Module] | None = None
     answers: Callable[[nn.Module], Tensor] | None = None
+    inspector: Inspector | None = None
 
     @property
     def class_counts(self) -> np.ndarray:

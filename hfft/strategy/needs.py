@@ -17,6 +17,8 @@ NEEDS = {
     "counts": "the number of rows of each class",
     "start": "the pretrained weights",
     "teacher": "another model",
+    "source_head": "the backbone's own classifier",
+    "rates": "the learning rate of each weight",
     "whole_weights": "weights that are not sharded over processes",
     "unmixed": "inputs of one row each",
 }
@@ -30,6 +32,7 @@ class Situation:
         continuous: whether inputs are numbers that can be averaged, such as pixels but not words.
         sets: names of `data.sets`.
         evaluates: whether the model is evaluated during training.
+        own_head: whether the recipe asks for a head of hfft's in place of the architecture's.
     """
 
     problem: str
@@ -40,6 +43,7 @@ class Situation:
     divided: bool = False
     deepspeed: bool = False
     evaluates: bool = True
+    own_head: bool = False
 
 
 def refusals(methods: Sequence[Method], situation: Situation) -> list[tuple[str, str]]:
@@ -75,6 +79,10 @@ def _refused(method: Method, situation: Situation) -> list[str]:
             found.append(f"is for {listing(method.problems)}, not for {situation.problem}; leave it out")
     if situation.adapter and "start" in method.needs:
         found.append("the pretrained weights are frozen beside an adapter; leave it out")
+    if situation.own_head and "source_head" in method.needs:
+        found.append(
+            "the backbone's own classifier needs the architecture's head; leave head.kind and head.pooling out"
+        )
     if "continuous" in method.needs and not situation.continuous:
         found.append("averages inputs, which is impossible for text; leave it out")
     if situation.streaming:
@@ -92,6 +100,8 @@ def _refused(method: Method, situation: Situation) -> list[str]:
         found.append("needs whole weights, but FSDP shards them; leave it out, or launch without FSDP")
     if not situation.evaluates and (defines(method, "evaluated") or method.weight.adapts):
         found.append("follows evaluations during training; set training.eval_strategy=epoch and keep validation rows")
+    if situation.deepspeed and "rates" in method.needs:
+        found.append("moves weights of which DeepSpeed has copies of its own; launch without it")
     if situation.deepspeed and defines(method, "gradients"):
         found.append("recomputes the gradient, which DeepSpeed does not allow; launch without it")
     return found

@@ -28,7 +28,14 @@ from hfft.strategy.mix.cutmix import CutMix
 from hfft.strategy.mix.mixup import Mixup
 from hfft.strategy.non_finite import NonFinite
 from hfft.strategy.regularise.bss import BSS
+from hfft.strategy.regularise.co_tuning import CoTuning
+from hfft.strategy.regularise.confidence_penalty import ConfidencePenalty
+from hfft.strategy.regularise.decay_to_start import DecayToStart
+from hfft.strategy.regularise.delta import DELTA
+from hfft.strategy.regularise.entropy import Entropy
+from hfft.strategy.regularise.ewc import EWC
 from hfft.strategy.regularise.l2_sp import L2SP
+from hfft.strategy.regularise.lwf import LwF
 from hfft.strategy.regularise.r_drop import RDrop
 from hfft.strategy.sample.balanced import Balanced
 from hfft.strategy.shift.mcc import MCC
@@ -58,6 +65,13 @@ class Strategy(Spec):
     class_weights: ClassWeights | None = None
     elr: ELR | None = None
     l2_sp: L2SP | None = None
+    decay_to_start: DecayToStart | None = None
+    ewc: EWC | None = None
+    delta: DELTA | None = None
+    co_tuning: CoTuning | None = None
+    lwf: LwF | None = None
+    confidence_penalty: ConfidencePenalty | None = None
+    entropy: Entropy | None = None
     bss: BSS | None = None
     r_drop: RDrop | None = None
     ema: EMA | None = None

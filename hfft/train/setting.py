@@ -12,9 +12,15 @@ from transformers.trainer_utils import has_length
 from hfft.strategy.method import Setting
 from hfft.strategy.needs import needed
 from hfft.train.answers import answers
+from hfft.train.inspector import TrainingInspector
 
 
-def setting_of(trainer: Any, class_ids: np.ndarray | None, load_model: Callable[[str], nn.Module] | None) -> Setting:
+def setting_of(
+    trainer: Any,
+    class_ids: np.ndarray | None,
+    load_model: Callable[[str], nn.Module] | None,
+    source_head: Callable[[], nn.Linear] | None = None,
+) -> Setting:
     """What a trainer's methods receive before its first step."""
     rows, model, depths = trainer.train_dataset, trainer.model, trainer.depths
     augmented = getattr(getattr(rows, "step", None), "augmentation", None) is not None
@@ -32,4 +38,5 @@ def setting_of(trainer: Any, class_ids: np.ndarray | None, load_model: Callable[
         fixed_inputs=not augmented and not needed(trainer.methods, "inputs"),
         load_model=load_model,
         answers=lambda other: answers(trainer, other, rows).logits,
+        inspector=TrainingInspector(trainer, source_head),
     )

@@ -51,6 +51,7 @@ class FineTuner(Dealing):
         sets: name -> further rows that methods read.
         class_ids: `(rows,)` class of each training row, for methods that need `counts`.
         load_model: name or folder -> a finished model, for methods that need a `teacher`.
+        source_head: returns the classifier with which the backbone was published, for methods that need it.
         live_norms: keep updating the statistics of frozen BatchNorms.
         schedule: when each depth starts to learn; None to start all in the first step.
         cache_settings: settings for running frozen layers once per row and storing their outputs; None for no cache.
@@ -72,6 +73,7 @@ class FineTuner(Dealing):
         sets: Mapping[str, Any] | None = None,
         class_ids: np.ndarray | None = None,
         load_model: Callable[[str], nn.Module] | None = None,
+        source_head: Callable[[], nn.Linear] | None = None,
         live_norms: bool = False,
         schedule: Schedule | None = None,
         cache_settings: FrozenCacheSettings | None = None,
@@ -101,7 +103,7 @@ class FineTuner(Dealing):
         if rank_allocation.allocator(self.model) is not None:
             self.add_callback(rank_allocation.AllocateRanks())
         self.add_callback(CallMethods(self))
-        self.setting = setting_of(self, class_ids, load_model)
+        self.setting = setting_of(self, class_ids, load_model, source_head)
         for method in self.methods:
             method.start(self.setting)
         self.steps = Steps(self, self.methods)
@@ -115,8 +117,7 @@ class FineTuner(Dealing):
 
     def outputs_of(self, name: str) -> Answers:
         """The model's outputs for all rows of `train` or of a set, with features."""
-        rows = self.train_dataset if name == "train" else self.sets[name]
-        return answers(self, self.model, rows, features=True)
+        return answers(self, self.model, self.train_dataset if name == "train" else self.sets[name], features=True)
 
     def zero(self) -> Tensor:
         """A zero scalar on the device, to add to."""

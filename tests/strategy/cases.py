@@ -208,6 +208,13 @@ CASES = {
     "elr": Case({"elr": {"weight": 3.0, "momentum": 0.5}}, {"elr": 0.0}),
     "elr, sam, balanced": Case({"elr": 3.0, "sam": 0.3, "balanced": {"after": 1}}),
     "l2_sp": Case({"l2_sp": 0.3}, {"l2_sp": 0.0}),
+    "decay_to_start": Case({"decay_to_start": 3.0}, {"decay_to_start": 0.0}),
+    "ewc": Case({"ewc": {"weight": 1000.0, "rows": 6}}, {"ewc": {"weight": 0.0}}),
+    "delta": Case({"delta": {"weight": 2.0, "attention": True, "rows": 4}}, {"delta": 0.0}),
+    "co_tuning": Case({"co_tuning": 2.3}, {"co_tuning": 0.0}),
+    "lwf": Case({"lwf": 2.0}, {"lwf": 0.0}),
+    "confidence_penalty": Case({"confidence_penalty": 0.5}, {"confidence_penalty": 0.0}),
+    "entropy": Case({"entropy": {"weight": 0.5, "on": "target"}}, {"entropy": 0.0}),
     "bss": Case({"bss": {"weight": 0.5, "smallest": 2}}, {"bss": 0.0}),
     "r_drop": Case({"r_drop": 1.0}, {"r_drop": 0.0}, dropout=0.1, random=True),
     "ema": Case({"ema": 0.9}, {"ema": 0.0}),
@@ -271,9 +278,19 @@ def trainer_of(
         sets={"target": target},
         class_ids=np.stack([np.asarray(row["labels"]) for row in train]),
         load_model=lambda name: Answering(teacher),
+        source_head=lambda: source_head(dtype),
         callbacks=list(callbacks),
         **own,
     )
+
+
+def source_head(dtype: torch.dtype, width: int = 16, classes: int = 5) -> nn.Linear:
+    """A classifier with which a backbone could have been published."""
+    draw, head = torch.Generator().manual_seed(4), nn.Linear(width, classes)
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=draw))
+    return head.to(dtype)
 
 
 class Answering(nn.Module):

@@ -1,0 +1,71 @@
+"""Answers what methods ask about the model and the rows of a training (`hfft.strategy.inspector`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from hfft import layers
+from hfft.errors import BadInput
+from hfft.train.answers import Answers, answers
+from hfft.train.companions import fetched
+from hfft.train.reader import Reader, last_layer
+from hfft.train.unfreezing import SCALE
+
+
+class TrainingInspector:
+    """Answers for one Trainer.
+
+    Args:
+        source_head: returns the classifier with which the backbone was published; None if that is unknown.
+    """
+
+    def __init__(self, trainer: Any, source_head: Callable[[], nn.Linear] | None):
+        self.trainer, self._source_head = trainer, source_head
+        self.blocks: int = trainer.depths.blocks
+
+    def inputs_of(self, rows: Sequence[int], of: str | None = None) -> dict[str, Any]:
+        """The inputs of rows with their labels, collated and on the device."""
+        found = self.trainer.train_dataset if of is None else self.trainer.sets[of]
+        collated = self.trainer.data_collator(fetched(found, np.asarray(rows, np.int64)))
+        return dict(self.trainer._prepare_inputs(collated))
+
+    def outputs_of(self, model: nn.Module) -> Answers:
+        """The outputs of a model for all training rows."""
+        return answers(self.trainer, model, self.trainer.train_dataset, features=True)
+
+    def reader(self, model: nn.Module, features: bool = False, states: Sequence[int] = ()) -> Reader:
+        """A reader of another model."""
+        return Reader(model, features, states)
+
+    def block(self, model: nn.Module, depth: int) -> nn.Module:
+        """The block at a depth."""
+        base: Any = model.get_base_model() if hasattr(model, "peft_config") else model  # type: ignore[operator]
+        return base.get_submodule(layers.block_paths(base)[depth - 1 if depth > 0 else depth][0])
+
+    def source_head(self) -> nn.Linear:
+        """The backbone's own classifier."""
+        if self._source_head is None:
+            raise BadInput("the backbone's own classifier is unknown; leave the method out")
+        found, last = self._source_head(), last_layer(self.trainer.model)
+        width = next(p.shape[1] for p in last.parameters() if p.ndim > 1)
+        if found.in_features != width:
+            raise BadInput(
+                f"the backbone's own classifier reads {found.in_features} features, but the model has {width}; leave out "
+                f"backbone.edit, or the method"
+            )
+        return found.to(self.trainer.args.device)
+
+    def rates(self) -> dict[str, float]:
+        """The learning rates that the optimiser has just used."""
+        plain = self.trainer.accelerator.unwrap_model(self.trainer.model)
+        names = {id(parameter): name for name, parameter in plain.named_parameters()}
+        return {
+            names[id(parameter)]: float(group["lr"]) * group.get(SCALE, 1.0)
+            for group in self.trainer.optimizer.param_groups
+            for parameter in group["params"]
+            if id(parameter) in names
+        }

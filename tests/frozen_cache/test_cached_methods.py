@@ -1,0 +1,45 @@
+"""Methods with stored outputs of frozen layers train as they do without."""
+
+import pytest
+
+from hfft.frozen_cache.frozen_cache import FrozenCacheSettings
+from hfft.layers.freeze import adapt
+from tests.examples import SINGLE, head_and_depths, tiny
+from tests.strategy.cases import source_head
+from tests.training import arguments, difference, examples, finetuner, labels_of, methods_of
+
+
+def trained(folder, strategy, cached, kind="bert"):
+    model = tiny(kind, dropout=0.0)
+    head_names, depths = head_and_depths(model)
+    adapt(model, "last-1", None, depths, head_names)
+    trainer = finetuner(
+        model,
+        labels_of(SINGLE),
+        examples("text" if kind == "bert" else "image", SINGLE, 12),
+        arguments(folder, per_device_train_batch_size=4),
+        methods=methods_of(**strategy),
+        cache_settings=FrozenCacheSettings(folder / "kept", 10**9) if cached else None,
+        source_head=lambda: source_head(next(model.parameters()).dtype),
+    )
+    trainer.train()
+    return trainer
+
+
+STRATEGIES = ({"decay_to_start": 5.0}, {"ewc": 100.0}, {"co_tuning": 2.3}, {"lwf": 1.0}, {"confidence_penalty": 0.5})
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
+def test_a_term_is_the_same_with_stored_outputs(strategy, tmp_path):
+    plain, cached = (trained(tmp_path / str(how), strategy, how) for how in (False, True))
+    assert cached.cache_report.get("cut")
+    weights = [{name: p.detach() for name, p in t.model.named_parameters()} for t in (plain, cached)]
+    assert difference(*weights) < 1e-6
+    [name] = strategy
+    logs = [[log.get(name, log["loss"]) for log in t.state.log_history if "loss" in log] for t in (plain, cached)]
+    assert logs[1] == pytest.approx(logs[0], rel=1e-4, abs=1e-6)
+
+
+def test_where_the_start_answers_in_each_step_nothing_is_stored(tmp_path):
+    trainer = trained(tmp_path, {"mixup": 1.0, "lwf": 1.0}, cached=True, kind="vit")
+    assert "needs the inputs themselves" in str(trainer.cache_report)

@@ -1,0 +1,67 @@
+"""LwF: the paper's loss up to a constant, answers kept or asked for in each step, and a classifier that learns."""
+
+import numpy as np
+import pytest
+import torch
+
+from hfft.strategy.regularise.lwf import lwf
+from tests.examples import SINGLE, tiny
+from tests.strategy.cases import source_head
+from tests.training import arguments, examples, finetuner, labels_of, methods_of
+
+
+def test_it_is_the_papers_loss_but_for_a_constant():
+    draws = np.random.default_rng(0)
+    before, now = draws.normal(size=(5, 4)) * 2, draws.normal(size=(5, 4))
+
+    def powered(logits):
+        p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        return p**0.5 / (p**0.5).sum(1, keepdims=True)  # the paper's y' at T = 2
+
+    constant = (powered(before) * np.log(powered(before))).sum(1)
+    expected = -(powered(before) * np.log(powered(now))).sum(1) + constant
+    found = lwf(torch.from_numpy(before), torch.from_numpy(now), 2.0)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9)
+    assert lwf(torch.from_numpy(before), torch.from_numpy(before)).abs().max() < 1e-12
+
+
+def trainer_of(folder, modality="text", **strategy):
+    model = tiny("bert" if modality == "text" else "vit", dropout=0.0)
+    return finetuner(
+        model,
+        labels_of(SINGLE),
+        examples(modality, SINGLE, 16),
+        arguments(folder, num_train_epochs=8, learning_rate=0.05, max_grad_norm=0),
+        methods=methods_of(**strategy),
+        source_head=lambda: source_head(torch.float32),
+    )
+
+
+def test_the_answers_are_those_of_the_start_and_the_term_holds_them(tmp_path):
+    apart = []
+    for weight in (1e-9, 1.0):
+        trainer = trainer_of(tmp_path, lwf=weight)
+        [method] = trainer.methods
+        start = method.kept.clone()
+        expected = source_head(torch.float32)(trainer.outputs_of("train").features).detach()
+        torch.testing.assert_close(start, expected)
+        trainer.train()
+        assert torch.equal(method.kept, start)
+        now = method.beside["head"](trainer.outputs_of("train").features).detach()
+        apart.append(lwf(start, now).mean().item())
+        logs = [log["lwf"] for log in trainer.state.log_history if "loss" in log]
+        assert logs[0] == pytest.approx(0, abs=1e-6)
+    assert apart[1] < apart[0] / 2, apart
+
+
+def test_where_rows_change_a_copy_of_the_start_answers_to_what_the_model_sees(tmp_path):
+    trainer = trainer_of(tmp_path, "image", mixup=1.0, lwf=1.0)
+    method = trainer.methods[1]
+    assert method.kept is None
+    assert "inputs" in method.needs
+    trainer.train()
+    logs = [log["lwf"] for log in trainer.state.log_history if "loss" in log]
+    assert logs[0] == pytest.approx(0, abs=1e-6)  # the copy and the model are the same yet, mixed rows or not
+    assert logs[1] > 0
+    fresh = tiny("vit", dropout=0.0)
+    assert all(torch.equal(p, dict(method.before.named_parameters())[n]) for n, p in fresh.named_parameters())
