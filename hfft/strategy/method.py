@@ -62,6 +62,7 @@ class Setting:
         fixed_inputs: whether a row's inputs are the same in every epoch.
         load_model: name or folder -> a finished model that takes the same inputs, for methods that need `teacher`.
         answers: a model -> its logits `(rows, C)` for all training rows, in order.
+        black_and_white: the values of the model's input for levels 0 and 1 of each channel, `(C,)` each; None if unknown.
     """
 
     model: nn.Module
@@ -77,6 +78,7 @@ class Setting:
     fixed_inputs: bool = True
     load_model: Callable[[str], nn.Module] | None = None
     answers: Callable[[nn.Module], Tensor] | None = None
+    black_and_white: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     @property
     def class_counts(self) -> np.ndarray:
@@ -126,6 +128,7 @@ class Batch:
         rows: `(B,)` row numbers; None if no method needs them.
         own: number of task rows that count, from the first on; the rest pads an epoch's last batch.
         notes: values that the hooks of a method pass to each other, by method name.
+        logits: inputs of a part -> its logits `(B, C)`, by a pass of the model in `eval()`, as it is before the step.
     """
 
     inputs: dict[str, Any]
@@ -137,6 +140,7 @@ class Batch:
     at: At
     part_labels: dict[str, Tensor] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    logits: Callable[[Mapping[str, Any]], Tensor] | None = None
 
     def part(self, name: str) -> dict[str, Any]:
         """The inputs of one part."""
@@ -202,6 +206,8 @@ class Method:
         needs: requirements that the hooks do not express, from `hfft.strategy.needs.NEEDS`.
         problems: names of the problems that the method suits; None for all.
         replaces_loss: whether its `example_loss` does not call `inner`; at most one method may do so.
+        attacks: whether it looks for harmful inputs by gradients with respect to them; at most one method may do so.
+        terms: names of other methods whose losses it treats one by one.
         states: depths whose outputs it reads, if it needs `states`; negative ones count from the head.
         skips: number of non-finite steps that may be skipped.
         passes: forward and backward passes per step, in units of the task's rows.
@@ -212,6 +218,8 @@ class Method:
     needs: frozenset[str] = frozenset()
     problems: tuple[str, ...] | None = None
     replaces_loss: bool = False
+    attacks: bool = False
+    terms: tuple[str, ...] = ()
     states: tuple[int, ...] = ()
     skips: int = 0
     passes: int = 1

@@ -32,4 +32,5 @@ def setting_of(trainer: Any, class_ids: np.ndarray | None, load_model: Callable[
         fixed_inputs=not augmented and not needed(trainer.methods, "inputs"),
         load_model=load_model,
         answers=lambda other: answers(trainer, other, rows).logits,
+        black_and_white=getattr(trainer.on_device, "black_and_white", None),
     )

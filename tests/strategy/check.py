@@ -113,7 +113,11 @@ def divides(case: Case) -> bool:
     """Whether FSDP may divide the weights of a case; else the recipe is refused."""
     methods = [*training.methods_of(**case.strategy), *(make() for make in case.more)]
     names = ("target",)
-    alone, divided = (refusals(methods, Situation(SINGLE, sets=names, divided=whether)) for whether in (False, True))
+    continuous = ALL[case.model].modality == "image"
+    alone, divided = (
+        refusals(methods, Situation(SINGLE, continuous=continuous, sets=names, divided=whether))
+        for whether in (False, True)
+    )
     assert alone == []
     return divided == []
 
