@@ -58,6 +58,11 @@ class Pixels:
     scale: tuple[float, ...] = (1.0, 1.0, 1.0)
     shift: tuple[float, ...] = (0.0, 0.0, 0.0)
 
+    @property
+    def black_and_white(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The values of the model's input for levels 0 and 255, per channel."""
+        return self.shift, tuple(255 * a + b for a, b in zip(self.scale, self.shift, strict=True))
+
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """A packed batch with `pixel_values` as the model takes them, (B, C, H, W) in float32; other batches unchanged."""
         if "sizes" not in batch:

@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING
 from hfft.lazy import names
 
 if TYPE_CHECKING:
+    from hfft.strategy.adversarial.attacks import fgsm, pgd, pgd_attack
+    from hfft.strategy.adversarial.fgm import fgm
+    from hfft.strategy.adversarial.freelb import freelb
+    from hfft.strategy.adversarial.pcgrad import pcgrad
+    from hfft.strategy.adversarial.smart import smart, smart_change
+    from hfft.strategy.adversarial.trades import trades
     from hfft.strategy.build import build_methods, implied_methods, in_order
     from hfft.strategy.distil.distillation import distillation
     from hfft.strategy.loss.asymmetric_loss import asymmetric_loss
@@ -64,6 +70,10 @@ __getattr__, __all__ = names(
         "forward_correction": "hfft.strategy.loss.forward_correction",
         "gce": "hfft.strategy.loss.gce",
         "huber": "hfft.strategy.loss.huber",
+        "fgm": "hfft.strategy.adversarial.fgm",
+        "fgsm": "hfft.strategy.adversarial.attacks",
+        "focal": "hfft.strategy.loss.focal",
+        "freelb": "hfft.strategy.adversarial.freelb",
         "implied_methods": "hfft.strategy.build",
         "in_order": "hfft.strategy.build",
         "l2_sp": "hfft.strategy.regularise.l2_sp",
@@ -78,5 +88,14 @@ __getattr__, __all__ = names(
         "symmetric_cross_entropy": "hfft.strategy.loss.symmetric_cross_entropy",
         "weighted_binary_cross_entropy": "hfft.strategy.loss.positive_weights",
         "relationship": "hfft.strategy.regularise.co_tuning",
+        "pcgrad": "hfft.strategy.adversarial.pcgrad",
+        "in_order": "hfft.strategy.build",
+        "per_example": "hfft.strategy.outputs",
+        "pgd": "hfft.strategy.adversarial.attacks",
+        "pgd_attack": "hfft.strategy.adversarial.attacks",
+        "r_drop": "hfft.strategy.regularise.r_drop",
+        "smart": "hfft.strategy.adversarial.smart",
+        "smart_change": "hfft.strategy.adversarial.smart",
+        "trades": "hfft.strategy.adversarial.trades",
     },
 )

@@ -65,6 +65,7 @@ class Setting:
         load_model: name or folder -> a finished model that takes the same inputs, for methods that need `teacher`.
         answers: a model -> its logits `(rows, C)` for all training rows, in order.
         inspector: answers further questions about the model and the rows.
+        black_and_white: the values of the model's input for levels 0 and 1 of each channel, `(C,)` each; None if unknown.
     """
 
     model: nn.Module
@@ -81,6 +82,7 @@ class Setting:
     load_model: Callable[[str], nn.Module] | None = None
     answers: Callable[[nn.Module], Tensor] | None = None
     inspector: Inspector | None = None
+    black_and_white: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     @property
     def class_counts(self) -> np.ndarray:
@@ -132,6 +134,7 @@ class Batch:
         rows: `(B,)` row numbers; None if no method needs them.
         own: number of task rows that count, from the first on; the rest pads an epoch's last batch.
         notes: values that the hooks of a method pass to each other, by method name.
+        logits: inputs of a part -> its logits `(B, C)`, by a pass of the model in `eval()`, as it is before the step.
     """
 
     inputs: dict[str, Any]
@@ -143,6 +146,7 @@ class Batch:
     at: At
     part_labels: dict[str, Tensor] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    logits: Callable[[Mapping[str, Any]], Tensor] | None = None
 
     def part(self, name: str) -> dict[str, Any]:
         """The inputs of one part."""
@@ -210,6 +214,8 @@ class Method:
         replaces_loss: whether its `example_loss` does not call `inner`; at most one method may do so.
         only_one: what it does, in words, if at most one method of a run may do that.
         mixes: whether it makes one row's inputs of several rows'.
+        attacks: whether it looks for harmful inputs by gradients with respect to them; at most one method may do so.
+        terms: names of other methods whose losses it treats one by one.
         states: depths whose outputs it reads, if it needs `states`; negative ones count from the head.
         skips: number of non-finite steps that may be skipped.
         passes: forward and backward passes per step, in units of the task's rows.
@@ -222,6 +228,8 @@ class Method:
     replaces_loss: bool = False
     only_one: str | None = None
     mixes: bool = False
+    attacks: bool = False
+    terms: tuple[str, ...] = ()
     states: tuple[int, ...] = ()
     skips: int = 0
     passes: int = 1

@@ -13,6 +13,8 @@ NEEDS = {
     "states": "the outputs of blocks",
     "inputs": "the model's real inputs",
     "continuous": "inputs that can be averaged",
+    "pixels": "images in [0, 1] before normalisation",
+    "embeddings": "the input embedding of a text",
     "rows": "the row numbers",
     "counts": "the number of rows of each class",
     "start": "the pretrained weights",
@@ -64,9 +66,15 @@ def refusals(methods: Sequence[Method], situation: Situation) -> list[tuple[str,
         ("replaces the loss", [m for m in methods if m.replaces_loss]),
         ("sets the order of rows", [m for m in methods if defines(m, "order")]),
         ("recomputes the gradient", [m for m in methods if defines(m, "gradients")]),
+        ("attacks the inputs", [m for m in methods if m.attacks]),
     ):
-        if len(group) > 1:
+        if len(group) > 1 and all(key != group[1].name for key, _ in found):
             found.append((group[1].name, f"{what}, as {group[0].name} does; leave one of them out"))
+    terms = {m.name for m in methods if any(defines(m, hook) for hook in ("losses", "statistic", "weights"))}
+    for method in methods:
+        if unknown := [term for term in method.terms if term not in terms]:
+            why = f"terms names {listing(unknown)}, but the methods here that add a loss are: {listing(sorted(terms)) or 'none'}"
+            found.append((method.name, f"{why}; name those"))
     return found
 
 
@@ -85,6 +93,10 @@ def _refused(method: Method, situation: Situation) -> list[str]:
         )
     if "continuous" in method.needs and not situation.continuous:
         found.append("averages inputs, which is impossible for text; leave it out")
+    if "pixels" in method.needs and not situation.continuous:
+        found.append("attacks pixels, which texts do not have; use fgm or freelb")
+    if "embeddings" in method.needs and situation.continuous:
+        found.append("attacks the embeddings of a text, which images do not have; use pgd, fast_at or trades")
     if situation.streaming:
         if "counts" in method.needs:
             found.append(
@@ -102,8 +114,9 @@ def _refused(method: Method, situation: Situation) -> list[str]:
         found.append("follows evaluations during training; set training.eval_strategy=epoch and keep validation rows")
     if situation.deepspeed and "rates" in method.needs:
         found.append("moves weights of which DeepSpeed has copies of its own; launch without it")
-    if situation.deepspeed and defines(method, "gradients"):
-        found.append("recomputes the gradient, which DeepSpeed does not allow; launch without it")
+    if situation.deepspeed and (method.attacks or defines(method, "gradients")):
+        what = "computes gradients of its own" if method.attacks else "recomputes the gradient"
+        found.append(f"{what}, which DeepSpeed does not allow; launch without it")
     return found
 
 

@@ -7,7 +7,14 @@ the YAML. Within the loss family, the first method is the innermost.
 from __future__ import annotations
 
 from hfft.spec import Spec
+from hfft.strategy.adversarial.fast_at import FastAT
+from hfft.strategy.adversarial.fgm import FGM
+from hfft.strategy.adversarial.freelb import FreeLB
+from hfft.strategy.adversarial.pcgrad import PCGrad
+from hfft.strategy.adversarial.pgd import PGD
 from hfft.strategy.adversarial.sam import SAM
+from hfft.strategy.adversarial.smart import SMART
+from hfft.strategy.adversarial.trades import TRADES
 from hfft.strategy.average.ema import EMA
 from hfft.strategy.distil.distillation import Distillation
 from hfft.strategy.loss.asymmetric_loss import AsymmetricLoss
@@ -48,7 +55,14 @@ class Strategy(Spec):
     mcc: MCC | None = None
     mixup: Mixup | None = None
     cutmix: CutMix | None = None
+    fgm: FGM | None = None
+    freelb: FreeLB | None = None
+    pgd: PGD | None = None
+    fast_at: FastAT | None = None
+    trades: TRADES | None = None
+    smart: SMART | None = None
     sam: SAM | None = None
+    pcgrad: PCGrad | None = None
     distillation: Distillation | None = None
     focal: Focal | None = None
     gce: GCE | None = None

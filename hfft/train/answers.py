@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hfft.data.texts import TextRows, longest_first
 from hfft.strategy.outputs import logits_of
+from hfft.tasks.problem.base import precise
 from hfft.train.companions import fetched
 from hfft.train.reader import Reader
 from hfft.train.statistic import gather_rows
@@ -44,7 +45,7 @@ def answers(trainer: Any, model: nn.Module, rows: Any, features: bool = False) -
     mine = batches[accelerator.process_index :: accelerator.num_processes] or batches[:1]
     reader = Reader(model, features)
     found: list[tuple[Tensor, ...]] = []
-    with _at_rest(model), reader.on():
+    with at_rest(model), reader.on():
         for numbers in mine:
             inputs = trainer._prepare_inputs(trainer.data_collator(fetched(rows, np.array(numbers))))
             labels = inputs.pop("labels")
@@ -69,7 +70,8 @@ def answers(trainer: Any, model: nn.Module, rows: Any, features: bool = False) -
 
 
 @contextlib.contextmanager
-def _at_rest(model: nn.Module) -> Iterator[None]:
+def at_rest(model: nn.Module) -> Iterator[None]:
+    """A context with the model in `eval()`; each module's mode is restored."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -77,6 +79,13 @@ def _at_rest(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+def held_logits(trainer: Any, inputs: Mapping[str, Any]) -> Tensor:
+    """The logits `(B, C)` of a pass in `eval()`, in the precision of training; with a graph, but outside the step's own pass."""
+    model = trainer.model
+    with at_rest(model), trainer.compute_loss_context_manager():
+        return precise(logits_of(model(**inputs)))
 
 
 Of = Callable[[str], Answers]

@@ -39,4 +39,5 @@ def setting_of(
         load_model=load_model,
         answers=lambda other: answers(trainer, other, rows).logits,
         inspector=TrainingInspector(trainer, source_head),
+        black_and_white=getattr(trainer.on_device, "black_and_white", None),
     )

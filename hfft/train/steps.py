@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from hfft.strategy.method import HOOKS, TASK, Batch, Method, Target, defines
 from hfft.strategy.needs import needed
 from hfft.strategy.tensors import adding_gradients, divide_again, whole
 from hfft.train import method_state
+from hfft.train.answers import held_logits
 from hfft.train.batches import NUM_OWN_ROWS
 from hfft.train.companions import ROW_NUMBERS
 from hfft.train.reader import Reader
@@ -124,6 +126,7 @@ class Steps:
         rows = None if numbers is None else numbers.rows
         task, at = by_part[TASK], self.trainer.at()
         batch = Batch(inputs, parts, task, [Target(task)], rows, size if own is None else own, at, by_part)
+        batch.logits = partial(held_logits, self.trainer)
         for method in self.of["batch"]:
             method.batch(batch)
         return batch
@@ -165,9 +168,9 @@ class Steps:
                 terms |= {n: v.sum() * per_row for n, v in method.losses(seen).items() if only in (None, n)}
             if self.of["statistic"] and not self._divided:
                 terms |= {n: v for n, v in values(self.of["statistic"], seen).items() if only in (None, n)}
-            loss = (
-                torch.stack([*terms.values()]).sum() if len(terms) > 1 else next(iter(terms.values()), counts.sum() * 0)
-            )
+            if not terms:  # `only` names a loss of the weights, whose gradient comes later; each process runs backward
+                terms[TASK] = seen.logits[TASK].sum() * 0
+            loss = torch.stack([*terms.values()]).sum() if len(terms) > 1 else next(iter(terms.values()))
             if kept is not None:
                 surrogate = kept.surrogate(seen) * processes
                 loss = loss + (surrogate - surrogate.detach())  # adds its gradient, but nothing to the logged loss

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from transformers import TrainerCallback
 
+from hfft.data.batch_transform import Pixels
 from hfft.evaluate.scores import Metrics
 from hfft.strategy.method import TASK, At, Batch, Inner, Method, Pass, Setting
 from hfft.strategy.outputs import logits_of
@@ -179,7 +180,14 @@ CASES = {
     "mcc": Case({"mcc": {"on": "target", "weight": 3.0}}, {"mcc": {"on": "target", "weight": 0.0}}),
     "mixup": Case({"mixup": 1.0}, {"mixup": 0.0}, model="vit"),
     "cutmix": Case({"cutmix": 1.0}, {"cutmix": 0.0}, model="vit"),
+    "fgm": Case({"fgm": 1.0}, {"fgm": 0.0}),
+    "freelb": Case({"freelb": {"epsilon": 1.0, "step": 0.5}}, {"freelb": 0.0}),
+    "pgd": Case({"pgd": {"epsilon": 0.1, "step": 0.05, "steps": 3}}, {"pgd": 0.0}, model="vit"),
+    "fast_at": Case({"fast_at": 0.1}, {"fast_at": 0.0}, model="vit"),
+    "trades": Case({"trades": {"epsilon": 0.1, "step": 0.05, "steps": 2}}, {"trades": 0.0}, model="vit"),
+    "smart": Case({"smart": {"epsilon": 0.3}}, {"smart": 0.0}),
     "sam": Case({"sam": 0.5}, {"sam": 0.0}),
+    "pcgrad": Case({"pcgrad": ["l2_sp", "bss"], "l2_sp": 0.3, "bss": 0.5}, {"pcgrad": []}),
     "distillation": Case(
         {"distillation": {"teacher": "teacher", "weight": 0.7}}, {"distillation": {"teacher": "x", "weight": 0.0}}
     ),
@@ -224,6 +232,12 @@ CASES = {
         {"mixup": 1.0, "distillation": {"teacher": "teacher"}, "ema": 0.9, "sam": 0.3, "l2_sp": 0.3}, model="vit"
     ),
     "mixup, focal, logit_adjustment": Case({"mixup": 1.0, "focal": 2.0, "logit_adjustment": 1.0}, model="vit"),
+    "mixup, pgd, distillation, sam": Case(
+        {"mixup": 1.0, "pgd": {"epsilon": 0.1, "steps": 1}, "distillation": "teacher", "sam": 0.3}, model="vit"
+    ),
+    "smart on pixels": Case({"smart": {"epsilon": 0.3}}, model="vit"),
+    "mcc, fgm, bss": Case({"mcc": "target", "fgm": 1.0, "bss": 0.5}),
+    "freelb, l2_sp, bss": Case({"freelb": 1.0, "l2_sp": 0.3, "bss": 0.5}),
     "bss, sam, mcc": Case({"bss": 0.5, "sam": 0.3, "mcc": "target"}),
     "modules": Case(more=(LearnedScale,)),
     "modules, sam": Case({"sam": 0.3}, more=(LearnedScale,)),
@@ -246,6 +260,9 @@ assert set(Strategy.model_fields) <= set(CASES)
 # rows, epochs or processes at once.
 FOUR_LEFT = ("none", "balanced", "sam", "class_weights", "bss", "mixup, distillation, ema, sam, l2_sp", "epoch", "elr")
 WAYS = [(name, 17) for name, case in CASES.items() if not case.random] + [(name, 20) for name in FOUR_LEFT]
+
+
+PIXELS = Pixels(None, None, "", scale=(0.02,) * 3, shift=(-2.5,) * 3)  # random images are not packed, so they stay
 
 
 def trainer_of(
@@ -279,6 +296,7 @@ def trainer_of(
         class_ids=np.stack([np.asarray(row["labels"]) for row in train]),
         load_model=lambda name: Answering(teacher),
         source_head=lambda: source_head(dtype),
+        on_device=PIXELS if modality == "image" else None,
         callbacks=list(callbacks),
         **own,
     )

@@ -113,8 +113,10 @@ def divides(case: Case) -> bool:
     """Whether FSDP may divide the weights of a case; else the recipe is refused."""
     methods = [*training.methods_of(**case.strategy), *(make() for make in case.more)]
     names = ("target",)
+    continuous = ALL[case.model].modality == "image"
     alone, divided = (
-        refusals(methods, Situation(case.problem, sets=names, divided=whether)) for whether in (False, True)
+        refusals(methods, Situation(case.problem, continuous=continuous, sets=names, divided=whether))
+        for whether in (False, True)
     )
     assert alone == []
     return divided == []

@@ -14,6 +14,31 @@ OPTIONS = {
     "mcc": {"on": (["x"], [3], None), "temperature": ([1e-6], [0, -1], 2.5), "weight": ([0, 1e-6], [-1, -1e-6], 1.0)},
     "mixup": {"alpha": ([0, 1e-6, 9], [-1e-6, -0.5], 0.2)},
     "cutmix": {"alpha": ([0, 1e-6, 9], [-1e-6, -0.5], 1.0)},
+    "fgm": {"epsilon": ([0, 1e-6, 9], [-1e-6, "1/2"], 1.0)},
+    "freelb": {
+        "epsilon": ([0, 1e-6, 9], [-1e-6], 0.3),
+        "step": ([1e-6, 9], [0, -1], 0.1),
+        "steps": ([1, 5], [0, 1.5], 3),
+    },
+    "pgd": {
+        "epsilon": ([0, 1], [-1e-6, 1 + 1e-6, "8/", "8/0", "x"], 8 / 255),
+        "step": ([0, 1], [-1e-6, 1 + 1e-6], 2 / 255),
+        "steps": ([1, 50], [0, 1.5], 10),
+    },
+    "fast_at": {"epsilon": ([0, 1], [-1e-6, 1 + 1e-6], 8 / 255), "step": ([0, 1], [-1e-6, 1 + 1e-6], None)},
+    "trades": {
+        "beta": ([0, 1e-6, 9], [-1e-6, "6"], 6.0),
+        "epsilon": ([0, 1], [-1e-6, 1 + 1e-6], 8 / 255),
+        "step": ([0, 1], [-1e-6, 1 + 1e-6], 2 / 255),
+        "steps": ([1, 50], [0, 1.5], 10),
+    },
+    "smart": {
+        "weight": ([0, 1e-6, 9], [-1e-6, "1"], 1.0),
+        "epsilon": ([0, 1e-6, 9], [-1e-6], 0.01),
+        "step": ([1e-6, 9], [0, -1], 1.0),
+        "steps": ([1, 5], [0, 1.5], 1),
+    },
+    "pcgrad": {"terms": ([[], ["l2_sp"]], ["l2_sp", [3]], None)},
     "sam": {"rho": ([0, 1e-6, 9], [-1e-6, -0.5], 0.05)},
     "distillation": {
         "teacher": (["x"], ["", 3], None),
@@ -88,6 +113,15 @@ NEUTRAL = [
     {"mcc": {"on": "x", "weight": 0}},
     {"mixup": 0},
     {"cutmix": 0},
+    {"fgm": 0},
+    {"freelb": 0},
+    {"pgd": 0},
+    {"fast_at": 0},
+    {"trades": 0},
+    {"trades": {"epsilon": 0}},
+    {"smart": 0},
+    {"smart": {"epsilon": 0}},
+    {"pcgrad": []},
     {"sam": 0},
     {"distillation": {"teacher": "x", "weight": 0}},
     {"focal": 0},
@@ -164,6 +198,8 @@ BUILT = {
     "balanced_softmax": True,
     "symmetric_cross_entropy": {},
     "non_finite": {"skip": 1},
+    "non_finite": {"skip": 1},
+    "pcgrad": ["l2_sp"],
 }
 
 
