@@ -27,6 +27,7 @@ def situation(recipe: Recipe) -> Situation:
         adapter=recipe.layers.adapter is not None,
         streaming=recipe.data.streaming,
         continuous=recipe.the_task.modality.continuous,
+        tokens=recipe.the_task.modality.tokens,
         sets=tuple(recipe.data.sets),
     )
 

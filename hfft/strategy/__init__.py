@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from hfft.strategy.loss.focal import focal
     from hfft.strategy.method import Method, MethodSpec
     from hfft.strategy.mix.cutmix import cutmix
+    from hfft.strategy.mix.embedding_mixup import embedding_mixup
     from hfft.strategy.mix.mixup import mixup
+    from hfft.strategy.mix.word_dropout import word_dropout
     from hfft.strategy.outputs import logits_of, per_example
     from hfft.strategy.regularise.bss import bss
     from hfft.strategy.regularise.l2_sp import l2_sp
@@ -32,6 +34,7 @@ __getattr__, __all__ = names(
         "build_methods": "hfft.strategy.build",
         "cutmix": "hfft.strategy.mix.cutmix",
         "distillation": "hfft.strategy.distil.distillation",
+        "embedding_mixup": "hfft.strategy.mix.embedding_mixup",
         "focal": "hfft.strategy.loss.focal",
         "implied_methods": "hfft.strategy.build",
         "l2_sp": "hfft.strategy.regularise.l2_sp",
@@ -41,5 +44,6 @@ __getattr__, __all__ = names(
         "in_order": "hfft.strategy.build",
         "per_example": "hfft.strategy.outputs",
         "r_drop": "hfft.strategy.regularise.r_drop",
+        "word_dropout": "hfft.strategy.mix.word_dropout",
     },
 )

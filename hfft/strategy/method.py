@@ -81,6 +81,8 @@ class Setting:
         fixed_inputs: whether a row's inputs are the same in every epoch.
         load_model: name or folder -> a finished model that takes the same inputs, for methods that need `teacher`.
         answers: a model -> its logits `(rows, C)` for all training rows, in order.
+        methods: all methods of the run, in the order of their hooks.
+        tokenizer: the tokenizer of the rows, if they are texts.
     """
 
     model: nn.Module
@@ -96,6 +98,8 @@ class Setting:
     fixed_inputs: bool = True
     load_model: Callable[[str], nn.Module] | None = None
     answers: Callable[[nn.Module], Tensor] | None = None
+    methods: Sequence[Method] = ()
+    tokenizer: Any = None
 
     @property
     def class_counts(self) -> np.ndarray:
@@ -117,11 +121,13 @@ class Companion:
         rows: `(B,)` row numbers.
         of: the set of `data.sets` that the rows belong to; None for the training rows.
         draw: number of the row's augmentation: 0 is the one used in training.
+        augment: further operations, as in `data.augment`: the row is augmented as in training, and then by these in this draw.
     """
 
     rows: np.ndarray
     of: str | None = None
     draw: int = 0
+    augment: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -224,6 +230,7 @@ class Method:
         states: depths whose outputs it reads, if it needs `states`; negative ones count from the head.
         skips: number of non-finite steps that may be skipped.
         passes: forward and backward passes per step, in units of the task's rows.
+        mixes: whether it replaces the task's rows by mixtures of rows.
     """
 
     name: str = ""  # its key in the recipe, set by `build_methods`
@@ -233,6 +240,7 @@ class Method:
     states: tuple[int, ...] = ()
     skips: int = 0
     passes: int = 1
+    mixes: bool = False
 
     # --- once
 

@@ -13,6 +13,8 @@ NEEDS = {
     "states": "the outputs of blocks",
     "inputs": "the model's real inputs",
     "continuous": "inputs that can be averaged",
+    "tokens": "the ids of tokens",
+    "unmixed": "rows that are not mixed with others",
     "rows": "the row numbers",
     "counts": "the number of rows of each class",
     "start": "the pretrained weights",
@@ -27,6 +29,7 @@ class Situation:
 
     Attributes:
         continuous: whether inputs are numbers that can be averaged, such as pixels but not words.
+        tokens: whether inputs are ids of tokens.
         sets: names of `data.sets`.
     """
 
@@ -34,6 +37,7 @@ class Situation:
     adapter: bool = False
     streaming: bool = False
     continuous: bool = True
+    tokens: bool = True
     sets: tuple[str, ...] = ()
     divided: bool = False
     deepspeed: bool = False
@@ -52,6 +56,12 @@ def refusals(methods: Sequence[Method], situation: Situation) -> list[tuple[str,
     ):
         if len(group) > 1:
             found.append((group[1].name, f"{what}, as {group[0].name} does; leave one of them out"))
+    mixing = next((method for method in methods if method.mixes), None)
+    for method in methods if mixing is not None else ():
+        if "unmixed" in method.needs:
+            found.append(
+                (method.name, f"compares rows with views of them, but {mixing.name} mixes rows; leave one out")
+            )
     return found
 
 
@@ -64,6 +74,8 @@ def _refused(method: Method, situation: Situation) -> list[str]:
         found.append("the pretrained weights are frozen beside an adapter; leave it out")
     if "continuous" in method.needs and not situation.continuous:
         found.append("averages inputs, which is impossible for text; leave it out")
+    if "tokens" in method.needs and not situation.tokens:
+        found.append("is for texts, which the task does not take; leave it out")
     if situation.streaming:
         if "counts" in method.needs:
             found.append(

@@ -15,7 +15,9 @@ from hfft.strategy.loss.focal import Focal
 from hfft.strategy.loss.logit_adjustment import LogitAdjustment
 from hfft.strategy.loss.poly import Poly
 from hfft.strategy.mix.cutmix import CutMix
+from hfft.strategy.mix.embedding_mixup import EmbeddingMixup
 from hfft.strategy.mix.mixup import Mixup
+from hfft.strategy.mix.word_dropout import WordDropout
 from hfft.strategy.non_finite import NonFinite
 from hfft.strategy.regularise.bss import BSS
 from hfft.strategy.regularise.l2_sp import L2SP
@@ -31,6 +33,8 @@ class Strategy(Spec):
     mcc: MCC | None = None
     mixup: Mixup | None = None
     cutmix: CutMix | None = None
+    word_dropout: WordDropout | None = None
+    embedding_mixup: EmbeddingMixup | None = None
     sam: SAM | None = None
     distillation: Distillation | None = None
     focal: Focal | None = None

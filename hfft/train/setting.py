@@ -32,4 +32,6 @@ def setting_of(trainer: Any, class_ids: np.ndarray | None, load_model: Callable[
         fixed_inputs=not augmented and not needed(trainer.methods, "inputs"),
         load_model=load_model,
         answers=lambda other: answers(trainer, other, rows).logits,
+        methods=trainer.methods,
+        tokenizer=getattr(trainer.data_collator, "tokenizer", None),
     )

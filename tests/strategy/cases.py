@@ -176,6 +176,8 @@ CASES = {
     "mcc": Case({"mcc": {"on": "target", "weight": 3.0}}, {"mcc": {"on": "target", "weight": 0.0}}),
     "mixup": Case({"mixup": 1.0}, {"mixup": 0.0}, model="vit"),
     "cutmix": Case({"cutmix": 1.0}, {"cutmix": 0.0}, model="vit"),
+    "word_dropout": Case({"word_dropout": 0.3}, {"word_dropout": 0.0}),
+    "embedding_mixup": Case({"embedding_mixup": 1.0}, {"embedding_mixup": 0.0}),
     "sam": Case({"sam": 0.5}, {"sam": 0.0}),
     "distillation": Case(
         {"distillation": {"teacher": "teacher", "weight": 0.7}}, {"distillation": {"teacher": "x", "weight": 0.0}}
@@ -192,6 +194,12 @@ CASES = {
     "label smoothing, class weights": Case({"class_weights": "balanced"}, settings={"label_smoothing_factor": 0.2}),
     "mixup, distillation, ema, sam, l2_sp": Case(
         {"mixup": 1.0, "distillation": {"teacher": "teacher"}, "ema": 0.9, "sam": 0.3, "l2_sp": 0.3}, model="vit"
+    ),
+    "mixup and cutmix in turn, until an epoch": Case(
+        {"mixup": {"alpha": 1.0, "until": 1}, "cutmix": {"alpha": 1.0, "switch_prob": 0.6}}, model="vit"
+    ),
+    "word_dropout, embedding_mixup, r_drop": Case(
+        {"word_dropout": 0.3, "embedding_mixup": 1.0, "r_drop": 1.0}, dropout=0.1, random=True
     ),
     "mixup, focal, logit_adjustment": Case({"mixup": 1.0, "focal": 2.0, "logit_adjustment": 1.0}, model="vit"),
     "bss, sam, mcc": Case({"bss": 0.5, "sam": 0.3, "mcc": "target"}),

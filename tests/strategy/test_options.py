@@ -12,8 +12,17 @@ from tests.training import methods_of
 OPTIONS = {
     "balanced": {"after": ([0, 1], [-1, 0.5], 0)},
     "mcc": {"on": (["x"], [3], None), "temperature": ([1e-6], [0, -1], 2.5), "weight": ([0, 1e-6], [-1, -1e-6], 1.0)},
-    "mixup": {"alpha": ([0, 1e-6, 9], [-1e-6, -0.5], 0.2)},
-    "cutmix": {"alpha": ([0, 1e-6, 9], [-1e-6, -0.5], 1.0)},
+    "mixup": {"alpha": ([0, 1e-6, 9], [-1e-6, -0.5], 0.2), "until": ([0, 1], [-1, 0.5], None)},
+    "cutmix": {
+        "alpha": ([0, 1e-6, 9], [-1e-6, -0.5], 1.0),
+        "until": ([0, 1], [-1, 0.5], None),
+        "switch_prob": ([0, 1], [-1e-6, 1 + 1e-6], 0.5),
+    },
+    "word_dropout": {
+        "p": ([0, 1e-6, 1 - 1e-6], [-1e-6, 1], 0.1),
+        "fill": (["mask", "unk", "pad"], ["cls", 0], None),
+    },
+    "embedding_mixup": {"alpha": ([0, 1e-6, 9], [-1e-6, -0.5], 0.2), "until": ([0, 1], [-1, 0.5], None)},
     "sam": {"rho": ([0, 1e-6, 9], [-1e-6, -0.5], 0.05)},
     "distillation": {
         "teacher": (["x"], ["", 3], None),
@@ -35,7 +44,12 @@ NEEDED = {"mcc": {"on": "x"}, "distillation": {"teacher": "x"}, "l2_sp": {"weigh
 NEUTRAL = [
     {"mcc": {"on": "x", "weight": 0}},
     {"mixup": 0},
+    {"mixup": {"until": 0}},
     {"cutmix": 0},
+    {"cutmix": {"until": 0}},
+    {"word_dropout": 0},
+    {"embedding_mixup": 0},
+    {"embedding_mixup": {"until": 0}},
     {"sam": 0},
     {"distillation": {"teacher": "x", "weight": 0}},
     {"focal": 0},
