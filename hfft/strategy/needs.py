@@ -56,12 +56,9 @@ def refusals(methods: Sequence[Method], situation: Situation) -> list[tuple[str,
     ):
         if len(group) > 1:
             found.append((group[1].name, f"{what}, as {group[0].name} does; leave one of them out"))
-    mixing = next((method for method in methods if method.mixes), None)
-    for method in methods if mixing is not None else ():
-        if "unmixed" in method.needs:
-            found.append(
-                (method.name, f"compares rows with views of them, but {mixing.name} mixes rows; leave one out")
-            )
+    for mixing in [method for method in methods if method.mixes][:1]:
+        why = f"compares rows with views of them, but {mixing.name} mixes rows; leave one of them out"
+        found += [(method.name, why) for method in methods if "unmixed" in method.needs]
     return found
 
 

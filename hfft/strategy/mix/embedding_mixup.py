@@ -111,7 +111,8 @@ class MixedEmbeddings(Mixing):
                 return output
             shares = given.pop(SHARES)
             given.clear()
-            return embedding_mixup(*output.chunk(2), shares)
+            left, right = output.chunk(2)
+            return embedding_mixup(left, right, shares)
 
         table: Any = model.get_input_embeddings()  # type: ignore[operator]
         handles = [

@@ -30,7 +30,7 @@ class Mixing(Method):
     """
 
     needs = frozenset({"inputs", "continuous"})
-    problems = CLASSES
+    problems: tuple[str, ...] | None = CLASSES
     mixes = True
     salt: int
     spec: Any
