@@ -88,6 +88,7 @@ def read(
     split: str,
     source: str,
     parts: tuple[str, ...] = (),
+    beside: tuple[str, ...] = (),
 ) -> Rows:
     """Select these columns and convert them to their type (such as paths to images); in a stream they are not decoded yet.
 
@@ -96,11 +97,20 @@ def read(
     Args:
         source: the name of this split in the data.
         parts: columns of the data that are joined into the label's.
+        beside: columns that augmentation reads.
 
     Raises:
         DataError: a column does not exist, or has another type.
     """
     features = rows.features or Features()
+    for column in beside:
+        if not holds_text(features.get(column)) or column in OURS:
+            what = f"column {column!r} of split {split} is not of texts" if column in features else "no such column"
+            what = f"is named {column!r}, as a column that hfft adds; rename it" if column in OURS else what
+            raise DataError(
+                f"data.augment: back_translation: column {column!r}: {what}{nearest(column, features)} "
+                f"(it has: {listing(features)})"
+            )
     for role, column in columns.items():
         if role == "label" and parts:
             continue
@@ -110,7 +120,8 @@ def read(
                 f"(it has: {listing(features)})"
             )
     there = bool(parts) and label_columns.present(features, parts, split)
-    rows = rows.select_columns([column for column in (*columns.values(), *parts) if column in features])
+    wanted = dict.fromkeys((*columns.values(), *parts, *beside))
+    rows = rows.select_columns([column for column in wanted if column in features])
     rows = task.modality.inputs.read(rows, inputs_of(columns), data, split, source)
     return label_columns.join(rows, parts, columns["label"]) if there else rows
 

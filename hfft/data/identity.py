@@ -35,8 +35,10 @@ def identity(rows: Any) -> str:
     return found.hexdigest()
 
 
-def token_counts(rows: Any) -> np.ndarray | None:
-    """Number of tokens of each row, `(len(rows),)`; None if rows are not tokens."""
+def token_counts(rows: Any, views: int = 0) -> np.ndarray | None:
+    """Number of tokens of each row, `(len(rows),)`, or of each of its augmented views; None if rows are not tokens."""
+    if views and hasattr(rows, "view_lengths"):
+        return rows.view_lengths(views)
     if hasattr(rows, "lengths"):
         return rows.lengths
     if isinstance(rows, Dataset) and "input_ids" in rows.column_names:

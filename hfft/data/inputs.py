@@ -1,4 +1,4 @@
-"""From rows to model inputs: texts tokenised once, images decoded and augmented when read, batches padded to fit."""
+"""From rows to model inputs: texts tokenised once, images decoded when read, both augmented when read, batches padded to fit."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from datasets import IterableDataset
 
 from hfft.data import builtin, columns, labels, splits
 from hfft.data.audit import Faults, Tally, check, remark_notes, twin_notes, without_bad
+from hfft.data.augment.grammar import columns_read
 from hfft.data.class_counts import absent_notes, class_counts
 from hfft.data.imbalance import cut, imbalance_note
 from hfft.data.label_noise import noise_note, with_noise
@@ -97,7 +98,11 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
     if data.columns.id is not None:
         for name, rows in parts.items():
             faults.repeated(name, rows, data.columns.id)
-    parts = {name: columns.read(rows, found, data, task, name, origin[name], joined) for name, rows in parts.items()}
+    beside = tuple(columns_read(data.augment))
+    parts = {
+        name: columns.read(rows, found, data, task, name, origin[name], joined, beside if name == "train" else ())
+        for name, rows in parts.items()
+    }
     parts, found = columns.apart(parts, found)
     if data.streaming:
         stated = {name: _stated(raw[split], split) for name, split in origin.items()}

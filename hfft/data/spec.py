@@ -146,7 +146,7 @@ class Data(Spec):
         shuffle_buffer: rows of a stream that are shuffled together.
         max_length: limit of a text in tokens; default: the tokenizer's or the model's.
         mlm_probability: share of the tokens that are masked, for `fill-mask`.
-        augment: augmentations of the training images, in order (`hfft.data.augment`).
+        augment: augmentations of the training rows, in order (`hfft.data.augment`).
         sets: name -> further rows, which methods of `strategy` refer to by `on`.
     """
 

@@ -53,7 +53,7 @@ class TextRows(torch.utils.data.Dataset):
 
     def __getitems__(self, indices: list[int]) -> Ragged:
         columns = self._arrow[indices]
-        found = {name: _flat(columns[name].combine_chunks()) for name in columns.column_names}
+        found = {name: flat(columns[name].combine_chunks()) for name in columns.column_names}
         if self.step is not None:
             numbers, each = found.pop("row")
             found["draw"] = np.array([self.step.draw(int(number)) for number in numbers]), each
@@ -76,7 +76,8 @@ class TextRows(torch.utils.data.Dataset):
             self.step.epoch = epoch
 
 
-def _flat(column: Any) -> tuple[np.ndarray, np.ndarray]:
+def flat(column: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The values of an Arrow column end to end, and how many are each row's."""
     if not hasattr(column, "offsets"):
         return column.to_numpy(zero_copy_only=False), np.ones(len(column), int)
     return column.flatten().to_numpy(zero_copy_only=False), np.diff(column.offsets.to_numpy())

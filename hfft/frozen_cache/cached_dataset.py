@@ -55,8 +55,7 @@ class CachedDataset(torch.utils.data.Dataset):
         self.rows, self._collate, self._prepare = rows, collate, prepare
         self.number, self.views, self.seed = number, views, seed
         self.count = len(rows) * max(views, 1)
-        tokens = token_counts(rows)
-        self.tokens = None if tokens is None else np.tile(tokens, max(views, 1))
+        self.tokens = token_counts(rows, views)
         self.store: Store | None = None
         self.version = 0
         self.pads: dict[str, float] = {}

@@ -62,7 +62,7 @@ def impossible(trainer: Any, views: int) -> str | None:
         return why
     step = getattr(rows, "step", None)
     if getattr(getattr(step, "augmentation", None), "steps", None) and not views:
-        return "augmented images differ in every epoch; to cache four views of each, set layers.cache={views: 4}"
+        return "augmented rows differ in every epoch; to cache four views of each, set layers.cache={views: 4}"
     return None
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hfft.backbone.edit.spec import misfit
+from hfft.data.augment.grammar import OPS_OF, parse
+from hfft.data.augment.grammar import misfit as misfit_of
 from hfft.data.spec import NONE
 from hfft.layers.adapters.arguments import adapter_problems, merges
 from hfft.layers.spec import SCHEDULES
@@ -27,6 +29,7 @@ def situation(recipe: Recipe) -> Situation:
         adapter=recipe.layers.adapter is not None,
         streaming=recipe.data.streaming,
         continuous=recipe.the_task.modality.continuous,
+        tokens=recipe.the_task.modality.tokens,
         sets=tuple(recipe.data.sets),
         own_head=recipe.head.own,
         evaluates=recipe.data.validation != NONE and recipe.training.get("eval_strategy", "epoch") != "no",
@@ -77,13 +80,10 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
         if recipe.layers.norms == "live":
             text = "is live, but adapters do not save statistics of norms; leave it out"
             found.append((("layers", "norms"), text))
-    if recipe.data.augment and not modality.augmented:
-        found.append(
-            (("data", "augment"), f"is for images, but task {recipe.task} takes {modality.name}; leave it out")
-        )
+    found += _augment_checks(recipe)
     views = getattr(recipe.layers.cache, "views", None)
     if views is not None and not recipe.data.augment:
-        found.append((("layers", "cache", "views"), "is for augmented images, but data.augment is empty; leave it out"))
+        found.append((("layers", "cache", "views"), "is for augmented rows, but data.augment is empty; leave it out"))
     for role in recipe.data.columns.model_fields_set:
         if role == "id" and recipe.data.streaming:
             text = "is compared over all rows, which is impossible for a streamed set; leave it out"
@@ -117,6 +117,23 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
         if recipe.data.streaming and isinstance(getattr(recipe.data, part), float):
             found.append((("data", part), "is a share, which cannot be taken from a streamed set; name a split"))
     return found + _schedule_checks(recipe) + _training_checks(recipe)
+
+
+def _augment_checks(recipe: Recipe) -> list[tuple[Path, str]]:
+    """Augmentations that do not suit the task's inputs."""
+    task, augment, modality = recipe.the_task, recipe.data.augment, recipe.the_task.modality
+    if augment and not task.labelled:
+        return [(("data", "augment"), f"task {recipe.task} masks other tokens in every epoch already; leave it out")]
+    for i, item in enumerate(augment):
+        if (why := misfit_of(item, modality.name)) is not None:
+            known = listing(OPS_OF.get(modality.name, {}))
+            text = f"{why}, but task {recipe.task} takes {modality.name}; leave it out, or choose from {known}"
+            return [(("data", "augment", i) if len(augment) > 1 else ("data", "augment"), text)]
+    if "text_pair" not in recipe.data.columns.model_fields_set:
+        for i, (_, arguments) in enumerate(parse(list(augment))):
+            if arguments.get("of") == "text_pair":
+                return [(("data", "augment", i), "is of text_pair, but data.columns.text_pair is not set")]
+    return []
 
 
 def _label_checks(recipe: Recipe) -> list[tuple[Path, str]]:

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from hfft.strategy.loss.symmetric_cross_entropy import symmetric_cross_entropy
     from hfft.strategy.method import Method, MethodSpec
     from hfft.strategy.mix.cutmix import cutmix
+    from hfft.strategy.mix.embedding_mixup import embedding_mixup
     from hfft.strategy.mix.mixup import mixup
+    from hfft.strategy.mix.word_dropout import word_dropout
     from hfft.strategy.outputs import logits_of, per_example
     from hfft.strategy.regularise.bss import bss
     from hfft.strategy.regularise.co_tuning import co_tuning, relationship
@@ -66,6 +68,7 @@ __getattr__, __all__ = names(
         "entropy": "hfft.strategy.regularise.entropy",
         "ewc": "hfft.strategy.regularise.ewc",
         "fisher": "hfft.strategy.regularise.ewc",
+        "embedding_mixup": "hfft.strategy.mix.embedding_mixup",
         "focal": "hfft.strategy.loss.focal",
         "forward_correction": "hfft.strategy.loss.forward_correction",
         "gce": "hfft.strategy.loss.gce",
@@ -97,5 +100,6 @@ __getattr__, __all__ = names(
         "smart": "hfft.strategy.adversarial.smart",
         "smart_change": "hfft.strategy.adversarial.smart",
         "trades": "hfft.strategy.adversarial.trades",
+        "word_dropout": "hfft.strategy.mix.word_dropout",
     },
 )

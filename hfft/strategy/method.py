@@ -66,6 +66,8 @@ class Setting:
         answers: a model -> its logits `(rows, C)` for all training rows, in order.
         inspector: answers further questions about the model and the rows.
         black_and_white: the values of the model's input for levels 0 and 1 of each channel, `(C,)` each; None if unknown.
+        methods: all methods of the run, in the order of their hooks.
+        tokenizer: the tokenizer of the rows, if they are texts.
     """
 
     model: nn.Module
@@ -83,6 +85,8 @@ class Setting:
     answers: Callable[[nn.Module], Tensor] | None = None
     inspector: Inspector | None = None
     black_and_white: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    methods: Sequence[Method] = ()
+    tokenizer: Any = None
 
     @property
     def class_counts(self) -> np.ndarray:
@@ -106,11 +110,13 @@ class Companion:
         rows: `(B,)` row numbers.
         of: the set of `data.sets` that the rows belong to; None for the training rows.
         draw: number of the row's augmentation: 0 is the one used in training.
+        augment: further operations, as in `data.augment`: the row is augmented as in training, and then by these in this draw.
     """
 
     rows: np.ndarray
     of: str | None = None
     draw: int = 0
+    augment: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -227,13 +233,13 @@ class Method:
     problems: tuple[str, ...] | None = None
     replaces_loss: bool = False
     only_one: str | None = None
-    mixes: bool = False
     attacks: bool = False
     terms: tuple[str, ...] = ()
     states: tuple[int, ...] = ()
     skips: int = 0
     passes: int = 1
     weight: Weight = Weight(1.0)
+    mixes: bool = False
 
     # --- once
 

@@ -15,6 +15,8 @@ NEEDS = {
     "continuous": "inputs that can be averaged",
     "pixels": "images in [0, 1] before normalisation",
     "embeddings": "the input embedding of a text",
+    "tokens": "the ids of tokens",
+    "unmixed": "rows that are not mixed with others",
     "rows": "the row numbers",
     "counts": "the number of rows of each class",
     "start": "the pretrained weights",
@@ -32,6 +34,7 @@ class Situation:
 
     Attributes:
         continuous: whether inputs are numbers that can be averaged, such as pixels but not words.
+        tokens: whether inputs are ids of tokens.
         sets: names of `data.sets`.
         evaluates: whether the model is evaluated during training.
         own_head: whether the recipe asks for a head of hfft's in place of the architecture's.
@@ -41,6 +44,7 @@ class Situation:
     adapter: bool = False
     streaming: bool = False
     continuous: bool = True
+    tokens: bool = True
     sets: tuple[str, ...] = ()
     divided: bool = False
     deepspeed: bool = False
@@ -75,6 +79,9 @@ def refusals(methods: Sequence[Method], situation: Situation) -> list[tuple[str,
         if unknown := [term for term in method.terms if term not in terms]:
             why = f"terms names {listing(unknown)}, but the methods here that add a loss are: {listing(sorted(terms)) or 'none'}"
             found.append((method.name, f"{why}; name those"))
+    for mixing in [method for method in methods if method.mixes][:1]:
+        why = f"compares rows with views of them, but {mixing.name} mixes rows; leave one of them out"
+        found += [(method.name, why) for method in methods if "unmixed" in method.needs]
     return found
 
 
@@ -97,6 +104,8 @@ def _refused(method: Method, situation: Situation) -> list[str]:
         found.append("attacks pixels, which texts do not have; use fgm or freelb")
     if "embeddings" in method.needs and situation.continuous:
         found.append("attacks the embeddings of a text, which images do not have; use pgd, fast_at or trades")
+    if "tokens" in method.needs and not situation.tokens:
+        found.append("is for texts, which the task does not take; leave it out")
     if situation.streaming:
         if "counts" in method.needs:
             found.append(

@@ -32,7 +32,9 @@ from hfft.strategy.loss.positive_weights import PositiveWeights
 from hfft.strategy.loss.quantile import Quantile
 from hfft.strategy.loss.symmetric_cross_entropy import SymmetricCrossEntropy
 from hfft.strategy.mix.cutmix import CutMix
+from hfft.strategy.mix.embedding_mixup import EmbeddingMixup
 from hfft.strategy.mix.mixup import Mixup
+from hfft.strategy.mix.word_dropout import WordDropout
 from hfft.strategy.non_finite import NonFinite
 from hfft.strategy.regularise.bss import BSS
 from hfft.strategy.regularise.co_tuning import CoTuning
@@ -61,6 +63,8 @@ class Strategy(Spec):
     fast_at: FastAT | None = None
     trades: TRADES | None = None
     smart: SMART | None = None
+    word_dropout: WordDropout | None = None
+    embedding_mixup: EmbeddingMixup | None = None
     sam: SAM | None = None
     pcgrad: PCGrad | None = None
     distillation: Distillation | None = None

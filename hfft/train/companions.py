@@ -78,7 +78,9 @@ class AccompaniedRows(Dataset):
         found = [fetched(self.rows, numbers)]
         for companion in beside.values():
             source = self.rows if companion.of is None else self.sets[companion.of]
-            found.append(fetched(source.in_draw(companion.draw) if companion.draw else source, companion.rows))
+            if companion.draw:
+                source = source.in_draw(companion.draw, companion.augment)
+            found.append(fetched(source, companion.rows))
         return Fetched(RowNumbers(numbers, tuple(beside)), joined(found))
 
     def collate(self, found: Any) -> dict[str, Any]:

@@ -40,4 +40,6 @@ def setting_of(
         answers=lambda other: answers(trainer, other, rows).logits,
         inspector=TrainingInspector(trainer, source_head),
         black_and_white=getattr(trainer.on_device, "black_and_white", None),
+        methods=trainer.methods,
+        tokenizer=getattr(trainer.data_collator, "tokenizer", None),
     )

@@ -27,6 +27,7 @@ DEFAULTS = {
     "random_erasing": {"p": 0.25, "scale": (0.02, 0.33), "ratio": (0.3, 3.3), "value": 0},
     "rand_augment": {"num_ops": 2, "magnitude": 9, "num_magnitude_bins": 31},
     "trivial_augment": {"num_magnitude_bins": 31},
+    "augmix": {"severity": 3, "mixture_width": 3, "chain_depth": -1, "alpha": 1.0},
 }
 # Every op as a recipe names it, with arguments that make it act.
 CALLS = {
@@ -40,7 +41,9 @@ CALLS = {
     "random_erasing": {"p": 0.8},
     "rand_augment": {},
     "trivial_augment": {},
+    "augmix": {},
 }
+KNOWN = ", ".join([*grammar.OPS, *grammar.TEXT_OPS])
 SHAPES = [(1, 1), (8, 8), (1, 9), (13, 7), (31, 33)]
 ops = pytest.mark.parametrize("name", grammar.OPS)
 modes = pytest.mark.parametrize("mode", ["RGB", "L"])
@@ -484,10 +487,10 @@ def test_a_probability_is_a_number_in_the_unit_interval(name, bad):
     [
         (
             "horizontal_flp",
-            f"unknown augmentation 'horizontal_flp'; did you mean 'horizontal_flip'? known: {', '.join(grammar.OPS)}",
+            f"unknown augmentation 'horizontal_flp'; did you mean 'horizontal_flip'? known: {KNOWN}",
         ),
-        ("xyz", f"unknown augmentation 'xyz'; known: {', '.join(grammar.OPS)}"),
-        ({7: None}, f"unknown augmentation 7; known: {', '.join(grammar.OPS)}"),
+        ("xyz", f"unknown augmentation 'xyz'; known: {KNOWN}"),
+        ({7: None}, f"unknown augmentation 7; known: {KNOWN}"),
         (
             {"random_crop": {"pading": 4}},
             "random_crop: unknown argument 'pading'; did you mean 'padding'? known: size, padding, fill, padding_mode",

@@ -852,7 +852,7 @@ def recipes(draw: st.DrawFn) -> dict:
         test=words,
         classes=st.lists(words, min_size=2, max_size=3),
         max_train_samples=st.integers(1, 10**9),
-        augment=augment if task.modality.augmented else st.just([]),
+        augment=augment if task.modality.name == "image" else st.just([]),
         max_length=st.none() | st.integers(2, 512),
     )
     lora = section(r=st.integers(1, 64), lora_dropout=shares, target_modules=st.none() | st.lists(words, max_size=2))

@@ -186,6 +186,8 @@ CASES = {
     "fast_at": Case({"fast_at": 0.1}, {"fast_at": 0.0}, model="vit"),
     "trades": Case({"trades": {"epsilon": 0.1, "step": 0.05, "steps": 2}}, {"trades": 0.0}, model="vit"),
     "smart": Case({"smart": {"epsilon": 0.3}}, {"smart": 0.0}),
+    "word_dropout": Case({"word_dropout": 0.3}, {"word_dropout": 0.0}),
+    "embedding_mixup": Case({"embedding_mixup": 1.0}, {"embedding_mixup": 0.0}),
     "sam": Case({"sam": 0.5}, {"sam": 0.0}),
     "pcgrad": Case({"pcgrad": ["l2_sp", "bss"], "l2_sp": 0.3, "bss": 0.5}, {"pcgrad": []}),
     "distillation": Case(
@@ -230,6 +232,12 @@ CASES = {
     "label smoothing, class weights": Case({"class_weights": "balanced"}, settings={"label_smoothing_factor": 0.2}),
     "mixup, distillation, ema, sam, l2_sp": Case(
         {"mixup": 1.0, "distillation": {"teacher": "teacher"}, "ema": 0.9, "sam": 0.3, "l2_sp": 0.3}, model="vit"
+    ),
+    "mixup and cutmix in turn, until an epoch": Case(
+        {"mixup": {"alpha": 1.0, "until": 1}, "cutmix": {"alpha": 1.0, "switch_prob": 0.6}}, model="vit"
+    ),
+    "word_dropout, embedding_mixup, r_drop": Case(
+        {"word_dropout": 0.3, "embedding_mixup": 1.0, "r_drop": 1.0}, dropout=0.1, random=True
     ),
     "mixup, focal, logit_adjustment": Case({"mixup": 1.0, "focal": 2.0, "logit_adjustment": 1.0}, model="vit"),
     "mixup, pgd, distillation, sam": Case(

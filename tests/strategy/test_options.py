@@ -39,6 +39,17 @@ OPTIONS = {
         "steps": ([1, 5], [0, 1.5], 1),
     },
     "pcgrad": {"terms": ([[], ["l2_sp"]], ["l2_sp", [3]], None)},
+    "mixup": {"alpha": ([0, 1e-6, 9], [-1e-6, -0.5], 0.2), "until": ([0, 1], [-1, 0.5], None)},
+    "cutmix": {
+        "alpha": ([0, 1e-6, 9], [-1e-6, -0.5], 1.0),
+        "until": ([0, 1], [-1, 0.5], None),
+        "switch_prob": ([0, 1], [-1e-6, 1 + 1e-6], 0.5),
+    },
+    "word_dropout": {
+        "p": ([0, 1e-6, 1 - 1e-6], [-1e-6, 1], 0.1),
+        "fill": (["mask", "unk", "pad"], ["cls", 0], None),
+    },
+    "embedding_mixup": {"alpha": ([0, 1e-6, 9], [-1e-6, -0.5], 0.2), "until": ([0, 1], [-1, 0.5], None)},
     "sam": {"rho": ([0, 1e-6, 9], [-1e-6, -0.5], 0.05)},
     "distillation": {
         "teacher": (["x"], ["", 3], None),
@@ -112,6 +123,7 @@ NEEDED = {
 NEUTRAL = [
     {"mcc": {"on": "x", "weight": 0}},
     {"mixup": 0},
+    {"mixup": {"until": 0}},
     {"cutmix": 0},
     {"fgm": 0},
     {"freelb": 0},
@@ -122,6 +134,10 @@ NEUTRAL = [
     {"smart": 0},
     {"smart": {"epsilon": 0}},
     {"pcgrad": []},
+    {"cutmix": {"until": 0}},
+    {"word_dropout": 0},
+    {"embedding_mixup": 0},
+    {"embedding_mixup": {"until": 0}},
     {"sam": 0},
     {"distillation": {"teacher": "x", "weight": 0}},
     {"focal": 0},

@@ -39,7 +39,7 @@ def test_of_these_metrics_less_is_better():
 
 def test_what_a_modality_can_be_done_with():
     assert (IMAGE.tokens, IMAGE.continuous, IMAGE.augmented) == (False, True, True)
-    assert (TEXT.tokens, TEXT.continuous, TEXT.augmented) == (True, False, False)
+    assert (TEXT.tokens, TEXT.continuous, TEXT.augmented) == (True, False, True)
     assert TEXT.pipeline_options == {"truncation": True}
     bare = Modality(name="x", columns={}, input_name="x", auto_processor="X", inputs_class="x:X")
     assert (bare.tokens, bare.continuous, bare.augmented, bare.edits_refused, bare.pipeline_options) == (

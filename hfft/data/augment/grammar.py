@@ -1,7 +1,7 @@
 """The grammar of `data.augment`: a list of ops by name, with their arguments, composed into one function."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from math import inf
@@ -12,6 +12,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from hfft.data.augment.image_ops import (
+    augmix,
     color_jitter,
     horizontal_flip,
     rand_augment,
@@ -22,6 +23,15 @@ from hfft.data.augment.image_ops import (
     random_rotation,
     trivial_augment,
     vertical_flip,
+)
+from hfft.data.augment.text_ops import (
+    back_translation,
+    keyboard_typos,
+    random_case,
+    random_insertion,
+    span_cutoff,
+    word_drop,
+    word_swap,
 )
 from hfft.wording import nearest
 
@@ -38,8 +48,23 @@ OPS: dict[str, Callable[..., Image.Image]] = {
         random_erasing,
         rand_augment,
         trivial_augment,
+        augmix,
     )
 }
+TEXT_OPS: dict[str, Callable[..., str]] = {
+    op.__name__: op
+    for op in (
+        word_drop,
+        word_swap,
+        random_insertion,
+        keyboard_typos,
+        random_case,
+        span_cutoff,
+        back_translation,
+    )
+}
+OPS_OF: dict[str, Mapping[str, Callable[..., Any]]] = {"image": OPS, "text": TEXT_OPS}  # by modality
+_ALL: dict[str, Callable[..., Any]] = {**OPS, **TEXT_OPS}
 
 
 @dataclass(frozen=True)
@@ -55,6 +80,47 @@ class Compose:
         for name, arguments in self.steps:
             image = OPS[name](image, rng, **arguments)
         return image
+
+
+@dataclass(frozen=True)
+class ComposeTexts:
+    """The same for texts: `(role -> text, rng, row) -> role -> text`."""
+
+    steps: tuple[tuple[str, dict[str, Any]], ...]
+
+    def __call__(self, texts: Mapping[str, str], rng: Generator, row: Mapping[str, Any]) -> dict[str, str]:
+        """The augmented texts; those of a pair are augmented one after the other.
+
+        Args:
+            texts: role (`text`, `text_pair`) -> text.
+            row: column -> value, for ops that read other columns.
+        """
+        found = dict(texts)
+        for role in texts:
+            for name, arguments in self.steps:
+                if "column" not in arguments:
+                    found[role] = TEXT_OPS[name](found[role], rng, **arguments)
+                elif arguments.get("of", "text") == role:
+                    found[role] = TEXT_OPS[name](found[role], rng, row, **arguments)
+        return found
+
+
+def columns_read(spec: list) -> list[str]:
+    """The columns that the ops of an `augment` list read beside the inputs."""
+    return list(dict.fromkeys(arguments["column"] for _, arguments in parse(spec) if "column" in arguments))
+
+
+def compose_texts(spec: list) -> ComposeTexts:
+    """The ops of a recipe's `augment` list for texts; ValueError as in `parse`."""
+    return ComposeTexts(tuple(parse(spec)))
+
+
+def misfit(item: Any, modality: str) -> str | None:
+    """Why an item of an `augment` list does not suit this modality; None if it does."""
+    ((name, _),) = parse([item])
+    if name in OPS_OF.get(modality, {}):
+        return None
+    return f"{name} is for {next(f'{kind}s' for kind, ops in OPS_OF.items() if name in ops)}"
 
 
 def compose(spec: list) -> Compose:
@@ -81,8 +147,8 @@ def _parse_item(item: Any) -> tuple[str, dict[str, Any]]:
             f"augment item {item!r}; must be a name or {{name: {{argument: value}}}}, with the arguments "
             "indented under the name"
         )
-    if name not in OPS:
-        raise ValueError(f"unknown augmentation {_among(name, OPS)}")
+    if name not in _ALL:
+        raise ValueError(f"unknown augmentation {_among(name, _ALL)}")
     given = given or {}
     try:
         values = _arguments(name).model_validate(given)
@@ -97,8 +163,9 @@ def _parse_item(item: Any) -> tuple[str, dict[str, Any]]:
 
 @cache
 def _arguments(name: str) -> Any:
-    """A pydantic model of an op's arguments except the image and the generator, from its signature."""
-    parameters = list(inspect.signature(OPS[name]).parameters.values())[2:]
+    """A pydantic model of an op's arguments except the input, the generator and the row, from its signature."""
+    signature = inspect.signature(_ALL[name], eval_str=True)
+    parameters = [p for p in list(signature.parameters.values())[2:] if p.name != "row"]
     fields: dict[str, Any] = {p.name: (p.annotation, ... if p.default is p.empty else p.default) for p in parameters}
     return create_model(name, __config__=ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False), **fields)
 

@@ -36,6 +36,10 @@ Paint = Annotated[
 ]
 Count = Annotated[int, Field(strict=True, ge=0, description="an integer in [0, inf)")]
 Side = Annotated[Annotated[int, Field(strict=True, ge=1)] | None, Field(description="an integer in [1, inf) or null")]
+Severity = Annotated[int, Field(strict=True, ge=1, le=10, description="an integer in [1, 10]")]
+Width = Annotated[int, Field(strict=True, ge=1, description="an integer in [1, inf)")]
+Depth = Annotated[int, Field(strict=True, ge=-1, description="an integer in [-1, inf)")]
+Concentration = Annotated[float, Field(strict=True, gt=0, description="a number in (0, inf)")]
 Bins = Annotated[int, Field(strict=True, ge=2, description="an integer in [2, inf)")]
 Probability = Annotated[_Part, Field(description="a number in [0, 1]")]
 Fractions = Annotated[tuple[_Part, _Part], _Ordered, Field(description="an ordered pair in [0, 1]")]
@@ -205,6 +209,51 @@ def trivial_augment(image: Image.Image, rng: Generator, num_magnitude_bins: Bins
     """Apply one of 14 transforms at a uniform strength from the wide ranges (TrivialAugment, arXiv:2103.10158)."""
     strength = rng.integers(num_magnitude_bins) / (num_magnitude_bins - 1)
     return _transform_one(image, rng, _space(0.99, 32, 32, 135, 0.99, 6), strength)
+
+
+def augmix(
+    image: Image.Image,
+    rng: Generator,
+    severity: Severity = 3,
+    mixture_width: Width = 3,
+    chain_depth: Depth = -1,
+    alpha: Concentration = 1.0,
+) -> Image.Image:
+    """Average the image with a mixture of chains of transforms (AugMix, arXiv:1912.02781).
+
+    The shares of the `mixture_width` chains are drawn from Dirichlet(alpha), that of their mixture from Beta(alpha, alpha).
+    A chain has `chain_depth` of the paper's nine transforms, or 1 to 3 if it is not positive; none of them changes colours
+    as the corruptions of ImageNet-C do. A magnitude is drawn up to `severity` tenths of its maximum.
+    """
+    shares = rng.dirichlet([alpha] * mixture_width)
+    share = rng.beta(alpha, alpha)
+    mixture = np.zeros(np.asarray(image).shape)
+    for part in shares:
+        chain = image
+        for _ in range(chain_depth if chain_depth > 0 else int(rng.integers(1, 4))):
+            chain = _mixed_transform(chain, rng, severity)
+        mixture += part * np.asarray(chain)
+    levels = (1 - share) * np.asarray(image) + share * mixture
+    return Image.fromarray(np.rint(levels).clip(0, 255).astype(np.uint8))
+
+
+def _mixed_transform(image: Image.Image, rng: Generator, severity: int) -> Image.Image:
+    """One of AugMix's nine transforms, at a magnitude drawn up to `severity` tenths of its maximum."""
+    kind, amount = int(rng.integers(9)), rng.uniform(0.1, severity) / 10
+    signed = -amount if rng.integers(2) else amount
+    if kind == 0:
+        return ImageOps.autocontrast(image)
+    if kind == 1:
+        return ImageOps.equalize(image)
+    if kind == 2:
+        return ImageOps.posterize(image, max(4 - int(amount * 4), 1))
+    if kind == 3:
+        return ImageOps.solarize(image, 256 - int(amount * 256))
+    if kind == 4:
+        return image.rotate(int(signed * 30), Image.Resampling.BILINEAR)
+    shear, across, down = signed * 0.3, int(signed * image.width / 3), int(signed * image.height / 3)
+    matrix = ((1, shear, 0, 0, 1, 0), (1, 0, 0, shear, 1, 0), (1, 0, across, 0, 1, 0), (1, 0, 0, 0, 1, down))[kind - 5]
+    return image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
 
 
 def _colour(value: Colour, image: Image.Image) -> Any:

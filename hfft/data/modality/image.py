@@ -194,6 +194,7 @@ class ImageStep:
     ):
         self.processor, self.column, self.split, self.pixels = processor, column, split, pixels
         self.augmentation, self.seed, self.draw = augmentation, seed, 0
+        self.further: Callable | None = None  # follows the augmentation, in this draw
         self._epoch = torch.zeros(
             (), dtype=torch.long
         ).share_memory_()  # shared, so that persistent workers see it change
@@ -210,9 +211,12 @@ class ImageStep:
 
     def __call__(self, image: Image.Image, row: int, drawn: tuple[int, int] | None = None) -> dict[str, Any]:
         image = in_mode(image, self.processor)
-        if self.augmentation is not None:
+        own = 0 if self.further is not None else self.draw
+        for augmentation, draw in ((self.augmentation, own), (self.further, self.draw)):
+            if augmentation is None:
+                continue
             try:
-                image = self.augmentation(image, np.random.default_rng(self._seeds(row, drawn)))
+                image = augmentation(image, np.random.default_rng(self._seeds(row, drawn, draw)))
             except ValueError as error:  # such as a crop larger than the image
                 raise RowError(f"split {self.split}, row {row}: {error}") from None
         if self.pixels is None:
@@ -223,8 +227,8 @@ class ImageStep:
         fitted = self.pixels.fit(torch.from_numpy(values.copy()).permute(2, 0, 1)[None])[0]
         return {"pixel_values": fitted.permute(1, 2, 0).numpy(), "fitted": True}
 
-    def _seeds(self, row: int, drawn: tuple[int, int] | None) -> tuple[int, ...]:
-        return (self.seed, *(drawn or (self.epoch, row)), *([self.draw] if self.draw else []))
+    def _seeds(self, row: int, drawn: tuple[int, int] | None, draw: int) -> tuple[int, ...]:
+        return (self.seed, *(drawn or (self.epoch, row)), *([draw] if draw else []))
 
     def of_cells(self, cells: list[Cell]) -> list[dict[str, Any]]:
         """Rows of a stream -> inputs; draws depend on the pass and the place in it, since row numbers restart in each shard."""
@@ -280,11 +284,16 @@ class ImageRows(torch.utils.data.Dataset):
         """Use this epoch in augmentation."""
         self.step.epoch = epoch
 
-    def in_draw(self, draw: int) -> ImageRows:
-        """The same rows with another augmentation, drawn from (seed, epoch, row, draw); 0 is that of the rows themselves."""
+    def in_draw(self, draw: int, augment: Sequence[Any] = ()) -> ImageRows:
+        """The same rows with another augmentation, drawn from (seed, epoch, row, draw); 0 is that of the rows themselves.
+
+        Args:
+            augment: operations as in a recipe; only these are then drawn anew, and follow the rows' own augmentation.
+        """
         other = copy.copy(self)
         other.step = copy.copy(self.step)
         other.step.draw = draw
+        other.step.further = grammar.compose(list(augment)) if augment else None
         return other
 
     def in_epoch(self, epoch: int) -> ImageRows:

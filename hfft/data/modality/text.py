@@ -14,14 +14,16 @@ import transformers
 from datasets import Dataset
 from datasets.fingerprint import Hasher
 from torch import nn
-from transformers import BatchEncoding, DataCollatorForLanguageModeling, PretrainedConfig
+from transformers import DataCollatorForLanguageModeling, PretrainedConfig
 
 from hfft.data.audit import BadRow, digest_of
+from hfft.data.augment import grammar
+from hfft.data.augmented_texts import AugmentedTexts
 from hfft.data.columns import RowError, holds_text
 from hfft.data.masking import MaskStep
 from hfft.data.modality.base import Inputs, Rows
 from hfft.data.spec import Data
-from hfft.data.stream import Cell
+from hfft.data.text_step import TextStep
 from hfft.data.texts import CUT, LENGTH, TextCollate, TextRows, longest_first
 from hfft.errors import DataError
 from hfft.wording import listing
@@ -149,8 +151,8 @@ class TextInputs(Inputs):
         on_device: Any = None,
         draws: MaskStep | None = None,
     ) -> TextStep:
-        """Texts -> token ids."""
-        return TextStep(processor, columns, split, draws)
+        """Texts -> token ids, augmented before."""
+        return TextStep(processor, columns, split, draws, grammar.compose_texts([*augment]) if augment else None, seed)
 
     def rows(self, rows: Dataset, step: TextStep, known: str, content: np.ndarray | None = None) -> TextRows:
         """Tokenised rows."""
@@ -246,77 +248,8 @@ def position_limit(model: nn.Module) -> int | None:
     return limit if limit < UNLIMITED else None
 
 
-class TextStep:
-    """Texts -> token ids, truncated to the tokenizer's `model_max_length`; padding and mask are added per batch.
-
-    Args:
-        columns: role (`text`, `text_pair`) -> column.
-        draws: gives each row its draw for masking, in masked language modelling.
-    """
-
-    def __init__(self, tokenizer: Any, columns: Mapping[str, str], split: str, draws: MaskStep | None = None):
-        self.tokenizer, self.split, self.draws = tokenizer, split, draws
-        self.text, self.pair = columns["text"], columns.get("text_pair")
-
-    @property
-    def read(self) -> list[str]:
-        """Columns that are replaced by the model's inputs."""
-        return [column for column in (self.text, self.pair) if column is not None]
-
-    def __call__(self, batch: Mapping[str, list[Any]]) -> dict[str, Any]:
-        """Columns of several rows -> columns of model inputs.
-
-        Raises:
-            DataError: a row has no text.
-        """
-        return dict(self.encoded(batch))
-
-    def encoded(self, batch: Mapping[str, list[Any]]) -> BatchEncoding:
-        """The same, as the tokenizer gives it.
-
-        Raises:
-            DataError: a row has no text.
-        """
-        for column in self.read:
-            for row, value in zip(batch["row"], batch[column], strict=True):
-                if not isinstance(value, str) or not value.strip():
-                    raise RowError(
-                        f"split {self.split}, row {row}: column {column!r} holds no text ({value!r}); fix or drop it"
-                    )
-        seconds = batch[self.pair] if self.pair else None
-        return self.tokenizer(batch[self.text], seconds, truncation=True, return_attention_mask=False)
-
-    def cut(self, batch: Mapping[str, list[Any]], tokens: BatchEncoding) -> list[bool]:
-        """Whether the tokenizer cut each row. Only rows that reach the limit are looked at.
-
-        A fast tokenizer keeps what it cut off; for another, these rows are tokenised again, in full.
-        """
-        full = [len(ids) >= self.tokenizer.model_max_length for ids in tokens["input_ids"]]
-        if tokens.encodings is not None:
-            return [at_limit and bool(row.overflowing) for at_limit, row in zip(full, tokens.encodings, strict=True)]
-        rows = [i for i, at_limit in enumerate(full) if at_limit]
-        if not rows:
-            return full
-        texts = [[batch[column][i] for i in rows] for column in self.read]
-        whole = self.tokenizer(*texts, truncation=False, return_attention_mask=False, verbose=False)["input_ids"]
-        for i, ids in zip(rows, whole, strict=True):
-            full[i] = len(ids) > len(tokens["input_ids"][i])
-        return full
-
-    def of_cells(self, cells: list[Cell]) -> list[dict[str, Any]]:
-        """Rows of a stream -> inputs."""
-        tokens = self({column: [cell.row[column] for cell in cells] for column in (*self.read, "row")})
-        rows = [{name: values[i] for name, values in tokens.items()} for i in range(len(cells))]
-        for row, cell in zip(rows, cells, strict=True):
-            if self.draws is None:
-                row["labels"] = cell.row["labels"]
-            else:
-                row["draw"] = self.draws.draw(cell.place, cell.epoch)
-        return rows
-
-
 def tokenised(rows: Dataset, step: TextStep, known: str) -> TextRows:
-    """All rows as token ids, computed once.
+    """All rows as token ids, computed once; texts that are augmented are tokenised again whenever they are read.
 
     The cache of `datasets` finds them by `known`, a digest of everything that they depend on besides the rows.
     """
@@ -325,7 +258,10 @@ def tokenised(rows: Dataset, step: TextStep, known: str) -> TextRows:
         tokens = step.encoded(batch)
         return {**tokens, LENGTH: [len(ids) for ids in tokens["input_ids"]], CUT: step.cut(batch, tokens)}
 
-    drop = [*step.read, *(["row"] if step.draws is None else [])]
+    stays = {"labels"} if step.draws is None else {"labels", "row"}
+    drop = [name for name in rows.column_names if name not in stays]
     kept, title = Hasher.hash((rows._fingerprint, known)), f"tokenise {step.split}"
-    found = TextRows(rows.map(tokenise, batched=True, remove_columns=drop, new_fingerprint=kept, desc=title))
-    return found if step.draws is None else found.masked_by(step.draws)
+    plain = rows.map(tokenise, batched=True, remove_columns=drop, new_fingerprint=kept, desc=title)
+    if step.augmentation is not None:
+        return AugmentedTexts(plain, rows, step, known)
+    return TextRows(plain) if step.draws is None else TextRows(plain).masked_by(step.draws)

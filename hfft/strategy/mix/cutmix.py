@@ -7,23 +7,32 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
+from hfft.errors import BadInput
 from hfft.lazy import torch
-from hfft.strategy.method import TASK, Batch, Method, MethodSpec
-from hfft.strategy.mix.pairs import Mixing, mixed_targets, shares
+from hfft.strategy.method import TASK, Batch, Method, MethodSpec, Setting
+from hfft.strategy.mix.pairs import Mixing, mixed_targets
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class CutMix(MethodSpec):
-    """The share of an image that is kept is drawn from Beta(alpha, alpha); the paper uses 1."""
+    """Paste a box of another image into each one.
+
+    Attributes:
+        alpha: the share of an image that is kept is drawn from Beta(alpha, alpha); the paper uses 1.
+        until: the epoch, counted from 0, from which on no box is pasted; None for never.
+        switch_prob: beside mixup, the probability that a row gets a box; the other rows are averaged. timm uses 0.5.
+    """
 
     main = "alpha"
     alpha: float = Field(default=1.0, ge=0)
+    until: int | None = Field(default=None, ge=0)
+    switch_prob: float = Field(default=0.5, ge=0, le=1)
 
     def build(self) -> Method | None:
-        """The method; None if alpha is 0."""
-        return Pasted(self) if self.alpha else None
+        """The method; None if alpha or until is 0."""
+        return Pasted(self) if self.alpha and self.until != 0 else None
 
 
 class Pasted(Mixing):
@@ -32,15 +41,27 @@ class Pasted(Mixing):
     salt = 2
 
     def __init__(self, spec: CutMix):
-        self.spec = spec
+        self.spec, self.switch_prob = spec, spec.switch_prob
+
+    def start(self, setting: Setting) -> None:
+        """Remember what else mixes.
+
+        Raises:
+            BadInput: there is a probability to switch, but nothing to switch to.
+        """
+        super().start(setting)
+        if "switch_prob" in self.spec.model_fields_set and len(self.beside) < 2:
+            raise BadInput("strategy.cutmix.switch_prob: is for runs with mixup, which is not set; leave it out")
 
     def batch(self, batch: Batch) -> None:
         """Paste a box of each row's partner into the row; the labels are weighted by area."""
+        if not self.on(batch.at.epoch):
+            return
         assert batch.rows is not None
         labels = batch.part_labels[self.partner]
-        partner = batch.take(self.partner)
+        partner = self.partners(batch)
         images = batch.part(TASK)["pixel_values"]
-        lam = shares(batch, self.spec.alpha, self.salt)
+        lam = self.shares(batch)
         centres = batch.at.draws(batch.rows, 2, self.salt)
         inside = boxes(lam, centres, *images.shape[-2:])
         stays = torch.from_numpy(1 - inside.mean((1, 2))).to(labels.device, torch.float32)

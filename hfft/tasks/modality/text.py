@@ -9,6 +9,7 @@ TEXT = Modality(
     auto_processor="AutoTokenizer",
     inputs_class="hfft.data.modality.text:TextInputs",
     tokens=True,
+    augmented=True,
     edits_refused={
         "image_size": "image_size is for images, but the task takes texts",
         "channels": "channels is for images, but the task takes texts",
