@@ -29,6 +29,7 @@ def situation(recipe: Recipe) -> Situation:
         continuous=recipe.the_task.modality.continuous,
         sets=tuple(recipe.data.sets),
         evaluates=recipe.data.validation != NONE and recipe.training.get("eval_strategy", "epoch") != "no",
+        best=bool(recipe.training.get("load_best_model_at_end", False)),
     )
 
 

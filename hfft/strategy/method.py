@@ -62,6 +62,8 @@ class Setting:
         fixed_inputs: whether a row's inputs are the same in every epoch.
         load_model: name or folder -> a finished model that takes the same inputs, for methods that need `teacher`.
         answers: a model -> its logits `(rows, C)` for all training rows, in order.
+        norm_statistics: a model -> a context with its BatchNorm statistics estimated again on the training rows.
+        moving_norms: whether training updates the statistics of any BatchNorm.
     """
 
     model: nn.Module
@@ -77,6 +79,8 @@ class Setting:
     fixed_inputs: bool = True
     load_model: Callable[[str], nn.Module] | None = None
     answers: Callable[[nn.Module], Tensor] | None = None
+    norm_statistics: Callable[[nn.Module], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
+    moving_norms: bool = False
 
     @property
     def class_counts(self) -> np.ndarray:
@@ -206,6 +210,7 @@ class Method:
         skips: number of non-finite steps that may be skipped.
         passes: forward and backward passes per step, in units of the task's rows.
         weight: of the term that it adds; the Trainer adapts it, saves it in checkpoints and logs it.
+        scored_in_training: whether evaluations during training also use `scored`, and not the weights of the step.
     """
 
     name: str = ""  # its key in the recipe, set by `build_methods`
@@ -216,6 +221,7 @@ class Method:
     skips: int = 0
     passes: int = 1
     weight: Weight = Weight(1.0)
+    scored_in_training: bool = True
 
     # --- once
 
@@ -279,6 +285,9 @@ class Method:
     def updated(self, model: nn.Module, at: At) -> None:
         """Called after each optimiser step that was not skipped."""
 
+    def epoch_ended(self, model: nn.Module, at: At) -> None:
+        """Called after an epoch's last step, before the model is evaluated and saved."""
+
     # --- scoring and checkpoints
 
     @contextlib.contextmanager
@@ -309,6 +318,7 @@ HOOKS = (
     "weights",
     "gradients",
     "updated",
+    "epoch_ended",
     "scored",
     "state",
 )

@@ -29,6 +29,7 @@ class Situation:
         continuous: whether inputs are numbers that can be averaged, such as pixels but not words.
         sets: names of `data.sets`.
         evaluates: whether the model is evaluated during training.
+        best: whether the best checkpoint is loaded at the end.
     """
 
     problem: str
@@ -39,6 +40,7 @@ class Situation:
     divided: bool = False
     deepspeed: bool = False
     evaluates: bool = True
+    best: bool = False
 
 
 def refusals(methods: Sequence[Method], situation: Situation) -> list[tuple[str, str]]:
@@ -51,6 +53,7 @@ def refusals(methods: Sequence[Method], situation: Situation) -> list[tuple[str,
         ("replaces the loss", [m for m in methods if m.replaces_loss]),
         ("sets the order of rows", [m for m in methods if defines(m, "order")]),
         ("recomputes the gradient", [m for m in methods if defines(m, "gradients")]),
+        ("scores averaged weights", [m for m in methods if defines(m, "scored")]),
     ):
         if len(group) > 1:
             found.append((group[1].name, f"{what}, as {group[0].name} does; leave one of them out"))
@@ -81,6 +84,10 @@ def _refused(method: Method, situation: Situation) -> list[str]:
         found.append("needs whole weights, but FSDP shards them; leave it out, or launch without FSDP")
     if not situation.evaluates and (defines(method, "evaluated") or method.weight.adapts):
         found.append("follows evaluations during training; set training.eval_strategy=epoch and keep validation rows")
+    if situation.best and not method.scored_in_training:
+        found.append(
+            "chooses the weights by itself, and so does training.load_best_model_at_end; leave one of them out"
+        )
     if situation.deepspeed and defines(method, "gradients"):
         found.append("recomputes the gradient, which DeepSpeed does not allow; launch without it")
     return found

@@ -9,6 +9,8 @@ from __future__ import annotations
 from hfft.spec import Spec
 from hfft.strategy.adversarial.sam import SAM
 from hfft.strategy.average.ema import EMA
+from hfft.strategy.average.swa import SWA
+from hfft.strategy.average.swad import SWAD
 from hfft.strategy.distil.distillation import Distillation
 from hfft.strategy.loss.class_weights import ClassWeights
 from hfft.strategy.loss.focal import Focal
@@ -19,7 +21,9 @@ from hfft.strategy.mix.mixup import Mixup
 from hfft.strategy.non_finite import NonFinite
 from hfft.strategy.regularise.bss import BSS
 from hfft.strategy.regularise.l2_sp import L2SP
+from hfft.strategy.regularise.mixout import Mixout
 from hfft.strategy.regularise.r_drop import RDrop
+from hfft.strategy.regularise.stochnorm import StochNorm
 from hfft.strategy.sample.balanced import Balanced
 from hfft.strategy.shift.mcc import MCC
 
@@ -40,5 +44,9 @@ class Strategy(Spec):
     l2_sp: L2SP | None = None
     bss: BSS | None = None
     r_drop: RDrop | None = None
+    mixout: Mixout | None = None
+    stochnorm: StochNorm | None = None
     ema: EMA | None = None
+    swa: SWA | None = None
+    swad: SWAD | None = None
     non_finite: NonFinite = NonFinite()

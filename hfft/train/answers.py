@@ -44,7 +44,7 @@ def answers(trainer: Any, model: nn.Module, rows: Any, features: bool = False) -
     mine = batches[accelerator.process_index :: accelerator.num_processes] or batches[:1]
     reader = Reader(model, features)
     found: list[tuple[Tensor, ...]] = []
-    with _at_rest(model), reader.on():
+    with at_rest(model), reader.on():
         for numbers in mine:
             inputs = trainer._prepare_inputs(trainer.data_collator(fetched(rows, np.array(numbers))))
             labels = inputs.pop("labels")
@@ -69,7 +69,8 @@ def answers(trainer: Any, model: nn.Module, rows: Any, features: bool = False) -
 
 
 @contextlib.contextmanager
-def _at_rest(model: nn.Module) -> Iterator[None]:
+def at_rest(model: nn.Module) -> Iterator[None]:
+    """A context with the model in `eval()`; its modes are restored afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

@@ -12,6 +12,7 @@ from transformers.trainer_utils import has_length
 from hfft.strategy.method import Setting
 from hfft.strategy.needs import needed
 from hfft.train.answers import answers
+from hfft.train.norm_statistics import estimated, moving_norms
 
 
 def setting_of(trainer: Any, class_ids: np.ndarray | None, load_model: Callable[[str], nn.Module] | None) -> Setting:
@@ -32,4 +33,6 @@ def setting_of(trainer: Any, class_ids: np.ndarray | None, load_model: Callable[
         fixed_inputs=not augmented and not needed(trainer.methods, "inputs"),
         load_model=load_model,
         answers=lambda other: answers(trainer, other, rows).logits,
+        norm_statistics=lambda other: estimated(trainer, moving_norms(trainer, other), other),
+        moving_norms=bool(moving_norms(trainer, model)),
     )

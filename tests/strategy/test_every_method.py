@@ -8,7 +8,7 @@ from hfft.strategy.spec import Strategy
 from tests.strategy import check
 from tests.strategy.cases import CASES, WAYS
 
-WITHOUT_NEUTRAL = {"balanced"}  # no option of it leaves the order alone: it is left out of the recipe
+WITHOUT_NEUTRAL = {"balanced", "swad"}  # no option of them changes nothing: they are left out of the recipe
 
 
 @pytest.mark.parametrize("name", Strategy.model_fields)
@@ -45,8 +45,8 @@ def test_two_processes_take_the_same_step(name, rows, two_processes, whole):
 DIVIDED = [name for name, case in CASES.items() if check.divides(case)]
 
 
-def test_fsdp_refuses_no_method_but_those_with_modules():
-    assert {name for name in CASES if name not in DIVIDED} == {"modules", "modules, sam"}
+def test_fsdp_refuses_no_method_but_those_with_modules_or_whole_weights():
+    assert {name for name in CASES if name not in DIVIDED} == {"modules", "modules, sam", "mixout", "stochnorm"}
 
 
 @pytest.fixture(scope="module")
