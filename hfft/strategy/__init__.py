@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hfft.lazy import names
 
 if TYPE_CHECKING:
+    from hfft.strategy.average.swad import valley
     from hfft.strategy.build import build_methods, implied_methods, in_order
     from hfft.strategy.distil.distillation import distillation
     from hfft.strategy.loss.class_weights import balanced_weights
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from hfft.strategy.outputs import logits_of, per_example
     from hfft.strategy.regularise.bss import bss
     from hfft.strategy.regularise.l2_sp import l2_sp
+    from hfft.strategy.regularise.mixout import mixout
     from hfft.strategy.regularise.r_drop import r_drop
+    from hfft.strategy.regularise.stochnorm import stoch_norm
     from hfft.strategy.shift.mcc import mcc
     from hfft.strategy.spec import Strategy
 
@@ -37,9 +40,12 @@ __getattr__, __all__ = names(
         "l2_sp": "hfft.strategy.regularise.l2_sp",
         "logits_of": "hfft.strategy.outputs",
         "mcc": "hfft.strategy.shift.mcc",
+        "mixout": "hfft.strategy.regularise.mixout",
         "mixup": "hfft.strategy.mix.mixup",
         "in_order": "hfft.strategy.build",
         "per_example": "hfft.strategy.outputs",
         "r_drop": "hfft.strategy.regularise.r_drop",
+        "valley": "hfft.strategy.average.swad",
+        "stoch_norm": "hfft.strategy.regularise.stochnorm",
     },
 )

@@ -62,10 +62,7 @@ def estimate(trainer: Any, chosen: Sequence[nn.Module], model: nn.Module) -> Non
     batches = np.array_split(np.array(order), -(-len(order) // AT_ONCE))
     turns = -(-len(batches) // accelerator.num_processes)  # FSDP needs the same number of passes in each process
     own = batches[accelerator.process_index :: accelerator.num_processes]
-    sums = [_Sums(module) for module in chosen]
-    with at_rest(model), contextlib.ExitStack() as stack:
-        for found in sums:
-            stack.enter_context(found.collecting())
+    with at_rest(model), measuring(chosen) as sums:
         for turn in range(turns):
             numbers = own[turn] if turn < len(own) else batches[0]
             inputs = trainer._prepare_inputs(trainer.data_collator(fetched(rows, numbers)))
@@ -78,7 +75,17 @@ def estimate(trainer: Any, chosen: Sequence[nn.Module], model: nn.Module) -> Non
         found.write(accelerator)
 
 
-class _Sums:
+@contextlib.contextmanager
+def measuring(chosen: Sequence[nn.Module]) -> Iterator[list[Sums]]:
+    """A context in which BatchNorms use the statistics of each batch, and sum up their inputs; `Sums.write` then sets them."""
+    sums = [Sums(module) for module in chosen]
+    with contextlib.ExitStack() as stack:
+        for found in sums:
+            stack.enter_context(found.collecting())
+        yield sums
+
+
+class Sums:
     """Sums of the inputs of one BatchNorm."""
 
     def __init__(self, norm: Any):
@@ -103,10 +110,11 @@ class _Sums:
             var, mean, count = var.cpu().double(), mean.cpu().double(), x.numel() // x.shape[1]
             self.total += count * torch.stack([torch.ones_like(mean), mean, var + mean**2])
 
-    def write(self, accelerator: Any) -> None:
-        """Set the statistics from the sums of all processes."""
+    @torch.no_grad()
+    def write(self, accelerator: Any = None) -> None:
+        """Set the statistics from the sums, of all processes if there are several."""
         total = self.total
-        if accelerator.num_processes > 1:
+        if accelerator is not None and accelerator.num_processes > 1:
             total = accelerator.reduce(total.to(accelerator.device), "sum").cpu()
         count, mean = total[0], total[1] / total[0]
         var = (total[2] / count - mean**2) * count / (count - 1).clamp(min=1)  # unbiased, as PyTorch keeps it

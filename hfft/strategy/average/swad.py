@@ -131,7 +131,7 @@ class AveragedInValley(Method):
         self.segments = [Mean.of_state(state, f"segment {i}") for i in range(count)]
 
 
-def swad(
+def valley(
     losses: Sequence[float], optimum_patience: int = 3, overfit_patience: int = 6, tolerance_rate: float = 1.3
 ) -> tuple[int, int] | None:
     """The first and the last evaluation of the valley, counted from 0 (Algorithm 1 of the paper); None if it has not begun.

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from hfft.strategy.average.swad import swad
+from hfft.strategy.average.swad import valley
 from hfft.strategy.method import At, Setting
 from hfft.strategy.needs import Situation, refusals
 from hfft.tasks.problem import PROBLEMS
@@ -44,7 +44,7 @@ def algorithm(losses, n_s, n_e, rate):
     ],
 )
 def test_the_valley(losses, expected):
-    assert swad(losses) == expected == algorithm(losses, 3, 6, 1.3)
+    assert valley(losses) == expected == algorithm(losses, 3, 6, 1.3)
 
 
 def walk(losses, steps, **options):
