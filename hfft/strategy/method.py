@@ -79,7 +79,7 @@ class Setting:
     fixed_inputs: bool = True
     load_model: Callable[[str], nn.Module] | None = None
     answers: Callable[[nn.Module], Tensor] | None = None
-    norm_statistics: Callable[[nn.Module], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
+    norm_statistics: Callable[[nn.Module], contextlib.AbstractContextManager[None]] = lambda _: contextlib.nullcontext()
     moving_norms: bool = False
 
     @property

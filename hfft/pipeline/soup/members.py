@@ -84,8 +84,8 @@ def _check_start(first: str, ours: Recipe, source: str, theirs: Recipe) -> None:
         raise BadInput(
             f"{first} is for {' and '.join(kinds[0])}, {source} for {' and '.join(kinds[1])}: not the same task"
         )
-    starts = [{key: recipe.backbone.plain().get(key) for key in START} for recipe in (ours, theirs)]
-    if found := differences(*starts):
+    left_start, right_start = ({key: recipe.backbone.plain().get(key) for key in START} for recipe in (ours, theirs))
+    if found := differences(left_start, right_start):
         key, _, values = found[0].partition(": ")
         left, right = values.split(", now ", 1)
         raise BadInput(

@@ -47,7 +47,7 @@ class AveragedInValley(Method):
 
     def __init__(self, spec: SWAD):
         self.spec = spec
-        self.losses: list[float] = []
+        self.history: list[float] = []
         self.now = Mean()  # the steps since the last evaluation
         self.segments: list[Mean] = []  # before the start is known: those of the last evaluations
         self.valley, self.beyond = Mean(), Mean()
@@ -68,11 +68,11 @@ class AveragedInValley(Method):
         if self.ended:
             return
         loss, patience = figures["eval_loss"], self.spec.optimum_patience
-        self.losses.append(loss if math.isfinite(loss) else math.inf)
+        self.history.append(loss if math.isfinite(loss) else math.inf)
         segment, self.now = self.now, Mean()
         if self.threshold is None:
             self.segments = [*self.segments, segment][-patience:]
-            last = self.losses[-patience:]
+            last = self.history[-patience:]
             if len(last) == patience and last[0] == min(last) < math.inf:
                 self.threshold = self.spec.tolerance_rate * sum(last) / patience
                 above = next((n for n, value in enumerate(reversed(last)) if value <= self.threshold), patience)
@@ -84,10 +84,10 @@ class AveragedInValley(Method):
                 self.segments = []
             return
         self.beyond.join(segment)
-        if self.losses[-1] <= self.threshold:
+        if self.history[-1] <= self.threshold:
             self.valley.join(self.beyond)
             self.beyond = Mean()
-        if min(self.losses[-self.spec.overfit_patience :]) > self.threshold:
+        if min(self.history[-self.spec.overfit_patience :]) > self.threshold:
             self.ended, self.beyond = True, Mean()
 
     def mean(self) -> Mean:
@@ -112,7 +112,7 @@ class AveragedInValley(Method):
         """The losses, the threshold, and all means."""
         threshold = math.nan if self.threshold is None else self.threshold
         found = {
-            "losses": torch.tensor(self.losses, dtype=torch.float64),
+            "losses": torch.tensor(self.history, dtype=torch.float64),
             "found": torch.tensor([threshold, self.ended], dtype=torch.float64),
         }
         for name, mean in {"now": self.now, "valley": self.valley, "beyond": self.beyond}.items():
@@ -123,7 +123,7 @@ class AveragedInValley(Method):
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Restore them."""
-        self.losses = state["losses"].tolist()
+        self.history = state["losses"].tolist()
         threshold, ended = state["found"].tolist()
         self.threshold, self.ended = None if math.isnan(threshold) else threshold, bool(ended)
         self.now, self.valley, self.beyond = (Mean.of_state(state, name) for name in ("now", "valley", "beyond"))

@@ -80,7 +80,7 @@ def _forward(norm: Any, by_batch: Tensor) -> Any:
         found = type(norm).forward(norm, x)  # also updates the moving statistics
         if not norm.training:
             return found
-        moving = F.batch_norm(x, *before, norm.weight, norm.bias, training=False, eps=norm.eps)
+        moving = F.batch_norm(x, before[0], before[1], norm.weight, norm.bias, training=False, eps=norm.eps)
         return torch.where(_over_channels(by_batch, x), found, moving)
 
     return forward
