@@ -1,4 +1,4 @@
-"""The commands: list, show, check, plan, train, score, predict, publish. Commands that need no torch do not import it."""
+"""The commands: list, show, check, plan, train, score, soup, predict, publish. Commands that need no torch do not import it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from hfft import __version__, run
-from hfft.commands import cache, check, plan, predict, publish, score, show, train
+from hfft.commands import cache, check, plan, predict, publish, score, show, soup, train
 from hfft.commands import list as list_recipes
 
 
@@ -50,6 +50,19 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("source", help="run folder or hub id")
     command.add_argument("overrides", nargs="*", metavar="section.key=value", help="other data, other metrics")
     command.add_argument("--fresh", action="store_true", help="run the model again, even if its outputs are stored")
+    command = add(
+        "soup", soup.run, "average the weights of finished runs, or of a run's start and end; a run folder results"
+    )
+    command.add_argument(
+        "inputs", nargs="+", metavar="RUN", help="run folders; also data.key=value and score.key=value for the scoring"
+    )
+    command.add_argument(
+        "--with-start",
+        metavar="ALPHAS",
+        help="one run between its start (0) and its end (1), such as 0:1:0.1 or 0.3,0.5",
+    )
+    command.add_argument("--output", metavar="FOLDER", help="the new run's folder (default: beside the first run)")
+    command.add_argument("--fresh", action="store_true", help="replace the run in that folder")
     command = add("cache", cache.run, "stored outputs of frozen layers: list them, or clear those that no run uses")
     command.add_argument("what", choices=["list", "clear"])
     command.add_argument("--dir", metavar="FOLDER", help="a folder instead of $HFFT_CACHE")

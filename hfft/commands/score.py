@@ -7,21 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hfft.errors import BadInput, DataError, HfftError
-from hfft.lazy import torch
+from hfft.errors import BadInput, HfftError
 from hfft.recipe.find import load_recipe
 from hfft.recipe.recipe import Recipe
 from hfft.run import importing
 from hfft.runs.folder import RunFolder
-from hfft.tasks.labels import Labels
-from hfft.wording import first_line, listing, printable
+from hfft.wording import first_line, printable
 
 if TYPE_CHECKING:
     import numpy as np
 
     from hfft.data.load import Splits
-
-BATCH = 64
 
 
 def run(given: argparse.Namespace) -> int:
@@ -124,34 +120,21 @@ def score_model(source: str, recipe: Recipe) -> Iterator[str]:
         from hfft.data.load import load_splits
         from hfft.evaluate.scores import Metrics
         from hfft.evaluate.seen import seen_line, seen_rows
+        from hfft.predict.held_out import HeldOut
         from hfft.predict.predictor import load_predictor
 
     quiet_libraries()
-    predictor, reader = load_predictor(source), recipe.the_task.modality.inputs
+    predictor = load_predictor(source)
     splits, labels = load_splits(recipe.data, recipe.the_task, recipe.seed)
-    names = tuple(predictor.model.config.id2label.values()) if labels.names else ()
-    unknown = [name for name in labels.names if name not in names]
-    if unknown:
-        raise DataError(
-            f"the data has classes that {source} does not know: {listing(unknown)}; the model's classes are {listing(names)}"
-        )
-    order = torch.tensor([names.index(name) for name in labels.names]) if names else None
-    known = Labels.of(labels.problem, names) if names else labels
+    held = HeldOut.of(predictor, splits.columns, labels, source)
     trained, unknown_why = rows_of_run(source, recipe, splits)
     seen = {} if trained is None else seen_rows(splits.content, trained)
     for name, rows in splits.items():
         if name == "train":
             continue
-        metrics = Metrics(known, recipe.metrics)
-        inputs = ((reader.of_row(row, splits.columns), row["labels"]) for row in rows)
-        at_once = BATCH * reader.gathered
-        while batch := [pair for _, pair in zip(range(at_once), inputs, strict=False)]:
-            target = torch.tensor([label for _, label in batch])
-            if order is not None and metrics.problem.classes:
-                target = order[target]
-            elif order is not None:
-                target = torch.zeros(len(batch), len(names)).index_copy_(1, order, target.float())
-            metrics.update(predictor.logits([x for x, _ in batch], BATCH), target)
+        metrics = Metrics(held.labels, recipe.metrics)
+        for logits, target in held.answers(rows):
+            metrics.update(logits, target)
         figures = metrics.compute()
         yield line(name, figures, splits.origin[name])
         if name in seen:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,8 @@ def save_model(run: Run, model: Any, recipe: Recipe, folder: Path) -> None:
     Raises:
         RunError: the files cannot be written; the last checkpoint is kept.
     """
-    temp_dir = folder.with_name(f".{folder.name}")
-    for old in (temp_dir, folder):
-        shutil.rmtree(old, ignore_errors=True)
-    try:
+
+    def write(temp_dir: Path) -> None:
         if recipe.published_as == "adapter":
             revision = run.commit or recipe.backbone.revision
             pinned = recipe.model_copy(update={"backbone": recipe.backbone.model_copy(update={"revision": revision})})
@@ -44,19 +43,39 @@ def save_model(run: Run, model: Any, recipe: Recipe, folder: Path) -> None:
                 model, pinned.backbone, pinned.head, pinned.the_task, run.labels, run.processor, temp_dir
             )
         else:
-            whole = layers.merged(model) if recipe.layers.adapter else model
-            whole.config.use_cache = True
-            published_code.save(whole, temp_dir, recipe.the_task.auto_class)
-            run.processor.save_pretrained(temp_dir)
-        for path in temp_dir.iterdir():
-            checkpoint.sync(path)
-        os.replace(temp_dir, folder)
+            save_whole(
+                layers.merged(model) if recipe.layers.adapter else model, run.processor, recipe.the_task, temp_dir
+            )
+
+    try:
+        write_folder(folder, write)
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(temp_dir, ignore_errors=True)
         raise RunError(
             f"the model could not be written to {folder}: {first_line(error)}; the last checkpoint is kept, and the same "
             f"command continues from it"
         ) from error
+
+
+def save_whole(model: Any, processor: Any, task: Task, folder: Path) -> None:
+    """Write a model that is no adapter, with its processor."""
+    model.config.use_cache = True
+    published_code.save(model, folder, task.auto_class)
+    processor.save_pretrained(folder)
+
+
+def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary folder, sync it to the disk, and give it its name; on an error nothing is left of it."""
+    temp_dir = folder.with_name(f".{folder.name}")
+    for old in (temp_dir, folder):
+        shutil.rmtree(old, ignore_errors=True)
+    try:
+        write(temp_dir)
+        for path in temp_dir.iterdir():
+            checkpoint.sync(path)
+        os.replace(temp_dir, folder)
+    except (OSError, SafetensorError):
+        shutil.rmtree(temp_dir, ignore_errors=True)
+        raise
 
 
 @by_first_process

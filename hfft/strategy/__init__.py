@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hfft.strategy.adversarial.pcgrad import pcgrad
     from hfft.strategy.adversarial.smart import smart, smart_change
     from hfft.strategy.adversarial.trades import trades
+    from hfft.strategy.average.swad import valley
     from hfft.strategy.build import build_methods, implied_methods, in_order
     from hfft.strategy.distil.distillation import distillation
     from hfft.strategy.loss.asymmetric_loss import asymmetric_loss
@@ -41,7 +42,9 @@ if TYPE_CHECKING:
     from hfft.strategy.regularise.ewc import ewc, fisher
     from hfft.strategy.regularise.l2_sp import l2_sp
     from hfft.strategy.regularise.lwf import lwf
+    from hfft.strategy.regularise.mixout import mixout
     from hfft.strategy.regularise.r_drop import r_drop
+    from hfft.strategy.regularise.stochnorm import stoch_norm
     from hfft.strategy.shift.mcc import mcc
     from hfft.strategy.spec import Strategy
 
@@ -84,6 +87,7 @@ __getattr__, __all__ = names(
         "logits_of": "hfft.strategy.outputs",
         "lwf": "hfft.strategy.regularise.lwf",
         "mcc": "hfft.strategy.shift.mcc",
+        "mixout": "hfft.strategy.regularise.mixout",
         "mixup": "hfft.strategy.mix.mixup",
         "per_example": "hfft.strategy.outputs",
         "quantile_loss": "hfft.strategy.loss.quantile",
@@ -101,5 +105,7 @@ __getattr__, __all__ = names(
         "smart_change": "hfft.strategy.adversarial.smart",
         "trades": "hfft.strategy.adversarial.trades",
         "word_dropout": "hfft.strategy.mix.word_dropout",
+        "valley": "hfft.strategy.average.swad",
+        "stoch_norm": "hfft.strategy.regularise.stochnorm",
     },
 )

@@ -68,6 +68,8 @@ class Setting:
         black_and_white: the values of the model's input for levels 0 and 1 of each channel, `(C,)` each; None if unknown.
         methods: all methods of the run, in the order of their hooks.
         tokenizer: the tokenizer of the rows, if they are texts.
+        norm_statistics: a model -> a context with its BatchNorm statistics estimated again on the training rows.
+        moving_norms: whether training updates the statistics of any BatchNorm.
     """
 
     model: nn.Module
@@ -87,6 +89,8 @@ class Setting:
     black_and_white: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     methods: Sequence[Method] = ()
     tokenizer: Any = None
+    norm_statistics: Callable[[nn.Module], contextlib.AbstractContextManager[None]] = lambda _: contextlib.nullcontext()
+    moving_norms: bool = False
 
     @property
     def class_counts(self) -> np.ndarray:
@@ -226,6 +230,7 @@ class Method:
         skips: number of non-finite steps that may be skipped.
         passes: forward and backward passes per step, in units of the task's rows.
         weight: of the term that it adds; the Trainer adapts it, saves it in checkpoints and logs it.
+        scored_in_training: whether evaluations during training also use `scored`, and not the weights of the step.
     """
 
     name: str = ""  # its key in the recipe, set by `build_methods`
@@ -240,6 +245,7 @@ class Method:
     passes: int = 1
     weight: Weight = Weight(1.0)
     mixes: bool = False
+    scored_in_training: bool = True
 
     # --- once
 
@@ -303,6 +309,9 @@ class Method:
     def updated(self, model: nn.Module, at: At) -> None:
         """Called after each optimiser step that was not skipped."""
 
+    def epoch_ended(self, model: nn.Module, at: At) -> None:
+        """Called after an epoch's last step, before the model is evaluated and saved."""
+
     # --- scoring and checkpoints
 
     @contextlib.contextmanager
@@ -333,6 +342,7 @@ HOOKS = (
     "weights",
     "gradients",
     "updated",
+    "epoch_ended",
     "scored",
     "state",
 )

@@ -38,6 +38,7 @@ class Situation:
         sets: names of `data.sets`.
         evaluates: whether the model is evaluated during training.
         own_head: whether the recipe asks for a head of hfft's in place of the architecture's.
+        best: whether the best checkpoint is loaded at the end.
     """
 
     problem: str
@@ -50,6 +51,7 @@ class Situation:
     deepspeed: bool = False
     evaluates: bool = True
     own_head: bool = False
+    best: bool = False
 
 
 def refusals(methods: Sequence[Method], situation: Situation) -> list[tuple[str, str]]:
@@ -71,6 +73,7 @@ def refusals(methods: Sequence[Method], situation: Situation) -> list[tuple[str,
         ("sets the order of rows", [m for m in methods if defines(m, "order")]),
         ("recomputes the gradient", [m for m in methods if defines(m, "gradients")]),
         ("attacks the inputs", [m for m in methods if m.attacks]),
+        ("scores averaged weights", [m for m in methods if defines(m, "scored")]),
     ):
         if len(group) > 1 and all(key != group[1].name for key, _ in found):
             found.append((group[1].name, f"{what}, as {group[0].name} does; leave one of them out"))
@@ -126,6 +129,10 @@ def _refused(method: Method, situation: Situation) -> list[str]:
     if situation.deepspeed and (method.attacks or defines(method, "gradients")):
         what = "computes gradients of its own" if method.attacks else "recomputes the gradient"
         found.append(f"{what}, which DeepSpeed does not allow; launch without it")
+    if situation.best and not method.scored_in_training:
+        found.append(
+            "chooses the weights by itself, and so does training.load_best_model_at_end; leave one of them out"
+        )
     return found
 
 

@@ -16,6 +16,8 @@ from hfft.strategy.adversarial.sam import SAM
 from hfft.strategy.adversarial.smart import SMART
 from hfft.strategy.adversarial.trades import TRADES
 from hfft.strategy.average.ema import EMA
+from hfft.strategy.average.swa import SWA
+from hfft.strategy.average.swad import SWAD
 from hfft.strategy.distil.distillation import Distillation
 from hfft.strategy.loss.asymmetric_loss import AsymmetricLoss
 from hfft.strategy.loss.balanced_softmax import BalancedSoftmax
@@ -45,7 +47,9 @@ from hfft.strategy.regularise.entropy import Entropy
 from hfft.strategy.regularise.ewc import EWC
 from hfft.strategy.regularise.l2_sp import L2SP
 from hfft.strategy.regularise.lwf import LwF
+from hfft.strategy.regularise.mixout import Mixout
 from hfft.strategy.regularise.r_drop import RDrop
+from hfft.strategy.regularise.stochnorm import StochNorm
 from hfft.strategy.sample.balanced import Balanced
 from hfft.strategy.shift.mcc import MCC
 
@@ -92,5 +96,9 @@ class Strategy(Spec):
     entropy: Entropy | None = None
     bss: BSS | None = None
     r_drop: RDrop | None = None
+    mixout: Mixout | None = None
+    stochnorm: StochNorm | None = None
     ema: EMA | None = None
+    swa: SWA | None = None
+    swad: SWAD | None = None
     non_finite: NonFinite = NonFinite()

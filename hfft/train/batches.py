@@ -83,6 +83,14 @@ class Dealing(Resumable):
 
     # --- ends
 
+    def own_mean(self, sums: Tensor, counts: Tensor) -> Tensor:
+        """The mean loss of a held-out batch without the rows by which Accelerate fills up the last one of several processes."""
+        state, size = self.accelerator.gradient_state, len(sums)
+        if self.args.world_size > 1 and state.end_of_dataloader and state.remainder > 0:
+            own = min(max(state.remainder - self.args.process_index * size, 0), size)
+            sums, counts = sums[:own], counts[:own]
+        return sums.sum() / counts.sum().clamp(min=1)
+
     def _leave_out_repeats(self, batches: list[Any]) -> None:
         """Record how many rows of an epoch's last batch are its own.
 

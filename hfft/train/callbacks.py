@@ -93,3 +93,8 @@ class CallMethods(TrainerCallback):
         trainer.term_log.settle(taken)
         if taken:
             trainer.steps.updated()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Notify methods of the end of an epoch, before its evaluation and its checkpoint."""
+        if float(state.epoch or 0).is_integer():
+            self.trainer.steps.epoch_ended()

@@ -13,6 +13,7 @@ from hfft.strategy.method import Setting
 from hfft.strategy.needs import needed
 from hfft.train.answers import answers
 from hfft.train.inspector import TrainingInspector
+from hfft.train.norm_statistics import estimated, moving_norms
 
 
 def setting_of(
@@ -42,4 +43,6 @@ def setting_of(
         black_and_white=getattr(trainer.on_device, "black_and_white", None),
         methods=trainer.methods,
         tokenizer=getattr(trainer.data_collator, "tokenizer", None),
+        norm_statistics=lambda other: estimated(trainer, moving_norms(trainer, other), other),
+        moving_norms=bool(moving_norms(trainer, model)),
     )

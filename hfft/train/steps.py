@@ -328,16 +328,22 @@ class Steps:
         for method in self.of["epoch"]:
             method.epoch(self.trainer.model, outputs_of, self.trainer.at())
 
+    def epoch_ended(self) -> None:
+        """Call after an epoch's last step."""
+        for method in self.of["epoch_ended"]:
+            method.epoch_ended(self.trainer.accelerator.unwrap_model(self.trainer.model), self.trainer.at())
+
     @contextlib.contextmanager
     def scored(self) -> Iterator[None]:
         """A context with the model as it is evaluated and published."""
-        model = self.trainer.accelerator.unwrap_model(self.trainer.model)
+        model, training = self.trainer.accelerator.unwrap_model(self.trainer.model), self.trainer.is_in_train
+        methods = [method for method in self.of["scored"] if method.scored_in_training or not training]
         with contextlib.ExitStack() as stack:
-            if self.of["scored"]:
+            if methods:
                 divide_again(model)
-            for method in self.of["scored"]:
+            for method in methods:
                 stack.enter_context(method.scored(model))
-            if self.of["scored"]:
+            if methods:
                 stack.callback(divide_again, model)  # before the weights are restored
             yield
 

@@ -252,7 +252,7 @@ class FineTuner(Dealing):
         if len(columns) == 1:
             return None, columns[0], None
         logits, labels, sums, counts = columns
-        return sums.sum() / counts.sum().clamp(min=1), logits, labels
+        return self.own_mean(sums, counts), logits, labels
 
     def _scored(self, model: nn.Module, inputs: dict[str, Any]) -> tuple[Tensor, ...]:
         """Logits and labels for the metrics, and loss and count of each example; without labels, only the logits."""

@@ -227,7 +227,11 @@ CASES = {
     "entropy": Case({"entropy": {"weight": 0.5, "on": "target"}}, {"entropy": 0.0}),
     "bss": Case({"bss": {"weight": 0.5, "smallest": 2}}, {"bss": 0.0}),
     "r_drop": Case({"r_drop": 1.0}, {"r_drop": 0.0}, dropout=0.1, random=True),
+    "mixout": Case({"mixout": 0.7}, {"mixout": 0.0}),
+    "stochnorm": Case({"stochnorm": 0.5}, {"stochnorm": 1.0}, model="resnet", random=True),
     "ema": Case({"ema": 0.9}, {"ema": 0.0}),
+    "swa": Case({"swa": {"start": 0.3, "every": 1}}, {"swa": 1.0}),
+    "swad": Case({"swad": {"optimum_patience": 1, "overfit_patience": 1}}, settings=EVALUATED),
     "non_finite": Case({"non_finite": {"skip": 2}}, {"non_finite": "stop"}, changes=False),
     "label smoothing, class weights": Case({"class_weights": "balanced"}, settings={"label_smoothing_factor": 0.2}),
     "mixup, distillation, ema, sam, l2_sp": Case(

@@ -9,7 +9,7 @@ from tests.strategy import check
 from tests.strategy.cases import CASES, WAYS
 
 # No option of them leaves the order, or the squared error, alone: they are left out of the recipe.
-WITHOUT_NEUTRAL = {"balanced", "huber", "quantile"}
+WITHOUT_NEUTRAL = {"balanced", "huber", "quantile", "swad"}
 
 
 @pytest.mark.parametrize("name", Strategy.model_fields)
@@ -46,8 +46,9 @@ def test_two_processes_take_the_same_step(name, rows, two_processes, whole):
 DIVIDED = [name for name, case in CASES.items() if check.divides(case)]
 
 
-def test_fsdp_refuses_no_method_but_those_with_modules():
-    assert {name for name in CASES if name not in DIVIDED} == {"modules", "modules, sam", "co_tuning", "lwf"}
+def test_fsdp_refuses_no_method_but_those_with_modules_or_whole_weights():
+    refused = {"modules", "modules, sam", "co_tuning", "lwf", "mixout", "stochnorm"}
+    assert {name for name in CASES if name not in DIVIDED} == refused
 
 
 @pytest.fixture(scope="module")

@@ -107,6 +107,14 @@ OPTIONS = {
     "bss": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 1e-3), "smallest": ([1, 2], [0, -1], 1)},
     "r_drop": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 1.0)},
     "ema": {"decay": ([0, 0.5, 1 - 1e-6], [1, 1.5, -1e-6, -0.5], 0.999)},
+    "mixout": {"p": ([0, 0.5, 1 - 1e-6], [1, 1.5, -1e-6], 0.7)},
+    "stochnorm": {"p": ([0, 0.5, 1], [-1e-6, 1 + 1e-6], 0.5)},
+    "swa": {"start": ([0, 0.5, 1], [-1e-6, 1 + 1e-6], 0.75), "every": ([1, 2], [0, 0.5], None)},
+    "swad": {
+        "optimum_patience": ([1, 2], [0, 0.5], 3),
+        "overfit_patience": ([1, 2], [0, 0.5], 6),
+        "tolerance_rate": ([1, 1.3, 9], [1 - 1e-6, 0], 1.3),
+    },
     "non_finite": {"skip": ([0, 1], [-1, 0.5], 0)},
 }
 NEEDED = {
@@ -166,7 +174,10 @@ NEUTRAL = [
     {"entropy": {"on": "x", "weight": 0}},
     {"bss": 0},
     {"r_drop": 0},
+    {"mixout": 0},
+    {"stochnorm": 1},
     {"ema": 0},
+    {"swa": 1},
     {"non_finite": {"skip": 0}},
     {"non_finite": "stop"},
 ]
@@ -216,6 +227,8 @@ BUILT = {
     "non_finite": {"skip": 1},
     "non_finite": {"skip": 1},
     "pcgrad": ["l2_sp"],
+    "swad": {},
+    "non_finite": {"skip": 1},
 }
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from hfft.lazy import torch
+from hfft.strategy.average.means import in_place, learning, weights_of
 from hfft.strategy.method import At, Method, MethodSpec, Setting
 from hfft.strategy.tensors import like
 
@@ -36,8 +37,7 @@ class Averaged(Method):
 
     def start(self, setting: Setting) -> None:
         """Start from the pretrained weights."""
-        learning = ((name, p) for name, p in setting.model.named_parameters() if p.requires_grad)
-        self.mean = {name: p.detach().clone() for name, p in learning}
+        self.mean = {name: p.detach().clone() for name, p in weights_of(setting.model, learning(setting.model)).items()}
 
     def updated(self, model: nn.Module, at: At) -> None:
         """Move the average towards the new weights."""
@@ -50,17 +50,8 @@ class Averaged(Method):
     @contextlib.contextmanager
     def scored(self, model: nn.Module) -> Iterator[None]:
         """Use the average in place of the weights, which are restored bit for bit."""
-        held = {name: p for name, p in model.named_parameters() if name in self.mean}
-        before = {name: p.detach().clone() for name, p in held.items()}
-        with torch.no_grad():
-            for name, parameter in held.items():
-                parameter.copy_(like(self.mean[name], parameter))
-        try:
+        with in_place(model, self.mean):
             yield
-        finally:
-            with torch.no_grad():
-                for name, parameter in held.items():
-                    parameter.copy_(before[name])
 
     def state(self) -> dict[str, Tensor]:
         """The average."""

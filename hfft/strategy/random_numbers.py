@@ -1,0 +1,18 @@
+"""Random numbers on a device that depend on a key alone, such as (seed, step)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hfft.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Generator
+
+
+def generator(device: torch.device, *key: int) -> Generator:
+    """A generator for a key of non-negative numbers: the same in every process with a device of this kind."""
+    seed = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
+    return torch.Generator(device).manual_seed(int(seed >> np.uint64(1)))
