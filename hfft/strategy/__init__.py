@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from hfft.strategy.regularise.bss import bss
     from hfft.strategy.regularise.l2_sp import l2_sp
     from hfft.strategy.regularise.r_drop import r_drop
+    from hfft.strategy.sample.balanced import balanced_order
+    from hfft.strategy.sample.curriculum import easy_order
+    from hfft.strategy.sample.hard_examples import hard_order
     from hfft.strategy.shift.mcc import mcc
     from hfft.strategy.spec import Strategy
 
@@ -27,12 +30,15 @@ __getattr__, __all__ = names(
         "Method": "hfft.strategy.method",
         "MethodSpec": "hfft.strategy.method",
         "Strategy": "hfft.strategy.spec",
+        "balanced_order": "hfft.strategy.sample.balanced",
         "balanced_weights": "hfft.strategy.loss.class_weights",
         "bss": "hfft.strategy.regularise.bss",
         "build_methods": "hfft.strategy.build",
         "cutmix": "hfft.strategy.mix.cutmix",
         "distillation": "hfft.strategy.distil.distillation",
+        "easy_order": "hfft.strategy.sample.curriculum",
         "focal": "hfft.strategy.loss.focal",
+        "hard_order": "hfft.strategy.sample.hard_examples",
         "implied_methods": "hfft.strategy.build",
         "l2_sp": "hfft.strategy.regularise.l2_sp",
         "logits_of": "hfft.strategy.outputs",

@@ -59,6 +59,7 @@ class Setting:
         class_ids: `(rows,)` class of each training row, for methods that need `counts`.
         rows: number of training rows; None for a stream of unknown length.
         sets: number of rows of each set in `data.sets`.
+        epochs: number of epochs, rounded up.
         fixed_inputs: whether a row's inputs are the same in every epoch.
         load_model: name or folder -> a finished model that takes the same inputs, for methods that need `teacher`.
         answers: a model -> its logits `(rows, C)` for all training rows, in order.
@@ -74,6 +75,7 @@ class Setting:
     class_ids: np.ndarray | None = None
     rows: int | None = None
     sets: Mapping[str, int] = field(default_factory=dict)
+    epochs: int = 1
     fixed_inputs: bool = True
     load_model: Callable[[str], nn.Module] | None = None
     answers: Callable[[nn.Module], Tensor] | None = None
@@ -235,8 +237,9 @@ class Method:
         """The rows of an epoch in order, `(M,)`; M must be the same for every epoch."""
         raise NotImplementedError
 
-    def epoch(self, model: nn.Module, outputs_of: Callable[[str], Any], at: At) -> None:
-        """Called before an epoch's first step. `outputs_of("train")`, or of another set, gives its rows' outputs in order."""
+    def epoch(self, model: nn.Module, outputs_of: Callable[..., Any], at: At) -> None:
+        """Called before an epoch's first step. `outputs_of("train")`, or of another set, gives its rows' outputs in order,
+        with their features unless `features=False`."""
 
     def evaluated(self, figures: Mapping[str, float], at: At) -> None:
         """Called after an evaluation during training; `loss` is the mean task loss of the steps since the previous one."""

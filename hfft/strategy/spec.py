@@ -21,6 +21,8 @@ from hfft.strategy.regularise.bss import BSS
 from hfft.strategy.regularise.l2_sp import L2SP
 from hfft.strategy.regularise.r_drop import RDrop
 from hfft.strategy.sample.balanced import Balanced
+from hfft.strategy.sample.curriculum import Curriculum
+from hfft.strategy.sample.hard_examples import HardExamples
 from hfft.strategy.shift.mcc import MCC
 
 
@@ -28,6 +30,8 @@ class Strategy(Spec):
     """Part 4: how the task is learned."""
 
     balanced: Balanced | None = None
+    curriculum: Curriculum | None = None
+    hard_examples: HardExamples | None = None
     mcc: MCC | None = None
     mixup: Mixup | None = None
     cutmix: CutMix | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,10 @@ def setting_of(trainer: Any, class_ids: np.ndarray | None, load_model: Callable[
     """What a trainer's methods receive before its first step."""
     rows, model, depths = trainer.train_dataset, trainer.model, trainer.depths
     augmented = getattr(getattr(rows, "step", None), "augmentation", None) is not None
+    args = trainer.args
+    counted = has_length(rows)
+    batch = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    steps = math.ceil(len(rows) / batch) if counted else 1
     return Setting(
         model=model,
         head_names={name for name, _ in model.named_parameters() if depths.of(name) == depths.head},
@@ -27,8 +32,9 @@ def setting_of(trainer: Any, class_ids: np.ndarray | None, load_model: Callable[
         device=trainer.args.device,
         class_names=trainer.labels.names,
         class_ids=class_ids,
-        rows=len(rows) if has_length(rows) else None,
+        rows=len(rows) if counted else None,
         sets={name: len(found) for name, found in trainer.sets.items()},
+        epochs=math.ceil(args.max_steps / steps if args.max_steps > 0 else args.num_train_epochs),
         fixed_inputs=not augmented and not needed(trainer.methods, "inputs"),
         load_model=load_model,
         answers=lambda other: answers(trainer, other, rows).logits,

@@ -113,10 +113,10 @@ class FineTuner(Dealing):
         step = self.state.global_step + more
         return At(step, int(self.state.epoch or 0), step / max(self.state.max_steps, 1), self.args.seed)
 
-    def outputs_of(self, name: str) -> Answers:
-        """The model's outputs for all rows of `train` or of a set, with features."""
+    def outputs_of(self, name: str, features: bool = True) -> Answers:
+        """The model's outputs for all rows of `train` or of a set, with features unless they are not needed."""
         rows = self.train_dataset if name == "train" else self.sets[name]
-        return answers(self, self.model, rows, features=True)
+        return answers(self, self.model, rows, features)
 
     def zero(self) -> Tensor:
         """A zero scalar on the device, to add to."""

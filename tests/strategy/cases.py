@@ -174,6 +174,8 @@ EVALUATED = {"eval_strategy": "steps", "eval_steps": 1}
 CASES = {
     "none": Case(changes=False),
     "balanced": Case({"balanced": {"after": 1}}),
+    "curriculum": Case({"curriculum": {"over": 1.0}}, {"curriculum": {"start": 1}}),
+    "hard_examples": Case({"hard_examples": {"share": 0.5}}, {"hard_examples": 0}),
     "mcc": Case({"mcc": {"on": "target", "weight": 3.0}}, {"mcc": {"on": "target", "weight": 0.0}}),
     "mixup": Case({"mixup": 1.0}, {"mixup": 0.0}, model="vit"),
     "cutmix": Case({"cutmix": 1.0}, {"cutmix": 0.0}, model="vit"),
@@ -215,7 +217,16 @@ assert set(Strategy.model_fields) <= set(CASES)
 # Cases and numbers of rows of which any split of a batch is the same step. Of 17 rows the last step has one: of its
 # micro-batches and processes most have none, which every case has to bear. Of 20 it has four, for those that see several
 # rows, epochs or processes at once.
-FOUR_LEFT = ("none", "balanced", "sam", "class_weights", "bss", "mixup, distillation, ema, sam, l2_sp", "epoch")
+FOUR_LEFT = (
+    "none",
+    "balanced",
+    "hard_examples",
+    "sam",
+    "class_weights",
+    "bss",
+    "mixup, distillation, ema, sam, l2_sp",
+    "epoch",
+)
 WAYS = [(name, 17) for name, case in CASES.items() if not case.random] + [(name, 20) for name in FOUR_LEFT]
 
 

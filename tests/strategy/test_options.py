@@ -10,7 +10,20 @@ from tests.training import methods_of
 
 # Method -> option -> values at the edge of what it may be, values just outside, and its default (None: there is none).
 OPTIONS = {
-    "balanced": {"after": ([0, 1], [-1, 0.5], 0)},
+    "balanced": {
+        "after": ([0, 1], [-1, 0.5], 0),
+        "by": (["class", "sqrt", "effective"], ["root", 1], "class"),
+        "beta": ([0, 1 - 1e-6], [1, 1.5, -1e-6, -0.5], 0.999),
+    },
+    "curriculum": {
+        "over": ([0, 1], [-1e-6, -0.5, 1 + 1e-6, 1.5], 0.5),
+        "start": ([1e-6, 1], [0, -0.5, 1 + 1e-6, 1.5], 0.3),
+        "by": (["features", "loss"], ["class"], "features"),
+    },
+    "hard_examples": {
+        "share": ([0, 1], [-1e-6, -0.5, 1 + 1e-6, 1.5], 0.25),
+        "after": ([0, 1], [-1, 0.5], 1),
+    },
     "mcc": {"on": (["x"], [3], None), "temperature": ([1e-6], [0, -1], 2.5), "weight": ([0, 1e-6], [-1, -1e-6], 1.0)},
     "mixup": {"alpha": ([0, 1e-6, 9], [-1e-6, -0.5], 0.2)},
     "cutmix": {"alpha": ([0, 1e-6, 9], [-1e-6, -0.5], 1.0)},
@@ -33,6 +46,9 @@ OPTIONS = {
 NEEDED = {"mcc": {"on": "x"}, "distillation": {"teacher": "x"}, "l2_sp": {"weight": 1}, "class_weights": {}}
 # The options that make a run the same as without the method.
 NEUTRAL = [
+    {"curriculum": 0},
+    {"curriculum": {"start": 1}},
+    {"hard_examples": 0},
     {"mcc": {"on": "x", "weight": 0}},
     {"mixup": 0},
     {"cutmix": 0},
