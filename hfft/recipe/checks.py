@@ -29,6 +29,7 @@ def situation(recipe: Recipe) -> Situation:
         continuous=recipe.the_task.modality.continuous,
         sets=tuple(recipe.data.sets),
         evaluates=recipe.data.validation != NONE and recipe.training.get("eval_strategy", "epoch") != "no",
+        new_head=recipe.the_task.labelled and not recipe.head.keep_known,
     )
 
 

@@ -8,7 +8,10 @@ from hfft.lazy import names
 
 if TYPE_CHECKING:
     from hfft.strategy.build import build_methods, implied_methods, in_order
+    from hfft.strategy.distil.attention_transfer import attention_transfer
     from hfft.strategy.distil.distillation import distillation
+    from hfft.strategy.distil.hints import hints
+    from hfft.strategy.distil.self_distillation import consistency
     from hfft.strategy.loss.class_weights import balanced_weights
     from hfft.strategy.loss.focal import focal
     from hfft.strategy.method import Method, MethodSpec
@@ -30,15 +33,18 @@ __getattr__, __all__ = names(
         "Method": "hfft.strategy.method",
         "MethodSpec": "hfft.strategy.method",
         "Strategy": "hfft.strategy.spec",
+        "attention_transfer": "hfft.strategy.distil.attention_transfer",
         "balanced_order": "hfft.strategy.sample.balanced",
         "balanced_weights": "hfft.strategy.loss.class_weights",
         "bss": "hfft.strategy.regularise.bss",
         "build_methods": "hfft.strategy.build",
+        "consistency": "hfft.strategy.distil.self_distillation",
         "cutmix": "hfft.strategy.mix.cutmix",
         "distillation": "hfft.strategy.distil.distillation",
         "easy_order": "hfft.strategy.sample.curriculum",
         "focal": "hfft.strategy.loss.focal",
         "hard_order": "hfft.strategy.sample.hard_examples",
+        "hints": "hfft.strategy.distil.hints",
         "implied_methods": "hfft.strategy.build",
         "l2_sp": "hfft.strategy.regularise.l2_sp",
         "logits_of": "hfft.strategy.outputs",

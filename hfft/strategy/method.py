@@ -60,9 +60,12 @@ class Setting:
         rows: number of training rows; None for a stream of unknown length.
         sets: number of rows of each set in `data.sets`.
         epochs: number of epochs, rounded up.
-        fixed_inputs: whether a row's inputs are the same in every epoch.
+        fixed_inputs: whether a row's inputs are the same in every epoch, or one of a few views that are shown in turn.
         load_model: name or folder -> a finished model that takes the same inputs, for methods that need `teacher`.
-        answers: a model -> its logits `(rows, C)` for all training rows, in order.
+        answers: a model -> its logits `(rows, C)` for all training rows and views; computed once, and kept in the cache's folder.
+        place: rows `(b,)` and an epoch -> where their logits are in what `answers` returns.
+        blocks: a model -> its blocks, from the input to the head.
+        sample: the inputs of two training rows, on the device.
     """
 
     model: nn.Module
@@ -79,6 +82,9 @@ class Setting:
     fixed_inputs: bool = True
     load_model: Callable[[str], nn.Module] | None = None
     answers: Callable[[nn.Module], Tensor] | None = None
+    place: Callable[[np.ndarray, int], np.ndarray] = lambda rows, epoch: rows
+    blocks: Callable[[nn.Module], list[nn.Module]] | None = None
+    sample: Callable[[], dict[str, Any]] | None = None
 
     @property
     def class_counts(self) -> np.ndarray:
@@ -289,6 +295,9 @@ class Method:
         """A context in which the model is as it should be evaluated and published."""
         yield
 
+    def reference(self) -> nn.Module | None:
+        """A model that the finished one is compared with on held-out rows, such as a teacher: distance, size, latency."""
+
     def state(self) -> dict[str, Tensor]:
         """The tensors that a checkpoint must save for this method, in addition to `modules`."""
         return {}
@@ -313,6 +322,7 @@ HOOKS = (
     "gradients",
     "updated",
     "scored",
+    "reference",
     "state",
 )
 

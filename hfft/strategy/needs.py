@@ -11,11 +11,13 @@ from hfft.wording import listing
 NEEDS = {
     "features": "the inputs of the head's last layer",
     "states": "the outputs of blocks",
+    "attentions": "the attention maps of blocks",
     "inputs": "the model's real inputs",
     "continuous": "inputs that can be averaged",
     "rows": "the row numbers",
     "counts": "the number of rows of each class",
     "start": "the pretrained weights",
+    "head": "a head that knows the classes already",
     "teacher": "another model",
     "whole_weights": "weights that are not sharded over processes",
 }
@@ -29,6 +31,7 @@ class Situation:
         continuous: whether inputs are numbers that can be averaged, such as pixels but not words.
         sets: names of `data.sets`.
         evaluates: whether the model is evaluated during training.
+        new_head: whether the head starts untrained.
     """
 
     problem: str
@@ -36,6 +39,7 @@ class Situation:
     streaming: bool = False
     continuous: bool = True
     sets: tuple[str, ...] = ()
+    new_head: bool = False
     divided: bool = False
     deepspeed: bool = False
     evaluates: bool = True
@@ -64,6 +68,8 @@ def _refused(method: Method, situation: Situation) -> list[str]:
         found.append(f"needs {wants}, which {situation.problem} does not have")
     if situation.adapter and "start" in method.needs:
         found.append("the pretrained weights are frozen beside an adapter; leave it out")
+    if "head" in method.needs and situation.new_head:
+        found.append("starts from what the head predicts, but it is new; set head.keep_known=true, or leave it out")
     if "continuous" in method.needs and not situation.continuous:
         found.append("averages inputs, which is impossible for text; leave it out")
     if situation.streaming:
@@ -91,7 +97,7 @@ def uncacheable(methods: Sequence[Method]) -> str | None:
     for method in methods:
         if "inputs" in method.needs or defines(method, "companions"):
             return f"strategy.{method.name} needs the inputs themselves"
-        if "states" in method.needs:
+        if {"states", "attentions"} & method.needs:
             return f"strategy.{method.name} reads the outputs of blocks, which are not run for cached rows"
     return None
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 from hfft.spec import Spec
 from hfft.strategy.adversarial.sam import SAM
 from hfft.strategy.average.ema import EMA
+from hfft.strategy.distil.attention_transfer import AttentionTransfer
 from hfft.strategy.distil.distillation import Distillation
+from hfft.strategy.distil.hints import Hints
+from hfft.strategy.distil.self_distillation import SelfDistillation
 from hfft.strategy.loss.class_weights import ClassWeights
 from hfft.strategy.loss.focal import Focal
 from hfft.strategy.loss.logit_adjustment import LogitAdjustment
@@ -37,6 +40,9 @@ class Strategy(Spec):
     cutmix: CutMix | None = None
     sam: SAM | None = None
     distillation: Distillation | None = None
+    hints: Hints | None = None
+    attention_transfer: AttentionTransfer | None = None
+    self_distillation: SelfDistillation | None = None
     focal: Focal | None = None
     poly: Poly | None = None
     logit_adjustment: LogitAdjustment | None = None

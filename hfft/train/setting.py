@@ -8,21 +8,36 @@ from typing import Any
 
 import numpy as np
 from torch import nn
+from transformers import PreTrainedModel
 from transformers.trainer_utils import has_length
 
+from hfft import layers
+from hfft.frozen_cache.cached_dataset import view_of
 from hfft.strategy.method import Setting
 from hfft.strategy.needs import needed
-from hfft.train.answers import answers
+from hfft.train.batches import some_rows
+from hfft.train.kept_answers import kept_answers, shown_views
+
+
+def blocks_of(model: nn.Module) -> list[nn.Module]:
+    """The blocks of a model, or of the one inside a wrapper such as PEFT's or a teacher's, from the input to the head."""
+    base: Any = next((module for module in model.modules() if isinstance(module, PreTrainedModel)), model)
+    return [base.get_submodule(block[0]) for block in layers.block_paths(base)]
 
 
 def setting_of(trainer: Any, class_ids: np.ndarray | None, load_model: Callable[[str], nn.Module] | None) -> Setting:
     """What a trainer's methods receive before its first step."""
     rows, model, depths = trainer.train_dataset, trainer.model, trainer.depths
     augmented = getattr(getattr(rows, "step", None), "augmentation", None) is not None
-    args = trainer.args
+    args, views = trainer.args, shown_views(trainer)
     counted = has_length(rows)
     batch = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
     steps = math.ceil(len(rows) / batch) if counted else 1
+
+    def sample() -> dict[str, Any]:
+        inputs = trainer._prepare_inputs(trainer.data_collator(some_rows(rows, 2)))
+        return {name: value for name, value in inputs.items() if name != "labels"}
+
     return Setting(
         model=model,
         head_names={name for name, _ in model.named_parameters() if depths.of(name) == depths.head},
@@ -35,7 +50,12 @@ def setting_of(trainer: Any, class_ids: np.ndarray | None, load_model: Callable[
         rows=len(rows) if counted else None,
         sets={name: len(found) for name, found in trainer.sets.items()},
         epochs=math.ceil(args.max_steps / steps if args.max_steps > 0 else args.num_train_epochs),
-        fixed_inputs=not augmented and not needed(trainer.methods, "inputs"),
+        fixed_inputs=(not augmented or views > 0) and not needed(trainer.methods, "inputs"),
         load_model=load_model,
-        answers=lambda other: answers(trainer, other, rows).logits,
+        answers=lambda other: kept_answers(trainer, other, views),
+        place=lambda numbers, epoch: (
+            numbers + len(rows) * view_of(numbers, epoch, len(rows), views, args.seed) if views else numbers
+        ),
+        blocks=blocks_of,
+        sample=sample,
     )

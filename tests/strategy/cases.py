@@ -170,6 +170,11 @@ class Case:
     changes: bool = True
 
 
+WIDE = {
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+}  # of a teacher: other widths, blocks, heads
 EVALUATED = {"eval_strategy": "steps", "eval_steps": 1}
 CASES = {
     "none": Case(changes=False),
@@ -182,6 +187,16 @@ CASES = {
     "sam": Case({"sam": 0.5}, {"sam": 0.0}),
     "distillation": Case(
         {"distillation": {"teacher": "teacher", "weight": 0.7}}, {"distillation": {"teacher": "x", "weight": 0.0}}
+    ),
+    "hints": Case({"hints": {"teacher": "wide", "weight": 0.3}}, {"hints": {"teacher": "x", "weight": 0.0}}),
+    "attention_transfer": Case(
+        {"attention_transfer": {"teacher": "teacher", "weight": 3.0}},
+        {"attention_transfer": {"teacher": "x", "weight": 0.0}},
+    ),
+    "self_distillation": Case({"self_distillation": {"weight": 3.0}}, {"self_distillation": {"weight": 0.0}}),
+    "self_distillation from the start": Case({"self_distillation": {"teacher": "start", "weight": 3.0}}),
+    "hints, attention_transfer, distillation": Case(
+        {"hints": "wide", "attention_transfer": "teacher", "distillation": "teacher", "mixup": 1.0}, model="vit"
     ),
     "focal": Case({"focal": 2.0}, {"focal": 0.0}),
     "poly": Case({"poly": 2.0}, {"poly": 0.0}),
@@ -247,6 +262,10 @@ def trainer_of(
     train = training.examples(modality, examples.SINGLE, rows)
     target = [{**row, "labels": 0} for row in training.examples(modality, examples.SINGLE, 7, seed=5)]
     teacher = examples.tiny(case.model, seed=1).to(dtype)
+
+    def load_model(name: str) -> nn.Module:
+        return Answering(examples.tiny(case.model, seed=1, **WIDE).to(dtype) if name == "wide" else teacher)
+
     settings = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation, "max_grad_norm": 0.5}
     own = {key: changes.pop(key) for key in ("cache_settings", "last_block", "depths", "methods") if key in changes}
     return training.finetuner(
@@ -259,7 +278,7 @@ def trainer_of(
         methods=own.pop("methods", None) or [*training.methods_of(**case.strategy), *(make() for make in case.more)],
         sets={"target": target},
         class_ids=np.array([row["labels"] for row in train]),
-        load_model=lambda name: Answering(teacher),
+        load_model=load_model,
         callbacks=list(callbacks),
         **own,
     )

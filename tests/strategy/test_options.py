@@ -33,6 +33,20 @@ OPTIONS = {
         "temperature": ([1e-6, 9], [0, -0.5], 2.0),
         "weight": ([0, 1], [-1e-6, 1 + 1e-6, 1.5], 0.5),
     },
+    "hints": {
+        "teacher": (["x"], ["", 3], None),
+        "depths": ([[1.0], [0.5, 1.0]], [[], [0.0], [1.1]], [0.5, 1.0]),
+        "weight": ([0, 0.5, 9], [-1e-6, -0.5], 1.0),
+    },
+    "attention_transfer": {
+        "teacher": (["x"], ["", 3], None),
+        "weight": ([0, 0.5, 9], [-1e-6, -0.5], 1.0),
+    },
+    "self_distillation": {
+        "teacher": (["ema", "start"], ["x"], "ema"),
+        "weight": ([0, 0.5, 9], [-1e-6, -0.5], 1.0),
+        "decay": ([0, 0.5, 1 - 1e-6], [1, 1.5, -1e-6, -0.5], 0.99),
+    },
     "focal": {"gamma": ([0, 0.5, 9], [-1e-6, -0.5], 2.0)},
     "poly": {"epsilon": ([-1, 0, 9], ["x"], 1.0)},
     "logit_adjustment": {"tau": ([0, 0.5, 9], [-1e-6, -0.5], 1.0)},
@@ -43,7 +57,14 @@ OPTIONS = {
     "ema": {"decay": ([0, 0.5, 1 - 1e-6], [1, 1.5, -1e-6, -0.5], 0.999)},
     "non_finite": {"skip": ([0, 1], [-1, 0.5], 0)},
 }
-NEEDED = {"mcc": {"on": "x"}, "distillation": {"teacher": "x"}, "l2_sp": {"weight": 1}, "class_weights": {}}
+NEEDED = {
+    "mcc": {"on": "x"},
+    "distillation": {"teacher": "x"},
+    "hints": {"teacher": "x"},
+    "attention_transfer": {"teacher": "x"},
+    "l2_sp": {"weight": 1},
+    "class_weights": {},
+}
 # The options that make a run the same as without the method.
 NEUTRAL = [
     {"curriculum": 0},
@@ -54,6 +75,9 @@ NEUTRAL = [
     {"cutmix": 0},
     {"sam": 0},
     {"distillation": {"teacher": "x", "weight": 0}},
+    {"hints": {"teacher": "x", "weight": 0}},
+    {"attention_transfer": {"teacher": "x", "weight": 0}},
+    {"self_distillation": {"weight": 0}},
     {"focal": 0},
     {"poly": 0},
     {"logit_adjustment": 0},
@@ -100,7 +124,16 @@ def test_what_would_change_nothing_is_left_out(strategy):
     assert methods_of(**strategy) == []
 
 
-BUILT = {"mcc": "x", "distillation": "x", "class_weights": "balanced", "balanced": 1, "non_finite": {"skip": 1}}
+BUILT = {
+    "mcc": "x",
+    "distillation": "x",
+    "hints": "x",
+    "attention_transfer": "x",
+    "self_distillation": "ema",
+    "class_weights": "balanced",
+    "balanced": 1,
+    "non_finite": {"skip": 1},
+}
 
 
 @pytest.mark.parametrize("name", OPTIONS)

@@ -43,6 +43,8 @@ class EasyFirst(Method):
 
     def __init__(self, spec: Curriculum):
         self.spec = spec
+        if spec.by == "loss":
+            self.needs = self.needs | {"head"}
         self.row_losses: Tensor | None = None  # (rows,)
 
     def start(self, setting: Setting) -> None:
