@@ -76,9 +76,8 @@ class CachedDataset(torch.utils.data.Dataset):
         return Places(numbers, self.full(numbers))
 
     def view_of(self, rows: np.ndarray) -> np.ndarray:
-        """The view of each row that this epoch shows: all views in turn, starting with one drawn from (seed, row)."""
-        begin = np.random.default_rng(self.seed).integers(self.views, size=len(self.rows))
-        return (begin[rows] + self.rows.step.epoch) % self.views
+        """The view of each row that this epoch shows."""
+        return view_of(rows, self.rows.step.epoch, len(self.rows), self.views, self.seed)
 
     def full(self, numbers: np.ndarray) -> Any:
         """The rows at these places, loaded as without a store."""
@@ -200,6 +199,15 @@ class CachedDataset(torch.utils.data.Dataset):
         self.store.write(
             numbers, {f.name: values[f.name].cpu()[own] if f.ragged else values[f.name] for f in self.store.fields}
         )
+
+
+def view_of(rows: np.ndarray, epoch: int, count: int, views: int, seed: int) -> np.ndarray:
+    """The view of each of these rows that an epoch shows: all views in turn, starting with one drawn from (seed, row).
+
+    Args:
+        count: number of all rows.
+    """
+    return (np.random.default_rng(seed).integers(views, size=count)[rows] + epoch) % views
 
 
 def parted(batch: Mapping[str, Tensor]) -> list[tuple[Tensor, dict[str, Tensor]]]:

@@ -260,7 +260,7 @@ def check_methods(methods: Sequence[strategy.Method], recipe: Recipe, arguments:
 
 def shortens(recipe: Recipe, methods: Sequence[strategy.Method]) -> bool:
     """Whether the last block may compute only the positions that the head reads."""
-    return recipe.layers.last_block == "auto" and not needed(methods, "states")
+    return recipe.layers.last_block == "auto" and not (needed(methods, "states") or needed(methods, "attentions"))
 
 
 def uncached(recipe: Recipe) -> str | None:

@@ -23,6 +23,10 @@ class Teacher(nn.Module):
         super().__init__()
         self.model, self.order = model, order
 
+    def extra_repr(self) -> str:
+        """The order, which identifies stored outputs."""
+        return f"order={self.order}"
+
     def forward(self, **inputs: Any) -> Tensor:
         """The logits."""
         logits = logits_of(self.model(**inputs))
@@ -46,6 +50,10 @@ def teachers(labels: Labels, processor: Any) -> Callable[[str], nn.Module]:
         if labels.names and set(names) != set(labels.names):
             raise BadInput(
                 f"{name} has the classes {listing(names)}, not {listing(labels.names)}; choose a teacher with the same classes"
+            )
+        if len(names) != labels.size:
+            raise BadInput(
+                f"{name} has {len(names)} outputs, not {labels.size}; choose a teacher with the same outputs"
             )
         same = not labels.names or names == labels.names
         return Teacher(found.model, None if same else [names.index(name) for name in labels.names])

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hfft.strategy.adversarial.trades import trades
     from hfft.strategy.average.swad import valley
     from hfft.strategy.build import build_methods, implied_methods, in_order
+    from hfft.strategy.distil.attention_transfer import attention_transfer
     from hfft.strategy.distil.distillation import distillation
     from hfft.strategy.loss.asymmetric_loss import asymmetric_loss
     from hfft.strategy.loss.balanced_softmax import balanced_logits
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from hfft.strategy.loss.positive_weights import weighted_binary_cross_entropy
     from hfft.strategy.loss.quantile import quantile_loss
     from hfft.strategy.loss.symmetric_cross_entropy import symmetric_cross_entropy
+    from hfft.strategy.distil.hints import hints
+    from hfft.strategy.distil.self_distillation import consistency
+    from hfft.strategy.loss.class_weights import balanced_weights
+    from hfft.strategy.loss.focal import focal
     from hfft.strategy.method import Method, MethodSpec
     from hfft.strategy.mix.cutmix import cutmix
     from hfft.strategy.mix.embedding_mixup import embedding_mixup
@@ -45,6 +50,9 @@ if TYPE_CHECKING:
     from hfft.strategy.regularise.mixout import mixout
     from hfft.strategy.regularise.r_drop import r_drop
     from hfft.strategy.regularise.stochnorm import stoch_norm
+    from hfft.strategy.sample.balanced import balanced_order
+    from hfft.strategy.sample.curriculum import easy_order
+    from hfft.strategy.sample.hard_examples import hard_order
     from hfft.strategy.shift.mcc import mcc
     from hfft.strategy.spec import Strategy
 
@@ -56,12 +64,15 @@ __getattr__, __all__ = names(
         "Strategy": "hfft.strategy.spec",
         "asymmetric_loss": "hfft.strategy.loss.asymmetric_loss",
         "balanced_logits": "hfft.strategy.loss.balanced_softmax",
+        "attention_transfer": "hfft.strategy.distil.attention_transfer",
+        "balanced_order": "hfft.strategy.sample.balanced",
         "balanced_weights": "hfft.strategy.loss.class_weights",
         "binary_focal": "hfft.strategy.loss.focal",
         "bss": "hfft.strategy.regularise.bss",
         "build_methods": "hfft.strategy.build",
         "channel_attention": "hfft.strategy.regularise.delta",
         "co_tuning": "hfft.strategy.regularise.co_tuning",
+        "consistency": "hfft.strategy.distil.self_distillation",
         "cutmix": "hfft.strategy.mix.cutmix",
         "decay_to_start": "hfft.strategy.regularise.decay_to_start",
         "delta": "hfft.strategy.regularise.delta",
@@ -80,6 +91,10 @@ __getattr__, __all__ = names(
         "fgsm": "hfft.strategy.adversarial.attacks",
         "focal": "hfft.strategy.loss.focal",
         "freelb": "hfft.strategy.adversarial.freelb",
+        "easy_order": "hfft.strategy.sample.curriculum",
+        "focal": "hfft.strategy.loss.focal",
+        "hard_order": "hfft.strategy.sample.hard_examples",
+        "hints": "hfft.strategy.distil.hints",
         "implied_methods": "hfft.strategy.build",
         "in_order": "hfft.strategy.build",
         "l2_sp": "hfft.strategy.regularise.l2_sp",

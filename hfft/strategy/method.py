@@ -61,15 +61,19 @@ class Setting:
             row may have several.
         rows: number of training rows; None for a stream of unknown length.
         sets: number of rows of each set in `data.sets`.
-        fixed_inputs: whether a row's inputs are the same in every epoch.
+        epochs: number of epochs, rounded up.
+        fixed_inputs: whether a row's inputs are the same in every epoch, or one of a few views that are shown in turn.
         load_model: name or folder -> a finished model that takes the same inputs, for methods that need `teacher`.
-        answers: a model -> its logits `(rows, C)` for all training rows, in order.
         inspector: answers further questions about the model and the rows.
         black_and_white: the values of the model's input for levels 0 and 1 of each channel, `(C,)` each; None if unknown.
         methods: all methods of the run, in the order of their hooks.
         tokenizer: the tokenizer of the rows, if they are texts.
         norm_statistics: a model -> a context with its BatchNorm statistics estimated again on the training rows.
         moving_norms: whether training updates the statistics of any BatchNorm.
+        answers: a model -> its logits `(rows, C)` for all training rows and views; computed once, and kept in the cache's folder.
+        place: rows `(b,)` and an epoch -> where their logits are in what `answers` returns.
+        blocks: a model -> its blocks, from the input to the head.
+        sample: the inputs of two training rows, on the device.
     """
 
     model: nn.Module
@@ -82,6 +86,7 @@ class Setting:
     class_ids: np.ndarray | None = None
     rows: int | None = None
     sets: Mapping[str, int] = field(default_factory=dict)
+    epochs: int = 1
     fixed_inputs: bool = True
     load_model: Callable[[str], nn.Module] | None = None
     answers: Callable[[nn.Module], Tensor] | None = None
@@ -91,6 +96,9 @@ class Setting:
     tokenizer: Any = None
     norm_statistics: Callable[[nn.Module], contextlib.AbstractContextManager[None]] = lambda _: contextlib.nullcontext()
     moving_norms: bool = False
+    place: Callable[[np.ndarray, int], np.ndarray] = lambda rows, epoch: rows
+    blocks: Callable[[nn.Module], list[nn.Module]] | None = None
+    sample: Callable[[], dict[str, Any]] | None = None
 
     @property
     def class_counts(self) -> np.ndarray:
@@ -265,8 +273,9 @@ class Method:
         """The rows of an epoch in order, `(M,)`; M must be the same for every epoch."""
         raise NotImplementedError
 
-    def epoch(self, model: nn.Module, outputs_of: Callable[[str], Any], at: At) -> None:
-        """Called before an epoch's first step. `outputs_of("train")`, or of another set, gives its rows' outputs in order."""
+    def epoch(self, model: nn.Module, outputs_of: Callable[..., Any], at: At) -> None:
+        """Called before an epoch's first step. `outputs_of("train")`, or of another set, gives its rows' outputs in order,
+        with their features unless `features=False`."""
 
     def evaluated(self, figures: Mapping[str, float], at: At) -> None:
         """Called after an evaluation during training; `loss` is the mean task loss of the steps since the previous one."""
@@ -319,6 +328,9 @@ class Method:
         """A context in which the model is as it should be evaluated and published."""
         yield
 
+    def reference(self) -> nn.Module | None:
+        """A model that the finished one is compared with on held-out rows, such as a teacher: distance, size, latency."""
+
     def state(self) -> dict[str, Tensor]:
         """The tensors that a checkpoint must save for this method, in addition to `modules`."""
         return {}
@@ -344,6 +356,7 @@ HOOKS = (
     "updated",
     "epoch_ended",
     "scored",
+    "reference",
     "state",
 )
 

@@ -11,6 +11,7 @@ from hfft.wording import listing
 NEEDS = {
     "features": "the inputs of the head's last layer",
     "states": "the outputs of blocks",
+    "attentions": "the attention maps of blocks",
     "inputs": "the model's real inputs",
     "continuous": "inputs that can be averaged",
     "pixels": "images in [0, 1] before normalisation",
@@ -20,11 +21,11 @@ NEEDS = {
     "rows": "the row numbers",
     "counts": "the number of rows of each class",
     "start": "the pretrained weights",
+    "head": "a head that knows the classes already",
     "teacher": "another model",
     "source_head": "the backbone's own classifier",
     "rates": "the learning rate of each weight",
     "whole_weights": "weights that are not sharded over processes",
-    "unmixed": "inputs of one row each",
 }
 
 
@@ -39,6 +40,7 @@ class Situation:
         evaluates: whether the model is evaluated during training.
         own_head: whether the recipe asks for a head of hfft's in place of the architecture's.
         best: whether the best checkpoint is loaded at the end.
+        new_head: whether the head starts untrained.
     """
 
     problem: str
@@ -47,6 +49,7 @@ class Situation:
     continuous: bool = True
     tokens: bool = True
     sets: tuple[str, ...] = ()
+    new_head: bool = False
     divided: bool = False
     deepspeed: bool = False
     evaluates: bool = True
@@ -62,7 +65,7 @@ def refusals(methods: Sequence[Method], situation: Situation) -> list[tuple[str,
             found.append((method.name, why))
         if "unmixed" in method.needs:
             found += [
-                (method.name, f"needs predictions for each row, but {other.name} mixes rows; leave one of them out")
+                (method.name, f"needs rows that are not mixed, but {other.name} mixes them; leave one of them out")
                 for other in methods
                 if other.mixes
             ]
@@ -82,9 +85,6 @@ def refusals(methods: Sequence[Method], situation: Situation) -> list[tuple[str,
         if unknown := [term for term in method.terms if term not in terms]:
             why = f"terms names {listing(unknown)}, but the methods here that add a loss are: {listing(sorted(terms)) or 'none'}"
             found.append((method.name, f"{why}; name those"))
-    for mixing in [method for method in methods if method.mixes][:1]:
-        why = f"compares rows with views of them, but {mixing.name} mixes rows; leave one of them out"
-        found += [(method.name, why) for method in methods if "unmixed" in method.needs]
     return found
 
 
@@ -101,6 +101,8 @@ def _refused(method: Method, situation: Situation) -> list[str]:
         found.append(
             "the backbone's own classifier needs the architecture's head; leave head.kind and head.pooling out"
         )
+    if "head" in method.needs and situation.new_head:
+        found.append("starts from what the head predicts, but it is new; set head.keep_known=true, or leave it out")
     if "continuous" in method.needs and not situation.continuous:
         found.append("averages inputs, which is impossible for text; leave it out")
     if "pixels" in method.needs and not situation.continuous:
@@ -141,7 +143,7 @@ def uncacheable(methods: Sequence[Method]) -> str | None:
     for method in methods:
         if "inputs" in method.needs or defines(method, "companions"):
             return f"strategy.{method.name} needs the inputs themselves"
-        if "states" in method.needs:
+        if {"states", "attentions"} & method.needs:
             return f"strategy.{method.name} reads the outputs of blocks, which are not run for cached rows"
     return None
 

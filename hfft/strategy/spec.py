@@ -21,6 +21,10 @@ from hfft.strategy.average.swad import SWAD
 from hfft.strategy.distil.distillation import Distillation
 from hfft.strategy.loss.asymmetric_loss import AsymmetricLoss
 from hfft.strategy.loss.balanced_softmax import BalancedSoftmax
+from hfft.strategy.distil.attention_transfer import AttentionTransfer
+from hfft.strategy.distil.distillation import Distillation
+from hfft.strategy.distil.hints import Hints
+from hfft.strategy.distil.self_distillation import SelfDistillation
 from hfft.strategy.loss.class_weights import ClassWeights
 from hfft.strategy.loss.elr import ELR
 from hfft.strategy.loss.focal import Focal
@@ -51,6 +55,8 @@ from hfft.strategy.regularise.mixout import Mixout
 from hfft.strategy.regularise.r_drop import RDrop
 from hfft.strategy.regularise.stochnorm import StochNorm
 from hfft.strategy.sample.balanced import Balanced
+from hfft.strategy.sample.curriculum import Curriculum
+from hfft.strategy.sample.hard_examples import HardExamples
 from hfft.strategy.shift.mcc import MCC
 
 
@@ -58,6 +64,8 @@ class Strategy(Spec):
     """Part 4: how the task is learned."""
 
     balanced: Balanced | None = None
+    curriculum: Curriculum | None = None
+    hard_examples: HardExamples | None = None
     mcc: MCC | None = None
     mixup: Mixup | None = None
     cutmix: CutMix | None = None
@@ -72,6 +80,9 @@ class Strategy(Spec):
     sam: SAM | None = None
     pcgrad: PCGrad | None = None
     distillation: Distillation | None = None
+    hints: Hints | None = None
+    attention_transfer: AttentionTransfer | None = None
+    self_distillation: SelfDistillation | None = None
     focal: Focal | None = None
     gce: GCE | None = None
     symmetric_cross_entropy: SymmetricCrossEntropy | None = None

@@ -42,7 +42,9 @@ def answers(trainer: Any, model: nn.Module, rows: Any, features: bool = False) -
     accelerator = trainer.accelerator
     order = longest_first(rows.lengths) if isinstance(rows, TextRows) else list(range(len(rows)))
     batches = [order[i : i + AT_ONCE] for i in range(0, len(order), AT_ONCE)]
-    mine = batches[accelerator.process_index :: accelerator.num_processes] or batches[:1]
+    mine = batches[accelerator.process_index :: accelerator.num_processes]
+    # the same number of passes in each process: a sharded model synchronises in each
+    mine += batches[:1] * (-(-len(batches) // accelerator.num_processes) - len(mine))
     reader = Reader(model, features)
     found: list[tuple[Tensor, ...]] = []
     with at_rest(model), reader.on():

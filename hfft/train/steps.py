@@ -323,7 +323,7 @@ class Steps:
         for method in self.of["updated"]:
             method.updated(self.trainer.accelerator.unwrap_model(self.trainer.model), self.trainer.at(1))
 
-    def epoch(self, outputs_of: Callable[[str], Any]) -> None:
+    def epoch(self, outputs_of: Callable[..., Any]) -> None:
         """Call at the start of each epoch."""
         for method in self.of["epoch"]:
             method.epoch(self.trainer.model, outputs_of, self.trainer.at())

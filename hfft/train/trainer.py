@@ -115,9 +115,9 @@ class FineTuner(Dealing):
         step = self.state.global_step + more
         return At(step, int(self.state.epoch or 0), step / max(self.state.max_steps, 1), self.args.seed)
 
-    def outputs_of(self, name: str) -> Answers:
-        """The model's outputs for all rows of `train` or of a set, with features."""
-        return answers(self, self.model, self.train_dataset if name == "train" else self.sets[name], features=True)
+    def outputs_of(self, name: str, features: bool = True) -> Answers:
+        """The model's outputs for all rows of `train` or of a set, with features unless they are not needed."""
+        return answers(self, self.model, self.train_dataset if name == "train" else self.sets[name], features)
 
     def zero(self) -> Tensor:
         """A zero scalar on the device, to add to."""

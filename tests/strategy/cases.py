@@ -173,10 +173,17 @@ class Case:
     problem: str = examples.SINGLE
 
 
+WIDE = {
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+}  # of a teacher: other widths, blocks, heads
 EVALUATED = {"eval_strategy": "steps", "eval_steps": 1}
 CASES = {
     "none": Case(changes=False),
     "balanced": Case({"balanced": {"after": 1}}),
+    "curriculum": Case({"curriculum": {"over": 1.0}}, {"curriculum": {"start": 1}}),
+    "hard_examples": Case({"hard_examples": {"share": 0.5}}, {"hard_examples": 0}),
     "mcc": Case({"mcc": {"on": "target", "weight": 3.0}}, {"mcc": {"on": "target", "weight": 0.0}}),
     "mixup": Case({"mixup": 1.0}, {"mixup": 0.0}, model="vit"),
     "cutmix": Case({"cutmix": 1.0}, {"cutmix": 0.0}, model="vit"),
@@ -192,6 +199,16 @@ CASES = {
     "pcgrad": Case({"pcgrad": ["l2_sp", "bss"], "l2_sp": 0.3, "bss": 0.5}, {"pcgrad": []}),
     "distillation": Case(
         {"distillation": {"teacher": "teacher", "weight": 0.7}}, {"distillation": {"teacher": "x", "weight": 0.0}}
+    ),
+    "hints": Case({"hints": {"teacher": "wide", "weight": 0.3}}, {"hints": {"teacher": "x", "weight": 0.0}}),
+    "attention_transfer": Case(
+        {"attention_transfer": {"teacher": "teacher", "weight": 3.0}},
+        {"attention_transfer": {"teacher": "x", "weight": 0.0}},
+    ),
+    "self_distillation": Case({"self_distillation": {"weight": 3.0}}, {"self_distillation": {"weight": 0.0}}),
+    "self_distillation from the start": Case({"self_distillation": {"teacher": "start", "weight": 3.0}}),
+    "hints, attention_transfer, distillation": Case(
+        {"hints": "wide", "attention_transfer": "teacher", "distillation": "teacher", "mixup": 1.0}, model="vit"
     ),
     "focal": Case({"focal": 2.0}, {"focal": 0.0}),
     "gce": Case({"gce": 0.7}, {"gce": 0.0}),
@@ -271,6 +288,16 @@ assert set(Strategy.model_fields) <= set(CASES)
 # micro-batches and processes most have none, which every case has to bear. Of 20 it has four, for those that see several
 # rows, epochs or processes at once.
 FOUR_LEFT = ("none", "balanced", "sam", "class_weights", "bss", "mixup, distillation, ema, sam, l2_sp", "epoch", "elr")
+FOUR_LEFT = (
+    "none",
+    "balanced",
+    "hard_examples",
+    "sam",
+    "class_weights",
+    "bss",
+    "mixup, distillation, ema, sam, l2_sp",
+    "epoch",
+)
 WAYS = [(name, 17) for name, case in CASES.items() if not case.random] + [(name, 20) for name in FOUR_LEFT]
 
 
@@ -294,6 +321,10 @@ def trainer_of(
     train = training.examples(modality, case.problem, rows)
     target = [{**row, "labels": 0} for row in training.examples(modality, examples.SINGLE, 7, seed=5)]
     teacher = examples.tiny(case.model, seed=1).to(dtype)
+
+    def load_model(name: str) -> nn.Module:
+        return Answering(examples.tiny(case.model, seed=1, **WIDE).to(dtype) if name == "wide" else teacher)
+
     settings = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation, "max_grad_norm": 0.5}
     own = {key: changes.pop(key) for key in ("cache_settings", "last_block", "depths", "methods") if key in changes}
     return training.finetuner(
@@ -309,6 +340,8 @@ def trainer_of(
         load_model=lambda name: Answering(teacher),
         source_head=lambda: source_head(dtype),
         on_device=PIXELS if modality == "image" else None,
+        class_ids=np.array([row["labels"] for row in train]),
+        load_model=load_model,
         callbacks=list(callbacks),
         **own,
     )

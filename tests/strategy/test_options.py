@@ -10,7 +10,20 @@ from tests.training import methods_of
 
 # Method -> option -> values at the edge of what it may be, values just outside, and its default (None: there is none).
 OPTIONS = {
-    "balanced": {"after": ([0, 1], [-1, 0.5], 0)},
+    "balanced": {
+        "after": ([0, 1], [-1, 0.5], 0),
+        "by": (["class", "sqrt", "effective"], ["root", 1], "class"),
+        "beta": ([0, 1 - 1e-6], [1, 1.5, -1e-6, -0.5], 0.999),
+    },
+    "curriculum": {
+        "over": ([0, 1], [-1e-6, -0.5, 1 + 1e-6, 1.5], 0.5),
+        "start": ([1e-6, 1], [0, -0.5, 1 + 1e-6, 1.5], 0.3),
+        "by": (["features", "loss"], ["class"], "features"),
+    },
+    "hard_examples": {
+        "share": ([0, 1], [-1e-6, -0.5, 1 + 1e-6, 1.5], 0.25),
+        "after": ([0, 1], [-1, 0.5], 1),
+    },
     "mcc": {"on": (["x"], [3], None), "temperature": ([1e-6], [0, -1], 2.5), "weight": ([0, 1e-6], [-1, -1e-6], 1.0)},
     "mixup": {"alpha": ([0, 1e-6, 9], [-1e-6, -0.5], 0.2)},
     "cutmix": {"alpha": ([0, 1e-6, 9], [-1e-6, -0.5], 1.0)},
@@ -55,6 +68,20 @@ OPTIONS = {
         "teacher": (["x"], ["", 3], None),
         "temperature": ([1e-6, 9], [0, -0.5], 2.0),
         "weight": ([0, 1], [-1e-6, 1 + 1e-6, 1.5], 0.5),
+    },
+    "hints": {
+        "teacher": (["x"], ["", 3], None),
+        "depths": ([[1.0], [0.5, 1.0]], [[], [0.0], [1.1]], [0.5, 1.0]),
+        "weight": ([0, 0.5, 9], [-1e-6, -0.5], 1.0),
+    },
+    "attention_transfer": {
+        "teacher": (["x"], ["", 3], None),
+        "weight": ([0, 0.5, 9], [-1e-6, -0.5], 1.0),
+    },
+    "self_distillation": {
+        "teacher": (["ema", "start"], ["x"], "ema"),
+        "weight": ([0, 0.5, 9], [-1e-6, -0.5], 1.0),
+        "decay": ([0, 0.5, 1 - 1e-6], [1, 1.5, -1e-6, -0.5], 0.99),
     },
     "focal": {"gamma": ([0, 0.5, 9], [-1e-6, -0.5], 2.0)},
     "gce": {"q": ([0, 0.7, 1], [-1e-6, 1 + 1e-6], 0.7)},
@@ -126,9 +153,16 @@ NEEDED = {
     "forward_correction": {"matrix": 0.1},
     "ewc": {"weight": 1},
     "class_weights": {},
+    "hints": {"teacher": "x"},
+    "attention_transfer": {"teacher": "x"},
+    "l2_sp": {"weight": 1},
+    "class_weights": {},
 }
 # The options that make a run the same as without the method.
 NEUTRAL = [
+    {"curriculum": 0},
+    {"curriculum": {"start": 1}},
+    {"hard_examples": 0},
     {"mcc": {"on": "x", "weight": 0}},
     {"mixup": 0},
     {"mixup": {"until": 0}},
@@ -148,6 +182,9 @@ NEUTRAL = [
     {"embedding_mixup": {"until": 0}},
     {"sam": 0},
     {"distillation": {"teacher": "x", "weight": 0}},
+    {"hints": {"teacher": "x", "weight": 0}},
+    {"attention_transfer": {"teacher": "x", "weight": 0}},
+    {"self_distillation": {"weight": 0}},
     {"focal": 0},
     {"poly": 0},
     {"gce": 0},
@@ -228,6 +265,11 @@ BUILT = {
     "non_finite": {"skip": 1},
     "pcgrad": ["l2_sp"],
     "swad": {},
+    "hints": "x",
+    "attention_transfer": "x",
+    "self_distillation": "ema",
+    "class_weights": "balanced",
+    "balanced": 1,
     "non_finite": {"skip": 1},
 }
 

@@ -1,6 +1,8 @@
-"""Draw every class equally often, from the start or later (deferred re-sampling; Cao et al. 2019, arXiv:1906.07413)."""
+"""Draw rare classes more often, from the start or later (deferred re-sampling; Cao et al. 2019, arXiv:1906.07413)."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -9,14 +11,20 @@ from hfft.strategy.method import Method, MethodSpec, Setting
 
 
 class Balanced(MethodSpec):
-    """As many rows per epoch as before, but every class equally often.
+    """As many rows per epoch as before, but rare classes more often.
 
     Attributes:
         after: number of epochs with ordinary sampling before classes are balanced.
+        by: the rows of a class in an epoch are the same for every `class`, or in proportion to the square root of its size
+            (`sqrt`; Kang et al. 2020, arXiv:1910.09217), or weighted by its `effective` number (Cui et al. 2019,
+            arXiv:1901.05555).
+        beta: for `effective`: 0 is ordinary sampling, towards 1 is that of `class`.
     """
 
     main = "after"
     after: int = Field(default=0, ge=0)
+    by: Literal["class", "sqrt", "effective"] = "class"
+    beta: float = Field(default=0.999, ge=0, lt=1)
 
     def build(self) -> Method:
         """The sampler."""
@@ -42,14 +50,36 @@ class ClassBalanced(Method):
         rng = np.random.default_rng((seed, epoch))
         if epoch < self.spec.after:
             return rng.permutation(len(self.class_ids))
-        return balanced_order(self.class_ids, rng)
+        counts = np.bincount(self.class_ids)
+        return balanced_order(self.class_ids, rng, class_shares(counts, self.spec.by, self.spec.beta))
 
 
-def balanced_order(class_ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """`(N,)` row numbers; the classes' counts differ by at most one row, and the rows of a class are used in turn."""
+def class_shares(counts: np.ndarray, by: str = "class", beta: float = 0.999) -> np.ndarray:
+    """The share of each class in the drawn rows, `(C,)`, from the classes' sizes `(C,)`; 0 for a class without rows.
+
+    Proportional to 1 (`class`), `sqrt(n)` (`sqrt`), or `n / E` with the effective number `E = (1 - beta^n) / (1 - beta)`.
+    """
+    n = np.asarray(counts, float)
+    if by == "effective":
+        size = np.divide(n * (1 - beta), 1 - beta**n, out=np.zeros_like(n), where=n > 0)
+    else:
+        size = np.sqrt(n) if by == "sqrt" else (n > 0).astype(float)
+    return size / size.sum()
+
+
+def balanced_order(class_ids: np.ndarray, rng: np.random.Generator, shares: np.ndarray | None = None) -> np.ndarray:
+    """`(N,)` row numbers, drawn from the classes by their shares; the rows of a class are used in turn.
+
+    Args:
+        class_ids: `(N,)` the class of each row.
+        shares: `(C,)` the share of each class; None for equal shares. No class is more than one row away from its share.
+    """
     present = np.unique(class_ids)
-    counts = np.full(len(present), len(class_ids) // len(present))
-    counts[rng.permutation(len(present))[: len(class_ids) % len(present)]] += 1
+    exact = len(class_ids) * (np.full(len(present), 1 / len(present)) if shares is None else shares[present])
+    counts = np.floor(exact + 1e-9).astype(int)
+    ties = rng.permutation(len(present))
+    largest = ties[np.argsort(-np.round(exact - counts, 9)[ties], kind="stable")]
+    counts[largest[: len(class_ids) - counts.sum()]] += 1
     drawn = []
     for name, count in zip(present, counts, strict=True):
         rows = np.flatnonzero(class_ids == name)

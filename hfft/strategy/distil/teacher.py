@@ -1,0 +1,107 @@
+"""What the methods that learn from a teacher share: loading it, its stored or live outputs, and states inside a model."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from hfft.errors import BadInput
+from hfft.lazy import torch
+from hfft.strategy.method import TASK, Batch, Method, Setting
+from hfft.strategy.outputs import logits_of
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class FromTeacher(Method):
+    """A method with a teacher that is loaded by name: a run folder, a model folder or a hub id.
+
+    Attributes:
+        spec: its options, with the `teacher`.
+    """
+
+    needs = frozenset({"teacher"})
+    spec: Any
+
+    def load_teacher(self, setting: Setting) -> nn.Module:
+        """The teacher on the device, in `eval()` and without gradients.
+
+        Raises:
+            BadInput: there is no such model, or it has other classes or other inputs.
+        """
+        assert setting.load_model is not None
+        self.problem, self.setting = setting.problem, setting
+        try:
+            teacher = setting.load_model(self.spec.teacher)
+        except BadInput as error:
+            raise BadInput(f"strategy.{self.name}.teacher: {error}") from error
+        return teacher.requires_grad_(False).eval().to(setting.device)
+
+    def reference(self) -> nn.Module:
+        """The teacher, loaded again."""
+        return self.load_teacher(self.setting)
+
+
+class Outputs:
+    """A fixed model's outputs for batches: computed for all rows at the start if inputs never change, otherwise each time."""
+
+    def __init__(self, setting: Setting, model: nn.Module):
+        assert setting.answers is not None
+        self.place = setting.place
+        self.kept: Tensor | None = setting.answers(model) if setting.fixed_inputs else None
+        self.model = model if self.kept is None else None
+
+    def of(self, batch: Batch) -> Tensor:
+        """The logits of the batch's rows, `(B, C)`."""
+        if self.kept is not None:
+            assert batch.rows is not None
+            answers = self.kept[torch.from_numpy(self.place(batch.rows, batch.at.epoch))]
+        else:
+            assert self.model is not None
+            with torch.no_grad():
+                answers = logits_of(self.model(**batch.part(TASK)))
+        return answers.to(batch.labels.device)
+
+
+@contextlib.contextmanager
+def block_outputs(blocks: Mapping[int, nn.Module]) -> Iterator[dict[int, Tensor]]:
+    """Inside, a forward pass fills the dictionary that this yields: depth -> the output of the block with that key."""
+    found: dict[int, Tensor] = {}
+
+    def hook(depth: int) -> Any:
+        return lambda module, inputs, output: found.setdefault(
+            depth, output if isinstance(output, torch.Tensor) else output[0]
+        )
+
+    handles = [block.register_forward_hook(hook(depth)) for depth, block in blocks.items()]
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextlib.contextmanager
+def at_rest(model: nn.Module) -> Iterator[None]:
+    """Inside, the model is in `eval()` and computes no gradients."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def real_positions(mask: Tensor | None, like: Tensor) -> Tensor:
+    """`(B, L)` 1 for each position of a row and 0 for padding, from a mask of that shape if there is one.
+
+    Args:
+        like: a tensor `(B, L, …)`.
+    """
+    if mask is not None and mask.shape == like.shape[:2]:
+        return mask.to(like.dtype)
+    return torch.ones(like.shape[:2], dtype=like.dtype, device=like.device)
