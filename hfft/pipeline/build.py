@@ -37,6 +37,7 @@ from hfft.tasks.table import Task
 from hfft.train import FineTuner
 from hfft.train.callbacks import EpochLine
 from hfft.train.device import lay_out
+from hfft.train.early_stopping import EarlyStopping
 from hfft.train.last_block import LastBlock
 from hfft.train.micro_batch import settle
 from hfft.train.unfreezing import measure
@@ -118,7 +119,8 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     rows = {"train": prepared.train, **dict(prepared.items()), **sets}
     splits = replace(splits, notes=(*splits.notes, *inputs.limit_notes(rows, processor, model, taken)))
     metrics = Metrics(labels, recipe.metrics)
-    check_schedule(arguments, splits)
+    stopping = recipe.training_keys.early_stopping
+    check_schedule(arguments, splits, stopping is not None)
     lay_out(model, recipe.backbone.memory_format)
     trainer = FineTuner(
         model,
@@ -127,7 +129,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
         prepared.train,
         prepared.validation,
         compute_metrics=metrics,
-        callbacks=[EpochLine(say, metrics.scored)],
+        callbacks=[EpochLine(say, metrics.scored), *([] if stopping is None else [EarlyStopping.of(stopping)])],
         labels=labels,
         depths=depths,
         lr_rules={
@@ -285,8 +287,11 @@ def cache_settings(recipe: Recipe, arguments: TrainingArguments) -> FrozenCacheS
     )
 
 
-def check_schedule(arguments: TrainingArguments, splits: data.Splits) -> None:
+def check_schedule(arguments: TrainingArguments, splits: data.Splits, stopping: bool = False) -> None:
     """Adapt the arguments to a missing validation split, and refuse what a split of unknown size does not allow.
+
+    Args:
+        stopping: whether the run may stop early.
 
     Raises:
         BadInput: a stream of unknown length without `max_steps`, no full batch, or a best model without validation rows.
@@ -303,7 +308,8 @@ def check_schedule(arguments: TrainingArguments, splits: data.Splits) -> None:
         )
     if splits.validation is None:
         if arguments.load_best_model_at_end:
-            raise BadInput("training.load_best_model_at_end: there is no validation split; set data.validation")
+            key = "early_stopping" if stopping else "load_best_model_at_end"
+            raise BadInput(f"training.{key}: there is no validation split; set data.validation")
         arguments.eval_strategy = transformers.trainer_utils.IntervalStrategy.NO
     best = (arguments.metric_for_best_model or "").removeprefix("eval_")
     if arguments.load_best_model_at_end and (best == "loss" or best in known_metrics()):

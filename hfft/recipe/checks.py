@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from hfft.backbone.edit.spec import misfit
 from hfft.data.spec import NONE
 from hfft.layers.adapters.arguments import adapter_problems, merges
 from hfft.layers.spec import SCHEDULES
+from hfft.recipe.explain import explain
 from hfft.recipe.training_arguments import training_problem
+from hfft.recipe.training_keys import TrainingKeys, foreign
 from hfft.recipe.yaml_lines import Path
 from hfft.strategy.build import build_methods
 from hfft.strategy.needs import Situation, refusals
@@ -37,8 +41,9 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
     found: list[tuple[Path, str]] = []
     training = values.get("training")
     for key, value in (training if isinstance(training, dict) else {}).items():
-        problem = training_problem(str(key), value)
-        if problem:
+        if key in TrainingKeys.model_fields:
+            found += own_problems(str(key), value)
+        elif problem := training_problem(str(key), value):
             found.append((("training", str(key)), problem))
     if recipe is None:
         return found
@@ -116,6 +121,15 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
         if recipe.data.streaming and isinstance(getattr(recipe.data, part), float):
             found.append((("data", part), "is a share, which cannot be taken from a streamed set; name a split"))
     return found + _schedule_checks(recipe) + _training_checks(recipe)
+
+
+def own_problems(key: str, value: Any) -> list[tuple[Path, str]]:
+    """What is wrong with a key of `training` that is hfft's own."""
+    try:
+        TrainingKeys.model_validate({key: value})
+    except ValidationError as error:
+        return [(("training", *path), what) for path, what in explain(error, TrainingKeys, {key: value})]
+    return []
 
 
 def _label_checks(recipe: Recipe) -> list[tuple[Path, str]]:
@@ -214,6 +228,8 @@ def _training_checks(recipe: Recipe) -> list[tuple[Path, str]]:
         if save != "best" and evaluate != save:
             text = f"needs eval_strategy ({evaluate}) and save_strategy ({save}) to be the same"
             found.append((("training", "load_best_model_at_end"), text))
+    if given.get("early_stopping") is not None:
+        found += [(("training", "early_stopping"), text) for text in _not_stoppable(foreign(given))]
     if given.get("label_smoothing_factor") and not PROBLEMS[recipe.problem].classes:
         found.append(
             (
@@ -231,6 +247,20 @@ def _training_checks(recipe: Recipe) -> list[tuple[Path, str]]:
     return found
 
 
+def _not_stoppable(given: dict[str, Any]) -> list[str]:
+    """Why a run with these TrainingArguments cannot be stopped early."""
+    evaluate, save = given.get("eval_strategy", "epoch"), given["save_strategy"]
+    if evaluate == "no":
+        return ["needs evaluations, but eval_strategy is no; leave eval_strategy out"]
+    if not given["load_best_model_at_end"]:
+        return ["keeps the best model; leave load_best_model_at_end out"]
+    if save not in ("best", evaluate):
+        return [
+            f"keeps the best model, so save_strategy ({save}) must be that of eval_strategy ({evaluate}); leave it out"
+        ]
+    return []
+
+
 def _unvalidated(recipe: Recipe) -> list[tuple[Path, str]]:
     """Training arguments that need a validation split, where the recipe leaves it off."""
     if recipe.data.validation != NONE:
@@ -242,6 +272,7 @@ def _unvalidated(recipe: Recipe) -> list[tuple[Path, str]]:
         "metric_for_best_model": bool,
         "save_strategy": lambda value: value == "best",
         "lr_scheduler_type": lambda value: value == "reduce_lr_on_plateau",
+        "early_stopping": bool,
     }
     text = "needs a validation split, which data.validation=none leaves off; leave it out, or name a split or a share"
     given = recipe.training
