@@ -251,6 +251,7 @@ def check_methods(methods: Sequence[strategy.Method], recipe: Recipe, arguments:
         situation(recipe),
         divided=bool(arguments.fsdp),
         deepspeed=arguments.deepspeed is not None,
+        scaled=bool(arguments.fp16),
     )
     for key, why in refusals(methods, launched):
         raise BadInput(f"strategy.{key}: {why}")

@@ -8,6 +8,8 @@ from hfft.lazy import names
 
 if TYPE_CHECKING:
     from hfft.strategy.build import build_methods, implied_methods, in_order
+    from hfft.strategy.clip.agc import agc
+    from hfft.strategy.clip.value import clip_value
     from hfft.strategy.distil.distillation import distillation
     from hfft.strategy.loss.class_weights import balanced_weights
     from hfft.strategy.loss.focal import focal
@@ -27,9 +29,11 @@ __getattr__, __all__ = names(
         "Method": "hfft.strategy.method",
         "MethodSpec": "hfft.strategy.method",
         "Strategy": "hfft.strategy.spec",
+        "agc": "hfft.strategy.clip.agc",
         "balanced_weights": "hfft.strategy.loss.class_weights",
         "bss": "hfft.strategy.regularise.bss",
         "build_methods": "hfft.strategy.build",
+        "clip_value": "hfft.strategy.clip.value",
         "cutmix": "hfft.strategy.mix.cutmix",
         "distillation": "hfft.strategy.distil.distillation",
         "focal": "hfft.strategy.loss.focal",

@@ -10,7 +10,7 @@ from hfft.strategy.method import Method, MethodSpec
 from hfft.strategy.regularise.orthogonality import Orthogonality
 from hfft.strategy.spec import Strategy
 
-FAMILIES = ("sample", "shift", "mix", "adversarial", "distil", "loss", "regularise", "average")
+FAMILIES = ("sample", "shift", "mix", "adversarial", "distil", "loss", "regularise", "clip", "average")
 
 
 def build_methods(spec: Strategy) -> list[Method]:

@@ -29,6 +29,8 @@ class Situation:
         continuous: whether inputs are numbers that can be averaged, such as pixels but not words.
         sets: names of `data.sets`.
         evaluates: whether the model is evaluated during training.
+        divided: whether FSDP shards the weights.
+        scaled: whether gradients are scaled until they are clipped by norm (fp16).
     """
 
     problem: str
@@ -39,6 +41,7 @@ class Situation:
     divided: bool = False
     deepspeed: bool = False
     evaluates: bool = True
+    scaled: bool = False
 
 
 def refusals(methods: Sequence[Method], situation: Situation) -> list[tuple[str, str]]:
@@ -81,8 +84,11 @@ def _refused(method: Method, situation: Situation) -> list[str]:
         found.append("needs whole weights, but FSDP shards them; leave it out, or launch without FSDP")
     if not situation.evaluates and (defines(method, "evaluated") or method.weight.adapts):
         found.append("follows evaluations during training; set training.eval_strategy=epoch and keep validation rows")
-    if situation.deepspeed and defines(method, "gradients"):
-        found.append("recomputes the gradient, which DeepSpeed does not allow; launch without it")
+    for hook, does in (("gradients", "recomputes"), ("change_gradients", "changes")):
+        if situation.deepspeed and defines(method, hook):
+            found.append(f"{does} the gradient, which DeepSpeed does not allow; launch without it")
+    if situation.scaled and defines(method, "change_gradients"):
+        found.append("changes the gradient, which fp16 has scaled by then; use training.bf16=true and fp16=false")
     return found
 
 

@@ -1,6 +1,6 @@
 """Part 4 of a recipe: every method by its key. This is the only list of methods, and its order is the order of their hooks.
 
-Families come in the order `sample, shift, mix, adversarial, distil, loss, regularise, average`, whatever the order in
+Families come in the order `sample, shift, mix, adversarial, distil, loss, regularise, clip, average`, whatever the order in
 the YAML. Within the loss family, the first method is the innermost.
 """
 
@@ -9,6 +9,8 @@ from __future__ import annotations
 from hfft.spec import Spec
 from hfft.strategy.adversarial.sam import SAM
 from hfft.strategy.average.ema import EMA
+from hfft.strategy.clip.agc import AGC
+from hfft.strategy.clip.value import ClipValue
 from hfft.strategy.distil.distillation import Distillation
 from hfft.strategy.loss.class_weights import ClassWeights
 from hfft.strategy.loss.focal import Focal
@@ -40,5 +42,7 @@ class Strategy(Spec):
     l2_sp: L2SP | None = None
     bss: BSS | None = None
     r_drop: RDrop | None = None
+    agc: AGC | None = None
+    clip_value: ClipValue | None = None
     ema: EMA | None = None
     non_finite: NonFinite = NonFinite()

@@ -3,7 +3,7 @@
     the step   all micro-batches are available
     ├ statistics, if there is more than one micro-batch or process: all run forward first (hfft.train.statistic)
     ├ micro-batch   batch hooks, then around( one forward pass over all parts ), example_loss, losses, backward
-    └ after the last one   weights (a backward pass of their own, once), then gradients
+    └ after the last one   weights (a backward pass of their own, once), then gradients and change_gradients
 
 A value per row is divided once, by the targets or rows of the global batch, and multiplied by the number of processes,
 because DistributedDataParallel averages their gradients. Filler rows are removed before a method sees them.
@@ -23,6 +23,7 @@ from hfft.strategy.needs import needed
 from hfft.strategy.tensors import adding_gradients, divide_again, whole
 from hfft.train import method_state
 from hfft.train.batches import NUM_OWN_ROWS
+from hfft.train.changed_gradients import change_gradients
 from hfft.train.companions import ROW_NUMBERS
 from hfft.train.reader import Reader
 from hfft.train.resume import random_state, set_random_state
@@ -191,7 +192,7 @@ class Steps:
     def weigh(self, labels: Sequence[Tensor], rows: Tensor) -> None:
         """Compute the mean factor of the losses of a step's rows, from the labels of each micro-batch of this process."""
         trainer, methods = self.trainer, self.of["row_weights"]
-        if methods and trainer.args.max_grad_norm:
+        if methods and (trainer.args.max_grad_norm or self.of["change_gradients"]):
             factors = [torch.stack([method.row_weights(part) for method in methods]).prod(0).sum() for part in labels]
             total = torch.stack(factors).sum().reshape(1).to(rows.device)
             self.mean_weight = trainer.accelerator.gather(total).sum() / rows
@@ -243,6 +244,8 @@ class Steps:
         self._average_modules()
         for method in self.of["gradients"]:
             method.gradients(self._plain, self.again, self.trainer.at())
+        at, with_modules = self.trainer.at(), self.of["modules"]
+        change_gradients(self.of["change_gradients"], with_modules, self._plain, self.mean_weight, at)
         self._batches, self._ready = [], []
         return added
 

@@ -188,6 +188,8 @@ CASES = {
     "l2_sp": Case({"l2_sp": 0.3}, {"l2_sp": 0.0}),
     "bss": Case({"bss": {"weight": 0.5, "smallest": 2}}, {"bss": 0.0}),
     "r_drop": Case({"r_drop": 1.0}, {"r_drop": 0.0}, dropout=0.1, random=True),
+    "agc": Case({"agc": 0.02}, {"agc": 0.0}),
+    "clip_value": Case({"clip_value": 0.02}, {"clip_value": 0.0}),
     "ema": Case({"ema": 0.9}, {"ema": 0.0}),
     "non_finite": Case({"non_finite": {"skip": 2}}, {"non_finite": "stop"}, changes=False),
     "label smoothing, class weights": Case({"class_weights": "balanced"}, settings={"label_smoothing_factor": 0.2}),

@@ -27,10 +27,18 @@ OPTIONS = {
     "l2_sp": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], None)},
     "bss": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 1e-3), "smallest": ([1, 2], [0, -1], 1)},
     "r_drop": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 1.0)},
+    "agc": {"clip_factor": ([0, 1e-6, 9], [-1e-6, -0.5], 0.01), "eps": ([1e-9, 1], [0, -1], 1e-3)},
+    "clip_value": {"value": ([0, 1e-6, 9], [-1e-6, -0.5], None)},
     "ema": {"decay": ([0, 0.5, 1 - 1e-6], [1, 1.5, -1e-6, -0.5], 0.999)},
     "non_finite": {"skip": ([0, 1], [-1, 0.5], 0)},
 }
-NEEDED = {"mcc": {"on": "x"}, "distillation": {"teacher": "x"}, "l2_sp": {"weight": 1}, "class_weights": {}}
+NEEDED = {
+    "mcc": {"on": "x"},
+    "distillation": {"teacher": "x"},
+    "l2_sp": {"weight": 1},
+    "clip_value": {"value": 1},
+    "class_weights": {},
+}
 # The options that make a run the same as without the method.
 NEUTRAL = [
     {"mcc": {"on": "x", "weight": 0}},
@@ -45,6 +53,8 @@ NEUTRAL = [
     {"l2_sp": 0},
     {"bss": 0},
     {"r_drop": 0},
+    {"agc": 0},
+    {"clip_value": 0},
     {"ema": 0},
     {"non_finite": {"skip": 0}},
     {"non_finite": "stop"},
