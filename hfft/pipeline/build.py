@@ -24,7 +24,7 @@ from hfft.frozen_cache.frozen_cache import FrozenCacheSettings
 from hfft.frozen_cache.spec import FrozenCacheSpec
 from hfft.head.replace_head import rows as head_rows
 from hfft.pipeline import model_check
-from hfft.pipeline.dry_build import check_turns, dry_build
+from hfft.pipeline.dry_build import check_turns, dry_build, lr_rules
 from hfft.pipeline.teachers import teachers
 from hfft.processes import say
 from hfft.recipe import Recipe
@@ -96,9 +96,9 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     depths = layers.depths(model, head_names)  # 3
     unread = model_check.never_read(model, depths, read)
     ids = [i for row in edits for i in row.get("ids", ())]
-    model = layers.adapt(
-        model, recipe.train_layers, adapter, depths, head_names, as_list(recipe.layers.freeze), new_tokens=ids
-    )
+    chosen, frozen = recipe.train_layers, as_list(recipe.layers.freeze)
+    fixed: dict[str, Any] = {"new_tokens": ids, "lora_fa": recipe.layers.lora_fa}
+    model = layers.adapt(model, chosen, adapter, depths, head_names, frozen, **fixed)
     notes = [*model_check.leave_out(model, depths, unread, recipe.train_layers), *layers.tokens_that_stay(model, ids)]
     methods = strategy.build_methods(recipe.strategy)  # 4
     check_methods(methods, recipe, arguments)
@@ -132,12 +132,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
         callbacks=[EpochLine(say, metrics.scored), *([] if stopping is None else [EarlyStopping.of(stopping)])],
         labels=labels,
         depths=depths,
-        lr_rules={
-            "layer_decay": recipe.layers.layer_decay,
-            "head_lr_scale": recipe.layers.head_lr_scale,
-            "lr_of": recipe.layers.lr,
-            "weight_decay_of": recipe.layers.weight_decay,
-        },
+        lr_rules=lr_rules(recipe.layers),
         live_norms=recipe.layers.norms == "live",
         schedule=recipe.layers.schedule,
         on_device=prepared.on_device,
@@ -253,6 +248,10 @@ def check_methods(methods: Sequence[strategy.Method], recipe: Recipe, arguments:
         deepspeed=arguments.deepspeed is not None,
         scaled=bool(arguments.fp16),
     )
+    if recipe.layers.lora_fa and (launched.divided or launched.deepspeed or launched.scaled):
+        raise BadInput(
+            "layers.lora_fa: changes the gradient, which FSDP, DeepSpeed and fp16 do not allow; leave them out"
+        )
     for key, why in refusals(methods, launched):
         raise BadInput(f"strategy.{key}: {why}")
 

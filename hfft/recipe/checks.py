@@ -66,6 +66,7 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
                 f"is adapter, which needs the backbone as published, but {changed} changes it; {remedy}",
             )
         )
+    found += _lora_checks(recipe)
     if adapter is not None:
         prompts = modality.tokens and task.labelled
         found += [(("layers", "adapter", key), problem) for key, problem in adapter_problems(adapter, prompts)]
@@ -147,6 +148,24 @@ def _label_checks(recipe: Recipe) -> list[tuple[Path, str]]:
         found.append((("data", "label_sep"), text))
     elif data.label_sep is not None and data.columns.several_labels:
         found.append((("data", "label_sep"), "separates classes in one column, but each has its own; leave it out"))
+    return found
+
+
+def _lora_checks(recipe: Recipe) -> list[tuple[Path, str]]:
+    """Keys of `layers` that are for LoRA only; whether a published adapter is LoRA is known once it is loaded."""
+    layers, found = recipe.layers, list[tuple[Path, str]]()
+    kind = None if layers.adapter is None else "lora" if "from" in layers.adapter else layers.adapter.get("type")
+    asked = {"loraplus_lr_ratio": layers.loraplus_lr_ratio != 1.0, "lora_fa": layers.lora_fa}
+    fitting = {"loraplus_lr_ratio": ("lora", "dora"), "lora_fa": ("lora",)}
+    for key in asked:
+        if asked[key] and kind not in fitting[key]:
+            given = "there is no adapter" if kind is None else f"the adapter is {kind}"
+            found.append(
+                (("layers", key), f"is for LoRA, but {given}; use layers.adapter={{type: lora}}, or leave it out")
+            )
+    if all(asked.values()):
+        text = "is the rate of B as a multiple of A's, but lora_fa freezes A; leave one of them out"
+        found.append((("layers", "loraplus_lr_ratio"), text))
     return found
 
 

@@ -1,7 +1,7 @@
 """Part 4 of a recipe: every method by its key. This is the only list of methods, and its order is the order of their hooks.
 
-Families come in the order `sample, shift, mix, adversarial, distil, loss, regularise, clip, average`, whatever the order in
-the YAML. Within the loss family, the first method is the innermost.
+Families come in the order `sample, shift, mix, adversarial, distil, loss, regularise, gradient, clip, average`, whatever
+the order in the YAML. Within the loss family, the first method is the innermost.
 """
 
 from __future__ import annotations

@@ -48,4 +48,5 @@ def clip_value(gradient: Tensor, limit: float | Tensor) -> Tensor:
 
     An infinite entry stays: the run must see that the step is not finite.
     """
-    return torch.where(gradient.isinf(), gradient, gradient.clamp(-limit, limit))
+    clipped = torch.clamp(gradient, -limit, limit)  # type: ignore[arg-type]  # torch takes both kinds
+    return torch.where(gradient.isinf(), gradient, clipped)
