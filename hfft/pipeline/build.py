@@ -312,5 +312,9 @@ def check_schedule(arguments: TrainingArguments, splits: data.Splits, stopping: 
             raise BadInput(f"training.{key}: there is no validation split; set data.validation")
         arguments.eval_strategy = transformers.trainer_utils.IntervalStrategy.NO
     best = (arguments.metric_for_best_model or "").removeprefix("eval_")
-    if arguments.load_best_model_at_end and (best == "loss" or best in known_metrics()):
-        arguments.greater_is_better = best not in SMALLER_IS_BETTER
+    if best == "loss" or best in known_metrics():
+        if arguments.load_best_model_at_end:
+            arguments.greater_is_better = best not in SMALLER_IS_BETTER
+        if arguments.lr_scheduler_type == "reduce_lr_on_plateau":
+            direction = "min" if best in SMALLER_IS_BETTER else "max"
+            arguments.lr_scheduler_kwargs = {"mode": direction, **(arguments.lr_scheduler_kwargs or {})}

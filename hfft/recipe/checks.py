@@ -290,7 +290,7 @@ def _unvalidated(recipe: Recipe) -> list[tuple[Path, str]]:
         "load_best_model_at_end": bool,
         "metric_for_best_model": bool,
         "save_strategy": lambda value: value == "best",
-        "lr_scheduler_type": lambda value: value == "reduce_lr_on_plateau",
+        "lr_scheduler_type": lambda value: value in ("reduce_lr_on_plateau", "greedy"),
         "early_stopping": bool,
     }
     text = "needs a validation split, which data.validation=none leaves off; leave it out, or name a split or a share"

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from hfft.strategy.clip.agc import agc
     from hfft.strategy.clip.value import clip_value
     from hfft.strategy.distil.distillation import distillation
+    from hfft.strategy.gradient.lora_fa import lora_fa
     from hfft.strategy.loss.class_weights import balanced_weights
     from hfft.strategy.loss.focal import focal
     from hfft.strategy.method import Method, MethodSpec
     from hfft.strategy.mix.cutmix import cutmix
     from hfft.strategy.mix.mixup import mixup
     from hfft.strategy.outputs import logits_of, per_example
+    from hfft.strategy.rate.lr_by_gap import lr_by_gap
     from hfft.strategy.regularise.bss import bss
     from hfft.strategy.regularise.l2_sp import l2_sp
     from hfft.strategy.regularise.r_drop import r_drop
@@ -40,6 +42,8 @@ __getattr__, __all__ = names(
         "implied_methods": "hfft.strategy.build",
         "l2_sp": "hfft.strategy.regularise.l2_sp",
         "logits_of": "hfft.strategy.outputs",
+        "lora_fa": "hfft.strategy.gradient.lora_fa",
+        "lr_by_gap": "hfft.strategy.rate.lr_by_gap",
         "mcc": "hfft.strategy.shift.mcc",
         "mixup": "hfft.strategy.mix.mixup",
         "in_order": "hfft.strategy.build",

@@ -11,7 +11,19 @@ from hfft.strategy.method import Method, MethodSpec
 from hfft.strategy.regularise.orthogonality import Orthogonality
 from hfft.strategy.spec import Strategy
 
-FAMILIES = ("sample", "shift", "mix", "adversarial", "distil", "loss", "regularise", "gradient", "clip", "average")
+FAMILIES = (
+    "sample",
+    "shift",
+    "mix",
+    "adversarial",
+    "distil",
+    "loss",
+    "regularise",
+    "gradient",
+    "clip",
+    "rate",
+    "average",
+)
 
 
 def build_methods(spec: Strategy) -> list[Method]:

@@ -284,6 +284,10 @@ class Method:
             weight: mean factor of the step's rows, as given by `row_weights`; None without weights.
         """
 
+    def rate(self, at: At) -> float:
+        """A factor on the learning rates that the scheduler sets for the step."""
+        return 1.0
+
     def updated(self, model: nn.Module, at: At) -> None:
         """Called after each optimiser step that was not skipped."""
 
@@ -317,6 +321,7 @@ HOOKS = (
     "weights",
     "gradients",
     "change_gradients",
+    "rate",
     "updated",
     "scored",
     "state",

@@ -1,7 +1,7 @@
 """Part 4 of a recipe: every method by its key. This is the only list of methods, and its order is the order of their hooks.
 
-Families come in the order `sample, shift, mix, adversarial, distil, loss, regularise, gradient, clip, average`, whatever
-the order in the YAML. Within the loss family, the first method is the innermost.
+Families come in the order `sample, shift, mix, adversarial, distil, loss, regularise, gradient, clip, rate, average`,
+whatever the order in the YAML. Within the loss family, the first method is the innermost.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from hfft.strategy.loss.poly import Poly
 from hfft.strategy.mix.cutmix import CutMix
 from hfft.strategy.mix.mixup import Mixup
 from hfft.strategy.non_finite import NonFinite
+from hfft.strategy.rate.lr_by_gap import LRByGap
 from hfft.strategy.regularise.bss import BSS
 from hfft.strategy.regularise.l2_sp import L2SP
 from hfft.strategy.regularise.r_drop import RDrop
@@ -44,5 +45,6 @@ class Strategy(Spec):
     r_drop: RDrop | None = None
     agc: AGC | None = None
     clip_value: ClipValue | None = None
+    lr_by_gap: LRByGap | None = None
     ema: EMA | None = None
     non_finite: NonFinite = NonFinite()

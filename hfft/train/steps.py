@@ -12,6 +12,7 @@ because DistributedDataParallel averages their gradients. Filler rows are remove
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -244,8 +245,7 @@ class Steps:
         self._average_modules()
         for method in self.of["gradients"]:
             method.gradients(self._plain, self.again, self.trainer.at())
-        at, with_modules = self.trainer.at(), self.of["modules"]
-        change_gradients(self.of["change_gradients"], with_modules, self._plain, self.mean_weight, at)
+        change_gradients(self.of, self._plain, self.mean_weight, self.trainer.at())
         self._batches, self._ready = [], []
         return added
 
@@ -316,6 +316,10 @@ class Steps:
             parameter.grad = gradient / self._processes
 
     # --- the run
+
+    def rate(self) -> float:
+        """The factor on the learning rates of the step."""
+        return math.prod(method.rate(self.trainer.at()) for method in self.of["rate"])
 
     def updated(self) -> None:
         """Call after each optimiser step that was not skipped."""

@@ -190,6 +190,7 @@ CASES = {
     "r_drop": Case({"r_drop": 1.0}, {"r_drop": 0.0}, dropout=0.1, random=True),
     "agc": Case({"agc": 0.02}, {"agc": 0.0}),
     "clip_value": Case({"clip_value": 0.02}, {"clip_value": 0.0}),
+    "lr_by_gap": Case({"lr_by_gap": 0.5}, {"lr_by_gap": 1.0}, settings=EVALUATED),
     "ema": Case({"ema": 0.9}, {"ema": 0.0}),
     "non_finite": Case({"non_finite": {"skip": 2}}, {"non_finite": "stop"}, changes=False),
     "label smoothing, class weights": Case({"class_weights": "balanced"}, settings={"label_smoothing_factor": 0.2}),
