@@ -9,6 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from hfft.layers.adapters.add import add_adapter
+from hfft.layers.adapters.lora import freeze_a
 from hfft.layers.adapters.published import continue_adapter, published
 from hfft.layers.depth import Depths
 from hfft.layers.select import learning
@@ -23,6 +24,7 @@ def adapt(
     head_names: set[str],
     freeze: Sequence[str] = (),
     new_tokens: Sequence[int] = (),
+    lora_fa: bool = False,
 ) -> nn.Module:
     """Freeze the model according to `train` and `freeze`, or wrap it in an adapter.
 
@@ -31,6 +33,7 @@ def adapt(
         adapter: a PEFT type with PEFT's own arguments, where targets left out are found from structure; or `from`, a folder
             or repository of a published adapter, and its `revision`.
         new_tokens: rows of the embedding table that start untrained: an adapter that can train them does.
+        lora_fa: whether LoRA's A is frozen.
 
     Raises:
         ModelError: a choice that does not fit the model, or an adapter that does not fit the architecture.
@@ -38,8 +41,12 @@ def adapt(
     let_gradients_in(model)
     if adapter is not None:
         if "from" in adapter:
-            return continue_adapter(model, published(adapter["from"], adapter.get("revision")), head_names)
-        return add_adapter(model, adapter, depths, head_names, new_tokens)
+            adapted = continue_adapter(model, published(adapter["from"], adapter.get("revision")), head_names)
+        else:
+            adapted = add_adapter(model, adapter, depths, head_names, new_tokens)
+        if lora_fa:
+            freeze_a(adapted)
+        return adapted
     chosen = learning(model, depths, [train] if isinstance(train, str) else train, freeze)
     for name, parameter in model.named_parameters():
         if name not in chosen:  # parameters that the architecture itself freezes, such as sinusoids, stay frozen

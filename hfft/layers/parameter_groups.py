@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from hfft.errors import ModelError
+from hfft.layers.adapters.lora import is_lora_b
 from hfft.layers.depth import Depths
 from hfft.layers.schedules.moments import Moment
 from hfft.wording import listing, nearest_path
@@ -40,6 +41,7 @@ def param_groups(
     head_lr_scale: float = 1.0,
     lr_of: Mapping[str, float] | None = None,
     weight_decay_of: Mapping[str, float] | None = None,
+    loraplus_lr_ratio: float = 1.0,
 ) -> list[dict[str, Any]]:
     """Optimiser groups of all learning parameters, deepest (the head) first, so that the logged rate is the head's.
 
@@ -47,19 +49,23 @@ def param_groups(
     follows BEiT (arXiv:2106.08254).
 
     Args:
-        lr_of, weight_decay_of: `/regex/` over parameter names -> value, overriding all of the above; the first match wins.
+        lr_of, weight_decay_of: `/regex/` over parameter names -> value, overriding everything else; the first match wins.
+        loraplus_lr_ratio: factor on the rate of LoRA's B (LoRA+, arXiv:2402.12354); A has the rate of its depth.
 
     Raises:
-        ModelError: a pattern matches no learning parameter.
+        ModelError: a pattern matches no learning parameter, or there is no B for the ratio.
     """
     members: dict[tuple[int, float, float], list[nn.Parameter]] = defaultdict(list)
     learning = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     rates, decay_rates = (
         _matching(learning, of, key) for of, key in ((lr_of, "lr"), (weight_decay_of, "weight_decay"))
     )
+    if loraplus_lr_ratio != 1.0 and not any(is_lora_b(name) for name, _ in learning):
+        raise ModelError("layers.loraplus_lr_ratio: the adapter has no LoRA layers; use layers.adapter type lora")
     for name, parameter in learning:
         depth = depths.of(name)
         scale = head_lr_scale if depth == depths.head else layer_decay ** (depths.head - depth)
+        scale *= loraplus_lr_ratio if is_lora_b(name) else 1.0
         decay = decay_rates.get(name, weight_decay if decays(name, parameter) else 0.0)
         members[depth, rates.get(name, lr * scale), decay].append(parameter)
     return [

@@ -72,6 +72,8 @@ class Layers(Spec):
         lr: pattern over parameter names -> learning rate, overriding layer_decay and head_lr_scale.
         weight_decay: pattern over parameter names -> weight decay.
         adapter: a PEFT adapter: its `type` and the arguments of its config.
+        loraplus_lr_ratio: LoRA+ (arXiv:2402.12354): factor on the learning rate of LoRA's B; the authors use 16.
+        lora_fa: LoRA-FA (arXiv:2308.03303): LoRA's A is frozen, and the gradient of B is adjusted to it.
         cache: whether frozen layers run once per row (`auto`: if possible), and what is stored of their outputs.
         last_block: `auto` computes only what the head reads of it (if the head reads one token), `whole` computes all of it.
     """
@@ -85,6 +87,8 @@ class Layers(Spec):
     lr: dict[str, float] = {}
     weight_decay: dict[str, float] = {}
     adapter: dict[str, Any] | None = None
+    loraplus_lr_ratio: float = Field(default=1.0, ge=1)
+    lora_fa: bool = False
     cache: Literal["auto", "off"] | FrozenCacheSpec = "auto"
     last_block: Literal["auto", "whole"] = "auto"
 

@@ -25,7 +25,7 @@ from hfft.frozen_cache.frozen_cache import FrozenCacheSettings
 from hfft.frozen_cache.spec import FrozenCacheSpec
 from hfft.head.replace_head import rows as head_rows
 from hfft.pipeline import model_check
-from hfft.pipeline.dry_build import check_turns, dry_build
+from hfft.pipeline.dry_build import check_turns, dry_build, lr_rules
 from hfft.pipeline.teachers import teachers
 from hfft.processes import say
 from hfft.recipe import Recipe
@@ -38,6 +38,7 @@ from hfft.tasks.table import Task
 from hfft.train import FineTuner
 from hfft.train.callbacks import EpochLine
 from hfft.train.device import lay_out
+from hfft.train.early_stopping import EarlyStopping
 from hfft.train.last_block import LastBlock
 from hfft.train.micro_batch import settle
 from hfft.train.unfreezing import measure
@@ -96,9 +97,9 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     depths = layers.depths(model, head_names)  # 3
     unread = model_check.never_read(model, depths, read)
     ids = [i for row in edits for i in row.get("ids", ())]
-    model = layers.adapt(
-        model, recipe.train_layers, adapter, depths, head_names, as_list(recipe.layers.freeze), new_tokens=ids
-    )
+    chosen, frozen = recipe.train_layers, as_list(recipe.layers.freeze)
+    fixed: dict[str, Any] = {"new_tokens": ids, "lora_fa": recipe.layers.lora_fa}
+    model = layers.adapt(model, chosen, adapter, depths, head_names, frozen, **fixed)
     notes = [*model_check.leave_out(model, depths, unread, recipe.train_layers), *layers.tokens_that_stay(model, ids)]
     methods = strategy.build_methods(recipe.strategy)  # 4
     check_methods(methods, recipe, arguments)
@@ -119,7 +120,8 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     rows = {"train": prepared.train, **dict(prepared.items()), **sets}
     splits = replace(splits, notes=(*splits.notes, *inputs.limit_notes(rows, processor, model, taken)))
     metrics = Metrics(labels, recipe.metrics)
-    check_schedule(arguments, splits)
+    stopping = recipe.training_keys.early_stopping
+    check_schedule(arguments, splits, stopping is not None)
     lay_out(model, recipe.backbone.memory_format)
     trainer = FineTuner(
         model,
@@ -128,15 +130,10 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
         prepared.train,
         prepared.validation,
         compute_metrics=metrics,
-        callbacks=[EpochLine(say, metrics.scored)],
+        callbacks=[EpochLine(say, metrics.scored), *([] if stopping is None else [EarlyStopping.of(stopping)])],
         labels=labels,
         depths=depths,
-        lr_rules={
-            "layer_decay": recipe.layers.layer_decay,
-            "head_lr_scale": recipe.layers.head_lr_scale,
-            "lr_of": recipe.layers.lr,
-            "weight_decay_of": recipe.layers.weight_decay,
-        },
+        lr_rules=lr_rules(recipe.layers),
         live_norms=recipe.layers.norms == "live",
         schedule=recipe.layers.schedule,
         on_device=prepared.on_device,
@@ -253,7 +250,12 @@ def check_methods(methods: Sequence[strategy.Method], recipe: Recipe, arguments:
         situation(recipe),
         divided=bool(arguments.fsdp),
         deepspeed=arguments.deepspeed is not None,
+        scaled=bool(arguments.fp16),
     )
+    if recipe.layers.lora_fa and (launched.divided or launched.deepspeed or launched.scaled):
+        raise BadInput(
+            "layers.lora_fa: changes the gradient, which FSDP, DeepSpeed and fp16 do not allow; leave them out"
+        )
     for key, why in refusals(methods, launched):
         raise BadInput(f"strategy.{key}: {why}")
 
@@ -289,8 +291,11 @@ def cache_settings(recipe: Recipe, arguments: TrainingArguments) -> FrozenCacheS
     )
 
 
-def check_schedule(arguments: TrainingArguments, splits: data.Splits) -> None:
+def check_schedule(arguments: TrainingArguments, splits: data.Splits, stopping: bool = False) -> None:
     """Adapt the arguments to a missing validation split, and refuse what a split of unknown size does not allow.
+
+    Args:
+        stopping: whether the run may stop early.
 
     Raises:
         BadInput: a stream of unknown length without `max_steps`, no full batch, or a best model without validation rows.
@@ -307,8 +312,13 @@ def check_schedule(arguments: TrainingArguments, splits: data.Splits) -> None:
         )
     if splits.validation is None:
         if arguments.load_best_model_at_end:
-            raise BadInput("training.load_best_model_at_end: there is no validation split; set data.validation")
+            key = "early_stopping" if stopping else "load_best_model_at_end"
+            raise BadInput(f"training.{key}: there is no validation split; set data.validation")
         arguments.eval_strategy = transformers.trainer_utils.IntervalStrategy.NO
     best = (arguments.metric_for_best_model or "").removeprefix("eval_")
-    if arguments.load_best_model_at_end and (best == "loss" or best in known_metrics()):
-        arguments.greater_is_better = best not in SMALLER_IS_BETTER
+    if best == "loss" or best in known_metrics():
+        if arguments.load_best_model_at_end:
+            arguments.greater_is_better = best not in SMALLER_IS_BETTER
+        if arguments.lr_scheduler_type == "reduce_lr_on_plateau":
+            direction = "min" if best in SMALLER_IS_BETTER else "max"
+            arguments.lr_scheduler_kwargs = {"mode": direction, **(arguments.lr_scheduler_kwargs or {})}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
 from hfft import backbone, head, layers
 from hfft.backbone.edit import edit
 from hfft.errors import ModelError
+from hfft.layers.spec import Layers
 from hfft.modeling import Edited
 from hfft.recipe import Recipe
 from hfft.spec import as_list
@@ -43,13 +46,25 @@ def dry_build(recipe: Recipe) -> None:
     choice, freeze = recipe.layers, as_list(recipe.layers.freeze)
     try:
         with torch.device("meta"):
-            adapted = layers.adapt(model, recipe.train_layers, choice.adapter, depths, head_names, freeze)
-        layers.param_groups(adapted, depths, 1.0, 0.0, lr_of=choice.lr, weight_decay_of=choice.weight_decay)
+            fixed: dict[str, Any] = {"lora_fa": choice.lora_fa}
+            adapted = layers.adapt(model, recipe.train_layers, choice.adapter, depths, head_names, freeze, **fixed)
+        layers.param_groups(adapted, depths, 1.0, 0.0, **lr_rules(choice))
     except (RuntimeError, ModelError) as error:
         if isinstance(error, ModelError) and not isinstance(error.__cause__, RuntimeError):
             raise
         return  # an adapter initialised from the weights, which are missing here: the run itself will check it
     check_turns(recipe, adapted, depths)
+
+
+def lr_rules(choice: Layers) -> dict[str, Any]:
+    """The arguments of `layers.param_groups` that a recipe's `layers` sets."""
+    return {
+        "layer_decay": choice.layer_decay,
+        "head_lr_scale": choice.head_lr_scale,
+        "lr_of": choice.lr,
+        "weight_decay_of": choice.weight_decay,
+        "loraplus_lr_ratio": choice.loraplus_lr_ratio,
+    }
 
 
 def check_turns(recipe: Recipe, model: nn.Module, depths: layers.Depths) -> None:

@@ -20,6 +20,7 @@ from hfft.recipe import Recipe
 from hfft.strategy.describe import describe as describe_methods
 from hfft.strategy.describe import in_words
 from hfft.tasks.measure import metric_names
+from hfft.train.early_stopping import stopped_early
 
 
 def describe(recipe: Recipe, run: Run) -> list[str]:
@@ -83,6 +84,7 @@ def collect(training: Training) -> dict[str, Any]:
             "steps": state.global_step,
             "skipped_steps": run.trainer.finite_check.skipped,
             "micro_batch": run.trainer.args.per_device_train_batch_size,
+            **({"stopped": stop} if (stop := stopped_early(run.trainer)) else {}),
             "seconds": round(time.perf_counter() - training.started, 2),
         },
         "classes": {name: {k: v for k, v in score.items() if k != "metrics"} for name, score in scores.items()},
@@ -142,6 +144,8 @@ def summary(recipe: Recipe, folder: Path, metrics: dict[str, Any]) -> list[str]:
             lines.append(f"{split} {shown}  (n={metrics[split]['n']}, seed {metrics['seed']})")
             if leaked := metrics.get("data", {}).get("leaked", {}).get(split):
                 lines.append(seen_line(split, leaked, metrics[split]["n"]))
+    if stop := metrics.get("train", {}).get("stopped"):
+        lines.append(f"stopped early: {stop['why']}")
     for split, found in metrics.get("from_scratch", {}).items():
         shown = " ".join(f"{name} {found[name]:.4f}" for name in metric_names(found))
         lines.append(f"{split} {shown}  from random weights (n={found['n']}, seed {metrics['seed']})")

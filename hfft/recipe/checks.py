@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from hfft.backbone.edit.spec import misfit
 from hfft.data.augment.grammar import OPS_OF, parse
 from hfft.data.augment.grammar import misfit as misfit_of
 from hfft.data.spec import NONE
 from hfft.layers.adapters.arguments import adapter_problems, merges
 from hfft.layers.spec import SCHEDULES
+from hfft.recipe.explain import explain
 from hfft.recipe.training_arguments import training_problem
+from hfft.recipe.training_keys import TrainingKeys, foreign
 from hfft.recipe.yaml_lines import Path
 from hfft.strategy.build import build_methods
 from hfft.strategy.needs import Situation, refusals
@@ -43,8 +47,9 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
     found: list[tuple[Path, str]] = []
     training = values.get("training")
     for key, value in (training if isinstance(training, dict) else {}).items():
-        problem = training_problem(str(key), value)
-        if problem:
+        if key in TrainingKeys.model_fields:
+            found += own_problems(str(key), value)
+        elif problem := training_problem(str(key), value):
             found.append((("training", str(key)), problem))
     if recipe is None:
         return found
@@ -67,6 +72,7 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
                 f"is adapter, which needs the backbone as published, but {changed} changes it; {remedy}",
             )
         )
+    found += _lora_checks(recipe)
     if adapter is not None:
         prompts = modality.tokens and task.labelled
         found += [(("layers", "adapter", key), problem) for key, problem in adapter_problems(adapter, prompts)]
@@ -138,6 +144,15 @@ def _augment_checks(recipe: Recipe) -> list[tuple[Path, str]]:
     return []
 
 
+def own_problems(key: str, value: Any) -> list[tuple[Path, str]]:
+    """What is wrong with a key of `training` that is hfft's own."""
+    try:
+        TrainingKeys.model_validate({key: value})
+    except ValidationError as error:
+        return [(("training", *path), what) for path, what in explain(error, TrainingKeys, {key: value})]
+    return []
+
+
 def _label_checks(recipe: Recipe) -> list[tuple[Path, str]]:
     """Ways of writing several labels a row, which need a problem with several."""
     data, target = recipe.data, PROBLEMS[recipe.problem]
@@ -164,6 +179,24 @@ def _purpose_checks(recipe: Recipe) -> list[tuple[Path, str]]:
             found.append((("data", key), f"needs one class a row, which {recipe.problem} does not have; leave it out"))
         elif recipe.data.streaming:
             found.append((("data", key), "needs all rows, which a stream does not have; use data.streaming=false"))
+    return found
+
+
+def _lora_checks(recipe: Recipe) -> list[tuple[Path, str]]:
+    """Keys of `layers` that are for LoRA only; whether a published adapter is LoRA is known once it is loaded."""
+    layers, found = recipe.layers, list[tuple[Path, str]]()
+    kind = None if layers.adapter is None else "lora" if "from" in layers.adapter else layers.adapter.get("type")
+    asked = {"loraplus_lr_ratio": layers.loraplus_lr_ratio != 1.0, "lora_fa": layers.lora_fa}
+    fitting = {"loraplus_lr_ratio": ("lora", "dora"), "lora_fa": ("lora",)}
+    for key in asked:
+        if asked[key] and kind not in fitting[key]:
+            given = "there is no adapter" if kind is None else f"the adapter is {kind}"
+            found.append(
+                (("layers", key), f"is for LoRA, but {given}; use layers.adapter={{type: lora}}, or leave it out")
+            )
+    if all(asked.values()):
+        text = "is the rate of B as a multiple of A's, but lora_fa freezes A; leave one of them out"
+        found.append((("layers", "loraplus_lr_ratio"), text))
     return found
 
 
@@ -245,6 +278,8 @@ def _training_checks(recipe: Recipe) -> list[tuple[Path, str]]:
         if save != "best" and evaluate != save:
             text = f"needs eval_strategy ({evaluate}) and save_strategy ({save}) to be the same"
             found.append((("training", "load_best_model_at_end"), text))
+    if given.get("early_stopping") is not None:
+        found += [(("training", "early_stopping"), text) for text in _not_stoppable(foreign(given))]
     if given.get("label_smoothing_factor") and not PROBLEMS[recipe.problem].classes:
         found.append(
             (
@@ -262,6 +297,20 @@ def _training_checks(recipe: Recipe) -> list[tuple[Path, str]]:
     return found
 
 
+def _not_stoppable(given: dict[str, Any]) -> list[str]:
+    """Why a run with these TrainingArguments cannot be stopped early."""
+    evaluate, save = given.get("eval_strategy", "epoch"), given["save_strategy"]
+    if evaluate == "no":
+        return ["needs evaluations, but eval_strategy is no; leave eval_strategy out"]
+    if not given["load_best_model_at_end"]:
+        return ["keeps the best model; leave load_best_model_at_end out"]
+    if save not in ("best", evaluate):
+        return [
+            f"keeps the best model, so save_strategy ({save}) must be that of eval_strategy ({evaluate}); leave it out"
+        ]
+    return []
+
+
 def _unvalidated(recipe: Recipe) -> list[tuple[Path, str]]:
     """Training arguments that need a validation split, where the recipe leaves it off."""
     if recipe.data.validation != NONE:
@@ -272,7 +321,8 @@ def _unvalidated(recipe: Recipe) -> list[tuple[Path, str]]:
         "load_best_model_at_end": bool,
         "metric_for_best_model": bool,
         "save_strategy": lambda value: value == "best",
-        "lr_scheduler_type": lambda value: value == "reduce_lr_on_plateau",
+        "lr_scheduler_type": lambda value: value in ("reduce_lr_on_plateau", "greedy"),
+        "early_stopping": bool,
     }
     text = "needs a validation split, which data.validation=none leaves off; leave it out, or name a split or a share"
     given = recipe.training

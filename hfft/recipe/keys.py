@@ -11,6 +11,7 @@ from inspect import cleandoc
 from typing import Any, Literal
 
 from hfft.recipe.recipe import Recipe
+from hfft.recipe.training_keys import TrainingKeys
 from hfft.spec import Spec
 
 HEAD = """# Keys of a recipe
@@ -28,7 +29,7 @@ def page() -> str:
     places: dict[type[Spec], str] = {}
     parts = [HEAD, _table("", first, _described(Recipe), places)]
     for name, field in Recipe.model_fields.items():
-        for spec in _specs(field.annotation):
+        for spec in [TrainingKeys] if name == "training" else _specs(field.annotation):
             parts += _section(name, spec, places)
     return "\n".join(parts).rstrip() + "\n"
 

@@ -16,6 +16,7 @@ from hfft.head.spec import Head
 from hfft.layers.adapters.arguments import merges
 from hfft.layers.spec import Layers
 from hfft.publish.spec import Publish
+from hfft.recipe.training_keys import TrainingKeys, own
 from hfft.recipe.validate import validated
 from hfft.spec import Spec, as_list
 from hfft.strategy.spec import Strategy
@@ -39,7 +40,7 @@ class Recipe(Spec):
         name: name of the run and of its folder; default: the file's.
         task: `image-classification`, `text-classification` or `fill-mask`.
         problem_type: kind of target, by the config's `problem_type`.
-        training: arguments of `transformers.TrainingArguments`, verbatim.
+        training: arguments of `transformers.TrainingArguments`, verbatim, and hfft's own: see `TrainingKeys`.
 
     Raises:
         RecipeError: all mistakes together, one line each.
@@ -91,6 +92,11 @@ class Recipe(Spec):
     def seed(self) -> int:
         """The seed of the run, from the recipe or transformers' default."""
         return self.training.get("seed", 42)
+
+    @property
+    def training_keys(self) -> TrainingKeys:
+        """hfft's own keys of `training`."""
+        return own(self.training)
 
     @property
     def output_dir(self) -> Path:

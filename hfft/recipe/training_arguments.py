@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from hfft.recipe.training_keys import TrainingKeys
 from hfft.wording import listing, nearest
 
 # Arguments of older transformers releases, and what to use now (5.x; a test checks this against the source).
@@ -224,7 +225,7 @@ def training_problem(key: str, value: Any) -> str | None:
     if key not in known:
         if key in REMOVED:
             return f"unknown to the installed transformers; use {REMOVED[key]}"
-        return f"unknown key{nearest(key, [k for k in known if k not in OWNED])}"
+        return f"unknown key{nearest(key, [*TrainingKeys.model_fields, *(k for k in known if k not in OWNED)])}"
     if key in ("bf16", "fp16", "tf32", "per_device_train_batch_size") and value == "auto":
         return None
     if key == "metric_for_best_model" and value == "":

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from hfft.strategy.loss.symmetric_cross_entropy import symmetric_cross_entropy
     from hfft.strategy.distil.hints import hints
     from hfft.strategy.distil.self_distillation import consistency
+    from hfft.strategy.clip.agc import agc
+    from hfft.strategy.clip.value import clip_value
+    from hfft.strategy.distil.distillation import distillation
+    from hfft.strategy.gradient.lora_fa import lora_fa
     from hfft.strategy.loss.class_weights import balanced_weights
     from hfft.strategy.loss.focal import focal
     from hfft.strategy.method import Method, MethodSpec
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     from hfft.strategy.mix.mixup import mixup
     from hfft.strategy.mix.word_dropout import word_dropout
     from hfft.strategy.outputs import logits_of, per_example
+    from hfft.strategy.rate.lr_by_gap import lr_by_gap
     from hfft.strategy.regularise.bss import bss
     from hfft.strategy.regularise.co_tuning import co_tuning, relationship
     from hfft.strategy.regularise.decay_to_start import decay_to_start
@@ -66,6 +71,7 @@ __getattr__, __all__ = names(
         "balanced_logits": "hfft.strategy.loss.balanced_softmax",
         "attention_transfer": "hfft.strategy.distil.attention_transfer",
         "balanced_order": "hfft.strategy.sample.balanced",
+        "agc": "hfft.strategy.clip.agc",
         "balanced_weights": "hfft.strategy.loss.class_weights",
         "binary_focal": "hfft.strategy.loss.focal",
         "bss": "hfft.strategy.regularise.bss",
@@ -73,6 +79,7 @@ __getattr__, __all__ = names(
         "channel_attention": "hfft.strategy.regularise.delta",
         "co_tuning": "hfft.strategy.regularise.co_tuning",
         "consistency": "hfft.strategy.distil.self_distillation",
+        "clip_value": "hfft.strategy.clip.value",
         "cutmix": "hfft.strategy.mix.cutmix",
         "decay_to_start": "hfft.strategy.regularise.decay_to_start",
         "delta": "hfft.strategy.regularise.delta",
@@ -101,6 +108,8 @@ __getattr__, __all__ = names(
         "ldam": "hfft.strategy.loss.ldam",
         "logits_of": "hfft.strategy.outputs",
         "lwf": "hfft.strategy.regularise.lwf",
+        "lora_fa": "hfft.strategy.gradient.lora_fa",
+        "lr_by_gap": "hfft.strategy.rate.lr_by_gap",
         "mcc": "hfft.strategy.shift.mcc",
         "mixout": "hfft.strategy.regularise.mixout",
         "mixup": "hfft.strategy.mix.mixup",

@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from hfft.strategy.gradient.lora_fa import FrozenA, pairs
 from hfft.strategy.loss.label_smoothing import Smoothed
 from hfft.strategy.method import Method, MethodSpec
 from hfft.strategy.regularise.orthogonality import Orthogonality
 from hfft.strategy.spec import Strategy
 
-FAMILIES = ("sample", "shift", "mix", "adversarial", "distil", "loss", "regularise", "average")
+FAMILIES = (
+    "sample",
+    "shift",
+    "mix",
+    "adversarial",
+    "distil",
+    "loss",
+    "regularise",
+    "gradient",
+    "clip",
+    "rate",
+    "average",
+)
 
 
 def build_methods(spec: Strategy) -> list[Method]:
@@ -29,13 +42,15 @@ def implied_methods(arguments: Any, model: Any) -> list[Method]:
 
     Args:
         arguments: transformers' TrainingArguments, for `label_smoothing_factor`.
-        model: a model whose adapter may add a loss term of its own.
+        model: a model whose adapter may add a loss term of its own, or change its gradient.
     """
     smoothing = getattr(arguments, "label_smoothing_factor", 0.0)
     methods: list[Method] = [Smoothed(smoothing)] if smoothing else []
     for config in getattr(model, "peft_config", {}).values():
         if config.peft_type == "ADALORA" and config.orth_reg_weight > 0:
             methods.append(Orthogonality(config.orth_reg_weight))
+        if config.peft_type == "LORA" and pairs(model):
+            methods.append(FrozenA())
     for method in methods:
         method.name = type(method).__module__.rpartition(".")[2]
     return methods

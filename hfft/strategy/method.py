@@ -315,6 +315,18 @@ class Method:
         """Called after the step's last backward pass. `again()` recomputes its gradient, `again(add=True)` adds the data's
         gradient, `again(only=name)` computes the gradient of one loss alone. At most one method may define this hook."""
 
+    def change_gradients(self, parameters: Mapping[str, nn.Parameter], weight: Tensor | None, at: At) -> None:
+        """Called after `gradients`, before `max_grad_norm` is applied: change `.grad` of the learning parameters in place.
+
+        Args:
+            parameters: name -> parameter of the model; those of methods' modules are named `method/name`.
+            weight: mean factor of the step's rows, as given by `row_weights`; None without weights.
+        """
+
+    def rate(self, at: At) -> float:
+        """A factor on the learning rates that the scheduler sets for the step."""
+        return 1.0
+
     def updated(self, model: nn.Module, at: At) -> None:
         """Called after each optimiser step that was not skipped."""
 
@@ -353,6 +365,8 @@ HOOKS = (
     "statistic",
     "weights",
     "gradients",
+    "change_gradients",
+    "rate",
     "updated",
     "epoch_ended",
     "scored",

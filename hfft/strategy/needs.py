@@ -41,6 +41,8 @@ class Situation:
         own_head: whether the recipe asks for a head of hfft's in place of the architecture's.
         best: whether the best checkpoint is loaded at the end.
         new_head: whether the head starts untrained.
+        divided: whether FSDP shards the weights.
+        scaled: whether gradients are scaled until they are clipped by norm (fp16).
     """
 
     problem: str
@@ -55,6 +57,7 @@ class Situation:
     evaluates: bool = True
     own_head: bool = False
     best: bool = False
+    scaled: bool = False
 
 
 def refusals(methods: Sequence[Method], situation: Situation) -> list[tuple[str, str]]:
@@ -128,13 +131,13 @@ def _refused(method: Method, situation: Situation) -> list[str]:
         found.append("follows evaluations during training; set training.eval_strategy=epoch and keep validation rows")
     if situation.deepspeed and "rates" in method.needs:
         found.append("moves weights of which DeepSpeed has copies of its own; launch without it")
-    if situation.deepspeed and (method.attacks or defines(method, "gradients")):
-        what = "computes gradients of its own" if method.attacks else "recomputes the gradient"
-        found.append(f"{what}, which DeepSpeed does not allow; launch without it")
+    gradients = {"computes": method.attacks, "recomputes": defines(method, "gradients"), "changes": defines(method, "change_gradients")}
+    for does in [does for does, whether in gradients.items() if whether and situation.deepspeed][:1]:
+        found.append(f"{does} the gradient, which DeepSpeed does not allow; launch without it")
+    if situation.scaled and defines(method, "change_gradients"):
+        found.append("changes the gradient, which fp16 has scaled by then; use training.bf16=true and fp16=false")
     if situation.best and not method.scored_in_training:
-        found.append(
-            "chooses the weights by itself, and so does training.load_best_model_at_end; leave one of them out"
-        )
+        found.append("chooses the weights by itself, and so does training.load_best_model_at_end; leave one of them out")
     return found
 
 

@@ -1,7 +1,7 @@
 """Part 4 of a recipe: every method by its key. This is the only list of methods, and its order is the order of their hooks.
 
-Families come in the order `sample, shift, mix, adversarial, distil, loss, regularise, average`, whatever the order in
-the YAML. Within the loss family, the first method is the innermost.
+Families come in the order `sample, shift, mix, adversarial, distil, loss, regularise, gradient, clip, rate, average`,
+whatever the order in the YAML. Within the loss family, the first method is the innermost.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from hfft.strategy.adversarial.trades import TRADES
 from hfft.strategy.average.ema import EMA
 from hfft.strategy.average.swa import SWA
 from hfft.strategy.average.swad import SWAD
+from hfft.strategy.clip.agc import AGC
+from hfft.strategy.clip.value import ClipValue
 from hfft.strategy.distil.distillation import Distillation
 from hfft.strategy.loss.asymmetric_loss import AsymmetricLoss
 from hfft.strategy.loss.balanced_softmax import BalancedSoftmax
@@ -42,6 +44,7 @@ from hfft.strategy.mix.embedding_mixup import EmbeddingMixup
 from hfft.strategy.mix.mixup import Mixup
 from hfft.strategy.mix.word_dropout import WordDropout
 from hfft.strategy.non_finite import NonFinite
+from hfft.strategy.rate.lr_by_gap import LRByGap
 from hfft.strategy.regularise.bss import BSS
 from hfft.strategy.regularise.co_tuning import CoTuning
 from hfft.strategy.regularise.confidence_penalty import ConfidencePenalty
@@ -109,6 +112,9 @@ class Strategy(Spec):
     r_drop: RDrop | None = None
     mixout: Mixout | None = None
     stochnorm: StochNorm | None = None
+    agc: AGC | None = None
+    clip_value: ClipValue | None = None
+    lr_by_gap: LRByGap | None = None
     ema: EMA | None = None
     swa: SWA | None = None
     swad: SWAD | None = None

@@ -13,6 +13,7 @@ from transformers.integrations.integration_utils import get_available_reporting_
 
 from hfft.errors import BadInput
 from hfft.recipe import Recipe
+from hfft.recipe.training_keys import foreign
 from hfft.train import distributed
 from hfft.train.device import cores, layout
 from hfft.wording import first_line, listing
@@ -56,7 +57,7 @@ def training_arguments(recipe: Recipe, **changes: Any) -> TrainingArguments:
     Raises:
         BadInput: transformers refuses a value, or there are fewer processes than the launch asked for.
     """
-    said = {**recipe.training, **changes}
+    said = {**foreign(recipe.training), **changes}
     gpu = torch.cuda.is_available() and not said.get("use_cpu")
     text = recipe.the_task.modality.tokens
     batch = said.get("per_device_train_batch_size", 8)

@@ -75,6 +75,7 @@ class CallMethods(TrainerCallback):
 
     def __init__(self, trainer: Any):
         self.trainer = trainer
+        self.rates: list[float] = []  # of the scheduler, during the optimiser step
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Pass the epoch to the methods and the rows they read; methods resumed within an epoch have it from the checkpoint."""
@@ -86,9 +87,21 @@ class CallMethods(TrainerCallback):
         if float(state.epoch or 0).is_integer():
             self.trainer.steps.epoch(self.trainer.outputs_of)
 
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Multiply the learning rates by the methods' factor."""
+        factor, groups = self.trainer.steps.rate(), self.trainer.optimizer.param_groups
+        if factor != 1.0:
+            self.rates = [group["lr"] for group in groups]
+            for group in groups:
+                group["lr"] = group["lr"] * factor
+
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Notify methods of a step, unless it was skipped."""
+        """Restore the learning rates, and notify methods of a step, unless it was skipped."""
         trainer = self.trainer
+        if self.rates and trainer.follow is None:  # a schedule of layers has restored its own
+            for group, rate in zip(trainer.optimizer.param_groups, self.rates, strict=True):
+                group["lr"] = rate
+        self.rates = []
         taken = not trainer.left_out and not trainer.accelerator.optimizer_step_was_skipped
         trainer.term_log.settle(taken)
         if taken:

@@ -151,6 +151,7 @@ class Resumable(Trainer):
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         if self.state.global_step >= self.state.max_steps:  # otherwise a finished run would take one more step
             self.control.should_training_stop = True
+        if self.control.should_training_stop:
             return
         super()._run_epoch(*args, **kwargs)
 

@@ -3,7 +3,7 @@
     the step   all micro-batches are available
     ├ statistics, if there is more than one micro-batch or process: all run forward first (hfft.train.statistic)
     ├ micro-batch   batch hooks, then around( one forward pass over all parts ), example_loss, losses, backward
-    └ after the last one   weights (a backward pass of their own, once), then gradients
+    └ after the last one   weights (a backward pass of their own, once), then gradients and change_gradients
 
 A value per row is divided once, by the targets or rows of the global batch, and multiplied by the number of processes,
 because DistributedDataParallel averages their gradients. Filler rows are removed before a method sees them.
@@ -12,6 +12,7 @@ because DistributedDataParallel averages their gradients. Filler rows are remove
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -25,6 +26,7 @@ from hfft.strategy.tensors import adding_gradients, divide_again, whole
 from hfft.train import method_state
 from hfft.train.answers import held_logits
 from hfft.train.batches import NUM_OWN_ROWS
+from hfft.train.changed_gradients import change_gradients
 from hfft.train.companions import ROW_NUMBERS
 from hfft.train.reader import Reader
 from hfft.train.resume import random_state, set_random_state
@@ -194,7 +196,7 @@ class Steps:
     def weigh(self, labels: Sequence[Tensor], rows: Tensor) -> None:
         """Compute the mean factor of the losses of a step's rows, from the labels of each micro-batch of this process."""
         trainer, methods = self.trainer, self.of["row_weights"]
-        if methods and trainer.args.max_grad_norm:
+        if methods and (trainer.args.max_grad_norm or self.of["change_gradients"]):
             # in float64, so that the sum of float32 factors is the same in any order
             factors = [torch.stack([m.row_weights(part) for m in methods]).prod(0).double().sum() for part in labels]
             total = torch.stack(factors).sum().reshape(1).to(rows.device)
@@ -247,6 +249,7 @@ class Steps:
         self._average_modules()
         for method in self.of["gradients"]:
             method.gradients(self._plain, self.again, self.trainer.at())
+        change_gradients(self.of, self._plain, self.mean_weight, self.trainer.at())
         self._batches, self._ready = [], []
         return added
 
@@ -317,6 +320,10 @@ class Steps:
             parameter.grad = gradient / self._processes
 
     # --- the run
+
+    def rate(self) -> float:
+        """The factor on the learning rates of the step."""
+        return math.prod(method.rate(self.trainer.at()) for method in self.of["rate"])
 
     def updated(self) -> None:
         """Call after each optimiser step that was not skipped."""

@@ -346,5 +346,5 @@ class FineTuner(Dealing):
             logs["loss"] *= steps / max(self.term_log.taken, 1)
             logs |= self.term_log.means(self.accelerator.gather) | weights.moving(self)
         if "learning_rate" in logs and self.optimizer is not None:
-            logs["learning_rate"] *= self.optimizer.param_groups[0].get(SCALE, 1.0)
+            logs["learning_rate"] *= self.optimizer.param_groups[0].get(SCALE, 1.0) * self.steps.rate()
         super().log(logs, start_time)

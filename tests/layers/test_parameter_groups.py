@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from hfft import layers
+from hfft.errors import ModelError
 from tests.examples import ALL, EVERY, head_and_depths, tiny
 
 every = pytest.mark.parametrize("name", EVERY)
@@ -181,3 +182,40 @@ def test_what_learns_in_part_is_neither_none_nor_all():
     told = layers.format_table(rows)
     assert "<0.1%" in told[1]
     assert ">99.9%" in told[2]
+
+
+@pytest.mark.parametrize("name", ["bert", "vit", "gpt2", "resnet"])
+def test_loraplus_multiplies_the_rate_of_b_at_each_depth_and_nothing_else(name):
+    adapter = {"type": "lora", "r": 2}
+    plain, depths, groups = groups_of(name, "head", adapter, layer_decay=0.5, head_lr_scale=3)
+    model, _, faster = groups_of(name, "head", adapter, layer_decay=0.5, head_lr_scale=3, loraplus_lr_ratio=16.0)
+    before, after = rates_of(plain, groups), rates_of(model, faster)
+    assert any("lora_B" in n for n in before)
+    for n, rate in before.items():
+        assert after[n] == pytest.approx(rate * (16 if "lora_B" in n else 1))
+    assert faster[0]["depth"] == depths.head
+
+
+def rates_of(model, groups):
+    of = {id(p): group["lr"] for group in groups for p in group["params"]}
+    return {name: of[id(p)] for name, p in model.named_parameters() if id(p) in of}
+
+
+def test_loraplus_has_the_groups_of_pefts_optimiser():
+    from peft.optimizers import create_loraplus_optimizer
+
+    model, _, groups = groups_of("bert", "head", {"type": "lora", "r": 2}, loraplus_lr_ratio=16.0)
+    theirs = create_loraplus_optimizer(model, torch.optim.AdamW, lr=0.1, loraplus_lr_ratio=16.0)
+    ours, other = rates_of(model, groups), rates_of(model, theirs.param_groups)
+    lora = {name for name in ours if "lora_" in name}
+    assert lora
+    assert {name: ours[name] for name in lora} == pytest.approx({name: other[name] for name in lora})
+
+
+def test_a_pattern_overrides_the_ratio_and_without_lora_it_is_refused():
+    model, _, groups = groups_of(
+        "bert", "head", {"type": "lora", "r": 2}, loraplus_lr_ratio=16.0, lr_of={"/lora_B/": 0.3}
+    )
+    assert {rate for name, rate in rates_of(model, groups).items() if "lora_B" in name} == {0.3}
+    with pytest.raises(ModelError, match=r"layers.loraplus_lr_ratio: the adapter has no LoRA layers"):
+        groups_of("bert", "head", {"type": "ia3"}, loraplus_lr_ratio=16.0)

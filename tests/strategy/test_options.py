@@ -133,6 +133,13 @@ OPTIONS = {
     "entropy": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 0.1), "on": (["x"], ["", 3], None)},
     "bss": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 1e-3), "smallest": ([1, 2], [0, -1], 1)},
     "r_drop": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 1.0)},
+    "agc": {"clip_factor": ([0, 1e-6, 9], [-1e-6, -0.5], 0.01), "eps": ([1e-9, 1], [0, -1], 1e-3)},
+    "clip_value": {"value": ([0, 1e-6, 9], [-1e-6, -0.5], None)},
+    "lr_by_gap": {
+        "factor": ([1e-6, 0.5, 1], [0, -0.5, 1 + 1e-6], 0.5),
+        "threshold": ([0, 1e-6, 9], [-1e-6, -1], 0.0),
+        "low": ([1e-6, 0.5, 1], [0, -0.5, 1 + 1e-6], 0.01),
+    },
     "ema": {"decay": ([0, 0.5, 1 - 1e-6], [1, 1.5, -1e-6, -0.5], 0.999)},
     "mixout": {"p": ([0, 0.5, 1 - 1e-6], [1, 1.5, -1e-6], 0.7)},
     "stochnorm": {"p": ([0, 0.5, 1], [-1e-6, 1 + 1e-6], 0.5)},
@@ -156,6 +163,7 @@ NEEDED = {
     "hints": {"teacher": "x"},
     "attention_transfer": {"teacher": "x"},
     "l2_sp": {"weight": 1},
+    "clip_value": {"value": 1},
     "class_weights": {},
 }
 # The options that make a run the same as without the method.
@@ -213,6 +221,9 @@ NEUTRAL = [
     {"r_drop": 0},
     {"mixout": 0},
     {"stochnorm": 1},
+    {"agc": 0},
+    {"clip_value": 0},
+    {"lr_by_gap": 1},
     {"ema": 0},
     {"swa": 1},
     {"non_finite": {"skip": 0}},

@@ -1,0 +1,1 @@
+"""Methods that limit the gradient before the optimiser sees it."""

@@ -1,0 +1,1 @@
+"""Methods that change the direction of the gradient before it is clipped."""

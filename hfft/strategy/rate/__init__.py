@@ -1,0 +1,1 @@
+"""Methods that change the learning rates of a step, beside the scheduler."""
