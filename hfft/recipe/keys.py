@@ -121,7 +121,7 @@ def _described(spec: type[Spec]) -> dict[str, str]:
     listed = cleandoc(spec.__doc__ or "").partition("Attributes:\n")[2]
     found: dict[str, str] = {}
     for line in listed.splitlines():
-        start = re.match(r"    ([\w, ]+): (.*)", line)
+        start = re.match(r"    (\w[\w, ]*): (.*)", line)
         if start:
             last = start[1].split(", ")
             found |= dict.fromkeys(last, start[2])

@@ -15,8 +15,13 @@ if TYPE_CHECKING:
     from hfft.strategy.adversarial.trades import trades
     from hfft.strategy.average.swad import valley
     from hfft.strategy.build import build_methods, implied_methods, in_order
+    from hfft.strategy.clip.agc import agc
+    from hfft.strategy.clip.value import clip_value
     from hfft.strategy.distil.attention_transfer import attention_transfer
     from hfft.strategy.distil.distillation import distillation
+    from hfft.strategy.distil.hints import hints
+    from hfft.strategy.distil.self_distillation import consistency
+    from hfft.strategy.gradient.lora_fa import lora_fa
     from hfft.strategy.loss.asymmetric_loss import asymmetric_loss
     from hfft.strategy.loss.balanced_softmax import balanced_logits
     from hfft.strategy.loss.class_weights import balanced_weights, effective_number_weights
@@ -29,14 +34,6 @@ if TYPE_CHECKING:
     from hfft.strategy.loss.positive_weights import weighted_binary_cross_entropy
     from hfft.strategy.loss.quantile import quantile_loss
     from hfft.strategy.loss.symmetric_cross_entropy import symmetric_cross_entropy
-    from hfft.strategy.distil.hints import hints
-    from hfft.strategy.distil.self_distillation import consistency
-    from hfft.strategy.clip.agc import agc
-    from hfft.strategy.clip.value import clip_value
-    from hfft.strategy.distil.distillation import distillation
-    from hfft.strategy.gradient.lora_fa import lora_fa
-    from hfft.strategy.loss.class_weights import balanced_weights
-    from hfft.strategy.loss.focal import focal
     from hfft.strategy.method import Method, MethodSpec
     from hfft.strategy.mix.cutmix import cutmix
     from hfft.strategy.mix.embedding_mixup import embedding_mixup
@@ -67,69 +64,64 @@ __getattr__, __all__ = names(
         "Method": "hfft.strategy.method",
         "MethodSpec": "hfft.strategy.method",
         "Strategy": "hfft.strategy.spec",
-        "asymmetric_loss": "hfft.strategy.loss.asymmetric_loss",
-        "balanced_logits": "hfft.strategy.loss.balanced_softmax",
-        "attention_transfer": "hfft.strategy.distil.attention_transfer",
-        "balanced_order": "hfft.strategy.sample.balanced",
         "agc": "hfft.strategy.clip.agc",
+        "asymmetric_loss": "hfft.strategy.loss.asymmetric_loss",
+        "attention_transfer": "hfft.strategy.distil.attention_transfer",
+        "balanced_logits": "hfft.strategy.loss.balanced_softmax",
+        "balanced_order": "hfft.strategy.sample.balanced",
         "balanced_weights": "hfft.strategy.loss.class_weights",
         "binary_focal": "hfft.strategy.loss.focal",
         "bss": "hfft.strategy.regularise.bss",
         "build_methods": "hfft.strategy.build",
         "channel_attention": "hfft.strategy.regularise.delta",
+        "clip_value": "hfft.strategy.clip.value",
         "co_tuning": "hfft.strategy.regularise.co_tuning",
         "consistency": "hfft.strategy.distil.self_distillation",
-        "clip_value": "hfft.strategy.clip.value",
         "cutmix": "hfft.strategy.mix.cutmix",
         "decay_to_start": "hfft.strategy.regularise.decay_to_start",
         "delta": "hfft.strategy.regularise.delta",
         "distillation": "hfft.strategy.distil.distillation",
+        "easy_order": "hfft.strategy.sample.curriculum",
         "effective_number_weights": "hfft.strategy.loss.class_weights",
         "elr": "hfft.strategy.loss.elr",
+        "embedding_mixup": "hfft.strategy.mix.embedding_mixup",
         "entropy": "hfft.strategy.regularise.entropy",
         "ewc": "hfft.strategy.regularise.ewc",
-        "fisher": "hfft.strategy.regularise.ewc",
-        "embedding_mixup": "hfft.strategy.mix.embedding_mixup",
-        "focal": "hfft.strategy.loss.focal",
-        "forward_correction": "hfft.strategy.loss.forward_correction",
-        "gce": "hfft.strategy.loss.gce",
-        "huber": "hfft.strategy.loss.huber",
         "fgm": "hfft.strategy.adversarial.fgm",
         "fgsm": "hfft.strategy.adversarial.attacks",
+        "fisher": "hfft.strategy.regularise.ewc",
         "focal": "hfft.strategy.loss.focal",
+        "forward_correction": "hfft.strategy.loss.forward_correction",
         "freelb": "hfft.strategy.adversarial.freelb",
-        "easy_order": "hfft.strategy.sample.curriculum",
-        "focal": "hfft.strategy.loss.focal",
+        "gce": "hfft.strategy.loss.gce",
         "hard_order": "hfft.strategy.sample.hard_examples",
         "hints": "hfft.strategy.distil.hints",
+        "huber": "hfft.strategy.loss.huber",
         "implied_methods": "hfft.strategy.build",
         "in_order": "hfft.strategy.build",
         "l2_sp": "hfft.strategy.regularise.l2_sp",
         "ldam": "hfft.strategy.loss.ldam",
         "logits_of": "hfft.strategy.outputs",
-        "lwf": "hfft.strategy.regularise.lwf",
         "lora_fa": "hfft.strategy.gradient.lora_fa",
         "lr_by_gap": "hfft.strategy.rate.lr_by_gap",
+        "lwf": "hfft.strategy.regularise.lwf",
         "mcc": "hfft.strategy.shift.mcc",
         "mixout": "hfft.strategy.regularise.mixout",
         "mixup": "hfft.strategy.mix.mixup",
-        "per_example": "hfft.strategy.outputs",
-        "quantile_loss": "hfft.strategy.loss.quantile",
-        "r_drop": "hfft.strategy.regularise.r_drop",
-        "symmetric_cross_entropy": "hfft.strategy.loss.symmetric_cross_entropy",
-        "weighted_binary_cross_entropy": "hfft.strategy.loss.positive_weights",
-        "relationship": "hfft.strategy.regularise.co_tuning",
         "pcgrad": "hfft.strategy.adversarial.pcgrad",
-        "in_order": "hfft.strategy.build",
         "per_example": "hfft.strategy.outputs",
         "pgd": "hfft.strategy.adversarial.attacks",
         "pgd_attack": "hfft.strategy.adversarial.attacks",
+        "quantile_loss": "hfft.strategy.loss.quantile",
         "r_drop": "hfft.strategy.regularise.r_drop",
+        "relationship": "hfft.strategy.regularise.co_tuning",
         "smart": "hfft.strategy.adversarial.smart",
         "smart_change": "hfft.strategy.adversarial.smart",
-        "trades": "hfft.strategy.adversarial.trades",
-        "word_dropout": "hfft.strategy.mix.word_dropout",
-        "valley": "hfft.strategy.average.swad",
         "stoch_norm": "hfft.strategy.regularise.stochnorm",
+        "symmetric_cross_entropy": "hfft.strategy.loss.symmetric_cross_entropy",
+        "trades": "hfft.strategy.adversarial.trades",
+        "valley": "hfft.strategy.average.swad",
+        "weighted_binary_cross_entropy": "hfft.strategy.loss.positive_weights",
+        "word_dropout": "hfft.strategy.mix.word_dropout",
     },
 )

@@ -13,24 +13,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import model_validator
 
-from hfft.lazy import torch
 from hfft.spec import Spec
 from hfft.strategy.at import At as At
+from hfft.strategy.batch import TASK as TASK
+from hfft.strategy.batch import Batch as Batch
+from hfft.strategy.batch import Companion as Companion
+from hfft.strategy.batch import Pass as Pass
+from hfft.strategy.batch import Target as Target
+from hfft.strategy.setting import Setting as Setting
 from hfft.strategy.weight import Weight
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-    from hfft.strategy.inspector import Inspector
-    from hfft.tasks.problem import Problem
-
-TASK = "task"  # the part of a batch with the rows drawn for the step
 
 
 class MethodSpec(Spec):
@@ -46,177 +45,6 @@ class MethodSpec(Spec):
     def build(self) -> Method | None:
         """The method; None if its options are neutral, so that the run is bit-identical to one without it."""
         raise NotImplementedError
-
-
-@dataclass
-class Setting:
-    """What a method receives once, before the first step and before a checkpoint is loaded.
-
-    Attributes:
-        model: the model with its pretrained weights, not wrapped for distributed training.
-        head_names: names of the head's parameters.
-        outputs: number of the model's outputs.
-        class_names: names of the classes, if there are classes.
-        class_ids: class of each training row, for methods that need `counts`: `(rows,)`, or `(rows, C)` of 0 and 1 if a
-            row may have several.
-        rows: number of training rows; None for a stream of unknown length.
-        sets: number of rows of each set in `data.sets`.
-        epochs: number of epochs, rounded up.
-        fixed_inputs: whether a row's inputs are the same in every epoch, or one of a few views that are shown in turn.
-        load_model: name or folder -> a finished model that takes the same inputs, for methods that need `teacher`.
-        inspector: answers further questions about the model and the rows.
-        black_and_white: the values of the model's input for levels 0 and 1 of each channel, `(C,)` each; None if unknown.
-        methods: all methods of the run, in the order of their hooks.
-        tokenizer: the tokenizer of the rows, if they are texts.
-        norm_statistics: a model -> a context with its BatchNorm statistics estimated again on the training rows.
-        moving_norms: whether training updates the statistics of any BatchNorm.
-        answers: a model -> its logits `(rows, C)` for all training rows and views; computed once, and kept in the cache's folder.
-        place: rows `(b,)` and an epoch -> where their logits are in what `answers` returns.
-        blocks: a model -> its blocks, from the input to the head.
-        sample: the inputs of two training rows, on the device.
-    """
-
-    model: nn.Module
-    head_names: set[str]
-    problem: Problem
-    outputs: int
-    seed: int
-    device: torch.device
-    class_names: tuple[str, ...] = ()
-    class_ids: np.ndarray | None = None
-    rows: int | None = None
-    sets: Mapping[str, int] = field(default_factory=dict)
-    epochs: int = 1
-    fixed_inputs: bool = True
-    load_model: Callable[[str], nn.Module] | None = None
-    answers: Callable[[nn.Module], Tensor] | None = None
-    inspector: Inspector | None = None
-    black_and_white: tuple[tuple[float, ...], tuple[float, ...]] | None = None
-    methods: Sequence[Method] = ()
-    tokenizer: Any = None
-    norm_statistics: Callable[[nn.Module], contextlib.AbstractContextManager[None]] = lambda _: contextlib.nullcontext()
-    moving_norms: bool = False
-    place: Callable[[np.ndarray, int], np.ndarray] = lambda rows, epoch: rows
-    blocks: Callable[[nn.Module], list[nn.Module]] | None = None
-    sample: Callable[[], dict[str, Any]] | None = None
-
-    @property
-    def class_counts(self) -> np.ndarray:
-        """Number of training rows of each class, `(C,)`."""
-        assert self.class_ids is not None
-        if self.class_ids.ndim == 2:
-            return self.class_ids.sum(0).astype(int)
-        return np.bincount(self.class_ids, minlength=self.outputs)
-
-    def own_parameters(self) -> dict[str, nn.Parameter]:
-        """The learning parameters that had weights before this run: all except the head's."""
-        named = self.model.named_parameters()
-        return {name: p for name, p in named if p.requires_grad and name not in self.head_names}
-
-
-@dataclass(frozen=True)
-class Companion:
-    """Rows to read in addition to those of a batch.
-
-    Attributes:
-        rows: `(B,)` row numbers.
-        of: the set of `data.sets` that the rows belong to; None for the training rows.
-        draw: number of the row's augmentation: 0 is the one used in training.
-        augment: further operations, as in `data.augment`: the row is augmented as in training, and then by these in this draw.
-    """
-
-    rows: np.ndarray
-    of: str | None = None
-    draw: int = 0
-    augment: tuple[Any, ...] = ()
-
-
-@dataclass(frozen=True)
-class Target:
-    """Labels for the loss of one part, with each row's loss multiplied by its factor."""
-
-    labels: Tensor
-    factor: Tensor | None = None
-    part: str = TASK
-
-
-@dataclass
-class Batch:
-    """A micro-batch before the forward pass; one pass runs all of its parts.
-
-    Attributes:
-        inputs: name -> `(K * B, …)`, the K parts concatenated; row i of each part belongs to row i of the task.
-        parts: names of the parts, `task` first.
-        labels: labels of the task's rows `(B, …)`.
-        targets: the task loss is the sum over these.
-        rows: `(B,)` row numbers; None if no method needs them.
-        own: number of task rows that count, from the first on; the rest pads an epoch's last batch.
-        notes: values that the hooks of a method pass to each other, by method name.
-        logits: inputs of a part -> its logits `(B, C)`, by a pass of the model in `eval()`, as it is before the step.
-    """
-
-    inputs: dict[str, Any]
-    parts: list[str]
-    labels: Tensor
-    targets: list[Target]
-    rows: np.ndarray | None
-    own: int
-    at: At
-    part_labels: dict[str, Tensor] = field(default_factory=dict)
-    notes: dict[str, Any] = field(default_factory=dict)
-    logits: Callable[[Mapping[str, Any]], Tensor] | None = None
-
-    def part(self, name: str) -> dict[str, Any]:
-        """The inputs of one part."""
-        size, k = len(self.labels), self.parts.index(name)
-        return {key: value[k * size : (k + 1) * size] for key, value in self.inputs.items()}
-
-    def put(self, name: str, inputs: Mapping[str, Any] | None = None) -> None:
-        """Add a part with these inputs, or with the task's inputs again."""
-        given = self.part(TASK) if inputs is None else inputs
-        self.inputs = {key: _joined(value, given[key]) for key, value in self.inputs.items()}
-        self.parts.append(name)
-
-    def take(self, name: str) -> dict[str, Any]:
-        """Remove a part, so that it is not run, and return its inputs."""
-        taken, size, k = self.part(name), len(self.labels), self.parts.index(name)
-        self.inputs = {key: _joined(value[: k * size], value[(k + 1) * size :]) for key, value in self.inputs.items()}
-        self.parts.remove(name)
-        return taken
-
-    def replace(self, name: str, inputs: Mapping[str, Any]) -> None:
-        """Give a part other inputs; those not named are unchanged."""
-        size, k = len(self.labels), self.parts.index(name)
-        for key, value in inputs.items():
-            whole = self.inputs[key]
-            self.inputs[key] = _joined(_joined(whole[: k * size], value), whole[(k + 1) * size :])
-
-
-def _joined(left: Any, right: Any) -> Any:
-    if isinstance(left, np.ndarray):
-        return np.concatenate([left, right])
-    return torch.cat([left, right])
-
-
-@dataclass
-class Pass:
-    """The results of a forward pass: only the process's own rows, at least in float32, outside autocast.
-
-    Attributes:
-        logits: part -> `(b, C)`.
-        features: part -> `(b, D)`, the inputs of the head's last layer; only if a method needs them.
-        states: part -> depth -> the output of the block at that depth; only if a method needs them.
-        labels: `(b, …)` labels of the task's rows.
-        rows: `(b,)` row numbers, if a method needs them.
-    """
-
-    logits: dict[str, Tensor]
-    features: dict[str, Tensor]
-    states: dict[str, dict[int, Tensor]]
-    labels: Tensor
-    rows: np.ndarray | None
-    notes: dict[str, Any]
-    at: At
 
 
 # logits (b, C) and labels (b,) or (b, K) -> losses in the labels' shape

@@ -131,13 +131,19 @@ def _refused(method: Method, situation: Situation) -> list[str]:
         found.append("follows evaluations during training; set training.eval_strategy=epoch and keep validation rows")
     if situation.deepspeed and "rates" in method.needs:
         found.append("moves weights of which DeepSpeed has copies of its own; launch without it")
-    gradients = {"computes": method.attacks, "recomputes": defines(method, "gradients"), "changes": defines(method, "change_gradients")}
+    gradients = {
+        "computes gradients of its own": method.attacks,
+        "recomputes the gradient": defines(method, "gradients"),
+        "changes the gradient": defines(method, "change_gradients"),
+    }
     for does in [does for does, whether in gradients.items() if whether and situation.deepspeed][:1]:
-        found.append(f"{does} the gradient, which DeepSpeed does not allow; launch without it")
+        found.append(f"{does}, which DeepSpeed does not allow; launch without it")
     if situation.scaled and defines(method, "change_gradients"):
         found.append("changes the gradient, which fp16 has scaled by then; use training.bf16=true and fp16=false")
     if situation.best and not method.scored_in_training:
-        found.append("chooses the weights by itself, and so does training.load_best_model_at_end; leave one of them out")
+        found.append(
+            "chooses the weights by itself, and so does training.load_best_model_at_end; leave one of them out"
+        )
     return found
 
 

@@ -20,13 +20,12 @@ from hfft.strategy.average.swa import SWA
 from hfft.strategy.average.swad import SWAD
 from hfft.strategy.clip.agc import AGC
 from hfft.strategy.clip.value import ClipValue
-from hfft.strategy.distil.distillation import Distillation
-from hfft.strategy.loss.asymmetric_loss import AsymmetricLoss
-from hfft.strategy.loss.balanced_softmax import BalancedSoftmax
 from hfft.strategy.distil.attention_transfer import AttentionTransfer
 from hfft.strategy.distil.distillation import Distillation
 from hfft.strategy.distil.hints import Hints
 from hfft.strategy.distil.self_distillation import SelfDistillation
+from hfft.strategy.loss.asymmetric_loss import AsymmetricLoss
+from hfft.strategy.loss.balanced_softmax import BalancedSoftmax
 from hfft.strategy.loss.class_weights import ClassWeights
 from hfft.strategy.loss.elr import ELR
 from hfft.strategy.loss.focal import Focal
@@ -72,14 +71,14 @@ class Strategy(Spec):
     mcc: MCC | None = None
     mixup: Mixup | None = None
     cutmix: CutMix | None = None
+    word_dropout: WordDropout | None = None
+    embedding_mixup: EmbeddingMixup | None = None
     fgm: FGM | None = None
     freelb: FreeLB | None = None
     pgd: PGD | None = None
     fast_at: FastAT | None = None
     trades: TRADES | None = None
     smart: SMART | None = None
-    word_dropout: WordDropout | None = None
-    embedding_mixup: EmbeddingMixup | None = None
     sam: SAM | None = None
     pcgrad: PCGrad | None = None
     distillation: Distillation | None = None

@@ -15,10 +15,10 @@ from hfft import layers
 from hfft.frozen_cache.cached_dataset import view_of
 from hfft.strategy.method import Setting
 from hfft.strategy.needs import needed
-from hfft.train.inspector import TrainingInspector
-from hfft.train.norm_statistics import estimated, moving_norms
 from hfft.train.batches import some_rows
+from hfft.train.inspector import TrainingInspector
 from hfft.train.kept_answers import kept_answers, shown_views
+from hfft.train.norm_statistics import estimated, moving_norms
 
 
 def blocks_of(model: nn.Module) -> list[nn.Module]:

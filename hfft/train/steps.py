@@ -12,8 +12,7 @@ because DistributedDataParallel averages their gradients. Filler rows are remove
 from __future__ import annotations
 
 import contextlib
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,14 +21,14 @@ from torch import Tensor, nn
 
 from hfft.strategy.method import HOOKS, TASK, Batch, Method, Target, defines
 from hfft.strategy.needs import needed
-from hfft.strategy.tensors import adding_gradients, divide_again, whole
-from hfft.train import method_state
+from hfft.strategy.tensors import adding_gradients, whole
 from hfft.train.answers import held_logits
 from hfft.train.batches import NUM_OWN_ROWS
 from hfft.train.changed_gradients import change_gradients
 from hfft.train.companions import ROW_NUMBERS
 from hfft.train.reader import Reader
 from hfft.train.resume import random_state, set_random_state
+from hfft.train.run_hooks import RunHooks
 from hfft.train.statistic import Kept, gather_rows, look_ahead, values
 from hfft.train.step_loss import chain, full_precision, pass_of, task_loss
 from hfft.train.weights import follows_evaluations
@@ -43,7 +42,7 @@ class PreparedInputs(dict[str, Any]):
         self.batch = batch
 
 
-class Steps:
+class Steps(RunHooks):
     """Calls the methods' hooks and reduces what they return, for one Trainer.
 
     Args:
@@ -199,7 +198,8 @@ class Steps:
         if methods and (trainer.args.max_grad_norm or self.of["change_gradients"]):
             # in float64, so that the sum of float32 factors is the same in any order
             factors = [torch.stack([m.row_weights(part) for m in methods]).prod(0).double().sum() for part in labels]
-            total = torch.stack(factors).sum().reshape(1).to(rows.device)
+            dtype = torch.float32 if rows.device.type == "mps" else torch.float64
+            total = torch.stack(factors).sum().reshape(1).to(rows.device, dtype)
             self.mean_weight = (trainer.accelerator.gather(total).sum() / rows).float()
 
     # --- statistics of the whole step
@@ -318,42 +318,3 @@ class Steps:
             gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             torch.distributed.all_reduce(gradient)
             parameter.grad = gradient / self._processes
-
-    # --- the run
-
-    def rate(self) -> float:
-        """The factor on the learning rates of the step."""
-        return math.prod(method.rate(self.trainer.at()) for method in self.of["rate"])
-
-    def updated(self) -> None:
-        """Call after each optimiser step that was not skipped."""
-        for method in self.of["updated"]:
-            method.updated(self.trainer.accelerator.unwrap_model(self.trainer.model), self.trainer.at(1))
-
-    def epoch(self, outputs_of: Callable[..., Any]) -> None:
-        """Call at the start of each epoch."""
-        for method in self.of["epoch"]:
-            method.epoch(self.trainer.model, outputs_of, self.trainer.at())
-
-    def epoch_ended(self) -> None:
-        """Call after an epoch's last step."""
-        for method in self.of["epoch_ended"]:
-            method.epoch_ended(self.trainer.accelerator.unwrap_model(self.trainer.model), self.trainer.at())
-
-    @contextlib.contextmanager
-    def scored(self) -> Iterator[None]:
-        """A context with the model as it is evaluated and published."""
-        model, training = self.trainer.accelerator.unwrap_model(self.trainer.model), self.trainer.is_in_train
-        methods = [method for method in self.of["scored"] if method.scored_in_training or not training]
-        with contextlib.ExitStack() as stack:
-            if methods:
-                divide_again(model)
-            for method in methods:
-                stack.enter_context(method.scored(model))
-            if methods:
-                stack.callback(divide_again, model)  # before the weights are restored
-            yield
-
-    def state(self) -> dict[str, Tensor]:
-        """The methods' state for a checkpoint; all processes must call this."""
-        return method_state.state_of(self.methods)

@@ -287,6 +287,8 @@ CASES = {
     "states": Case(more=(NearStates,), model="vit"),  # padding is no part of an image
 }
 assert set(Strategy.model_fields) <= set(CASES)
+# What FSDP refuses: modules of its own beside the model, or a need of whole weights.
+NOT_DIVIDED = {"modules", "modules, sam", "co_tuning", "lwf", "mixout", "stochnorm", "hints"}
 # Cases and numbers of rows of which any split of a batch is the same step. Of 17 rows the last step has one: of its
 # micro-batches and processes most have none, which every case has to bear. Of 20 it has four, for those that see several
 # rows, epochs or processes at once.
@@ -340,10 +342,8 @@ def trainer_of(
         methods=own.pop("methods", None) or [*training.methods_of(**case.strategy), *(make() for make in case.more)],
         sets={"target": target},
         class_ids=np.stack([np.asarray(row["labels"]) for row in train]),
-        load_model=lambda name: Answering(teacher),
         source_head=lambda: source_head(dtype),
         on_device=PIXELS if modality == "image" else None,
-        class_ids=np.array([row["labels"] for row in train]),
         load_model=load_model,
         callbacks=list(callbacks),
         **own,

@@ -6,7 +6,7 @@ import pytest
 
 from hfft.strategy.spec import Strategy
 from tests.strategy import check
-from tests.strategy.cases import CASES, WAYS
+from tests.strategy.cases import CASES, NOT_DIVIDED, WAYS
 
 # No option of them leaves the order, or the squared error, alone: they are left out of the recipe.
 WITHOUT_NEUTRAL = {"balanced", "huber", "quantile", "swad"}
@@ -47,8 +47,7 @@ DIVIDED = [name for name, case in CASES.items() if check.divides(case)]
 
 
 def test_fsdp_refuses_no_method_but_those_with_modules_or_whole_weights():
-    refused = {"modules", "modules, sam", "co_tuning", "lwf", "mixout", "stochnorm"}
-    assert {name for name in CASES if name not in DIVIDED} == refused
+    assert {name for name in CASES if name not in DIVIDED} == NOT_DIVIDED
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from hfft.train.last_block import LastBlock
 from hfft.train.micro_batch import fits
 from tests import training
 from tests.examples import ALL, MULTI, REGRESSION, SINGLE, head_and_depths, tiny
-from tests.strategy.cases import CASES, NearStates, trainer_of
+from tests.strategy.cases import CASES, NOT_DIVIDED, NearStates, trainer_of
 from tests.strategy.check import apart, run
 from tests.training import arguments, examples, finetuner, labels_of, methods_of
 
@@ -254,7 +254,7 @@ KEYS = {
     "classes for several labels": ({"mcc": "t"}, Situation(MULTI, sets=("t",)), "mcc", "needs classes"),
     "several labels for one": ({"asymmetric_loss": 4.0}, Situation(SINGLE), "asymmetric_loss", "not for single_label"),
     "classes for outliers": ({"huber": 1.0}, Situation(SINGLE), "huber", "is for regression, not for single_label"),
-    "mixed rows": ({"mixup": 0.2, "elr": 3.0}, Situation(SINGLE), "elr", "mixup mixes rows; leave one of them out"),
+    "mixed rows": ({"mixup": 0.2, "elr": 3.0}, Situation(SINGLE), "elr", "mixup mixes them; leave one of them out"),
     "shares twice": (
         {"logit_adjustment": 1.0, "balanced_softmax": True},
         Situation(SINGLE),
@@ -308,7 +308,7 @@ def test_nothing_is_refused_under_fsdp_that_reads_no_whole_weights():
         continuous = ALL[case.model].modality == "image"
         divided = Situation(case.problem, divided=True, sets=("target",), continuous=continuous)
         told = refusals([*methods_of(**case.strategy), *(make() for make in case.more)], divided)
-        assert (told != []) == (name in ("modules", "modules, sam", "co_tuning", "lwf")), name
+        assert (told != []) == (name in NOT_DIVIDED), name
 
 
 def test_rows_are_numbered_only_where_a_method_asks():

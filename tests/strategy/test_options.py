@@ -25,8 +25,6 @@ OPTIONS = {
         "after": ([0, 1], [-1, 0.5], 1),
     },
     "mcc": {"on": (["x"], [3], None), "temperature": ([1e-6], [0, -1], 2.5), "weight": ([0, 1e-6], [-1, -1e-6], 1.0)},
-    "mixup": {"alpha": ([0, 1e-6, 9], [-1e-6, -0.5], 0.2)},
-    "cutmix": {"alpha": ([0, 1e-6, 9], [-1e-6, -0.5], 1.0)},
     "fgm": {"epsilon": ([0, 1e-6, 9], [-1e-6, "1/2"], 1.0)},
     "freelb": {
         "epsilon": ([0, 1e-6, 9], [-1e-6], 0.3),
@@ -159,12 +157,9 @@ NEEDED = {
     "positive_weights": {},
     "forward_correction": {"matrix": 0.1},
     "ewc": {"weight": 1},
-    "class_weights": {},
     "hints": {"teacher": "x"},
     "attention_transfer": {"teacher": "x"},
-    "l2_sp": {"weight": 1},
     "clip_value": {"value": 1},
-    "class_weights": {},
 }
 # The options that make a run the same as without the method.
 NEUTRAL = [
@@ -273,15 +268,11 @@ BUILT = {
     "balanced_softmax": True,
     "symmetric_cross_entropy": {},
     "non_finite": {"skip": 1},
-    "non_finite": {"skip": 1},
     "pcgrad": ["l2_sp"],
     "swad": {},
     "hints": "x",
     "attention_transfer": "x",
     "self_distillation": "ema",
-    "class_weights": "balanced",
-    "balanced": 1,
-    "non_finite": {"skip": 1},
 }
 
 
