@@ -288,7 +288,16 @@ CASES = {
 }
 assert set(Strategy.model_fields) <= set(CASES)
 # What FSDP refuses: modules of its own beside the model, or a need of whole weights.
-NOT_DIVIDED = {"modules", "modules, sam", "co_tuning", "lwf", "mixout", "stochnorm", "hints"}
+NOT_DIVIDED = {
+    "modules",
+    "modules, sam",
+    "co_tuning",
+    "lwf",
+    "mixout",
+    "stochnorm",
+    "hints",
+    "hints, attention_transfer, distillation",
+}
 # Cases and numbers of rows of which any split of a batch is the same step. Of 17 rows the last step has one: of its
 # micro-batches and processes most have none, which every case has to bear. Of 20 it has four, for those that see several
 # rows, epochs or processes at once.
