@@ -12,8 +12,6 @@ from torch import nn
 from hfft import layers
 from hfft.errors import BadInput, RunError
 from hfft.strategy.method import TASK, At, Batch, Pass, Target
-from hfft.tasks.labels import Labels
-from hfft.tasks.problem import PROBLEMS
 from hfft.train import method_state
 from hfft.train.callbacks import EpochLine
 from hfft.train.device import lay_out
@@ -24,9 +22,9 @@ from hfft.train.memory import smaller, split_batch
 from hfft.train.module_modes import asked_once
 from hfft.train.reader import last_layer
 from hfft.train.sanity_check import FEWEST, faults, head_weights
-from hfft.train.setting import setting_of
 from hfft.train.step_loss import task_loss
 from hfft.train.term_log import TermLog
+from tests import training
 from tests.examples import SINGLE, head_and_depths, tiny
 from tests.training import methods_of
 
@@ -58,7 +56,7 @@ def test_terms_are_means_over_the_steps_that_were_taken():
         log.settle(taken)
     assert (log.taken, log.left_out, log.names) == (2, 2, {"term"})
     state = log.state()
-    assert state == {"sums": {"term": 7.0}, "taken": 2, "left_out": 2, "names": ["term"]}
+    assert state == {"task": None, "sums": {"term": 7.0}, "taken": 2, "left_out": 2, "names": ["term"]}
     other = TermLog()
     other.load(state, torch.device("cpu"))
     for one in (log, other):
@@ -248,27 +246,20 @@ def test_what_the_loop_asks_of_the_tree_is_at_hand_inside_alone():
         ("crop", {"mixup": 0.2}, False),
     ],
 )
-def test_inputs_are_the_same_in_every_epoch_unless_something_changes_them(augmentation, strategy, fixed):
-    model = tiny("bert")
-
+def test_inputs_are_the_same_in_every_epoch_unless_something_changes_them(augmentation, strategy, fixed, tmp_path):
     class Rows(list):
         step = SimpleNamespace(augmentation=augmentation)
 
-    trainer = SimpleNamespace(
-        train_dataset=Rows([1, 2, 3]),
-        model=model,
-        depths=head_and_depths(model)[1],
-        problem=PROBLEMS[SINGLE],
-        labels=Labels.of(SINGLE, "abc"),
-        args=SimpleNamespace(seed=7, device=torch.device("cpu")),
-        sets={"target": [1, 2]},
-        methods=methods_of(**strategy),
-    )
-    found = setting_of(trainer, None, None)
+    rows = Rows(training.examples("image", SINGLE, 3))
+    settings = training.arguments(tmp_path, seed=7, per_device_train_batch_size=2, num_train_epochs=4)
+    labels, methods = training.labels_of(SINGLE), methods_of(**strategy)
+    trainer = training.finetuner(tiny("vit"), labels, rows, settings, methods=methods, sets={"target": [1, 2]})
+    found = trainer.setting
     assert found.fixed_inputs is fixed
     assert (found.rows, found.sets, found.seed, found.outputs) == (3, {"target": 2}, 7, 3)
+    assert found.epochs == 4
     assert found.head_names == {"classifier.weight", "classifier.bias"}
-    assert found.class_names == ("a", "b", "c")
+    assert found.class_names == labels.names
 
 
 def test_the_task_loss_is_of_own_rows_and_all_targets_by_their_factors():
