@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,7 @@ from torch import nn
 from hfft import layers
 from hfft.errors import BadInput, RunError
 from hfft.strategy.method import TASK, At, Batch, Pass, Target
+from hfft.strategy.weight import ByGap, Weight
 from hfft.train import method_state
 from hfft.train.callbacks import EpochLine
 from hfft.train.device import lay_out
@@ -140,6 +142,7 @@ def test_each_method_is_given_what_it_gave_and_its_modules_theirs(tmp_path):
         found = SimpleNamespace(name=name, own={"mean/x": torch.rand(2)}, inner=nn.ModuleDict({"m": nn.Linear(2, 1)}))
         found.state, found.modules = lambda: found.own, lambda: found.inner
         found.load = lambda state: setattr(found, "own", dict(state))
+        found.weight = Weight(ByGap(adapt="gap", start=random.random() + 1))
         return found
 
     given, taken = [method("a"), method("b")], [method("a"), method("b")]
@@ -153,6 +156,7 @@ def test_each_method_is_given_what_it_gave_and_its_modules_theirs(tmp_path):
         assert one.own.keys() == other.own.keys()
         assert torch.equal(one.own["mean/x"], other.own["mean/x"])
         assert torch.equal(one.inner["m"].weight, other.inner["m"].weight)
+        assert one.weight.current == other.weight.current
 
 
 # --- the model
