@@ -1,6 +1,7 @@
-"""The tiers: `make test-fast` leaves out what is marked `slow`."""
+"""The tiers: `make test-fast` leaves out what is marked `slow`; of what is marked `sampled`, only `make torture` runs all cases."""
 
 import gc
+import random
 
 import pytest
 
@@ -36,6 +37,28 @@ LONGEST = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--every-case`: run all cases of tests marked `sampled`; `--sample-seed`: draw another sample."""
+    parser.addoption("--every-case", action="store_true", help="run all cases of tests that are marked `sampled`")
+    parser.addoption("--sample-seed", default="0", help="draws the cases of tests that are marked `sampled`")
+
+
+def _leave_out_unsampled(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of a test marked `sampled(12)`, run 12 of its cases, and those that the fast tier runs."""
+    groups: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("sampled") is not None:
+            groups.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    left_out = set()
+    for test, cases in groups.items() if not config.option.every_case else ():
+        count = cases[0].get_closest_marker("sampled").args[0]
+        drawn = random.Random(f"{config.option.sample_seed} {test}").sample(cases, min(count, len(cases)))
+        left_out |= {item for item in cases if item not in drawn and item.get_closest_marker("slow") is not None}
+    if left_out:
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The longest files first. Of a test marked `slow_but("bert-head")`, all cases are slow but the one of this id.
@@ -54,6 +77,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 missing[key] = missing.get(key, True) and kept != case
             if case not in mark.args:
                 item.add_marker("slow")
+    _leave_out_unsampled(config, items)
     gone = [f"{test} has no case {case!r}" for (test, case), absent in missing.items() if absent]
     if gone and config.option.markexpr == "not slow" and config.args == config.getini("testpaths"):
         raise pytest.UsageError("; ".join(gone))

@@ -24,19 +24,27 @@ def whole(tmp_path_factory):
     return functools.cache(lambda name, rows: check.run(CASES[name], tmp_path_factory.mktemp("whole"), 8, 1, rows))
 
 
+def asked(request, test):
+    """The cases of a test that this session runs: a fixture that serves all at once need not train the others."""
+    return [item.callspec.params for item in request.session.items if getattr(item, "originalname", "") == test]
+
+
 @pytest.mark.slow_but("focal-17")
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize(("name", "rows"), WAYS)
 def test_any_accumulation_is_the_same_step(name, rows, whole, tmp_path):
     check.check_same(whole(name, rows), check.run(CASES[name], tmp_path, 2, 4, rows))
 
 
 @pytest.fixture(scope="module")
-def two_processes(tmp_path_factory):
+def two_processes(request, tmp_path_factory):
     """Outcome of every case in each of two processes."""
-    return check.in_processes({way: (CASES[way[0]], way[1]) for way in WAYS}, tmp_path_factory.mktemp("two"))
+    ways = [(case["name"], case["rows"]) for case in asked(request, "test_two_processes_take_the_same_step")]
+    return check.in_processes({way: (CASES[way[0]], way[1]) for way in ways}, tmp_path_factory.mktemp("two"))
 
 
 @pytest.mark.slow
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize(("name", "rows"), WAYS)
 def test_two_processes_take_the_same_step(name, rows, two_processes, whole):
     for outcomes in two_processes:
@@ -51,25 +59,29 @@ def test_fsdp_refuses_no_method_but_those_with_modules_or_whole_weights():
 
 
 @pytest.fixture(scope="module")
-def divided(tmp_path_factory):
+def divided(request, tmp_path_factory):
     """Outcome of every case whose weights FSDP may divide."""
+    names = [case["name"] for case in asked(request, "test_divided_weights_learn_what_whole_ones_do")]
     folder = tmp_path_factory.mktemp("divided")
-    return check.in_processes({name: (CASES[name], 9) for name in DIVIDED}, folder, divided=True)[0]
+    return check.in_processes({name: (CASES[name], 9) for name in names}, folder, divided=True)[0]
 
 
 @pytest.mark.slow
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("name", [name for name in DIVIDED if not CASES[name].random])
 def test_divided_weights_learn_what_whole_ones_do(name, divided, tmp_path):
     check.check_same_weights(check.run(CASES[name], tmp_path, 8, 1, 9, **check.FSDP), divided[name])
 
 
 @pytest.mark.slow
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("name", CASES)
 def test_a_run_that_goes_on_ends_where_it_would_have(name, tmp_path):
     check.check_resume(CASES[name], tmp_path)
 
 
 @pytest.mark.slow_but("balanced")
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_saved_is_a_plain_model(name, tmp_path):
     check.check_saved(CASES[name], tmp_path)
@@ -82,6 +94,7 @@ def plain(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("name", CASES)
 def test_the_method_changes_the_run(name, plain, tmp_path):
     case = CASES[name]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.torture import elsewhere, hosts, hub, resume
+from tests.torture import elsewhere, hosts, hub, matrices, resume
 from tests.torture.fuzz import fuzz
 from tests.torture.kill import kill
 from tests.torture.stop import stop
@@ -60,6 +60,11 @@ GATES: dict[str, tuple[str, int, Callable[[Path], list[str]]]] = {
         "mutants of the recipes refused before the first step, or run to their end",
         500,
         lambda f: fuzz(f / "fuzz", 500),
+    ),
+    "matrices": (
+        "files of tests, every case of those of which `make test` draws a sample",
+        len(matrices.FILES),
+        matrices.every_case,
     ),
     **{name: (promise, 1, hosts.gate(trial)) for name, (promise, trial) in hosts.GATES.items()},
 }
