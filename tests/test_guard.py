@@ -15,19 +15,19 @@ pytestmark = pytest.mark.slow
 
 
 def test_mutants_of_recipes_are_refused_or_run(tmp_path):
-    assert fuzz(tmp_path, 22, seed=7) == []
+    assert fuzz(tmp_path, 14, seed=7) == []
 
 
 def test_pushes_meet_faults(tmp_path):
-    assert faults(tmp_path, "push", every=17) == []
+    assert faults(tmp_path, "push", every=25) == []
 
 
 def test_downloads_meet_faults(tmp_path):
-    assert faults(tmp_path, "fetch", every=20) == []
+    assert faults(tmp_path, "fetch", every=33) == []
 
 
 def test_uploaders_are_killed(tmp_path):
-    assert faults(tmp_path, "push-killed", every=6, start=1) == []
+    assert faults(tmp_path, "push-killed", every=9, start=1) == []
 
 
 PLAIN = st.recursive(

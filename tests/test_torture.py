@@ -15,11 +15,11 @@ def folder(tmp_path_factory):
 
 
 def test_killed_runs_end_where_they_would_have(folder):
-    assert kill(folder, 3) == []
+    assert kill(folder, 2) == []
 
 
 def test_stopped_runs_end_where_they_would_have(folder):
-    assert stop(folder, 3) == []
+    assert stop(folder, 2) == []
 
 
 def test_a_run_that_is_stopped_while_it_pushes_is_pushed_later_and_once(folder):

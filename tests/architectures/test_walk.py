@@ -48,6 +48,7 @@ READ_ONE = {"vit"}  # of the others the head reads more than the first token of 
 
 
 @pytest.mark.slow
+@pytest.mark.sampled(10)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("modality", "name"), [(modality, name) for modality in SAMPLE for name in SAMPLE[modality]])
 def test_everything_holds(modality, name):
