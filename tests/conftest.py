@@ -1,4 +1,4 @@
-"""The tiers: `make test-fast` leaves out what is marked `slow`; of what is marked `sampled`, only `make torture` runs all cases."""
+"""The tiers: `make test-fast` leaves out what is `slow`; of what is `sampled`, only `make torture` runs all cases."""
 
 import gc
 import random

@@ -10,6 +10,7 @@ import torch
 from hfft.strategy.needs import Situation, refusals
 from hfft.strategy.spec import Strategy
 from tests import training
+from tests.examples import ALL, SINGLE
 from tests.strategy.cases import CASES, Case, trainer_of
 
 KEYS = [key for key in Strategy.model_fields if CASES[key].changes]
@@ -20,10 +21,12 @@ def together(one: str, other: str) -> Case | None:
     """A case with both methods, on the model of one of them; None if no problem and no inputs suit both."""
     left, right = CASES[one], CASES[other]
     both = {**left.strategy, **right.strategy}
-    for model in dict.fromkeys((left.model, right.model, "vit", "bert", "resnet")):
+    models, problems = (left.model, right.model, "vit", "bert", "resnet"), (left.problem, right.problem, SINGLE)
+    for model, problem in itertools.product(dict.fromkeys(models), dict.fromkeys(problems)):
         case = Case(
             both,
             model=model,
+            problem=problem,
             dropout=max(left.dropout, right.dropout),
             settings={**left.settings, **right.settings},
             random=left.random or right.random,
@@ -35,8 +38,8 @@ def together(one: str, other: str) -> Case | None:
 
 def refused(case: Case) -> list[tuple[str, str]]:
     """Why the methods of a case cannot be used, alone or together."""
-    continuous = case.model != "bert"
-    situation = Situation("single_label_classification", sets=("target",), continuous=continuous)
+    text = ALL[case.model].modality == "text"
+    situation = Situation(case.problem, sets=("target",), continuous=not text, tokens=text)
     return refusals(training.methods_of(**case.strategy), situation)
 
 
