@@ -44,7 +44,7 @@ class Margins(Method):
     replaces_loss = True
 
     def __init__(self, spec: LDAM):
-        self.spec = spec
+        self.spec, self.begins = spec, spec.after or 0
 
     def start(self, setting: Setting) -> None:
         """Count the classes.
