@@ -76,7 +76,7 @@ class Corrected(Method):
                 )
             self.matrix = symmetric_noise(setting.outputs, given).to(setting.device)
 
-    def epoch(self, model: nn.Module, outputs_of: Callable[[str], Any], at: At) -> None:
+    def epoch(self, model: nn.Module, outputs_of: Callable[..., Any], at: At) -> None:
         """Estimate the matrix, once."""
         if self.matrix is None and at.epoch >= self.spec.after:
             self.matrix = anchor_matrix(outputs_of("train", features=False).logits.softmax(1)).to(self.device)
