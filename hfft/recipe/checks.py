@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 def situation(recipe: Recipe) -> Situation:
     """The facts about a recipe that matter to methods."""
+    steps, epochs = recipe.training.get("max_steps", -1), recipe.training.get("num_train_epochs", 3)
+    by_epochs = isinstance(epochs, (int, float)) and isinstance(steps, int) and steps <= 0
     return Situation(
         problem=recipe.problem,
         adapter=recipe.layers.adapter is not None,
@@ -36,6 +38,7 @@ def situation(recipe: Recipe) -> Situation:
         tokens=recipe.the_task.modality.tokens,
         sets=tuple(recipe.data.sets),
         own_head=recipe.head.own,
+        epochs=epochs if by_epochs else None,
         evaluates=recipe.data.validation != NONE and recipe.training.get("eval_strategy", "epoch") != "no",
         best=bool(recipe.training.get("load_best_model_at_end", False)),
         new_head=recipe.the_task.labelled and not recipe.head.keep_known,

@@ -59,7 +59,8 @@ class Method:
         problems: names of the problems that the method suits; None for all.
         replaces_loss: whether its `example_loss` does not call `inner`; at most one method may do so.
         only_one: what it does, in words, if at most one method of a run may do that.
-        mixes: whether it makes one row's inputs of several rows'.
+        begins: the epoch in which it, or the last part of it, begins to act, counted from 0.
+        mixes: whether it replaces the task's rows by mixtures of rows.
         attacks: whether it looks for harmful inputs by gradients with respect to them; at most one method may do so.
         terms: names of other methods whose losses it treats one by one.
         states: depths whose outputs it reads, if it needs `states`; negative ones count from the head.
@@ -74,6 +75,7 @@ class Method:
     problems: tuple[str, ...] | None = None
     replaces_loss: bool = False
     only_one: str | None = None
+    begins: int = 0
     attacks: bool = False
     terms: tuple[str, ...] = ()
     states: tuple[int, ...] = ()

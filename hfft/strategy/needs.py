@@ -38,6 +38,7 @@ class Situation:
         tokens: whether inputs are ids of tokens.
         sets: names of `data.sets`.
         evaluates: whether the model is evaluated during training.
+        epochs: length of the training; None if it is given in steps.
         own_head: whether the recipe asks for a head of hfft's in place of the architecture's.
         best: whether the best checkpoint is loaded at the end.
         new_head: whether the head starts untrained.
@@ -55,6 +56,7 @@ class Situation:
     divided: bool = False
     deepspeed: bool = False
     evaluates: bool = True
+    epochs: float | None = None
     own_head: bool = False
     best: bool = False
     scaled: bool = False
@@ -114,6 +116,11 @@ def _refused(method: Method, situation: Situation) -> list[str]:
         found.append("attacks the embeddings of a text, which images do not have; use pgd, fast_at or trades")
     if "tokens" in method.needs and not situation.tokens:
         found.append("is for texts, which the task does not take; leave it out")
+    if situation.epochs is not None and 0 < situation.epochs <= method.begins:
+        found.append(
+            f"begins after {method.begins} epochs, but the run has {situation.epochs:g}; "
+            "begin earlier, or raise training.num_train_epochs"
+        )
     if situation.streaming:
         if "counts" in method.needs:
             found.append(

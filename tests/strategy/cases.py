@@ -263,6 +263,9 @@ CASES = {
     "word_dropout, embedding_mixup, r_drop": Case(
         {"word_dropout": 0.3, "embedding_mixup": 1.0, "r_drop": 1.0}, dropout=0.1, random=True
     ),
+    "mixup, gce, forward_correction, ema": Case(
+        {"mixup": 1.0, "gce": 0.7, "forward_correction": 0.3, "ema": 0.9}, model="vit"
+    ),
     "mixup, focal, logit_adjustment": Case({"mixup": 1.0, "focal": 2.0, "logit_adjustment": 1.0}, model="vit"),
     "mixup, pgd, distillation, sam": Case(
         {"mixup": 1.0, "pgd": {"epsilon": 0.1, "steps": 1}, "distillation": "teacher", "sam": 0.3}, model="vit"

@@ -41,7 +41,19 @@ def frozen_run(name, folder, cached, train="head"):
 @pytest.mark.parametrize("train", ["head", "last-1"])
 @pytest.mark.parametrize(
     "name",
-    ["l2_sp", "bss", "r_drop", "sam", "ema", "logit_adjustment", "class_weights", "balanced", "focal", "distillation"],
+    [
+        "l2_sp",
+        "bss",
+        "r_drop",
+        "sam",
+        "ema",
+        "class_weights",
+        "balanced",
+        "focal",
+        "distillation",
+        "elr",
+        "logit_adjustment",
+    ],
 )
 def test_what_is_kept_of_frozen_layers_changes_nothing(name, train, tmp_path):
     assert uncacheable(trainer_of(CASES[name], tmp_path).methods) is None
@@ -261,6 +273,12 @@ KEYS = {
         "balanced_softmax",
         "shifts the logits by the shares of the classes, as logit_adjustment does",
     ),
+    "an epoch that never comes": (
+        {"forward_correction": {"matrix": "anchors", "after": 3}},
+        Situation(SINGLE, epochs=3.0),
+        "forward_correction",
+        "begins after 3 epochs, but the run has 3; begin earlier, or raise training.num_train_epochs",
+    ),
     "rows of a stream": ({"distillation": "x"}, Situation(SINGLE, streaming=True), "distillation", "row numbers"),
     "counts of a stream": (
         {"logit_adjustment": 1.0},
@@ -281,6 +299,12 @@ def test_what_cannot_be_is_refused_with_the_key_and_the_reason(what):
     [(found, why)] = refusals(methods_of(**strategy), situation)
     assert found == key
     assert reason in why
+
+
+def test_what_begins_within_the_run_is_not_refused():
+    anchors = methods_of(forward_correction={"matrix": "anchors", "after": 2})
+    assert refusals(anchors, Situation(SINGLE, epochs=2.5)) == []
+    assert refusals(methods_of(forward_correction=0.2), Situation(SINGLE, epochs=1.0)) == []
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,8 @@ class Corrected(Method):
     def __init__(self, spec: ForwardCorrection):
         self.spec = spec
         self.matrix: Tensor | None = None  # (C, C); None until it is estimated
-        self.needs = frozenset({"rows"}) if spec.matrix == "anchors" else frozenset()
+        if spec.matrix == "anchors":
+            self.needs, self.begins = frozenset({"rows"}), spec.after
 
     def start(self, setting: Setting) -> None:
         """Put a given matrix in the order of the classes.
@@ -75,10 +76,10 @@ class Corrected(Method):
                 )
             self.matrix = symmetric_noise(setting.outputs, given).to(setting.device)
 
-    def epoch(self, model: nn.Module, outputs_of: Callable[[str], Any], at: At) -> None:
+    def epoch(self, model: nn.Module, outputs_of: Callable[..., Any], at: At) -> None:
         """Estimate the matrix, once."""
         if self.matrix is None and at.epoch >= self.spec.after:
-            self.matrix = anchor_matrix(outputs_of("train").logits.softmax(1)).to(self.device)
+            self.matrix = anchor_matrix(outputs_of("train", features=False).logits.softmax(1)).to(self.device)
 
     def example_loss(self, inner: Inner, logits: Tensor, labels: Tensor, at: At) -> Tensor:
         """The loss of the predicted labels."""

@@ -44,7 +44,7 @@ class Margins(Method):
     replaces_loss = True
 
     def __init__(self, spec: LDAM):
-        self.spec = spec
+        self.spec, self.begins = spec, spec.after or 0
 
     def start(self, setting: Setting) -> None:
         """Count the classes.
@@ -63,7 +63,7 @@ class Margins(Method):
         self.deferred = torch.tensor(effective_number_weights(counts, self.spec.beta), device=setting.device)
         self.factors = torch.ones_like(self.deferred)
 
-    def epoch(self, model: nn.Module, outputs_of: Callable[[str], Any], at: At) -> None:
+    def epoch(self, model: nn.Module, outputs_of: Callable[..., Any], at: At) -> None:
         """Weight the classes from epoch `after` on."""
         if self.spec.after is not None and at.epoch >= self.spec.after:
             self.factors = self.deferred

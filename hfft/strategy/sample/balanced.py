@@ -38,7 +38,7 @@ class ClassBalanced(Method):
     needs = frozenset({"counts"})
 
     def __init__(self, spec: Balanced):
-        self.spec = spec
+        self.spec, self.begins = spec, spec.after
 
     def start(self, setting: Setting) -> None:
         """Remember the class of each row."""
