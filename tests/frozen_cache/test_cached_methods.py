@@ -1,5 +1,7 @@
 """Methods with stored outputs of frozen layers train as they do without."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from hfft.frozen_cache.frozen_cache import FrozenCacheSettings
@@ -9,17 +11,17 @@ from tests.strategy.cases import source_head
 from tests.training import arguments, difference, examples, finetuner, labels_of, methods_of
 
 
-def trained(folder, strategy, cached, kind="bert"):
+def trained(folder, strategy, cached, kind="bert", rows=None, views=0):
     model = tiny(kind, dropout=0.0)
     head_names, depths = head_and_depths(model)
     adapt(model, "last-1", None, depths, head_names)
     trainer = finetuner(
         model,
         labels_of(SINGLE),
-        examples("text" if kind == "bert" else "image", SINGLE, 12),
+        rows or examples("text", SINGLE, 12),
         arguments(folder, per_device_train_batch_size=4),
         methods=methods_of(**strategy),
-        cache_settings=FrozenCacheSettings(folder / "kept", 10**9) if cached else None,
+        cache_settings=FrozenCacheSettings(folder / "kept", 10**9, views) if cached else None,
         source_head=lambda: source_head(next(model.parameters()).dtype),
     )
     trainer.train()
@@ -40,6 +42,13 @@ def test_a_term_is_the_same_with_stored_outputs(strategy, tmp_path):
     assert logs[1] == pytest.approx(logs[0], rel=1e-4, abs=1e-6)
 
 
-def test_where_the_start_answers_in_each_step_nothing_is_stored(tmp_path):
-    trainer = trained(tmp_path, {"mixup": 1.0, "lwf": 1.0}, cached=True, kind="vit")
-    assert "needs the inputs themselves" in str(trainer.cache_report)
+class Augmented(list):
+    """Rows that say that they change."""
+
+    step = SimpleNamespace(augmentation=SimpleNamespace(steps=("flip",)))
+
+
+def test_where_the_start_answers_in_each_step_nothing_is_stored_not_even_views(tmp_path):
+    rows = Augmented(examples("image", SINGLE, 12))
+    trainer = trained(tmp_path, {"lwf": 1.0}, cached=True, kind="vit", rows=rows, views=2)
+    assert "strategy.lwf needs the inputs themselves" in str(trainer.cache_report)
