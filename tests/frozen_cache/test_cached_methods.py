@@ -31,7 +31,8 @@ def trained(folder, strategy, cached, kind="bert", rows=None, views=0):
 STRATEGIES = ({"decay_to_start": 5.0}, {"ewc": 100.0}, {"co_tuning": 2.3}, {"lwf": 1.0}, {"confidence_penalty": 0.5})
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
+@pytest.mark.slow_but("lwf")
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=" ".join)
 def test_a_term_is_the_same_with_stored_outputs(strategy, tmp_path):
     plain, cached = (trained(tmp_path / str(how), strategy, how) for how in (False, True))
     assert cached.cache_report.get("cut")

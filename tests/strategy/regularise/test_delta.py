@@ -83,6 +83,7 @@ def test_a_hook_sets_one_channel_to_zero(tmp_path):
         handle.remove()
 
 
+@pytest.mark.slow_but("bert-single_label_classification")
 @pytest.mark.parametrize(("kind", "problem"), [("bert", SINGLE), ("resnet", SINGLE), ("vit", REGRESSION)])
 def test_attention_is_measured_once_on_the_pretrained_model(kind, problem, tmp_path):
     trainer = trainer_of(tmp_path, kind, problem, attention=True, rows=5, blocks=[1, -1])

@@ -37,6 +37,7 @@ def trainer_of(folder, modality="text", **strategy):
     )
 
 
+@pytest.mark.slow
 def test_the_answers_are_those_of_the_start_and_the_term_holds_them(tmp_path):
     apart = []
     for weight in (1e-9, 1.0):
