@@ -1,17 +1,18 @@
 """Methods with stored outputs of frozen layers train as they do without."""
 
-from types import SimpleNamespace
-
 import pytest
+import torch
 
+from hfft.data.modality.image import ImageCollate
 from hfft.frozen_cache.frozen_cache import FrozenCacheSettings
 from hfft.layers.freeze import adapt
 from tests.examples import SINGLE, head_and_depths, tiny
 from tests.strategy.cases import source_head
+from tests.train.test_resume import images
 from tests.training import arguments, difference, examples, finetuner, labels_of, methods_of
 
 
-def trained(folder, strategy, cached, kind="bert", rows=None, views=0):
+def trained(folder, strategy, cached, kind="bert", rows=None, views=0, **settings):
     model = tiny(kind, dropout=0.0)
     head_names, depths = head_and_depths(model)
     adapt(model, "last-1", None, depths, head_names)
@@ -19,7 +20,7 @@ def trained(folder, strategy, cached, kind="bert", rows=None, views=0):
         model,
         labels_of(SINGLE),
         rows or examples("text", SINGLE, 12),
-        arguments(folder, per_device_train_batch_size=4),
+        arguments(folder, per_device_train_batch_size=4, **settings),
         methods=methods_of(**strategy),
         cache_settings=FrozenCacheSettings(folder / "kept", 10**9, views) if cached else None,
         source_head=lambda: source_head(next(model.parameters()).dtype),
@@ -43,13 +44,16 @@ def test_a_term_is_the_same_with_stored_outputs(strategy, tmp_path):
     assert logs[1] == pytest.approx(logs[0], rel=1e-4, abs=1e-6)
 
 
-class Augmented(list):
-    """Rows that say that they change."""
-
-    step = SimpleNamespace(augmentation=SimpleNamespace(steps=("flip",)))
-
-
-def test_where_the_start_answers_in_each_step_nothing_is_stored_not_even_views(tmp_path):
-    rows = Augmented(examples("image", SINGLE, 12))
-    trainer = trained(tmp_path, {"lwf": 1.0}, cached=True, kind="vit", rows=rows, views=2)
-    assert "strategy.lwf needs the inputs themselves" in str(trainer.cache_report)
+@pytest.mark.parametrize(("views", "kept"), [(2, True), (0, False)])
+def test_the_starts_answers_are_those_to_the_view_that_is_shown(views, kept, tmp_path, monkeypatch):
+    monkeypatch.setattr("tests.training.collate", lambda rows, dtype: ImageCollate(SINGLE)(rows))
+    still = {"learning_rate": 0.0, "num_train_epochs": 4}
+    trainer = trained(tmp_path, {"lwf": 1.0}, cached=True, kind="vit", rows=images(), views=views, **still)
+    [method] = trainer.methods
+    assert (method.kept is not None) == kept
+    if kept:
+        assert len(method.kept) == 20
+        assert not torch.allclose(method.kept[:10], method.kept[10:])  # the views differ
+    logs = [log["lwf"] for log in trainer.state.log_history if "loss" in log]
+    assert len(logs) == 12
+    assert logs == pytest.approx([0] * 12, abs=1e-6)  # the model is the start in every step
