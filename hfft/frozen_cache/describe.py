@@ -56,9 +56,8 @@ def impossible(trainer: Any, views: int) -> str | None:
     epochs = args.max_steps * at_once / len(rows) if args.max_steps > 0 else args.num_train_epochs
     if epochs <= 1:
         return ONCE
-    if (
-        why := uncacheable(trainer.methods)
-    ) is not None:  # what a method learns only from the rows, such as augmentation
+    why = uncacheable(trainer.methods)
+    if why is not None:
         return why
     step = getattr(rows, "step", None)
     if getattr(getattr(step, "augmentation", None), "steps", None) and not views:

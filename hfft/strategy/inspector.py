@@ -22,7 +22,10 @@ class Inspector(Protocol):
         """The model's inputs for some training rows, or rows of a set in `data.sets`, on the device, with their `labels`."""
 
     def outputs_of(self, model: nn.Module) -> Any:
-        """`logits` `(N, C)`, `features` `(N, D)` and `labels` of all training rows in order, of a model in `eval()`."""
+        """`logits` `(N, C)`, `features` `(N, D)` and `labels` of all training rows in order, of a model in `eval()`.
+
+        Where the frozen cache shows several views of each row, those of the first view of all rows come first: `setting.place`.
+        """
 
     def reader(self, model: nn.Module, features: bool = False, states: Sequence[int] = ()) -> Any:
         """Captures what `Pass` contains: inside `reader.on()`, `reader.take()` gives features and states of the last pass."""

@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from hfft import layers
 from hfft.errors import BadInput
 from hfft.train.answers import Answers, answers
 from hfft.train.companions import fetched
+from hfft.train.kept_answers import shown_views
 from hfft.train.reader import Reader, last_layer
 from hfft.train.unfreezing import SCALE
 
@@ -34,8 +36,11 @@ class TrainingInspector:
         return dict(self.trainer._prepare_inputs(collated))
 
     def outputs_of(self, model: nn.Module) -> Answers:
-        """The outputs of a model for all training rows."""
-        return answers(self.trainer, model, self.trainer.train_dataset, features=True)
+        """The outputs of a model for all training rows, in each of the views that the frozen cache shows."""
+        rows = self.trainer.train_dataset
+        parts = [rows.in_epoch(view) for view in range(shown_views(self.trainer))] or [rows]
+        found = [answers(self.trainer, model, part, features=True) for part in parts]
+        return Answers(*(torch.cat([getattr(one, name) for one in found]) for name in ("logits", "features", "labels")))
 
     def reader(self, model: nn.Module, features: bool = False, states: Sequence[int] = ()) -> Reader:
         """A reader of another model."""

@@ -1,25 +1,28 @@
 """Methods with stored outputs of frozen layers train as they do without."""
 
 import pytest
+import torch
 
+from hfft.data.modality.image import ImageCollate
 from hfft.frozen_cache.frozen_cache import FrozenCacheSettings
 from hfft.layers.freeze import adapt
 from tests.examples import SINGLE, head_and_depths, tiny
 from tests.strategy.cases import source_head
+from tests.train.test_resume import images
 from tests.training import arguments, difference, examples, finetuner, labels_of, methods_of
 
 
-def trained(folder, strategy, cached, kind="bert"):
+def trained(folder, strategy, cached, kind="bert", rows=None, views=0, **settings):
     model = tiny(kind, dropout=0.0)
     head_names, depths = head_and_depths(model)
     adapt(model, "last-1", None, depths, head_names)
     trainer = finetuner(
         model,
         labels_of(SINGLE),
-        examples("text" if kind == "bert" else "image", SINGLE, 12),
-        arguments(folder, per_device_train_batch_size=4),
+        rows or examples("text", SINGLE, 12),
+        arguments(folder, per_device_train_batch_size=4, **settings),
         methods=methods_of(**strategy),
-        cache_settings=FrozenCacheSettings(folder / "kept", 10**9) if cached else None,
+        cache_settings=FrozenCacheSettings(folder / "kept", 10**9, views) if cached else None,
         source_head=lambda: source_head(next(model.parameters()).dtype),
     )
     trainer.train()
@@ -29,7 +32,8 @@ def trained(folder, strategy, cached, kind="bert"):
 STRATEGIES = ({"decay_to_start": 5.0}, {"ewc": 100.0}, {"co_tuning": 2.3}, {"lwf": 1.0}, {"confidence_penalty": 0.5})
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
+@pytest.mark.slow_but("lwf")
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=" ".join)
 def test_a_term_is_the_same_with_stored_outputs(strategy, tmp_path):
     plain, cached = (trained(tmp_path / str(how), strategy, how) for how in (False, True))
     assert cached.cache_report.get("cut")
@@ -40,6 +44,16 @@ def test_a_term_is_the_same_with_stored_outputs(strategy, tmp_path):
     assert logs[1] == pytest.approx(logs[0], rel=1e-4, abs=1e-6)
 
 
-def test_where_the_start_answers_in_each_step_nothing_is_stored(tmp_path):
-    trainer = trained(tmp_path, {"mixup": 1.0, "lwf": 1.0}, cached=True, kind="vit")
-    assert "needs the inputs themselves" in str(trainer.cache_report)
+@pytest.mark.parametrize(("views", "kept"), [(2, True), (0, False)])
+def test_the_starts_answers_are_those_to_the_view_that_is_shown(views, kept, tmp_path, monkeypatch):
+    monkeypatch.setattr("tests.training.collate", lambda rows, dtype: ImageCollate(SINGLE)(rows))
+    still = {"learning_rate": 0.0, "num_train_epochs": 4}
+    trainer = trained(tmp_path, {"lwf": 1.0}, cached=True, kind="vit", rows=images(), views=views, **still)
+    [method] = trainer.methods
+    assert (method.kept is not None) == kept
+    if kept:
+        assert len(method.kept) == 20
+        assert not torch.allclose(method.kept[:10], method.kept[10:])  # the views differ
+    logs = [log["lwf"] for log in trainer.state.log_history if "loss" in log]
+    assert len(logs) == 12
+    assert logs == pytest.approx([0] * 12, abs=1e-6)  # the model is the start in every step

@@ -23,7 +23,7 @@ class DecayToStart(MethodSpec):
     """
 
     main = "weight"
-    weight: WeightSpec = 100.0
+    weight: WeightSpec = 10.0
 
     def build(self) -> Method | None:
         """The method; None if weight is 0."""
@@ -43,7 +43,7 @@ class Decayed(Method):
     needs = frozenset({"start", "rates"})
 
     def __init__(self, spec: DecayToStart):
-        self.spec, self.weight = spec, Weight(spec.weight, default=100.0)
+        self.spec, self.weight = spec, Weight(spec.weight, default=10.0)
 
     def start(self, setting: Setting) -> None:
         """Copy the pretrained values of the learning parameters, without the head's."""

@@ -193,8 +193,13 @@ def classifier(problem: Problem, features: Tensor, labels: Tensor, outputs: int)
 
 
 def channel_attention(rises: Tensor) -> Tensor:
-    """Weights of channels from how much the loss rises without each, `(C,)`: their softmax, times C, so that their mean is 1."""
-    return len(rises) * rises.softmax(0)
+    """Weights of channels from how much the loss rises without each, `(C,)`: a softmax, times C, so that their mean is 1.
+
+    As in the authors' code, of the standardised rises divided by 5. The paper's equation takes the rises themselves; without
+    one of many channels the loss hardly rises, and the weights would all be close to 1.
+    """
+    standard = (rises - rises.mean()) / rises.std(correction=0).clamp(min=torch.finfo(rises.dtype).tiny)
+    return len(rises) * (standard / 5).softmax(0)
 
 
 def delta(states: Tensor, start: Tensor, mask: Tensor | None = None, attention: Tensor | None = None) -> Tensor:

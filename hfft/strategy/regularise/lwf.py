@@ -58,6 +58,7 @@ class Remembering(Method):
             head = setting.inspector.source_head()
         except BadInput as error:
             raise BadInput(f"strategy.lwf: {error}") from error
+        self.place = setting.place
         precise = torch.promote_types(next(setting.model.parameters()).dtype, torch.float32)
         self.before_head = copy.deepcopy(head).requires_grad_(False).float()
         self.beside = torch.nn.ModuleDict({"head": head.to(precise)})
@@ -66,7 +67,6 @@ class Remembering(Method):
                 features = setting.inspector.outputs_of(setting.model).features
                 self.kept = self.before_head(features.to(setting.device)).cpu()
         else:
-            self.needs = self.needs | {"inputs"}
             self.before = copy.deepcopy(setting.model).requires_grad_(False).eval().to(setting.device)
             self.reader = setting.inspector.reader(self.before, features=True)
 
@@ -78,7 +78,7 @@ class Remembering(Method):
         """The start's answers to the rows of the batch."""
         if self.kept is not None:
             assert batch.rows is not None
-            answers = self.kept[torch.from_numpy(batch.rows)].to(batch.labels.device)
+            answers = self.kept[torch.from_numpy(self.place(batch.rows, batch.at.epoch))].to(batch.labels.device)
         else:
             with torch.no_grad(), self.reader.on():
                 self.before(**batch.part(TASK))

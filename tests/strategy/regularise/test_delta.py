@@ -44,8 +44,11 @@ def test_tokens_maps_and_vectors_have_their_channels_where_they_are():
 
 def test_attention_is_the_softmax_of_how_much_the_loss_rises_with_mean_one():
     rises = np.array([0.3, -0.1, 1.2])
-    expected = 3 * np.exp(rises) / np.exp(rises).sum()
-    np.testing.assert_allclose(channel_attention(torch.from_numpy(rises)).numpy(), expected, rtol=1e-10)
+    standard = (rises - rises.mean()) / rises.std()
+    expected = 3 * np.exp(standard / 5) / np.exp(standard / 5).sum()
+    for scale in (1.0, 1e-6):  # of the loss
+        np.testing.assert_allclose(channel_attention(torch.from_numpy(rises * scale)).numpy(), expected, rtol=1e-7)
+    torch.testing.assert_close(channel_attention(torch.full((4,), 0.2)), torch.ones(4))
 
 
 def test_the_classifier_has_no_gradient_left():
@@ -80,6 +83,7 @@ def test_a_hook_sets_one_channel_to_zero(tmp_path):
         handle.remove()
 
 
+@pytest.mark.slow_but("bert-single_label_classification")
 @pytest.mark.parametrize(("kind", "problem"), [("bert", SINGLE), ("resnet", SINGLE), ("vit", REGRESSION)])
 def test_attention_is_measured_once_on_the_pretrained_model(kind, problem, tmp_path):
     trainer = trainer_of(tmp_path, kind, problem, attention=True, rows=5, blocks=[1, -1])
