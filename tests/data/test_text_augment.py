@@ -276,9 +276,7 @@ def test_a_column_that_is_not_there_is_told(tmp_path):
 
     splits, _ = load("fr")
     assert "fr" in splits.train.column_names
-    with pytest.raises(
-        DataError, match=r"data\.augment: back_translation: column 'f': no such column; did you mean 'fr'"
-    ):
+    with pytest.raises(DataError, match=r"data\.augment: back_translation: no column 'f' in split train"):
         load("f")
-    with pytest.raises(DataError, match=r"is not of texts"):
+    with pytest.raises(DataError, match=r"column 'label' has type .*, not text"):
         load("label")
