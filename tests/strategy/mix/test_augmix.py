@@ -94,7 +94,7 @@ def test_rows_that_are_mixed_have_no_views():
     [(key, why)] = refusals(methods_of(mixup=0.2, augmix=12.0), Situation(SINGLE))
     assert (key, why) == (
         "augmix",
-        "compares rows with views of them, but mixup mixes rows; leave one of them out",
+        "needs rows that are not mixed, but mixup mixes them; leave one of them out",
     )
 
 
