@@ -104,13 +104,16 @@ def read(
     """
     features = rows.features or Features()
     for column in beside:
-        if not holds_text(features.get(column)) or column in OURS:
-            what = f"column {column!r} of split {split} is not of texts" if column in features else "no such column"
-            what = f"is named {column!r}, as a column that hfft adds; rename it" if column in OURS else what
+        if column not in features:
             raise DataError(
-                f"data.augment: back_translation: column {column!r}: {what}{nearest(column, features)} "
+                f"data.augment: back_translation: no column {column!r} in split {split}{nearest(column, features)} "
                 f"(it has: {listing(features)})"
             )
+        if not holds_text(features[column]) or column in OURS:
+            what = (
+                "has a name that hfft uses; rename it" if column in OURS else f"has type {features[column]}, not text"
+            )
+            raise DataError(f"data.augment: back_translation: column {column!r} {what}")
     for role, column in columns.items():
         if role == "label" and parts:
             continue

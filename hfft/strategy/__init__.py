@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from hfft.strategy.loss.quantile import quantile_loss
     from hfft.strategy.loss.symmetric_cross_entropy import symmetric_cross_entropy
     from hfft.strategy.method import Method, MethodSpec
+    from hfft.strategy.mix.augmix import augmix
+    from hfft.strategy.mix.consistency import jensen_shannon
     from hfft.strategy.mix.cutmix import cutmix
     from hfft.strategy.mix.embedding_mixup import embedding_mixup
     from hfft.strategy.mix.mixup import mixup
@@ -67,6 +69,7 @@ __getattr__, __all__ = names(
         "agc": "hfft.strategy.clip.agc",
         "asymmetric_loss": "hfft.strategy.loss.asymmetric_loss",
         "attention_transfer": "hfft.strategy.distil.attention_transfer",
+        "augmix": "hfft.strategy.mix.augmix",
         "balanced_logits": "hfft.strategy.loss.balanced_softmax",
         "balanced_order": "hfft.strategy.sample.balanced",
         "balanced_weights": "hfft.strategy.loss.class_weights",
@@ -99,6 +102,7 @@ __getattr__, __all__ = names(
         "huber": "hfft.strategy.loss.huber",
         "implied_methods": "hfft.strategy.build",
         "in_order": "hfft.strategy.build",
+        "jensen_shannon": "hfft.strategy.mix.consistency",
         "l2_sp": "hfft.strategy.regularise.l2_sp",
         "ldam": "hfft.strategy.loss.ldam",
         "logits_of": "hfft.strategy.outputs",

@@ -38,9 +38,11 @@ from hfft.strategy.loss.poly import Poly
 from hfft.strategy.loss.positive_weights import PositiveWeights
 from hfft.strategy.loss.quantile import Quantile
 from hfft.strategy.loss.symmetric_cross_entropy import SymmetricCrossEntropy
+from hfft.strategy.mix.augmix import AugMix
 from hfft.strategy.mix.cutmix import CutMix
 from hfft.strategy.mix.embedding_mixup import EmbeddingMixup
 from hfft.strategy.mix.mixup import Mixup
+from hfft.strategy.mix.token_cutoff import TokenCutoff
 from hfft.strategy.mix.word_dropout import WordDropout
 from hfft.strategy.non_finite import NonFinite
 from hfft.strategy.rate.lr_by_gap import LRByGap
@@ -73,6 +75,8 @@ class Strategy(Spec):
     cutmix: CutMix | None = None
     word_dropout: WordDropout | None = None
     embedding_mixup: EmbeddingMixup | None = None
+    token_cutoff: TokenCutoff | None = None
+    augmix: AugMix | None = None
     fgm: FGM | None = None
     freelb: FreeLB | None = None
     pgd: PGD | None = None

@@ -163,7 +163,7 @@ AUGMENT = [{"word_drop": {"p": 0.3}}, "word_swap"]
 
 def dataset(count=40, **more):
     rng = np.random.default_rng(0)
-    texts = [" ".join(rng.choice(list("abcdefgh"), rng.integers(3, 12))) for _ in range(count)]
+    texts = [" ".join(rng.choice(stand_ins.WORDS, rng.integers(3, 12))) for _ in range(count)]
     columns = {"text": texts, "labels": [i % 3 for i in range(count)], "row": list(range(count)), **more}
     return datasets.Dataset.from_dict(columns)
 
@@ -228,13 +228,13 @@ def test_draws_and_epochs_can_be_asked_for():
 
 
 def test_both_texts_of_a_pair_change_and_another_column_is_read():
-    more = {"pair": [f"h g f e {i % 7}" for i in range(40)], "fr": ["b b b b"] * 40}
+    more = {"pair": ["the film was not good"] * 40, "fr": ["how many"] * 40}
     both = dataset(**more)
     plain, _ = rows_of((), both, text_pair="pair")
     changed, _ = rows_of(AUGMENT, both, text_pair="pair")
     assert [row["input_ids"] for row in plain] != [row["input_ids"] for row in changed]
     other, words = rows_of([{"back_translation": {"column": "fr", "p": 1.0}}], both)
-    assert {tuple(row["input_ids"]) for row in other} == {tuple(words("b b b b")["input_ids"])}
+    assert {tuple(row["input_ids"]) for row in other} == {tuple(words("how many")["input_ids"])}
 
 
 def test_a_stream_is_augmented_by_pass_and_place():
@@ -276,9 +276,7 @@ def test_a_column_that_is_not_there_is_told(tmp_path):
 
     splits, _ = load("fr")
     assert "fr" in splits.train.column_names
-    with pytest.raises(
-        DataError, match=r"data\.augment: back_translation: column 'f': no such column; did you mean 'fr'"
-    ):
+    with pytest.raises(DataError, match=r"data\.augment: back_translation: no column 'f' in split train"):
         load("f")
-    with pytest.raises(DataError, match=r"is not of texts"):
+    with pytest.raises(DataError, match=r"column 'label' has type .*, not text"):
         load("label")

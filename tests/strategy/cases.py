@@ -194,6 +194,8 @@ CASES = {
     "trades": Case({"trades": {"epsilon": 0.1, "step": 0.05, "steps": 2}}, {"trades": 0.0}, model="vit"),
     "smart": Case({"smart": {"epsilon": 0.3}}, {"smart": 0.0}),
     "word_dropout": Case({"word_dropout": 0.3}, {"word_dropout": 0.0}),
+    "token_cutoff": Case({"token_cutoff": {"share": 0.4, "weight": 2.0}}, {"token_cutoff": 0.0}),
+    "augmix": Case({"augmix": 12.0}, {"augmix": 0.0}, model="vit"),
     "embedding_mixup": Case({"embedding_mixup": 1.0}, {"embedding_mixup": 0.0}),
     "sam": Case({"sam": 0.5}, {"sam": 0.0}),
     "pcgrad": Case({"pcgrad": ["l2_sp", "bss"], "l2_sp": 0.3, "bss": 0.5}, {"pcgrad": []}),
@@ -260,6 +262,9 @@ CASES = {
     "mixup and cutmix in turn, until an epoch": Case(
         {"mixup": {"alpha": 1.0, "until": 1}, "cutmix": {"alpha": 1.0, "switch_prob": 0.6}}, model="vit"
     ),
+    "word_dropout, embedding_mixup, token_cutoff, sam": Case(
+        {"word_dropout": 0.3, "embedding_mixup": 1.0, "token_cutoff": {"share": 0.4, "span": True}, "sam": 0.3}
+    ),
     "word_dropout, embedding_mixup, r_drop": Case(
         {"word_dropout": 0.3, "embedding_mixup": 1.0, "r_drop": 1.0}, dropout=0.1, random=True
     ),
@@ -321,6 +326,18 @@ WAYS = [(name, 17) for name, case in CASES.items() if not case.random] + [(name,
 PIXELS = Pixels(None, None, "", scale=(0.02,) * 3, shift=(-2.5,) * 3)  # random images are not packed, so they stay
 
 
+class Drawn(list):
+    """Rows of images that can be read in other draws, which add noise drawn from (row, draw)."""
+
+    def in_draw(self, draw: int, augment: Any = ()) -> Drawn:
+        """The rows in a draw."""
+        return Drawn([{**row, "pixel_values": _noisy(row["pixel_values"], i, draw)} for i, row in enumerate(self)])
+
+
+def _noisy(pixels: torch.Tensor, row: int, draw: int) -> torch.Tensor:
+    return pixels + torch.from_numpy(np.random.default_rng((row, draw)).normal(size=pixels.shape)).to(pixels.dtype)
+
+
 def trainer_of(
     case: Case,
     folder: Path,
@@ -335,7 +352,7 @@ def trainer_of(
     """A trainer of a case: plain SGD over two epochs, unless `changes` say otherwise."""
     modality = examples.ALL[case.model].modality
     model = examples.tiny(case.model, dropout=case.dropout if dropout == -1.0 else dropout).to(dtype)
-    train = training.examples(modality, case.problem, rows)
+    train = Drawn(training.examples(modality, case.problem, rows))
     target = [{**row, "labels": 0} for row in training.examples(modality, examples.SINGLE, 7, seed=5)]
     teacher = examples.tiny(case.model, seed=1).to(dtype)
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from hfft.data.augment.grammar import columns_read
 from hfft.data.roles import find_roles
 from hfft.data.spec import Data
 from hfft.data.tables.dialect import head_text, header_fault, read_head
@@ -47,6 +48,8 @@ def check_files(data: Data, task: Task) -> None:
             if split == data.train:
                 roles = _find_roles(columns, data, task)
             _check_there(columns, roles if split == data.train else _without_label(roles), split)
+            if split == data.train:
+                _check_beside(columns, data, split)
 
 
 def _find_roles(columns: dict[str, bool], data: Data, task: Task) -> dict[str, str]:
@@ -74,6 +77,16 @@ def _check_there(columns: Iterable[str], roles: dict[str, str], split: str) -> N
         if column not in columns:
             raise DataError(
                 f"data.columns.{role}: no column {column!r} in split {split}{nearest(column, columns)} "
+                f"(it has: {listing(columns)})"
+            )
+
+
+def _check_beside(columns: Iterable[str], data: Data, split: str) -> None:
+    """Raise if a column that augmentation reads is not there."""
+    for column in columns_read(data.augment):
+        if column not in columns:
+            raise DataError(
+                f"data.augment: back_translation: no column {column!r} in split {split}{nearest(column, columns)} "
                 f"(it has: {listing(columns)})"
             )
 
