@@ -225,7 +225,7 @@ publsh: {}
         1: "task: is 'image-clasification'; expected .*; did you mean 'image-classification'",
         4: "backbone.dtpye: unknown key; did you mean 'dtype'",
         5: "head.dropout: is 1.5; expected less than 1",
-        7: "layers.train: is 'last'; expected all, head, embeddings, norms, biases, last-N or first-N such as last-4, or /regex/",
+        7: "layers.train: is 'last'; expected all, head, embeddings, norms, biases, last-N, first-N or middle-N such as last-4, ",
         10: "data.columns.imgae: unknown key; did you mean 'image'",
         13: "data.augment.1: unknown augmentation 'horizontal_filp'; did you mean 'horizontal_flip'",
         15: "training.learing_rate: unknown key; did you mean 'learning_rate'",
@@ -295,8 +295,12 @@ BALANCED = "'balanced'; did you mean 'balanced'?"
         ),
         (
             "layers: {train: last-0}",
-            "layers.train: is 'last-0'; expected all, head, embeddings, norms, biases, last-N or first-N such as last-4, "
-            "or /regex/",
+            "layers.train: is 'last-0'; expected all, head, embeddings, norms, biases, last-N, first-N or middle-N such as "
+            "last-4, blocks-A-B such as blocks-3-8, or /regex/",
+        ),
+        (
+            "layers: {freeze: blocks-8-3}",
+            "layers.freeze: is 'blocks-8-3', from the higher block to the lower; write blocks-3-8",
         ),
         ("layers: {adapter: lora}", "layers.adapter: is 'lora'; expected a valid dictionary"),
         ("strategy: {l2_sp: {weight: .inf}}", "strategy.l2_sp.weight: is inf; expected a finite number"),
