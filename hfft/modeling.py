@@ -227,32 +227,51 @@ def pool(states: Tensor, mask: Tensor | None, pooling: str) -> Tensor:
     return (states * kept).sum(1) / kept.sum(1).clamp(min=1)
 
 
+class BatchNorm(nn.BatchNorm1d):
+    """Normalises over the rows of a batch; a batch of one row by the running statistics, because it has none of its own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, C)`."""
+        if self.training and len(x) < 2:
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
+        return super().forward(x)
+
+
 class OwnHead(nn.Module):
     """States `(B, N, C)`, `(B, C, H, W)` or `(B, C)` to outputs.
 
     Args:
-        kind: `linear`, `mlp` (one hidden layer), `cosine` (scaled cosine to a prototype per output, arXiv:1804.09501) or
+        kind: `linear`, `mlp` (hidden layers), `cosine` (scaled cosine to a prototype per output, arXiv:1804.09501) or
             `attention-pool` (a linear layer over an attention-weighted mean, with a learned query).
+        mlp: `hidden`, a width or several, `activation`, and `norm`, `layer` or `batch`, before each activation.
     """
 
-    def __init__(
-        self, outputs: int, features: int, kind: str, pooling: str, dropout: float = 0.0, hidden: int | None = None
-    ):
+    def __init__(self, outputs: int, features: int, kind: str, pooling: str, dropout: float = 0.0, **mlp: Any):
         super().__init__()
         self.kind, self.pooling = kind, pooling
         if kind == "attention-pool":
             self.query = nn.Parameter(torch.empty(features))
             self.key = nn.Linear(features, features, bias=False)  # a bias would add the same to all scores
+        self.widths: list[int] = []
         if kind == "mlp":
-            self.dense, self.act = nn.Linear(features, hidden or features), nn.GELU()
+            features = self._add_hidden(features, **mlp)
         if kind == "cosine":
             self.scale = nn.Parameter(torch.empty(()))
         self.dropout = nn.Dropout(dropout)
-        self.out = nn.Linear(hidden or features if kind == "mlp" else features, outputs, bias=kind != "cosine")
+        self.out = nn.Linear(features, outputs, bias=kind != "cosine")
         self.reset()
 
+    def _add_hidden(self, features: int, hidden: Any = None, activation: str = "gelu", norm: str | None = None) -> int:
+        kind = {None: nn.Identity, "layer": nn.LayerNorm, "batch": BatchNorm}[norm]
+        self.act, self.widths = ACT2FN[activation], hidden if isinstance(hidden, list) else [hidden or features]
+        for i, width in enumerate(self.widths):
+            self.add_module(f"dense{i or ''}", nn.Linear(features, width))
+            self.add_module(f"norm{i or ''}", kind(width))
+            features = width
+        return features
+
     def reset(self) -> None:
-        """Initialise parameters outside linear layers; the architecture initialises the linear layers."""
+        """Initialise parameters outside linear layers and norms; the architecture initialises the linear layers."""
         if self.kind == "attention-pool":
             init.normal_(self.query, std=STD)
         if self.kind == "cosine":
@@ -271,9 +290,10 @@ class OwnHead(nn.Module):
             states = (states * scores.softmax(1)[..., None]).sum(1)
         elif states.ndim == 3:
             states = pool(states, mask, self.pooling)
-        if self.kind == "mlp":
-            states = self.act(self.dense(states))
-        states = self.dropout(states)
+        for i in range(len(self.widths)):
+            dense, norm = self.get_submodule(f"dense{i or ''}"), self.get_submodule(f"norm{i or ''}")
+            states = self.dropout(self.act(norm(dense(states))))
+        states = states if self.widths else self.dropout(states)
         if self.kind == "cosine":
             return self.scale * F.normalize(states, dim=-1) @ F.normalize(self.out.weight, dim=-1).T
         return self.out(states)

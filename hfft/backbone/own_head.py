@@ -62,6 +62,7 @@ def put_on(base: PreTrainedModel, head: Head, task: Task, processor: Any) -> Pre
         )
     given = {"kind": head.kind or "linear", "pooling": pooling, "dropout": head.dropout or 0.0}
     given |= {"features": shape[1] if len(shape) == 4 else shape[-1], "hidden": head.hidden}
+    given |= {"activation": head.activation, "norm": head.norm}
     config.own_head = {key: value for key, value in given.items() if value is not None}
     with torch.device("meta"):
         model = with_head(bare_class(config))(config)

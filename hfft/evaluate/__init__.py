@@ -8,6 +8,7 @@ from hfft.lazy import names
 
 if TYPE_CHECKING:
     from hfft.evaluate.load_metric import check_files
+    from hfft.evaluate.old_task import retention, with_old_head
     from hfft.evaluate.scores import Metrics
     from hfft.evaluate.splits import score_splits
 
@@ -16,6 +17,8 @@ __getattr__, __all__ = names(
     {
         "Metrics": "hfft.evaluate.scores",
         "check_files": "hfft.evaluate.load_metric",
+        "retention": "hfft.evaluate.old_task",
         "score_splits": "hfft.evaluate.splits",
+        "with_old_head": "hfft.evaluate.old_task",
     },
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from hfft.spec import Spec
+
+_Width = Annotated[int, Field(ge=1)]
 
 
 class Head(Spec):
@@ -15,16 +17,20 @@ class Head(Spec):
     Attributes:
         kind: a head of hfft's in place of the architecture's; `linear` if only `pooling` is set.
         pooling: how the states of all positions, without padding, are reduced to one.
-        hidden: width of the hidden layer for `mlp`.
+        hidden: width of the hidden layer of `mlp`, or of each of several; default: as wide as the features.
+        activation: after each hidden layer of `mlp`; default: `gelu`.
+        norm: between each hidden layer of `mlp` and its activation: over the features of a row, or over a batch; default: none.
         init: `zeros` starts from equal probabilities for all classes.
-        dropout: dropout before the head, overriding the config's.
+        dropout: dropout before the last layer of the head, overriding the config's; for `mlp`, after each hidden layer.
         keep_known: start from the checkpoint's own head for the classes that it knows by name.
         new: modules besides the head that start untrained, such as an untrained pooler.
     """
 
     kind: Literal["linear", "mlp", "cosine", "attention-pool"] | None = None
     pooling: Literal["cls", "mean", "max", "last"] | None = None
-    hidden: int | None = Field(default=None, ge=1)
+    hidden: _Width | Annotated[list[_Width], Field(min_length=1)] | None = None
+    activation: Literal["gelu", "relu", "silu", "tanh"] | None = None
+    norm: Literal["layer", "batch"] | None = None
     init: Literal["default", "zeros"] = "default"
     dropout: float | None = Field(default=None, ge=0, lt=1)
     keep_known: bool = False

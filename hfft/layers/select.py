@@ -17,7 +17,8 @@ def learning(model: nn.Module, depths: Depths, train: Sequence[str], freeze: Seq
     """Names of the parameters that learn: those in `train`, the head and inserted modules, minus those in `freeze`.
 
     Args:
-        train, freeze: any of `all`, `head`, `embeddings`, `last-N`, `first-N`, `norms`, `biases`, `/regex/`.
+        train, freeze: any of `all`, `head`, `embeddings`, `last-N`, `first-N`, `middle-N`, `blocks-A-B`, `norms`, `biases`,
+            `/regex/`.
 
     Raises:
         ModelError: there are fewer blocks than asked for, a pattern matches nothing, or nothing is left to learn.
@@ -32,13 +33,7 @@ def learning(model: nn.Module, depths: Depths, train: Sequence[str], freeze: Seq
 
 def _select(model: nn.Module, depths: Depths, entry: str, key: str) -> set[str]:
     names = [name for name, _ in model.named_parameters()]
-    kind, _, number = entry.partition("-")
-    if kind in ("first", "last") and number:
-        count = int(number)
-        if count > depths.blocks:
-            most = f"at most {kind}-{depths.blocks}, or all" if depths.blocks else "all or head"
-            raise ModelError(f"layers.{key}: {entry}, but the model has {depths.blocks} blocks; use {most}")
-        inside = range(1, count + 1) if kind == "first" else range(depths.head - count, depths.head)
+    if (inside := block_range(entry, depths.blocks, f"layers.{key}")) is not None:
         return {name for name in names if depths.of(name) in inside}
     if entry == "all":
         return set(names)
@@ -54,6 +49,33 @@ def _select(model: nn.Module, depths: Depths, entry: str, key: str) -> set[str]:
             f"layers.{key}: {entry} matches no parameter{nearest_path(entry, names)} (such as: {listing(names, 4)})"
         )
     return found
+
+
+def block_range(entry: str, blocks: int, key: str) -> range | None:
+    """The blocks that `first-N`, `last-N`, `middle-N`, `blocks-A-B` or `blocks-A` names, counted from 1; None for other entries.
+
+    The middle lies one block nearer to the input if as many blocks cannot be left out on both sides.
+
+    Args:
+        blocks: how many there are.
+        key: of the recipe, for the message.
+
+    Raises:
+        ModelError: there are fewer blocks.
+    """
+    found = re.fullmatch(r"(first|last|middle|blocks)-(\d+)(?:-(\d+))?", entry)
+    if found is None:
+        return None
+    kind, number = found[1], int(found[3] or found[2])
+    if number > blocks:
+        most = f"at most {kind}-{blocks}, or all" if blocks else "all or head"
+        if kind == "blocks" and blocks:
+            most = f"blocks-A-B up to blocks-1-{blocks}"
+        raise ModelError(f"{key}: {entry}, but the model has {blocks} blocks; use {most}")
+    if kind == "blocks":
+        return range(int(found[2]), number + 1)
+    start = {"first": 1, "last": blocks - number + 1, "middle": (blocks - number) // 2 + 1}[kind]
+    return range(start, start + number)
 
 
 def norms(model: nn.Module) -> list[tuple[str, nn.Module]]:

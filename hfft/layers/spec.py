@@ -11,16 +11,27 @@ from hfft.frozen_cache.spec import FrozenCacheSpec
 from hfft.spec import Spec, as_list, check_pattern
 from hfft.wording import nearest
 
-_LAYERS = re.compile(r"all|head|embeddings|norms|biases|(first|last)-[1-9][0-9]*|/.+/")
+_LAYERS = re.compile(
+    r"all|head|embeddings|norms|biases|(first|last|middle)-[1-9][0-9]*|blocks-[1-9][0-9]*(-[1-9][0-9]*)?|/.+/"
+)
+_EXPECTED = (
+    "all, head, embeddings, norms, biases, last-N, first-N or middle-N such as last-4, blocks-A-B such as blocks-3-8"
+)
 
 
 def _check_layers(entries: list[str]) -> None:
     for entry in entries:
         if not _LAYERS.fullmatch(entry):
-            known = "all, head, embeddings, norms, biases, last-N or first-N such as last-4, or /regex/"
-            counted = re.fullmatch(r"(first|last)[ _:]?([1-9][0-9]*)", entry)
-            hint = f"; did you mean '{counted[1]}-{counted[2]}'?" if counted else nearest(entry, known.split(", "))
-            raise ValueError(f"is {entry!r}; expected {known}{hint}")
+            words = re.fullmatch(r"(first|last|middle|blocks?)[ _:-]?([1-9][0-9]*)(?:[ _:-]+([1-9][0-9]*))?", entry)
+            meant = "-".join(filter(None, words.groups())).replace("block-", "blocks-") if words else ""
+            hint = (
+                f"; did you mean '{meant}'?" if _LAYERS.fullmatch(meant) else nearest(entry, _EXPECTED.split(", ")[:5])
+            )
+            raise ValueError(f"is {entry!r}; expected {_EXPECTED}, or /regex/{hint}")
+        if entry.startswith("blocks-") and entry.count("-") == 2:
+            low, high = map(int, entry.split("-")[1:])
+            if low > high:
+                raise ValueError(f"is {entry!r}, from the higher block to the lower; write blocks-{high}-{low}")
         check_pattern(entry)
 
 

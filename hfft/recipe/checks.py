@@ -253,8 +253,9 @@ def _head_checks(recipe: Recipe) -> list[tuple[Path, str]]:
         found.append((("head", "keep_known"), "keeps rows of the architecture's own head; leave out kind and pooling"))
     if head.kind == "attention-pool" and head.pooling:
         found.append((("head", "pooling"), "is not used: attention-pool does its own pooling; leave it out"))
-    if head.hidden and head.kind != "mlp":
-        found.append((("head", "hidden"), "is the width of an mlp head; add kind: mlp or leave it out"))
+    for key, what in (("hidden", "the width"), ("activation", "the activation"), ("norm", "the norm")):
+        if getattr(head, key) and head.kind != "mlp":
+            found.append((("head", key), f"is {what} of an mlp head; add kind: mlp or leave it out"))
     if head.kind == "cosine" and head.init == "zeros":
         found.append((("head", "init"), "is zeros, but the cosine to a zero vector is undefined; use default"))
     return found

@@ -8,10 +8,10 @@ from hfft import head, layers
 from hfft.backbone import published_code
 from hfft.backbone.spec import Backbone
 from hfft.data.spec import Data
-from hfft.errors import ModelError
+from hfft.errors import BadInput, ModelError
 from hfft.head.spec import Head
 from hfft.modeling import OwnHead, pool
-from hfft.recipe import Recipe
+from hfft.recipe import Recipe, load_recipe
 from hfft.tasks.labels import Labels
 from tests import stand_ins
 from tests.examples import ALL, MULTI, REGRESSION, SINGLE, tiny, tiny_config
@@ -135,6 +135,101 @@ def test_each_kind_is_its_equation():
     head = OwnHead(3, 4, "linear", "mean")
     torch.testing.assert_close(head(states), head.out(states.mean(1)))
     torch.testing.assert_close(head(states.mT.reshape(2, 4, 5, 1)), head(states))  # a map is its positions
+
+
+ACTIVATIONS = {
+    "gelu": torch.nn.functional.gelu,
+    "relu": torch.relu,
+    "silu": torch.nn.functional.silu,
+    "tanh": torch.tanh,
+}
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("norm", [None, "layer", "batch"])
+@pytest.mark.parametrize("hidden", [6, [6], [6, 5], [6, 5, 2]])
+def test_hidden_layers_are_their_equation(hidden, norm, activation):
+    torch.manual_seed(1)
+    one, rows = OwnHead(3, 4, "mlp", "mean", hidden=hidden, activation=activation, norm=norm), torch.randn(9, 4)
+    states = rows
+    for i, width in enumerate(hidden if isinstance(hidden, list) else [hidden]):
+        dense = one.get_submodule(f"dense{i or ''}")
+        assert dense.weight.shape == (width, states.shape[1])
+        states = states @ dense.weight.T + dense.bias
+        if norm is not None:
+            dim = 1 if norm == "layer" else 0
+            mean, variance = states.mean(dim, keepdim=True), states.var(dim, unbiased=False, keepdim=True)
+            states = (states - mean) / (variance + 1e-5).sqrt()
+        states = ACTIVATIONS[activation](states)
+    torch.testing.assert_close(one(rows), states @ one.out.weight.T + one.out.bias)
+
+
+def test_dropout_follows_each_hidden_layer():
+    one = OwnHead(3, 4, "mlp", "mean", dropout=0.5, hidden=[8, 8])
+    dropped = []
+    one.dropout.register_forward_hook(lambda module, inputs, output: dropped.append(output.shape))
+    one(torch.randn(5, 4))
+    assert dropped == [(5, 8), (5, 8)]
+
+
+def test_a_batch_of_one_row_has_the_running_statistics():
+    one = OwnHead(3, 4, "mlp", "mean", norm="batch")
+    one(torch.randn(9, 4))
+    row, before = torch.randn(1, 4), {name: b.clone() for name, b in one.named_buffers()}
+    trained = one(row)
+    assert all(torch.equal(before[name], b) for name, b in one.named_buffers())
+    torch.testing.assert_close(trained, one.eval()(row))
+    assert one.train()(torch.randn(0, 4)).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("vit", {"hidden": [12, 7], "activation": "relu", "norm": "batch"}),
+        pytest.param("bert", {"hidden": [12, 7, 5], "activation": "tanh", "norm": "layer"}, marks=pytest.mark.slow),
+        pytest.param("resnet", {"hidden": [12], "activation": "silu"}, marks=pytest.mark.slow),
+    ],
+)
+def test_hidden_layers_learn_and_plain_transformers_loads_them(name, given, saved, tmp_path):
+    model = loaded(name, saved / name, kind="mlp", **given)
+    names = head.parameter_names(model)
+    assert names == {key for key in model.state_dict() if key.startswith("head.")}
+    assert set(head.output_parameters(model)) == {"head.out.weight", "head.out.bias"}
+    depths, start = layers.depths(model, names), {key: value.clone() for key, value in model.state_dict().items()}
+    rows = examples(ALL[name].modality, SINGLE, 9)  # the last batch has one row
+    layers.adapt(model, "head", None, depths, names)
+    finetuner(model, labels_of(SINGLE), rows, arguments(tmp_path / "run", num_train_epochs=1), depths=depths).train()
+    assert {key for key in start if not torch.equal(start[key], model.state_dict()[key])} == names
+    image = ALL[name].modality == "image"
+    auto = f"AutoModelFor{'Image' if image else 'Sequence'}Classification"
+    published_code.save(model.eval(), tmp_path / "model", auto)
+    again = getattr(transformers, auto).from_pretrained(tmp_path / "model", trust_remote_code=True).eval()
+    assert type(again).__module__ != type(model).__module__
+    with torch.no_grad():
+        assert torch.equal(again(**batch(name)).logits, model(**batch(name)).logits)
+    ours = published_code.load(
+        str(tmp_path / "model"), published_code.stock_config(str(tmp_path / "model")), auto
+    ).eval()
+    with torch.no_grad():
+        assert torch.equal(ours(**batch(name)).logits, model(**batch(name)).logits)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("kind: linear, activation: relu", "head.activation: is the activation of an mlp head; add kind: mlp"),
+        ("kind: cosine, norm: layer", "head.norm: is the norm of an mlp head; add kind: mlp"),
+        ("hidden: [3]", "head.hidden: is the width of an mlp head; add kind: mlp"),
+        ("kind: mlp, hidden: []", "head.hidden: is []; expected"),
+        ("kind: mlp, hidden: [8, 0]", "head.hidden.1: is 0; expected greater than or equal to 1"),
+        ("kind: mlp, activation: rellu", "head.activation: is 'rellu'; expected 'gelu', 'relu', 'silu' or 'tanh'"),
+        ("kind: mlp, norm: group", "head.norm: is 'group'; expected 'layer' or 'batch'"),
+    ],
+)
+def test_hidden_layers_that_cannot_be_are_refused(given, said):
+    with pytest.raises(BadInput) as caught:
+        load_recipe("digits", f"head={{{given}}}")
+    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("problem", [SINGLE, MULTI, REGRESSION])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 import transformers
@@ -9,6 +11,8 @@ import transformers
 from hfft import head, layers
 from hfft.errors import ModelError
 from hfft.layers import learning
+from hfft.layers.select import block_range
+from hfft.layers.spec import Layers
 from tests.examples import tiny
 
 
@@ -60,6 +64,60 @@ def test_first_and_last_blocks_are_counted_from_either_end(bert):
     assert chosen(bert, "first-3") == chosen(bert, "last-3")
 
 
+def blocks_of(names):
+    """The numbers of BERT's blocks among parameters, counted from 1."""
+    return sorted({int(name.split(".")[3]) + 1 for name in names if ".layer." in name})
+
+
+@pytest.mark.parametrize(
+    ("entry", "blocks", "expected"),
+    [
+        ("middle-1", 3, [2]),
+        ("middle-2", 3, [1, 2]),
+        ("middle-2", 4, [2, 3]),
+        ("middle-3", 4, [1, 2, 3]),
+        ("middle-4", 4, [1, 2, 3, 4]),
+        ("middle-2", 5, [2, 3]),
+        ("blocks-2-4", 5, [2, 3, 4]),
+        ("blocks-2-2", 5, [2]),
+        ("blocks-5", 5, [5]),
+        ("blocks-1-5", 5, [1, 2, 3, 4, 5]),
+        ("first-2", 5, [1, 2]),
+        ("last-2", 5, [4, 5]),
+        ("norms", 5, None),
+        ("/layer-3/", 5, None),
+    ],
+)
+def test_the_blocks_that_a_word_names(entry, blocks, expected):
+    found = block_range(entry, blocks, "layers.train")
+    assert found == expected if expected is None else list(found) == expected
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("block 3-8", "did you mean 'blocks-3-8'?"),
+        ("block-3", "did you mean 'blocks-3'?"),
+        ("middle 2", "did you mean 'middle-2'?"),
+        ("last2", "did you mean 'last-2'?"),
+        ("embedings", "did you mean 'embeddings'?"),
+        ("blocks-0-2", "expected all, head, embeddings, norms, biases, last-N, first-N or middle-N"),
+        ("blocks-8-3", "from the higher block to the lower; write blocks-3-8"),
+    ],
+)
+def test_a_word_that_is_none_is_answered_without_a_model(entry, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        Layers(train=entry)
+
+
+def test_blocks_in_the_middle_learn_or_are_frozen(bert):
+    assert blocks_of(chosen(bert, "middle-1") - chosen(bert, "head")) == [2]
+    assert blocks_of(chosen(bert, "blocks-2-3")) == [2, 3]
+    assert chosen(bert, "blocks-2-3") == chosen(bert, "last-2")
+    assert blocks_of(chosen(bert, "all", freeze=["middle-1"])) == [1, 3]
+    assert chosen(bert, "all", freeze=["middle-1"]) == chosen(bert, "embeddings", "first-1", "last-1")
+
+
 def test_norms_are_found_by_what_they_are(bert, resnet):
     norms = chosen(bert, "norms") - chosen(bert, "head")
     assert norms == {name for name, _ in bert.named_parameters() if "LayerNorm" in name}
@@ -72,6 +130,9 @@ def test_norms_are_found_by_what_they_are(bert, resnet):
     [
         (["last-4"], [], "layers.train: last-4, but the model has 3 blocks; use at most last-3"),
         (["first-9"], [], "layers.train: first-9, but the model has 3 blocks; use at most first-3"),
+        (["middle-4"], [], "layers.train: middle-4, but the model has 3 blocks; use at most middle-3"),
+        (["blocks-2-4"], [], "layers.train: blocks-2-4, but the model has 3 blocks; use blocks-A-B up to blocks-1-3"),
+        (["all"], ["blocks-4"], "layers.freeze: blocks-4, but the model has 3 blocks; use blocks-A-B up to blocks-1-3"),
         (["/pooller/"], [], "layers.train: /pooller/ matches no parameter"),
         (["all"], ["/nothing/"], "layers.freeze: /nothing/ matches no parameter"),
         (["all"], ["all"], "leaves nothing to learn"),

@@ -225,7 +225,7 @@ publsh: {}
         1: "task: is 'image-clasification'; expected .*; did you mean 'image-classification'",
         4: "backbone.dtpye: unknown key; did you mean 'dtype'",
         5: "head.dropout: is 1.5; expected less than 1",
-        7: "layers.train: is 'last'; expected all, head, embeddings, norms, biases, last-N or first-N such as last-4, or /regex/",
+        7: "layers.train: is 'last'; expected all, head, embeddings, norms, biases, last-N, first-N or middle-N such as last-4, ",
         10: "data.columns.imgae: unknown key; did you mean 'image'",
         13: "data.augment.1: unknown augmentation 'horizontal_filp'; did you mean 'horizontal_flip'",
         15: "training.learing_rate: unknown key; did you mean 'learning_rate'",
@@ -280,7 +280,7 @@ BALANCED = "'balanced'; did you mean 'balanced'?"
         ("name: a b", r"name: is 'a b'; expected pattern '^[\w][\w.-]*$'"),
         ("name: ../a", r"name: is '../a'; expected pattern '^[\w][\w.-]*$'"),
         ("name: 3", "name: is 3; expected a valid string"),
-        ("head: 3", "head: is 3; expected a section with keys such as kind, pooling, hidden, … (4 more)"),
+        ("head: 3", "head: is 3; expected a section with keys such as kind, pooling, hidden, … (6 more)"),
         ("head: {dropout: .nan}", "head.dropout: is nan; expected a finite number"),
         ("head: {keep_known: yes}", "head.keep_known: is 'yes'; expected a valid boolean"),
         ("head: {new: pooler}", "head.new: is 'pooler'; expected a valid list"),
@@ -295,8 +295,12 @@ BALANCED = "'balanced'; did you mean 'balanced'?"
         ),
         (
             "layers: {train: last-0}",
-            "layers.train: is 'last-0'; expected all, head, embeddings, norms, biases, last-N or first-N such as last-4, "
-            "or /regex/",
+            "layers.train: is 'last-0'; expected all, head, embeddings, norms, biases, last-N, first-N or middle-N such as "
+            "last-4, blocks-A-B such as blocks-3-8, or /regex/",
+        ),
+        (
+            "layers: {freeze: blocks-8-3}",
+            "layers.freeze: is 'blocks-8-3', from the higher block to the lower; write blocks-3-8",
         ),
         ("layers: {adapter: lora}", "layers.adapter: is 'lora'; expected a valid dictionary"),
         ("strategy: {l2_sp: {weight: .inf}}", "strategy.l2_sp.weight: is inf; expected a finite number"),
@@ -660,7 +664,7 @@ def test_an_override_changes_one_of_several_sections_that_share_an_anchor():
         ("training.sede=1", "training.sede: unknown key; did you mean 'seed'?"),
         ("data.columns={a: x}", "data.columns.a: unknown key (known: image, text, text_pair, label, id)"),
         ("layers.train=5", "layers.train: is 5; expected a valid string or a valid list"),
-        ("head=zeros", "head: is 'zeros'; expected a section with keys such as kind, pooling, hidden, … (4 more)"),
+        ("head=zeros", "head: is 'zeros'; expected a section with keys such as kind, pooling, hidden, … (6 more)"),
     ],
 )
 def test_a_mistake_in_an_override_is_said_to_be_on_the_command_line(override, line):

@@ -1,4 +1,4 @@
-"""Change the structure of a pretrained model by module path (remove, replace, insert), and report how far its outputs moved.
+"""Change the structure of a pretrained model by module path, and report how far its outputs moved.
 
 If the config can express an edit, the result is the stock architecture of that config. Other edits are listed in
 `config.edits` with explicit paths and widths, and the model's class applies them when it is built.
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from hfft.backbone.edit import remove_blocks, reshape
+from hfft.backbone.edit import expand_blocks, remove_blocks, reshape
 from hfft.backbone.edit.insert import insert, insertions, on_device
 from hfft.backbone.edit.places import matching
 from hfft.backbone.edit.replace import replaced
@@ -59,7 +59,13 @@ def edit(
             raise ModelError(
                 f"backbone.edit.{i}: after {describe(one)} {model.config.model_type} cannot be run: {first_line(error)}"
             ) from error
-        rows.append({"edit": describe(one), "places": places, "moved": None if meta else _distance(before, after)})
+        distance = None if meta else _distance(before, after)
+        if "expand" in one and distance is not None and distance > expand_blocks.SAME:
+            raise ModelError(
+                f"backbone.edit.{i}: {describe(one)} moves the outputs of {model.config.model_type} by {distance:.1%}, because "
+                f"what a block does depends on its number; use insert with type bottleneck"
+            )
+        rows.append({"edit": describe(one), "places": places, "moved": distance})
         if ids:
             rows[-1]["ids"] = ids
         before = after
@@ -74,6 +80,8 @@ def _one(
         which = one["remove"]
         count = int(which.partition("-")[2]) if isinstance(which, str) else len(set(which))
         return remove_blocks.remove_blocks(model, which), count, []
+    if "expand" in one:
+        return *expand_blocks.expand_blocks(model, one["expand"], inputs), []
     if "image_size" in one:
         image_processor.resize(processor, one["image_size"])
         return reshape.image_size(model, one["image_size"]), 1, []

@@ -54,12 +54,13 @@ def remove_blocks(model: PreTrainedModel, which: str | list[int]) -> PreTrainedM
         )
     wanted = {to: p.shape for name, p in model.state_dict().items() if (to := rename(name)) is not None}
     edits = getattr(model.config, "edits", None)
-    for config in _shorter(model.config, count, gone, sizes):
+    order = [i for i in range(count) if i not in gone]
+    for config in other_numbers(model.config, count, order, sizes):
         if edits:
             moved = [(edit, "insert" if "insert" in edit else "replace") for edit in edits]
             config.edits = [{**e, k: to} for e, k in moved if (to := rename(e[k])) is not None]
         try:
-            config = _as_saved(config)
+            config = as_saved(config)
             found = {name: p.shape for name, p in on_meta(model, config).state_dict().items()}
         except Exception:  # no model can be built from this config: try the next
             continue
@@ -71,7 +72,7 @@ def remove_blocks(model: PreTrainedModel, which: str | list[int]) -> PreTrainedM
     )
 
 
-def _as_saved(config: PretrainedConfig) -> PretrainedConfig:
+def as_saved(config: PretrainedConfig) -> PretrainedConfig:
     """The config after saving and loading: entries such as stage names are derived from the number of stages."""
     values = config.to_dict()
     for key in ("stage_names", "out_features", "out_indices"):
@@ -79,21 +80,27 @@ def _as_saved(config: PretrainedConfig) -> PretrainedConfig:
     return type(config).from_dict(values)
 
 
-def _shorter(
-    config: PretrainedConfig, count: int, gone: set[int], sizes: list[tuple[int, int]]
+def other_numbers(
+    config: PretrainedConfig, count: int, order: Sequence[int], sizes: Sequence[tuple[int, int]]
 ) -> Iterator[PretrainedConfig]:
-    """Candidate configs with fewer blocks, the most likely first."""
-    smaller = dict(size for size in sizes if size[0] != size[1]) | {count: count - len(gone)}
+    """Candidate configs of a model with other blocks, the most likely first.
+
+    Args:
+        count: how many blocks there are now.
+        order: the new model's blocks by their numbers now, from 0.
+        sizes: how many modules each stage has now and in the new model.
+    """
+    other = dict(size for size in sizes if size[0] != size[1]) | {count: len(order)}
     numbers, counts, lists = {}, {}, {}
     for i, (_, key, value) in enumerate(entries(config)):
-        if type(value) is int and value in smaller:
-            numbers[i, key] = smaller[value]
+        if type(value) is int and value in other:
+            numbers[i, key] = other[value]
         elif isinstance(value, (list, tuple)) and value:
             whole = all(type(v) is int for v in value)
             if whole and (sum(value) == count or list(value) == [size for size, _ in sizes]):
-                counts[i, key] = type(value)(_left(value, gone))
+                counts[i, key] = type(value)(_in_stages(value, order))
             elif len(value) == count:
-                lists[i, key] = type(value)(v for j, v in enumerate(value) if j not in gone)
+                lists[i, key] = type(value)(value[j] for j in order)
     likely = sorted(numbers, key=lambda at: not any(word in at[1] for word in ("layer", "depth", "block")))
     all_named = {at: numbers[at] for at in likely if "layers" in at[1] or "blocks" in at[1]}
     trials = [{at: numbers[at]} for at in likely] + [{at: counts[at]} for at in counts] + [all_named]
@@ -103,7 +110,7 @@ def _shorter(
                 yield changed(config, {**beside, **trial})
 
 
-def _left(stages: Sequence[int], gone: set[int]) -> list[int]:
-    """How many blocks of each stage remain."""
+def _in_stages(stages: Sequence[int], order: Sequence[int]) -> list[int]:
+    """How many blocks of each stage are in the new order."""
     ends = [sum(stages[: j + 1]) for j in range(len(stages))]
-    return [sum(i not in gone for i in range(end - n, end)) for end, n in zip(ends, stages, strict=True)]
+    return [sum(end - n <= i < end for i in order) for end, n in zip(ends, stages, strict=True)]

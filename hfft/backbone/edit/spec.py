@@ -1,4 +1,4 @@
-"""The grammar of `backbone.edit`: what can be removed, replaced, inserted and resized, checked without torch."""
+"""The grammar of `backbone.edit`: what can be removed, added, replaced, inserted and resized, checked without torch."""
 
 from __future__ import annotations
 
@@ -94,6 +94,14 @@ class _Remove(_Checked):
     ]
 
 
+class _Expand(_Checked):
+    expand: Annotated[
+        Annotated[str, Field(pattern=r"^((first|last|middle)-[1-9][0-9]*|blocks-[1-9][0-9]*(-[1-9][0-9]*)?)$")]
+        | Annotated[list[_Count], Field(min_length=1)],
+        Field(description="last-N, first-N, middle-N or blocks-A-B such as last-2, or block numbers such as [3, 5]"),
+    ]
+
+
 class _Replace(_Checked):
     replace: _Place
     with_: _With = Field(alias="with", description="a mapping such as {activation: gelu}")
@@ -125,7 +133,8 @@ class _Tokens(_Checked):
 
 
 KINDS: dict[str, type[_Checked]] = {
-    next(iter(model.model_fields)): model for model in (_Remove, _Replace, _Insert, _ImageSize, _Channels, _Tokens)
+    next(iter(model.model_fields)): model
+    for model in (_Remove, _Expand, _Replace, _Insert, _ImageSize, _Channels, _Tokens)
 }
 MODULES: dict[str, type[_Checked]] = {
     get_args(model.model_fields["type"].annotation)[0]: model

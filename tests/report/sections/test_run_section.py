@@ -33,3 +33,10 @@ def test_what_is_unknown_has_a_dash():
     assert told["last training loss"] == "– (train, n unknown, seed 97)"
     assert told["training split"] == "–"
     assert told["steps"] == "20 (epochs: 0)"
+
+
+def test_a_run_that_stopped_early_says_why():
+    found = metrics()
+    found["train"]["stopped"] = {"step": 20, "why": "after step 20 of 90, because <loss> did not improve"}
+    assert facts(section("run", found))["stopped early"].startswith("after step 20 of 90, because")
+    assert "stopped early" not in facts(section("run"))
