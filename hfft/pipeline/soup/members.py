@@ -132,7 +132,8 @@ def _matched(first: str, ours: Any, source: str, theirs: Any) -> dict[str, Tenso
     names, others = (list(model.config.id2label.values()) for model in (ours, theirs))
     if set(names) != set(others):
         raise BadInput(
-            f"{first} has the classes {listing(names)}, {source} {listing(others)}; only equal ones are averaged"
+            f"{first} has the classes ({listing(names)}), {source} has ({listing(others)}); only runs with the same classes "
+            f"can be averaged"
         )
     left, right = ours.state_dict(), dict(theirs.state_dict())
     for name in [*left, *right]:
