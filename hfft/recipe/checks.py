@@ -37,7 +37,7 @@ def situation(recipe: Recipe) -> Situation:
         sets=tuple(recipe.data.sets),
         own_head=recipe.head.own,
         evaluates=recipe.data.validation != NONE and recipe.training.get("eval_strategy", "epoch") != "no",
-        best=bool(recipe.training.get("load_best_model_at_end", False)),
+        best=bool(foreign(recipe.training).get("load_best_model_at_end", False)),
         new_head=recipe.the_task.labelled and not recipe.head.keep_known,
     )
 
