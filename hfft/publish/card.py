@@ -170,6 +170,7 @@ class Card:
             auto_class=self.recipe.the_task.auto_class,
             code=self.metrics.get("own_code"),
             channels=next((edit["channels"] for edit in self.recipe.backbone.edit if edit.get("channels", 3) != 3), None),
+            soup=self.soup(),
             strategy=in_words(public(self.metrics.get("strategy", []))),
             edits=[{**row, "moved": moved(row["moved"])} for row in self.metrics.get("edits", [])],
         )  # fmt: skip
@@ -190,6 +191,19 @@ class Card:
             for name in ("loss", *metric_names(self.metrics[split]))
         ]
 
+    def soup(self) -> dict[str, Any] | None:
+        """The table of the weights that were averaged or interpolated, in words; None for a run that was trained."""
+        soup = self.metrics.get("soup")
+        if soup is None:
+            return None
+        names = ["loss", *metric_names(soup["table"][0]["validation"])]
+        return {
+            **soup,
+            "said": averaged(public(soup["chosen"]), soup["alpha"]),
+            "names": names,
+            "rows": [{**row, "values": [row["validation"][name] for name in names]} for row in soup["table"]],
+        }
+
     def as_adapter(self) -> bool:
         """Whether the published model is an adapter."""
         return self.recipe.published_as == "adapter"
@@ -199,6 +213,18 @@ class Card:
         if "text_pair" in self.recipe.data.columns.model_fields_set:
             return '{"text": "a text", "text_pair": "another"}'
         return self.recipe.the_task.example
+
+
+def averaged(runs: list[str], alpha: float | None) -> str:
+    """A sentence: which runs' weights were averaged, or how far a run's were taken from its start to its end."""
+    named = ", ".join(f"`{run}`" for run in runs)
+    if alpha is not None:
+        return f"The weights of the run {named} at {alpha:g} of the way from its start to its end; the head is that of its end."
+    return (
+        f"The mean of the weights of {len(runs)} runs from one start: {named}."
+        if len(runs) > 1
+        else f"The run {named}."
+    )
 
 
 def title(metric: str) -> str:

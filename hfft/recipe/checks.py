@@ -40,7 +40,7 @@ def situation(recipe: Recipe) -> Situation:
         own_head=recipe.head.own,
         epochs=epochs if by_epochs else None,
         evaluates=recipe.data.validation != NONE and recipe.training.get("eval_strategy", "epoch") != "no",
-        best=bool(recipe.training.get("load_best_model_at_end", False)),
+        best=bool(foreign(recipe.training).get("load_best_model_at_end", False)),
         new_head=recipe.the_task.labelled and not recipe.head.keep_known,
     )
 

@@ -149,7 +149,7 @@ def _refused(method: Method, situation: Situation) -> list[str]:
         found.append("changes the gradient, which fp16 has scaled by then; use training.bf16=true and fp16=false")
     if situation.best and not method.scored_in_training:
         found.append(
-            "chooses the weights by itself, and so does training.load_best_model_at_end; leave one of them out"
+            "chooses the weights itself, as training.load_best_model_at_end and early_stopping do; leave one of them out"
         )
     return found
 

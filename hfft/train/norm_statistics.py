@@ -30,9 +30,10 @@ def norms(model: nn.Module) -> dict[str, nn.Module]:
 
 def moving_norms(trainer: Any, model: nn.Module) -> list[nn.Module]:
     """The BatchNorms whose statistics training updates."""
-    held = [] if trainer.live_norms else layers.frozen_modules(model)
+    found = list(norms(model).values())
+    held = layers.frozen_modules(model) if found and not trainer.live_norms else []
     inside = {id(inner) for module in held for inner in module.modules()}
-    return [module for module in norms(model).values() if id(module) not in inside]
+    return [module for module in found if id(module) not in inside]
 
 
 @contextlib.contextmanager

@@ -30,12 +30,14 @@ class Member:
     """A finished run.
 
     Attributes:
+        name: of its folder, with a number if several have it.
         weights: name -> tensor of the whole model, an adapter merged, the rows of its head in the first member's order.
         metrics: the content of metrics.json.
         trained: digests of its training rows; None if they are not known.
     """
 
     source: str
+    name: str
     recipe: Recipe
     metrics: dict[str, Any]
     weights: dict[str, Tensor]
@@ -53,11 +55,18 @@ def open_members(sources: Sequence[str]) -> tuple[list[Member], Predictor]:
         _check_start(sources[0], recipes[0], source, recipe)
     predictor = _plain(sources[0])
     first = predictor.model
-    members = [_member(sources[0], recipes[0], dict(first.state_dict()))]
-    for source, recipe in zip(sources[1:], recipes[1:], strict=True):
+    names = folder_names(sources)
+    members = [_member(sources[0], names[0], recipes[0], dict(first.state_dict()))]
+    for source, name, recipe in zip(sources[1:], names[1:], recipes[1:], strict=True):
         model = _plain(source).model
-        members.append(_member(source, recipe, _matched(sources[0], first, source, model)))
+        members.append(_member(source, name, recipe, _matched(sources[0], first, source, model)))
     return members, predictor
+
+
+def folder_names(sources: Sequence[str]) -> list[str]:
+    """The last part of each path, with a number where several are equal."""
+    names = [Path(source).resolve().name for source in sources]
+    return [name if names.count(name) == 1 else f"{name} ({i})" for i, name in enumerate(names, 1)]
 
 
 def _recipe(source: str) -> Recipe:
@@ -108,10 +117,10 @@ def _plain(source: str) -> Predictor:
     return found
 
 
-def _member(source: str, recipe: Recipe, weights: dict[str, Tensor]) -> Member:
+def _member(source: str, name: str, recipe: Recipe, weights: dict[str, Tensor]) -> Member:
     metrics = RunFolder(Path(source)).metrics_of_run()
     copies = {name: tensor.clone() for name, tensor in weights.items()}
-    return Member(source, recipe, metrics, copies, trained_rows(Path(source)))
+    return Member(source, name, recipe, metrics, copies, trained_rows(Path(source)))
 
 
 def _matched(first: str, ours: Any, source: str, theirs: Any) -> dict[str, Tensor]:
@@ -123,7 +132,8 @@ def _matched(first: str, ours: Any, source: str, theirs: Any) -> dict[str, Tenso
     names, others = (list(model.config.id2label.values()) for model in (ours, theirs))
     if set(names) != set(others):
         raise BadInput(
-            f"{first} has the classes {listing(names)}, {source} {listing(others)}; only equal ones are averaged"
+            f"{first} has the classes ({listing(names)}), {source} has ({listing(others)}); only runs with the same classes "
+            f"can be averaged"
         )
     left, right = ours.state_dict(), dict(theirs.state_dict())
     for name in [*left, *right]:

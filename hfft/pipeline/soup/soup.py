@@ -51,8 +51,8 @@ class Candidate:
     validation: dict[str, float] = field(default_factory=dict)
 
     def name(self, members: Sequence[Member]) -> str:
-        """What it is called in a table."""
-        names = [members[i].source for i in self.runs]
+        """What it is called in a table, without paths of this machine."""
+        names = [members[i].name for i in self.runs]
         if self.alpha is not None:
             return f"{names[0]}, alpha {self.alpha:g}"
         return names[0] if self.kind == "run" else f"{self.kind} soup of {listing(names)}"
@@ -89,13 +89,15 @@ def soup(
     ending = "soup" if shares is None else "with-start"
     path = first.parent / f"{first.name}-{ending}" if output is None else output
     folder = RunFolder(path)
+    if path.resolve() in {Path(source).resolve() for source in sources}:
+        raise BadInput(f"--output {path}: is one of the runs; use another folder")
+    members, predictor = open_members(sources)
     folder.writable()
     with lock_folder(path):
         if folder.state() != "new":
             if not fresh:
                 raise BadInput(f"{path} contains a run; add --fresh to replace it, or use another --output")
             folder.clear()
-        members, predictor = open_members(sources)
         recipe = _recipe(members[0], path, overrides)
         bench = Bench(recipe, members, predictor)
         for note in bench.notes:

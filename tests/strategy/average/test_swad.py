@@ -5,6 +5,8 @@ import pytest
 import torch
 from torch import nn
 
+from hfft import load_recipe
+from hfft.recipe.checks import situation
 from hfft.strategy.average.swad import valley
 from hfft.strategy.method import At, Setting
 from hfft.strategy.needs import Situation, refusals
@@ -123,5 +125,12 @@ def test_it_is_refused_without_evaluation_and_with_the_best_checkpoint():
     [(key, why)] = refusals(methods, Situation(SINGLE, best=True))
     assert (key, why) == (
         "swad",
-        "chooses the weights by itself, and so does training.load_best_model_at_end; leave one of them out",
+        "chooses the weights itself, as training.load_best_model_at_end and early_stopping do; leave one of them out",
     )
+
+
+@pytest.mark.parametrize("given", [{"load_best_model_at_end": True}, {"early_stopping": {"patience": 2}}])
+def test_early_stopping_loads_the_best_checkpoint_too(given):
+    recipe = load_recipe("digits")
+    assert not situation(recipe).best
+    assert situation(recipe.model_copy(update={"training": {**recipe.training, **given}})).best
