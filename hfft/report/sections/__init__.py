@@ -11,6 +11,7 @@ SECTIONS: tuple[str, ...] = (
     "curves",
     "layers",
     "strategy",
+    "compared",
     "classes",
     "run",
     "recipe",
