@@ -56,7 +56,7 @@ def distances(problem: Problem, logits: Tensor, reference: Tensor) -> dict[str, 
     `divergence` is the mean KL(reference || model) in nats, for regression the mean squared difference; `agreement`
     the fraction of equal decisions, for classes.
     """
-    found = {"divergence": float(problem.divergence(reference, logits).mean())}
+    found = {"divergence": float(problem.divergence(reference.double(), logits.double()).mean())}
     if problem.classes:
         found["agreement"] = float((logits.argmax(1) == reference.argmax(1)).float().mean())
     elif problem.multi_label:
