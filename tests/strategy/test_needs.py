@@ -41,7 +41,10 @@ def frozen_run(name, folder, cached, train="head"):
 @pytest.mark.parametrize("train", ["head", "last-1"])
 @pytest.mark.parametrize(
     "name",
-    ["l2_sp", "bss", "r_drop", "sam", "ema", "logit_adjustment", "class_weights", "balanced", "focal", "distillation"],
+    [
+        *("l2_sp", "bss", "r_drop", "sam", "ema", "logit_adjustment", "class_weights", "balanced", "focal", "distillation"),
+        *("curriculum", "hard_examples", "self_distillation from the start"),
+    ],
 )
 def test_what_is_kept_of_frozen_layers_changes_nothing(name, train, tmp_path):
     assert uncacheable(trainer_of(CASES[name], tmp_path).methods) is None
