@@ -42,7 +42,18 @@ def frozen_run(name, folder, cached, train="head"):
 @pytest.mark.parametrize(
     "name",
     [
-        *("l2_sp", "bss", "r_drop", "sam", "ema", "logit_adjustment", "class_weights", "balanced", "focal", "distillation"),
+        *(
+            "l2_sp",
+            "bss",
+            "r_drop",
+            "sam",
+            "ema",
+            "logit_adjustment",
+            "class_weights",
+            "balanced",
+            "focal",
+            "distillation",
+        ),
         *("curriculum", "hard_examples", "self_distillation from the start"),
     ],
 )
