@@ -80,7 +80,7 @@ def test_the_maps_come_nearer_and_the_saved_config_says_nothing_of_it(tmp_path):
     trainer = trainer_of(case, tmp_path, num_train_epochs=12, optim="adamw_torch", learning_rate=0.01)
     trainer.train()
     logged = [entry["attention_transfer"] for entry in trainer.state.log_history if "attention_transfer" in entry]
-    assert logged[-1] < 0.5 * logged[0]
+    assert logged[-1] < 0.8 * logged[0]
     trainer.model.save_pretrained(tmp_path / "model")
     assert "eager" not in json.dumps(json.loads((tmp_path / "model" / "config.json").read_text()))
 

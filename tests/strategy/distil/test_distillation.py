@@ -7,6 +7,7 @@ from hfft.data.modality.image import ImageCollate
 from hfft.frozen_cache.cached_dataset import view_of
 from hfft.frozen_cache.frozen_cache import FrozenCacheSettings
 from hfft.layers import adapt
+from hfft.strategy.describe import held_bytes
 from hfft.strategy.distil.distillation import Taught, distillation
 from hfft.strategy.method import TASK, At, Pass
 from hfft.tasks.problem import PROBLEMS
@@ -95,6 +96,11 @@ def test_a_share_may_change_and_stays_below_1():
         torch.testing.assert_close(found, rest * inner(logits, labels))
     [by_gap] = methods_of(distillation={"teacher": "x", "weight": {"adapt": "gap"}})
     assert (by_gap.weight.current, by_gap.weight.high) == (0.5, 1.0)
+
+
+def test_the_stored_outputs_count_as_memory(tmp_path):
+    trainer = trainer_of(CASES["distillation"], tmp_path)
+    assert held_bytes(trainer.methods, trainer.model) == 20 * 3 * 4
 
 
 # --- outputs on disk
