@@ -183,7 +183,7 @@ CASES = {
     "none": Case(changes=False),
     "balanced": Case({"balanced": {"after": 1}}),
     "curriculum": Case({"curriculum": {"over": 1.0}}, {"curriculum": {"start": 1}}),
-    "hard_examples": Case({"hard_examples": {"share": 0.5}}, {"hard_examples": 0}),
+    "hard_examples": Case({"hard_examples": {"share": 0.2}}, {"hard_examples": 0}),
     "mcc": Case({"mcc": {"on": "target", "weight": 3.0}}, {"mcc": {"on": "target", "weight": 0.0}}),
     "mixup": Case({"mixup": 1.0}, {"mixup": 0.0}, model="vit"),
     "cutmix": Case({"cutmix": 1.0}, {"cutmix": 0.0}, model="vit"),
