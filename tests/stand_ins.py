@@ -104,10 +104,9 @@ def small(**changes: Any) -> dict[str, Any]:
     }
 
 
-def _vit(folder: Path) -> None:
-    config = transformers.ViTConfig(
-        hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=32, image_size=32, patch_size=8
-    )
+def _vit(folder: Path, blocks: int = 4) -> None:
+    sizes = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32, "image_size": 32, "patch_size": 8}
+    config = transformers.ViTConfig(num_hidden_layers=blocks, **sizes)
     transformers.ViTModel(config).save_pretrained(folder)
     transformers.ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
 
@@ -128,7 +127,7 @@ def _text(model: type, config: transformers.PretrainedConfig) -> Callable[[Path]
     return save
 
 
-MODELS: dict[str, Callable[[Path], None]] = {
+MODELS: dict[str, Callable[..., None]] = {
     "google/vit-base-patch16-224-in21k": _vit,
     "microsoft/resnet-50": _resnet,
     "google-bert/bert-base-uncased": _text(transformers.BertModel, transformers.BertConfig(**small())),
@@ -142,10 +141,18 @@ MODELS: dict[str, Callable[[Path], None]] = {
 }
 
 
-def model(name: str, folder: Path) -> Path:
+def model(name: str, folder: Path, **sizes: Any) -> Path:
     """A tiny pretrained model of the architecture that the hub's `name` has."""
     torch.manual_seed(0)
-    MODELS[name](folder)
+    MODELS[name](folder, **sizes)
+    return folder
+
+
+def teacher(name: str, auto_class: str, classes: list[str], folder: Path) -> Path:
+    """A finished model of these classes, with the processor of `model`."""
+    backbone = model(name, folder)
+    labels = {"id2label": dict(enumerate(classes)), "label2id": {label: i for i, label in enumerate(classes)}}
+    getattr(transformers, auto_class).from_pretrained(backbone, **labels).save_pretrained(folder)
     return folder
 
 

@@ -10,6 +10,7 @@ import transformers
 from hfft import finetune, load_recipe
 from hfft.data import builtin
 from hfft.recipe import shipped
+from hfft.strategy import build_methods
 from tests import stand_ins
 
 
@@ -21,7 +22,12 @@ def test_the_recipe_runs_to_its_end(name, tmp_path, capsys):
     overrides += ["training.per_device_train_batch_size=8", "training.per_device_eval_batch_size=8", "publish=null"]
     overrides += ["training.gradient_accumulation_steps=1", "score.from_scratch=false"]
     if not as_shipped.backbone.name.startswith("nano-"):
-        overrides.append(f"backbone.name={stand_ins.model(as_shipped.backbone.name, tmp_path / 'model')}")
+        removed = {"blocks": 12} if any("remove" in edit for edit in as_shipped.backbone.edit) else {}
+        overrides.append(f"backbone.name={stand_ins.model(as_shipped.backbone.name, tmp_path / 'model', **removed)}")
+    for method in build_methods(as_shipped.strategy):
+        if "teacher" in method.needs:  # its classes in another order than the data's
+            classes = (as_shipped.backbone.name, as_shipped.the_task.auto_class, stand_ins.CIFAR10[::-1])
+            overrides.append(f"strategy.{method.name}.teacher={stand_ins.teacher(*classes, tmp_path / method.name)}")
     if as_shipped.data.path in builtin.BUILTIN:
         overrides += ["data.max_train_samples=150", "data.max_eval_samples=60"]
     else:
@@ -36,6 +42,13 @@ def test_the_recipe_runs_to_its_end(name, tmp_path, capsys):
     assert {"recipe.yaml", "layers.json", "report.html", "trainer_state.json", "model"} <= {
         p.name for p in result.folder.iterdir()
     }
+    taught = {method.name for method in build_methods(as_shipped.strategy) if "teacher" in method.needs}
+    assert set(figures.get("compared", {})) == taught
+    for found in figures.get("compared", {}).values():
+        assert 0 <= found["agreement"] <= 1
+        assert found["n"] == scored["n"]
+        assert found["model"]["milliseconds"] > 0
+        assert found["model"]["parameters"] < found["reference"]["parameters"] * 2
     assert not [p for p in result.model.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".pkl")]
     code = (result.model / "modeling_hfft.py").is_file()  # an edited model comes with the file that builds it
     model = transformers.pipeline(as_shipped.the_task.pipeline, model=str(result.model), trust_remote_code=code)

@@ -10,6 +10,8 @@ from typing import Any
 from hfft import layers, publish
 from hfft.data.class_counts import describe_counts
 from hfft.evaluate import score_splits
+from hfft.evaluate.compare import compare
+from hfft.evaluate.compare import in_words as compared_in_words
 from hfft.evaluate.findings import findings
 from hfft.evaluate.outputs import Outputs
 from hfft.evaluate.seen import seen_line
@@ -75,6 +77,7 @@ def collect(training: Training) -> dict[str, Any]:
     scores = score_splits(run.trainer, run.prepared, run.metrics, run.splits.origin, training.folder.outputs, limit)
     state = run.trainer.state
     losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
+    compared = compare(run.trainer, dict(run.prepared.items()))
     return {
         **{name: score["metrics"] for name, score in scores.items()},
         "train": {
@@ -110,6 +113,7 @@ def collect(training: Training) -> dict[str, Any]:
         **({"stock_loads": stock_loads(run)} if recipe.published_as == "adapter" else {}),
         **({"edits": run.edits} if run.edits else {}),
         "strategy": methods_of(run),
+        **({"compared": compared} if compared else {}),
         "world_size": run.trainer.args.world_size,
         "frozen": training.frozen,
         "faults": training.faults,
@@ -149,6 +153,7 @@ def summary(recipe: Recipe, folder: Path, metrics: dict[str, Any]) -> list[str]:
     for split, found in metrics.get("from_scratch", {}).items():
         shown = " ".join(f"{name} {found[name]:.4f}" for name in metric_names(found))
         lines.append(f"{split} {shown}  from random weights (n={found['n']}, seed {metrics['seed']})")
+    lines += [compared_in_words(name, found) for name, found in metrics.get("compared", {}).items()]
     lines += metrics.get("findings", [])
     lines += [f"WRONG: {fault}" for fault in metrics.get("faults", [])]
     return [*lines, f"run folder: {folder}"]

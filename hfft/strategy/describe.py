@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from hfft.lazy import torch
@@ -61,6 +62,8 @@ def _tensors(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, Mapping):
         for item in value.values():
             yield from _tensors(item)
+    elif is_dataclass(value):
+        yield from _tensors(vars(value))
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _tensors(item)

@@ -150,6 +150,8 @@ def test_a_teacher_answers_in_the_order_of_the_students_classes(monkeypatch):
 def test_a_teacher_of_other_classes_or_other_inputs_is_refused(monkeypatch):
     with pytest.raises(BadInput, match="t has the classes a, x, not a, b; choose a teacher with the same classes"):
         taught(monkeypatch, ["a", "x"], Labels.of(SINGLE, "ab"))
+    with pytest.raises(BadInput, match="t has 2 outputs, not 3; choose a teacher with the same outputs"):
+        taught(monkeypatch, ["x", "y"], Labels("regression", (), 3))
     other = stand_ins.tokenizer()
     other.add_tokens(["[X]"])
     with pytest.raises(BadInput, match=r"t preprocesses its inputs in another way than this model \(vocabulary\)"):

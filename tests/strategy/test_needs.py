@@ -53,6 +53,9 @@ def frozen_run(name, folder, cached, train="head"):
         "distillation",
         "elr",
         "logit_adjustment",
+        "curriculum",
+        "hard_examples",
+        "self_distillation from the start",
     ],
 )
 def test_what_is_kept_of_frozen_layers_changes_nothing(name, train, tmp_path):

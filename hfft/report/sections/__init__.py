@@ -12,6 +12,7 @@ SECTIONS: tuple[str, ...] = (
     "curves",
     "layers",
     "strategy",
+    "compared",
     "classes",
     "run",
     "recipe",

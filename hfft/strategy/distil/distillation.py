@@ -57,7 +57,7 @@ class Taught(FromTeacher):
 
     def start(self, setting: Setting) -> None:
         """Load the teacher; if inputs never change, compute its outputs for all rows, and free it."""
-        self.outputs = Outputs(setting, self.load_teacher(setting))
+        self.outputs = Outputs.of_model(setting, self.load_teacher(setting))
 
     def batch(self, batch: Batch) -> None:
         """The teacher's outputs for the rows of the batch."""

@@ -114,7 +114,7 @@ class OwnStart(Method):
         self.problem = setting.problem
         if not setting.fixed_inputs:
             model = copy.deepcopy(model).requires_grad_(False).eval()
-        self.outputs = Outputs(setting, model)
+        self.outputs = Outputs.of_model(setting, model)
 
     def batch(self, batch: Batch) -> None:
         """The predictions of the start for the rows of the batch."""

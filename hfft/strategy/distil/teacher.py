@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from hfft.errors import BadInput
 from hfft.lazy import torch
@@ -44,14 +47,25 @@ class FromTeacher(Method):
         return self.load_teacher(self.setting)
 
 
+@dataclass
 class Outputs:
-    """A fixed model's outputs for batches: computed for all rows at the start if inputs never change, otherwise each time."""
+    """A fixed model's outputs for batches.
 
-    def __init__(self, setting: Setting, model: nn.Module):
+    Attributes:
+        kept: those of all rows and views; None to run `model` each time.
+        place: rows and an epoch -> where their outputs are in `kept`.
+    """
+
+    kept: Tensor | None
+    model: nn.Module | None
+    place: Callable[[np.ndarray, int], np.ndarray]
+
+    @classmethod
+    def of_model(cls, setting: Setting, model: nn.Module) -> Outputs:
+        """The outputs of a model, computed now for all rows if their inputs never change."""
         assert setting.answers is not None
-        self.place = setting.place
-        self.kept: Tensor | None = setting.answers(model) if setting.fixed_inputs else None
-        self.model = model if self.kept is None else None
+        kept = setting.answers(model) if setting.fixed_inputs else None
+        return cls(kept, model if kept is None else None, setting.place)
 
     def of(self, batch: Batch) -> Tensor:
         """The logits of the batch's rows, `(B, C)`."""
