@@ -198,3 +198,10 @@ def test_the_size_and_channels_of_an_edited_model_are_carried_too(name, channels
     worst, mean = levels_apart(batch["pixel_values"], expected, found.scale if found else (1 / 255,) * channels)
     assert worst <= 2.01
     assert mean <= 0.15
+
+
+def test_black_and_white_are_the_inputs_for_the_darkest_and_the_brightest_image():
+    vit = processor("ViT", PROCESSORS["ViT"] | {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.5, 0.25, 1.0]})
+    for level, expected in zip((0, 255), learn(vit).black_and_white, strict=True):
+        found = image_processor.processed([Image.new("RGB", (64, 64), (level,) * 3)], vit)["pixel_values"][0]
+        torch.testing.assert_close(found, torch.tensor(expected).view(3, 1, 1).expand_as(found), atol=1e-5, rtol=0)

@@ -69,7 +69,7 @@ def test_what_is_kept_of_frozen_layers_changes_nothing(name, train, tmp_path):
             assert right[key] == pytest.approx(left[key], rel=2e-4, abs=1e-6), key
 
 
-@pytest.mark.parametrize("name", ["mixup", "cutmix", "mcc"])
+@pytest.mark.parametrize("name", ["mixup", "cutmix", "mcc", "fgm", "freelb", "pgd", "trades", "smart"])
 def test_what_reads_inputs_keeps_nothing(name, tmp_path):
     why = uncacheable(trainer_of(CASES[name], tmp_path).methods)
     assert why == f"strategy.{name} needs the inputs themselves"
@@ -85,7 +85,7 @@ def test_states_of_blocks_are_not_read_of_rows_that_are_kept():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["bss", "r_drop", "sam"])
+@pytest.mark.parametrize("name", ["bss", "r_drop", "sam", "fgm", "smart"])
 def test_a_short_last_block_changes_nothing_where_it_is_allowed(name, tmp_path):
     whole, short = (
         run(

@@ -12,8 +12,8 @@ class FastAT(MethodSpec):
 
     Attributes:
         epsilon: the largest change of a level (L-infinity); a fraction may be written, such as 8/255.
-        step: change of a level in the step; the paper uses 1.25 epsilon. A longer one, or long training, may overfit to the
-            attack: accuracy under pgd then falls to 0 within an epoch.
+        step: change of a level in the step; None for the paper's 1.25 epsilon. With a longer one, or in long training, the
+            accuracy under stronger attacks may suddenly fall to 0.
     """
 
     main = "epsilon"

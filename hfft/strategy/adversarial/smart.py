@@ -32,16 +32,16 @@ class SMART(MethodSpec):
 
     Attributes:
         weight: factor of the penalty; the paper uses 1.
-        epsilon: the largest change of an element (L-infinity). The paper states 1e-5, where a divergence in float32 is only
-            rounding.
-        step: change, in one step, of the element with the largest gradient; the paper's is a hundred times epsilon.
+        epsilon: the largest change of an element (L-infinity); for images a few levels, such as 0.03. The paper states 1e-5,
+            where MiniLM's divergence on TREC is 3e-7; at 0.003 it is 0.03 and 6% of the predictions change, at 0.01 34%.
+        step: change, in one step, of the element with the largest gradient; as in the paper a hundred times epsilon.
         steps: number of steps that look for the largest change; the paper uses 1.
     """
 
     main = "weight"
     weight: WeightSpec = 1.0
-    epsilon: float = Field(default=0.01, ge=0)
-    step: float = Field(default=1.0, gt=0)
+    epsilon: float = Field(default=0.003, ge=0)
+    step: float = Field(default=0.3, gt=0)
     steps: int = Field(default=1, ge=1)
 
     def build(self) -> Method | None:
@@ -121,7 +121,7 @@ def smart(problem: Problem, left: Tensor, right: Tensor) -> Tensor:
 
 
 def smart_change(
-    divergence: Callable[[Tensor], Tensor], start: Tensor, epsilon: float, step: float = 1.0, steps: int = 1
+    divergence: Callable[[Tensor], Tensor], start: Tensor, epsilon: float, step: float = 0.3, steps: int = 1
 ) -> Tensor:
     """`c <- clip(c + step * g / ||g||_inf, -epsilon, epsilon)`, g being the gradient of a row's divergence at c.
 

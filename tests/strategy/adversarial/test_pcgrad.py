@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 from hfft.strategy.adversarial.pcgrad import pcgrad, surgery
-from hfft.strategy.method import TASK, At
+from hfft.strategy.method import TASK, At, Method, Pass
 from hfft.strategy.needs import Situation, refusals
 from tests.examples import SINGLE
+from tests.strategy.adversarial.test_fgm import gradients_of
+from tests.strategy.cases import Case
 from tests.training import methods_of
 
 
@@ -56,6 +59,30 @@ def test_losses_that_are_not_named_are_added_as_they_are():
     [_, method] = sorted(methods_of(pcgrad=["l2_sp"], l2_sp=0.1), key=lambda m: m.name == "pcgrad")
     method.gradients(model, again, At(0, 0, 0.0, 0))
     torch.testing.assert_close(model.weight.grad, torch.tensor([[0.5 + 0.3, 1.5 + 0.5]]))
+
+
+class Opposing(Method):
+    """A term that wants other labels than the task."""
+
+    name = "opposing"
+
+    def losses(self, seen: Pass):
+        return {"opposing": 0.5 * cross_entropy(seen.logits[TASK], (seen.labels + 1) % 3, reduction="none")}
+
+
+def test_the_step_takes_the_gradient_of_each_loss_and_what_surgery_leaves_of_it(tmp_path):
+    found, batch, model = gradients_of(Case({"pcgrad": ["opposing"]}, more=(Opposing,)), tmp_path)
+    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    losses = cross_entropy(logits, batch["labels"]), 0.5 * cross_entropy(logits, (batch["labels"] + 1) % 3)
+    vectors = []
+    for loss in losses:
+        gradients = torch.autograd.grad(loss, list(model.parameters()), retain_graph=True)
+        vectors.append(torch.cat([g.flatten() for g in gradients]).numpy())
+    assert vectors[0] @ vectors[1] < 0
+    expected = projected(vectors, np.random.default_rng(0))
+    np.testing.assert_allclose(
+        torch.cat([found[n].flatten() for n, _ in model.named_parameters()]), expected, atol=1e-12
+    )
 
 
 def test_a_name_without_a_loss_is_refused_with_those_that_have_one():
