@@ -29,7 +29,8 @@ from hfft.recipe import yaml_lines
 from hfft.recipe.build import build
 from hfft.strategy.build import build_methods
 from tests.benchmarks.runs import Kept, machine, source, versions
-from tests.benchmarks.strategy_claims import CLAIMS, METHODS, SETTINGS, cases, is_there, recipe
+from tests.benchmarks.strategy_claims import CLAIMS, SETTINGS, cases, recipe, trained
+from tests.benchmarks.strategy_methods import METHODS, is_there
 from tests.benchmarks.strategy_page import page, stretch_of
 from tests.forked import ROOT, Forks
 
@@ -52,6 +53,10 @@ class Job:
         """A name for files."""
         return re.sub(r"\W+", "-", f"{self.setting} {self.method} {self.stretch:g} {self.seed}").strip("-")
 
+    def folder(self) -> Path:
+        """The run folder."""
+        return (RUNS / self.name / "run").absolute()
+
     def key(self) -> dict[str, Any]:
         """What tells its result from others."""
         return {"setting": self.setting, "method": self.method, "seed": self.seed, "stretch": self.stretch}
@@ -69,8 +74,9 @@ class Job:
 
     def seconds(self) -> float:
         """About how long it takes on a core."""
-        checked = build(yaml_lines.dump(recipe(self.setting, self.method, self.seed)), "x.yaml", "x")
-        passes = max([method.passes for method in build_methods(checked.strategy)], default=1)
+        values = recipe(self.setting, self.method, self.seed)
+        methods = build_methods(build(yaml_lines.dump(trained(values)), "x.yaml", "x").strategy)
+        passes = max([method.passes for method in methods], default=1) * len(values.get("soup", {}).get("rates", [1]))
         return SETTINGS[self.setting].seconds * passes * self.stretch
 
 
@@ -94,13 +100,18 @@ class Runner:
             Failed: it ended with an error.
         """
         folder = RUNS / job.name
-        values = self.placed(job, values, folder)
+        values = self.placed(job, values)
         files = {name: folder.with_suffix(f".{name}").absolute() for name in ("yaml", "json", "spec", "log")}
         files["json"].unlink(missing_ok=True)
-        files["yaml"].write_text(yaml_lines.dump(values), encoding="utf-8")
+        files["yaml"].write_text(yaml_lines.dump(trained(values)), encoding="utf-8")
         figures = [name for claim in CLAIMS.values() if job.setting in claim.settings for name in claim.figures]
         given = SETTINGS[job.setting].values
-        spec = {"recipe": str(files["yaml"]), "result": str(files["json"]), "figures": figures}
+        spec = {
+            "recipe": str(files["yaml"]),
+            "result": str(files["json"]),
+            "figures": figures,
+            "soup": values.get("soup"),
+        }
         spec["attack"] = {name: given[name] for name in ("radius", "step") if name in given}
         files["spec"].write_text(json.dumps(spec), encoding="utf-8")
         done = self.forks().run("-m", "tests.benchmarks.strategy_run", str(files["spec"]), folder=ROOT)
@@ -113,16 +124,16 @@ class Runner:
             raise Failed(f"ended with {done.returncode}: {last} ({files['log']})")
         return json.loads(files["json"].read_text(encoding="utf-8"))
 
-    def placed(self, job: Job, values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    def placed(self, job: Job, values: dict[str, Any]) -> dict[str, Any]:
         """A recipe with the places of this machine."""
         name, path = values["backbone"]["name"], values["data"]["path"]
         if "/" in name:
             values["backbone"]["name"] = source(self.models, name, "--models")
         if "/" in path:
             values["data"]["path"] = source(self.data, path, "--data")
-        values["training"]["output_dir"] = str(folder.absolute())
+        values["training"]["output_dir"] = str(job.folder())
         if (teacher := job.teacher()) is not None:
-            text = json.dumps(values).replace("$teacher", str((RUNS / teacher.name).absolute()))
+            text = json.dumps(values).replace("$teacher", str(teacher.folder()))
             values = json.loads(text)
         return values
 
@@ -142,7 +153,7 @@ def refused(setting: str, method: str) -> str | None:
     if SETTINGS[setting].teacher is None and "$teacher" in json.dumps(dict(METHODS[method])):
         return "the setting has no teacher"
     try:
-        build(yaml_lines.dump(recipe(setting, method, 1)), "recipe", "x")
+        build(yaml_lines.dump(trained(recipe(setting, method, 1))), "recipe", "x")
     except HfftError as error:
         return str(error.args[0]).partition("  ")[2] or str(error)
     except KeyError as error:
@@ -158,7 +169,7 @@ def missing(jobs: Iterable[Job], kept: Kept) -> list[Job]:
 def teachers(jobs: Iterable[Job], kept: Kept) -> list[Job]:
     """The runs that have to be there before, and are not: their models are not kept for good."""
     needed = dict.fromkeys(teacher for job in jobs if (teacher := job.teacher()) is not None)
-    return [job for job in needed if not (RUNS / job.name / "metrics.json").is_file()]
+    return [job for job in needed if not (job.folder() / "metrics.json").is_file()]
 
 
 def equal_time(rows: Iterable[tuple[str, str]], seeds: int, kept: Kept) -> Iterator[Job]:

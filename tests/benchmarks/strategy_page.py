@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.benchmarks.runs import spread
-from tests.benchmarks.strategy_claims import CLAIMS, METHODS, SETTINGS, is_there, recipe
+from tests.benchmarks.strategy_claims import CLAIMS, SETTINGS, filled, recipe
+from tests.benchmarks.strategy_methods import METHODS, is_there
 
 Result = dict[str, Any]
 # 97.5% quantiles of Student's t by degrees of freedom, from 1 on
@@ -139,7 +140,7 @@ def _row(
     plain: dict[int, Result],
     figures: Sequence[str],
 ) -> str:
-    cells = [method, _recipe(method), str(len(mine))]
+    cells = [method, _recipe(setting, method), str(len(mine))]
     cells += [
         spread([run["figures"][figure] for run in mine.values() if figure in run["figures"]]) for figure in figures
     ]
@@ -173,8 +174,15 @@ def _difference(mine: dict[int, Result], theirs: dict[int, Result], figure: str)
     return text if len(both) == len(mine) else f"{text} ({len(both)} pairs)"
 
 
-def _recipe(method: str) -> str:
+def _recipe(setting: str, method: str) -> str:
     """The lines of a recipe that make the method, in one."""
-    keys = METHODS[method]
-    shown = ", ".join(f"{key}: {json.dumps(value)}" for key, value in keys.items())
+    keys = {key: filled(value, SETTINGS[setting]) for key, value in METHODS[method].items()}
+    shown = ", ".join(f"{key}: {json.dumps(_short(value))}" for key, value in keys.items())
     return f"`{shown}`".replace('"', "").replace("|", "\\|") if keys else ""
+
+
+def _short(value: Any) -> Any:
+    """A value with numbers of four digits at most."""
+    if isinstance(value, dict):
+        return {key: _short(inner) for key, inner in value.items()}
+    return float(f"{value:.4g}") if isinstance(value, float) else value

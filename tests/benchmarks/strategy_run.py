@@ -30,29 +30,45 @@ def main(spec: dict[str, Any]) -> None:
     timed(fit, "fit", seconds, time.process_time)  # trainer.train, and nothing else; its CPU, whatever else runs here
     held, begun = meter.resident(), time.perf_counter()
     result = finetune(recipe, fresh=True)
+    folder, metrics = result.folder, result.metrics
+    if spec.get("soup"):
+        folder = souped(spec["recipe"], folder, **spec["soup"])
+        metrics = {**metrics, **json.loads((folder / "metrics.json").read_text(encoding="utf-8"))}
     took, most = time.perf_counter() - begun, meter.peak()
-    metrics = result.metrics
-    figures = {name: metrics["test"][name] for name in ("accuracy", "balanced_accuracy") if name in metrics["test"]}
-    figures["balanced"] = figures.pop("balanced_accuracy")
-    figures |= by_size(metrics["classes"]["test"]["classes"], metrics["data"]["classes"]["train"])
+    figures = {"accuracy": metrics["test"]["accuracy"], "balanced": metrics["test"]["balanced_accuracy"]}
+    figures |= by_size(metrics["classes"]["test"]["classes"], result.metrics["data"]["classes"]["train"])
     extra = set(spec["figures"]) & {"robust", "shifted"}
     if extra:
         inputs, labels = held_out(recipe)
         if "robust" in extra:
-            figures["robust"] = robust(result.model, inputs, labels, **spec["attack"])
+            figures["robust"] = robust(folder / "model", inputs, labels, **spec["attack"])
         if "shifted" in extra:
-            figures["shifted"] = shifted(result.folder, inputs, labels)
+            figures["shifted"] = shifted(folder, inputs, labels)
     meter.report(
         spec,
         figures=figures,
         n=metrics["test"]["n"],
-        train_n=metrics["train"]["n"],
-        steps=metrics["train"]["steps"],
+        train_n=result.metrics["train"]["n"],
+        steps=result.metrics["train"]["steps"],
         train_s=seconds["fit"],
         seconds=took,
         cpu=time.process_time(),
         memory_mib=most - held,
     )
+
+
+def souped(recipe: str, run: Path, with_start: str | None = None, rates: Sequence[float] = ()) -> Path:
+    """What `hfft soup` makes of a run and its start, or of it and runs of the same recipe at other learning rates."""
+    from hfft.pipeline.soup.soup import soup
+
+    others, rate = [], load_recipe(recipe).training["learning_rate"]
+    for factor in rates:
+        if factor != 1:
+            place = run.with_name(f"run-{factor:g}")
+            given = (f"training.learning_rate={rate * factor}", f"training.output_dir={place}")
+            others.append(finetune(load_recipe(recipe, *given), fresh=True).folder)
+    sources = [str(one) for one in (run, *others)]
+    return soup(sources, with_start=with_start, output=run.with_name("soup"), fresh=True)
 
 
 def by_size(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> dict[str, float]:
