@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import hfft
-from hfft.errors import HfftError
+from hfft.errors import BadInput, HfftError
 from hfft.recipe import yaml_lines
 from hfft.recipe.build import build
 from hfft.strategy.build import build_methods
@@ -87,6 +87,10 @@ class Failed(Exception):
     """A run that ended without figures; the message says why."""
 
 
+class Refused(Failed):
+    """A run that cannot be: the model or the data has not what the method needs."""
+
+
 class Runner:
     """Runs jobs as processes of their own, forked from ones that have imported the libraries."""
 
@@ -97,7 +101,8 @@ class Runner:
         """What a run came to; its folder is removed unless it is a teacher's.
 
         Raises:
-            Failed: it ended with an error.
+            Refused: the package refused it before training.
+            Failed: it ended with another error.
         """
         folder = RUNS / job.name
         values = self.placed(job, values)
@@ -121,6 +126,8 @@ class Runner:
             shutil.rmtree(folder, ignore_errors=True)
         if done.returncode or not files["json"].is_file():
             last = (done.stderr.strip() or done.stdout.strip() or "nothing was said").splitlines()[-1]
+            if done.returncode == BadInput.exit_code:
+                raise Refused(last)
             raise Failed(f"ended with {done.returncode}: {last} ({files['log']})")
         return json.loads(files["json"].read_text(encoding="utf-8"))
 
@@ -180,9 +187,21 @@ def equal_time(rows: Iterable[tuple[str, str]], seeds: int, kept: Kept) -> Itera
             yield from (Job(setting, "plain", seed, stretch) for seed in range(1, seeds + 1))
 
 
-def measured(jobs: list[Job], kept: Kept, measure: Measure, at_once: int, landed: Callable[[], None]) -> list[str]:
-    """Run jobs, keep each result as it lands, and return what failed."""
-    failures, waiting, running, count = list[str](), iter(jobs), dict[Future[Any], Job](), 0
+def measured(
+    jobs: list[Job],
+    kept: Kept,
+    measure: Measure,
+    at_once: int,
+    landed: Callable[[], None],
+    without: set[tuple[str, str]],
+) -> list[str]:
+    """Run jobs, keep each result as it lands, and return what failed.
+
+    Args:
+        without: (setting, method) of what is refused, which is not tried with other seeds; rows are added.
+    """
+    failures, running, count = list[str](), dict[Future[Any], Job](), 0
+    waiting = (job for job in jobs if (job.setting, job.method) not in without)
     with ThreadPoolExecutor(at_once) as pool:
         while True:
             # no more are handed over than run, so that an interrupt ends those alone
@@ -195,14 +214,17 @@ def measured(jobs: list[Job], kept: Kept, measure: Measure, at_once: int, landed
                 name = f"{count:4} of {len(jobs)}  {job.setting:16} {job.method:20} x{job.stretch:g} seed {job.seed}"
                 try:
                     found = future.result()
+                except Refused as error:
+                    without.add((job.setting, job.method))
+                    print(f"{name}  left out: {error}", flush=True)
                 except Failed as error:
                     failures.append(f"{job.setting}, {job.method}, seed {job.seed}: {error}")
                     print(f"{name}  FAILED {error}", flush=True)
-                    continue
-                kept.add(job.key(), {**job.under(), **found})
-                shown = "  ".join(f"{key} {value:.3f}" for key, value in found["figures"].items())
-                print(f"{name}  {shown}  training {found['train_s']:.1f} s of CPU", flush=True)
-                landed()
+                else:
+                    kept.add(job.key(), {**job.under(), **found})
+                    shown = "  ".join(f"{key} {value:.3f}" for key, value in found["figures"].items())
+                    print(f"{name}  {shown}  training {found['train_s']:.1f} s of CPU", flush=True)
+                    landed()
 
 
 def duration(jobs: Iterable[Job], at_once: int) -> str:
@@ -261,15 +283,18 @@ def main(argv: list[str] | None = None, measure: Measure | None = None) -> int:
         f"{name} {version}" for name, version in versions().items()
     )
 
+    without, every = set[tuple[str, str]](), chosen(parser().parse_args([]))[0]
+
     def landed() -> None:
-        given.out.write_text(page(kept.results, conditions), encoding="utf-8")
+        planned = [row for row in every if row not in without]
+        given.out.write_text(page(kept.results, conditions, planned), encoding="utf-8")
 
     failures: list[str] = []
     for jobs in (before, [job for job in todo if job not in before]):
-        failures += measured(jobs, kept, measure, given.at_once, landed)
+        failures += measured(jobs, kept, measure, given.at_once, landed, without)
     longer = missing(equal_time(rows, given.seeds, kept), kept)
     print(f"{len(longer)} plain runs of equal time: about {duration(longer, given.at_once)}", flush=True)
-    failures += measured(longer, kept, measure, given.at_once, landed)
+    failures += measured(longer, kept, measure, given.at_once, landed, without)
     landed()
     print(*(f"FAILED {line}" for line in failures), f"written: {given.out}", sep="\n")
     return 1 if failures else 0

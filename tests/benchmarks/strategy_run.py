@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hfft import finetune, load_predictor, load_recipe
+from hfft.errors import HfftError
 from tests.benchmarks import meter
 from tests.benchmarks.ours import timed
 
@@ -157,4 +158,8 @@ def typos(text: str, rng: np.random.Generator) -> str:
 
 
 if __name__ == "__main__":
-    main(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    try:
+        main(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    except HfftError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
