@@ -175,6 +175,7 @@ SETTINGS: dict[str, Setting] = {
     ),
     "cats-1000": Setting("cats and dogs, 1,000 images", "cats and dogs", {}, 20),
     # soups and SWAD choose on validation, which is taken from rows that no run trains on
+    "digits-average": Setting("digits, 300 rows", "digits", {**_rows(300, 10), "data.validation": 0.2}, 7),
     "cats-average": Setting("cats and dogs, 1,000 images", "cats and dogs", {"data.validation": 0.2}, 22),
     "trec-average": Setting("TREC, 10% of the rows", "TREC", {**_rows(545, 3), "data.validation": 0.08}, 35),
 }
@@ -222,7 +223,7 @@ CLAIMS: dict[str, Claim] = {
     ),
     "averaging": Claim(
         "Averages of weights",
-        ("cats-average", "trec-average"),
+        ("digits-average", "cats-average", "trec-average"),
         ("EMA", "SWA", "SWAD", "WiSE-FT", "greedy soup of three rates"),
         ("accuracy", "shifted"),
     ),
