@@ -24,12 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import hfft
-from hfft.errors import HfftError
+from hfft.errors import BadInput, HfftError
 from hfft.recipe import yaml_lines
 from hfft.recipe.build import build
 from hfft.strategy.build import build_methods
 from tests.benchmarks.runs import Kept, machine, source, versions
-from tests.benchmarks.strategy_claims import CLAIMS, METHODS, SETTINGS, cases, is_there, recipe
+from tests.benchmarks.strategy_claims import CLAIMS, SETTINGS, cases, recipe, trained
+from tests.benchmarks.strategy_methods import METHODS, is_there
 from tests.benchmarks.strategy_page import page, stretch_of
 from tests.forked import ROOT, Forks
 
@@ -52,6 +53,10 @@ class Job:
         """A name for files."""
         return re.sub(r"\W+", "-", f"{self.setting} {self.method} {self.stretch:g} {self.seed}").strip("-")
 
+    def folder(self) -> Path:
+        """The run folder."""
+        return (RUNS / self.name / "run").absolute()
+
     def key(self) -> dict[str, Any]:
         """What tells its result from others."""
         return {"setting": self.setting, "method": self.method, "seed": self.seed, "stretch": self.stretch}
@@ -69,8 +74,9 @@ class Job:
 
     def seconds(self) -> float:
         """About how long it takes on a core."""
-        checked = build(yaml_lines.dump(recipe(self.setting, self.method, self.seed)), "x.yaml", "x")
-        passes = max([method.passes for method in build_methods(checked.strategy)], default=1)
+        values = recipe(self.setting, self.method, self.seed)
+        methods = build_methods(build(yaml_lines.dump(trained(values)), "x.yaml", "x").strategy)
+        passes = max([method.passes for method in methods], default=1) * len(values.get("soup", {}).get("rates", [1]))
         return SETTINGS[self.setting].seconds * passes * self.stretch
 
 
@@ -79,6 +85,10 @@ Measure = Callable[[Job, dict[str, Any]], dict[str, Any]]
 
 class Failed(Exception):
     """A run that ended without figures; the message says why."""
+
+
+class Refused(Failed):
+    """A run that cannot be: the model or the data has not what the method needs."""
 
 
 class Runner:
@@ -91,16 +101,22 @@ class Runner:
         """What a run came to; its folder is removed unless it is a teacher's.
 
         Raises:
-            Failed: it ended with an error.
+            Refused: the package refused it before training.
+            Failed: it ended with another error.
         """
         folder = RUNS / job.name
-        values = self.placed(job, values, folder)
+        values = self.placed(job, values)
         files = {name: folder.with_suffix(f".{name}").absolute() for name in ("yaml", "json", "spec", "log")}
         files["json"].unlink(missing_ok=True)
-        files["yaml"].write_text(yaml_lines.dump(values), encoding="utf-8")
+        files["yaml"].write_text(yaml_lines.dump(trained(values)), encoding="utf-8")
         figures = [name for claim in CLAIMS.values() if job.setting in claim.settings for name in claim.figures]
         given = SETTINGS[job.setting].values
-        spec = {"recipe": str(files["yaml"]), "result": str(files["json"]), "figures": figures}
+        spec = {
+            "recipe": str(files["yaml"]),
+            "result": str(files["json"]),
+            "figures": figures,
+            "soup": values.get("soup"),
+        }
         spec["attack"] = {name: given[name] for name in ("radius", "step") if name in given}
         files["spec"].write_text(json.dumps(spec), encoding="utf-8")
         done = self.forks().run("-m", "tests.benchmarks.strategy_run", str(files["spec"]), folder=ROOT)
@@ -110,19 +126,21 @@ class Runner:
             shutil.rmtree(folder, ignore_errors=True)
         if done.returncode or not files["json"].is_file():
             last = (done.stderr.strip() or done.stdout.strip() or "nothing was said").splitlines()[-1]
+            if done.returncode == BadInput.exit_code:
+                raise Refused(last)
             raise Failed(f"ended with {done.returncode}: {last} ({files['log']})")
         return json.loads(files["json"].read_text(encoding="utf-8"))
 
-    def placed(self, job: Job, values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    def placed(self, job: Job, values: dict[str, Any]) -> dict[str, Any]:
         """A recipe with the places of this machine."""
         name, path = values["backbone"]["name"], values["data"]["path"]
         if "/" in name:
             values["backbone"]["name"] = source(self.models, name, "--models")
         if "/" in path:
             values["data"]["path"] = source(self.data, path, "--data")
-        values["training"]["output_dir"] = str(folder.absolute())
+        values["training"]["output_dir"] = str(job.folder())
         if (teacher := job.teacher()) is not None:
-            text = json.dumps(values).replace("$teacher", str((RUNS / teacher.name).absolute()))
+            text = json.dumps(values).replace("$teacher", str(teacher.folder()))
             values = json.loads(text)
         return values
 
@@ -142,7 +160,7 @@ def refused(setting: str, method: str) -> str | None:
     if SETTINGS[setting].teacher is None and "$teacher" in json.dumps(dict(METHODS[method])):
         return "the setting has no teacher"
     try:
-        build(yaml_lines.dump(recipe(setting, method, 1)), "recipe", "x")
+        build(yaml_lines.dump(trained(recipe(setting, method, 1))), "recipe", "x")
     except HfftError as error:
         return str(error.args[0]).partition("  ")[2] or str(error)
     except KeyError as error:
@@ -158,7 +176,7 @@ def missing(jobs: Iterable[Job], kept: Kept) -> list[Job]:
 def teachers(jobs: Iterable[Job], kept: Kept) -> list[Job]:
     """The runs that have to be there before, and are not: their models are not kept for good."""
     needed = dict.fromkeys(teacher for job in jobs if (teacher := job.teacher()) is not None)
-    return [job for job in needed if not (RUNS / job.name / "metrics.json").is_file()]
+    return [job for job in needed if not (job.folder() / "metrics.json").is_file()]
 
 
 def equal_time(rows: Iterable[tuple[str, str]], seeds: int, kept: Kept) -> Iterator[Job]:
@@ -169,9 +187,21 @@ def equal_time(rows: Iterable[tuple[str, str]], seeds: int, kept: Kept) -> Itera
             yield from (Job(setting, "plain", seed, stretch) for seed in range(1, seeds + 1))
 
 
-def measured(jobs: list[Job], kept: Kept, measure: Measure, at_once: int, landed: Callable[[], None]) -> list[str]:
-    """Run jobs, keep each result as it lands, and return what failed."""
-    failures, waiting, running, count = list[str](), iter(jobs), dict[Future[Any], Job](), 0
+def measured(
+    jobs: list[Job],
+    kept: Kept,
+    measure: Measure,
+    at_once: int,
+    landed: Callable[[], None],
+    without: set[tuple[str, str]],
+) -> list[str]:
+    """Run jobs, keep each result as it lands, and return what failed.
+
+    Args:
+        without: (setting, method) of what is refused, which is not tried with other seeds; rows are added.
+    """
+    failures, running, count = list[str](), dict[Future[Any], Job](), 0
+    waiting = (job for job in jobs if (job.setting, job.method) not in without)
     with ThreadPoolExecutor(at_once) as pool:
         while True:
             # no more are handed over than run, so that an interrupt ends those alone
@@ -184,14 +214,17 @@ def measured(jobs: list[Job], kept: Kept, measure: Measure, at_once: int, landed
                 name = f"{count:4} of {len(jobs)}  {job.setting:16} {job.method:20} x{job.stretch:g} seed {job.seed}"
                 try:
                     found = future.result()
+                except Refused as error:
+                    without.add((job.setting, job.method))
+                    print(f"{name}  left out: {error}", flush=True)
                 except Failed as error:
                     failures.append(f"{job.setting}, {job.method}, seed {job.seed}: {error}")
                     print(f"{name}  FAILED {error}", flush=True)
-                    continue
-                kept.add(job.key(), {**job.under(), **found})
-                shown = "  ".join(f"{key} {value:.3f}" for key, value in found["figures"].items())
-                print(f"{name}  {shown}  training {found['train_s']:.1f} s of CPU", flush=True)
-                landed()
+                else:
+                    kept.add(job.key(), {**job.under(), **found})
+                    shown = "  ".join(f"{key} {value:.3f}" for key, value in found["figures"].items())
+                    print(f"{name}  {shown}  training {found['train_s']:.1f} s of CPU", flush=True)
+                    landed()
 
 
 def duration(jobs: Iterable[Job], at_once: int) -> str:
@@ -250,15 +283,18 @@ def main(argv: list[str] | None = None, measure: Measure | None = None) -> int:
         f"{name} {version}" for name, version in versions().items()
     )
 
+    without, every = set[tuple[str, str]](), chosen(parser().parse_args([]))[0]
+
     def landed() -> None:
-        given.out.write_text(page(kept.results, conditions), encoding="utf-8")
+        planned = [row for row in every if row not in without]
+        given.out.write_text(page(kept.results, conditions, planned), encoding="utf-8")
 
     failures: list[str] = []
     for jobs in (before, [job for job in todo if job not in before]):
-        failures += measured(jobs, kept, measure, given.at_once, landed)
+        failures += measured(jobs, kept, measure, given.at_once, landed, without)
     longer = missing(equal_time(rows, given.seeds, kept), kept)
     print(f"{len(longer)} plain runs of equal time: about {duration(longer, given.at_once)}", flush=True)
-    failures += measured(longer, kept, measure, given.at_once, landed)
+    failures += measured(longer, kept, measure, given.at_once, landed, without)
     landed()
     print(*(f"FAILED {line}" for line in failures), f"written: {given.out}", sep="\n")
     return 1 if failures else 0

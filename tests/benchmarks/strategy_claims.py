@@ -1,7 +1,4 @@
-"""What methods claim, and where it is tried: claims x settings x methods. Another method is one more line of METHODS.
-
-A method is a dictionary of recipe keys. A `$` names a value of the setting: `$noise` is its share of wrong labels, `$radius` and
-`$step` are those of its attack, `$teacher` is the finished model of another setting, with the same seed.
+"""What methods claim, and where it is tried: claims x settings x methods.
 
 resnet-cifar8 was pretrained with the labels of eight of CIFAR-10's classes. Wherever labels are few, wrong or rare it is
 therefore tried on the other two, cats and dogs, alone: on the eight, what it knows already would win.
@@ -14,58 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hfft.strategy.spec import Strategy
-
-Keys = Mapping[str, Any]  # `section.key` -> value
-
-METHODS: dict[str, Keys] = {
-    "plain": {},
-    # terms
-    "L2-SP": {"strategy.l2_sp": 0.01},
-    "decay to start": {"strategy.decay_to_start": 100.0},
-    "DELTA": {"strategy.delta": 0.01},
-    "BSS": {"strategy.bss": 0.001},
-    "Co-Tuning": {"strategy.co_tuning": 2.3},
-    "R-Drop": {"strategy.r_drop": 1.0, "head.dropout": 0.1},
-    "confidence penalty": {"strategy.confidence_penalty": 0.1},
-    "label smoothing": {"training.label_smoothing_factor": 0.1},
-    "mixout": {"strategy.mixout": 0.7},
-    # mixing
-    "mixup": {"strategy.mixup": 0.2},
-    "cutmix": {"strategy.cutmix": 1.0},
-    "AugMix": {"strategy.augmix": {}},
-    # wrapped steps
-    "SAM": {"strategy.sam": 0.05},
-    "SMART": {"strategy.smart": {}},
-    "FGM": {"strategy.fgm": {}},
-    "FreeLB": {"strategy.freelb": {}},
-    "PGD-AT": {"strategy.pgd": {"epsilon": "$radius", "step": "$step", "steps": 7}},
-    "fast AT": {"strategy.fast_at": {"epsilon": "$radius"}},
-    "TRADES": {"strategy.trades": {"epsilon": "$radius", "step": "$step", "steps": 7}},
-    # base losses
-    "GCE": {"strategy.gce": 0.7},
-    "symmetric CE": {"strategy.symmetric_cross_entropy": {}},
-    "ELR": {"strategy.elr": 3.0},
-    "forward, true matrix": {"strategy.forward_correction": "$noise"},
-    "forward, anchors": {"strategy.forward_correction": "anchors"},
-    "focal": {"strategy.focal": 2.0},
-    "poly": {"strategy.poly": {}},
-    "class weights": {"strategy.class_weights": "balanced"},
-    "effective number": {"strategy.class_weights": "effective-number"},
-    "balanced sampler": {"strategy.balanced": 0},
-    "logit adjustment": {"strategy.logit_adjustment": 1.0},
-    "balanced softmax": {"strategy.balanced_softmax": {}},
-    "LDAM": {"strategy.ldam": {}},
-    "LDAM-DRW": {"strategy.ldam": {"after": "$late"}},
-    # teachers
-    "distillation": {"strategy.distillation": {"teacher": "$teacher"}},
-    "hints": {"strategy.hints": {"teacher": "$teacher"}},
-    "self-distillation": {"strategy.self_distillation": {}},
-    # averages
-    "EMA": {"strategy.ema": 0.98},
-    "SWA": {"strategy.swa": 0.5, "training.lr_scheduler_type": "constant_with_warmup"},
-    "SWAD": {"strategy.swad": {}, "training.eval_steps": 10, "training.eval_strategy": "steps", "data.validation": 0.2},
-}
+from tests.benchmarks.strategy_methods import METHODS, Keys
 
 
 @dataclass(frozen=True)
@@ -216,13 +162,22 @@ SETTINGS: dict[str, Setting] = {
         teacher="trec-10",
     ),
     "cats-student": Setting(
-        "resnet-cifar8 without its last block on cats and dogs; the teacher is resnet-cifar8 on the same images",
+        "a third of resnet-cifar8's width, untrained, on cats and dogs; the teacher is resnet-cifar8 on the same images",
         "cats and dogs",
-        {"backbone.edit": [{"remove": "last-1"}]},
-        12,
+        {
+            "backbone.init": "random",
+            "backbone.config": {"hidden_sizes": [16, 32, 64, 128], "embedding_size": 16},
+            "training.learning_rate": 2e-3,
+            "training.num_train_epochs": 10,
+        },
+        20,
         teacher="cats-1000",
     ),
     "cats-1000": Setting("cats and dogs, 1,000 images", "cats and dogs", {}, 20),
+    # soups and SWAD choose on validation, which is taken from rows that no run trains on
+    "digits-average": Setting("digits, 300 rows", "digits", {**_rows(300, 10), "data.validation": 0.2}, 7),
+    "cats-average": Setting("cats and dogs, 1,000 images", "cats and dogs", {"data.validation": 0.2}, 22),
+    "trec-average": Setting("TREC, 10% of the rows", "TREC", {**_rows(545, 3), "data.validation": 0.08}, 35),
 }
 
 CLAIMS: dict[str, Claim] = {
@@ -231,20 +186,30 @@ CLAIMS: dict[str, Claim] = {
         ("digits-20", "digits-100", "digits-300", "cats-300", "trec-10", "sst2-10"),
         (
             *("L2-SP", "decay to start", "DELTA", "BSS", "Co-Tuning", "R-Drop", "SMART", "mixup", "EMA", "mixout"),
-            *("SAM", "label smoothing", "confidence penalty", "FreeLB", "FGM"),
+            *("SAM", "label smoothing", "confidence penalty", "LwF", "StochNorm"),
+            *("FreeLB", "FGM", "embedding mixup", "word dropout", "token cutoff"),
         ),
     ),
     "label-noise": Claim(
         "Wrong labels",
         tuple(name for name in SETTINGS if "-noise-" in name),
-        ("GCE", "symmetric CE", "ELR", "forward, true matrix", "forward, anchors", "label smoothing", "mixup"),
+        (
+            "GCE",
+            "symmetric CE",
+            "ELR",
+            "forward, true matrix",
+            "forward, anchors",
+            "label smoothing",
+            "mixup",
+            "curriculum",
+        ),
     ),
     "imbalance": Claim(
         "Rare classes",
         ("digits-tail", "trec-tail"),
         (
             *("class weights", "effective number", "balanced sampler", "logit adjustment", "balanced softmax"),
-            *("LDAM", "LDAM-DRW", "focal"),
+            *("LDAM", "LDAM-DRW", "focal", "balanced sampler, deferred", "square-root sampler", "hard examples"),
         ),
         ("balanced", "many", "medium", "few", "accuracy"),
     ),
@@ -252,17 +217,20 @@ CLAIMS: dict[str, Claim] = {
         "Under attack", ("digits-attack", "cats-attack"), ("PGD-AT", "fast AT", "TRADES"), ("robust", "accuracy")
     ),
     "student": Claim(
-        "A smaller student", ("trec-student", "cats-student"), ("distillation", "hints", "self-distillation")
+        "A smaller student",
+        ("trec-student", "cats-student"),
+        ("distillation", "hints", "attention transfer", "self-distillation"),
     ),
     "averaging": Claim(
-        "Averages of weights", ("cats-1000", "trec-10"), ("EMA", "SWA", "SWAD"), ("accuracy", "shifted")
+        "Averages of weights",
+        ("digits-average", "cats-average", "trec-average"),
+        ("EMA", "SWA", "SWAD", "WiSE-FT", "greedy soup of three rates"),
+        ("accuracy", "shifted"),
+    ),
+    "corruption": Claim(
+        "Inputs with noise", ("cats-1000",), ("AugMix", "mixup", "cutmix", "SAM"), ("shifted", "accuracy")
     ),
 }
-
-
-def is_there(method: str) -> bool:
-    """Whether the package has the parts of `strategy` that a method names."""
-    return all(key.split(".")[1] in Strategy.model_fields for key in METHODS[method] if key.startswith("strategy."))
 
 
 def recipe(setting: str, method: str, seed: int, stretch: float = 1) -> dict[str, Any]:
@@ -277,7 +245,7 @@ def recipe(setting: str, method: str, seed: int, stretch: float = 1) -> dict[str
     for key, value in {**keys, **METHODS[method]}.items():
         section, _, name = key.partition(".")
         if name:
-            values.setdefault(section, {})[name] = _filled(value, given)
+            values.setdefault(section, {})[name] = filled(value, given)
         else:
             values[section] = value
     if stretch != 1:
@@ -285,10 +253,15 @@ def recipe(setting: str, method: str, seed: int, stretch: float = 1) -> dict[str
     return copy.deepcopy(values)
 
 
-def _filled(value: Any, setting: Setting) -> Any:
+def trained(values: dict[str, Any]) -> dict[str, Any]:
+    """The part of a run's recipe that `hfft train` takes."""
+    return {section: value for section, value in values.items() if section != "soup"}
+
+
+def filled(value: Any, setting: Setting) -> Any:
     """A value with what a `$` stands for; `$teacher` stays until the places are known."""
     if isinstance(value, dict):
-        return {key: _filled(inner, setting) for key, inner in value.items()}
+        return {key: filled(inner, setting) for key, inner in value.items()}
     if isinstance(value, str) and value.startswith("$") and value != "$teacher":
         return setting.values[value[1:]]
     return value

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.benchmarks.runs import spread
-from tests.benchmarks.strategy_claims import CLAIMS, METHODS, SETTINGS, is_there, recipe
+from tests.benchmarks.strategy_claims import CLAIMS, SETTINGS, filled, recipe
+from tests.benchmarks.strategy_methods import METHODS, is_there
 
 Result = dict[str, Any]
 # 97.5% quantiles of Student's t by degrees of freedom, from 1 on
@@ -17,6 +18,7 @@ T = [
     *(12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281),
     *(2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860),
 ]
+SEEDS = 5  # that a finished row has
 NAMES = {
     "balanced": "balanced accuracy",
     "many": "many (> 100 rows)",
@@ -72,8 +74,13 @@ def stretch_of(results: Sequence[Result], setting: str, method: str) -> float:
     return 1.0 if cost is None else rounded(cost)
 
 
-def page(results: Sequence[Result], conditions: str) -> str:
-    """A section for each claim, a table for each setting, a line for each method that was measured."""
+def page(results: Sequence[Result], conditions: str, planned: Sequence[tuple[str, str]] = ()) -> str:
+    """A section for each claim, a table for each setting, a line for each method that was measured.
+
+    Args:
+        conditions: what the figures depend on, in words.
+        planned: (setting, method) of the rows of a finished page.
+    """
     now = [result for result in results if is_current(result)]
     parts = [
         "# What the methods come to\n",
@@ -86,6 +93,8 @@ def page(results: Sequence[Result], conditions: str) -> str:
         "options are usual ones, not tuned. Where a method does not pay, its row says so.\n",
         f"{conditions}.\n",
     ]
+    if (few := unfinished(now, planned)) is not None:
+        parts += [f"**Unfinished**: {few}. The same command goes on.\n"]
     for claim in CLAIMS.values():
         tables = [table for name in claim.settings if (table := _table(now, name, claim.methods, claim.figures))]
         if tables:
@@ -94,6 +103,14 @@ def page(results: Sequence[Result], conditions: str) -> str:
     if missing:
         parts += [f"Not in this version of the package: {', '.join(missing)}.\n"]
     return "\n".join(parts).rstrip() + "\n"
+
+
+def unfinished(results: Sequence[Result], planned: Sequence[tuple[str, str]]) -> str | None:
+    """How many rows have fewer than SEEDS seeds; None if all have as many."""
+    counts = [len(seeds(results, *row)) for row in planned]
+    whole, none = sum(count >= SEEDS for count in counts), counts.count(0)
+    some = len(counts) - whole - none
+    return f"{whole} rows have {SEEDS} seeds, {some} fewer and {none} none" if some or none else None
 
 
 def _table(results: Sequence[Result], setting: str, methods: Sequence[str], figures: Sequence[str]) -> str:
@@ -139,7 +156,7 @@ def _row(
     plain: dict[int, Result],
     figures: Sequence[str],
 ) -> str:
-    cells = [method, _recipe(method), str(len(mine))]
+    cells = [method, _recipe(setting, method), str(len(mine))]
     cells += [
         spread([run["figures"][figure] for run in mine.values() if figure in run["figures"]]) for figure in figures
     ]
@@ -173,8 +190,15 @@ def _difference(mine: dict[int, Result], theirs: dict[int, Result], figure: str)
     return text if len(both) == len(mine) else f"{text} ({len(both)} pairs)"
 
 
-def _recipe(method: str) -> str:
+def _recipe(setting: str, method: str) -> str:
     """The lines of a recipe that make the method, in one."""
-    keys = METHODS[method]
-    shown = ", ".join(f"{key}: {json.dumps(value)}" for key, value in keys.items())
+    keys = {key: filled(value, SETTINGS[setting]) for key, value in METHODS[method].items()}
+    shown = ", ".join(f"{key}: {json.dumps(_short(value))}" for key, value in keys.items())
     return f"`{shown}`".replace('"', "").replace("|", "\\|") if keys else ""
+
+
+def _short(value: Any) -> Any:
+    """A value with numbers of four digits at most."""
+    if isinstance(value, dict):
+        return {key: _short(inner) for key, inner in value.items()}
+    return float(f"{value:.4g}") if isinstance(value, float) else value

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hfft import finetune, load_predictor, load_recipe
+from hfft.errors import HfftError
 from tests.benchmarks import meter
 from tests.benchmarks.ours import timed
 
@@ -30,29 +31,45 @@ def main(spec: dict[str, Any]) -> None:
     timed(fit, "fit", seconds, time.process_time)  # trainer.train, and nothing else; its CPU, whatever else runs here
     held, begun = meter.resident(), time.perf_counter()
     result = finetune(recipe, fresh=True)
+    folder, metrics = result.folder, result.metrics
+    if spec.get("soup"):
+        folder = souped(spec["recipe"], folder, **spec["soup"])
+        metrics = {**metrics, **json.loads((folder / "metrics.json").read_text(encoding="utf-8"))}
     took, most = time.perf_counter() - begun, meter.peak()
-    metrics = result.metrics
-    figures = {name: metrics["test"][name] for name in ("accuracy", "balanced_accuracy") if name in metrics["test"]}
-    figures["balanced"] = figures.pop("balanced_accuracy")
-    figures |= by_size(metrics["classes"]["test"]["classes"], metrics["data"]["classes"]["train"])
+    figures = {"accuracy": metrics["test"]["accuracy"], "balanced": metrics["test"]["balanced_accuracy"]}
+    figures |= by_size(metrics["classes"]["test"]["classes"], result.metrics["data"]["classes"]["train"])
     extra = set(spec["figures"]) & {"robust", "shifted"}
     if extra:
         inputs, labels = held_out(recipe)
         if "robust" in extra:
-            figures["robust"] = robust(result.model, inputs, labels, **spec["attack"])
+            figures["robust"] = robust(folder / "model", inputs, labels, **spec["attack"])
         if "shifted" in extra:
-            figures["shifted"] = shifted(result.folder, inputs, labels)
+            figures["shifted"] = shifted(folder, inputs, labels)
     meter.report(
         spec,
         figures=figures,
         n=metrics["test"]["n"],
-        train_n=metrics["train"]["n"],
-        steps=metrics["train"]["steps"],
+        train_n=result.metrics["train"]["n"],
+        steps=result.metrics["train"]["steps"],
         train_s=seconds["fit"],
         seconds=took,
         cpu=time.process_time(),
         memory_mib=most - held,
     )
+
+
+def souped(recipe: str, run: Path, with_start: str | None = None, rates: Sequence[float] = ()) -> Path:
+    """What `hfft soup` makes of a run and its start, or of it and runs of the same recipe at other learning rates."""
+    from hfft.pipeline.soup.soup import soup
+
+    others, rate = [], load_recipe(recipe).training["learning_rate"]
+    for factor in rates:
+        if factor != 1:
+            place = run.with_name(f"run-{factor:g}")
+            given = (f"training.learning_rate={rate * factor}", f"training.output_dir={place}")
+            others.append(finetune(load_recipe(recipe, *given), fresh=True).folder)
+    sources = [str(one) for one in (run, *others)]
+    return soup(sources, with_start=with_start, output=run.with_name("soup"), fresh=True)
 
 
 def by_size(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> dict[str, float]:
@@ -117,7 +134,7 @@ def pgd(
 
 
 def shifted(run: Path, inputs: list[Any], labels: np.ndarray) -> float:
-    """Accuracy on inputs with noise: images with normal noise of 20 levels, texts with one letter in ten replaced."""
+    """Accuracy on inputs with noise: images with normal noise of 40 levels of 255, texts with one letter in ten replaced."""
     rng = np.random.default_rng(0)
     changed = [typos(one, rng) if isinstance(one, str) else grain(one, rng) for one in inputs]
     return float((load_predictor(str(run), device="cpu")(changed).argmax(1).numpy() == labels).mean())
@@ -128,7 +145,7 @@ def grain(image: Any, rng: np.random.Generator) -> Any:
     from PIL import Image
 
     levels = np.asarray(image.convert("RGB"), float)
-    return Image.fromarray((levels + rng.normal(0, 20, levels.shape)).clip(0, 255).astype(np.uint8))
+    return Image.fromarray((levels + rng.normal(0, 40, levels.shape)).clip(0, 255).astype(np.uint8))
 
 
 def typos(text: str, rng: np.random.Generator) -> str:
@@ -141,4 +158,8 @@ def typos(text: str, rng: np.random.Generator) -> str:
 
 
 if __name__ == "__main__":
-    main(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    try:
+        main(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    except HfftError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
