@@ -121,44 +121,44 @@ def _noisy(base: str, share: float, keys: Keys, seconds: float) -> Setting:
 
 
 SETTINGS: dict[str, Setting] = {
-    "digits-20": Setting("digits, 20 rows", "digits", _rows(20, 40), 3),
-    "digits-100": Setting("digits, 100 rows", "digits", _rows(100, 15), 4),
-    "digits-300": Setting("digits, 300 rows", "digits", _rows(300, 10), 6),
-    "cats-300": Setting("cats and dogs, 300 images", "cats and dogs", _rows(300, 5), 10),
-    "trec-10": Setting("TREC, 10% of the rows", "TREC", _rows(545, 3), 30),
-    "sst2-10": Setting("SST-2, 10% of the rows", "SST-2", _rows(692, 2), 35),
-    **{f"digits-noise-{s:.0%}"[:-1]: _noisy("digits", s, _rows(600, 20), 18) for s in (0.2, 0.4, 0.6)},
+    "digits-20": Setting("digits, 20 rows", "digits", _rows(20, 40), 2),
+    "digits-100": Setting("digits, 100 rows", "digits", _rows(100, 15), 3),
+    "digits-300": Setting("digits, 300 rows", "digits", _rows(300, 10), 4),
+    "cats-300": Setting("cats and dogs, 300 images", "cats and dogs", _rows(300, 5), 6),
+    "trec-10": Setting("TREC, 10% of the rows", "TREC", _rows(545, 3), 22),
+    "sst2-10": Setting("SST-2, 10% of the rows", "SST-2", _rows(692, 2), 24),
+    **{f"digits-noise-{s:.0%}"[:-1]: _noisy("digits", s, _rows(600, 20), 11) for s in (0.2, 0.4, 0.6)},
     # of two classes, 60% of wrong labels would be the other way round
-    **{f"cats-noise-{s:.0%}"[:-1]: _noisy("cats and dogs", s, _rows(1000, 6), 35) for s in (0.2, 0.4)},
-    **{f"trec-noise-{s:.0%}"[:-1]: _noisy("TREC", s, _rows(545, 5), 45) for s in (0.2, 0.4, 0.6)},
+    **{f"cats-noise-{s:.0%}"[:-1]: _noisy("cats and dogs", s, _rows(600, 6), 14) for s in (0.2, 0.4)},
+    **{f"trec-noise-{s:.0%}"[:-1]: _noisy("TREC", s, _rows(300, 5), 20) for s in (0.2, 0.4, 0.6)},
     "digits-tail": Setting(
-        "digits, 1:100", "digits", {"data.imbalance": 100, "training.num_train_epochs": 20}, 10, {"late": 14}
+        "digits, 1:100", "digits", {"data.imbalance": 100, "training.num_train_epochs": 20}, 7, {"late": 14}
     ),
     "trec-tail": Setting(
         "ten fine labels of TREC, 1:100",
         "TREC",
         {
-            **_rows(2000, 5),
+            **_rows(1000, 6),
             "data.imbalance": 100,
             "data.columns": {"text": "text", "label": "fine_label"},
             "data.classes": FINE,
         },
-        45,
-        {"late": 3},
+        22,
+        {"late": 4},
     ),
-    "digits-attack": Setting("digits, radius 0.1", "digits", _rows(600, 10), 12, {"radius": 0.1, "step": 0.025}),
+    "digits-attack": Setting("digits, radius 0.1", "digits", _rows(600, 10), 9, {"radius": 0.1, "step": 0.025}),
     "cats-attack": Setting(
         "cats and dogs, radius 2/255",
         "cats and dogs",
-        {"data.max_eval_samples": 200},
-        35,
+        {**_rows(500, 3), "data.max_eval_samples": 200},
+        10,
         {"radius": 2 / 255, "step": 0.5 / 255},
     ),
     "trec-student": Setting(
         "the first two of MiniLM's six blocks on TREC, 10% of the rows; the teacher is MiniLM on the same rows",
         "TREC",
         {**_rows(545, 6), "backbone.edit": [{"remove": "last-4"}]},
-        25,
+        14,
         teacher="trec-10",
     ),
     "cats-student": Setting(
@@ -170,14 +170,14 @@ SETTINGS: dict[str, Setting] = {
             "training.learning_rate": 2e-3,
             "training.num_train_epochs": 10,
         },
-        20,
+        12,
         teacher="cats-1000",
     ),
-    "cats-1000": Setting("cats and dogs, 1,000 images", "cats and dogs", {}, 20),
+    "cats-1000": Setting("cats and dogs, 1,000 images", "cats and dogs", {}, 12),
     # soups and SWAD choose on validation, which is taken from rows that no run trains on
-    "digits-average": Setting("digits, 300 rows", "digits", {**_rows(300, 10), "data.validation": 0.2}, 7),
-    "cats-average": Setting("cats and dogs, 1,000 images", "cats and dogs", {"data.validation": 0.2}, 22),
-    "trec-average": Setting("TREC, 10% of the rows", "TREC", {**_rows(545, 3), "data.validation": 0.08}, 35),
+    "digits-average": Setting("digits, 300 rows", "digits", {**_rows(300, 10), "data.validation": 0.2}, 5),
+    "cats-average": Setting("cats and dogs, 1,000 images", "cats and dogs", {"data.validation": 0.2}, 13),
+    "trec-average": Setting("TREC, 10% of the rows", "TREC", {**_rows(545, 3), "data.validation": 0.08}, 24),
 }
 
 CLAIMS: dict[str, Claim] = {

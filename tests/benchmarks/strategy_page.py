@@ -25,7 +25,7 @@ NAMES = {
     "medium": "medium",
     "few": "few (< 20 rows)",
     "robust": "accuracy under PGD-20",
-    "shifted": "on shifted inputs",
+    "shifted": "accuracy on shifted inputs",
 }
 
 
