@@ -12,7 +12,7 @@ import numpy as np
 from hfft.lazy import torch
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from hfft.strategy.inspector import Inspector
     from hfft.strategy.method import Method
@@ -41,10 +41,6 @@ class Setting:
         tokenizer: the tokenizer of the rows, if they are texts.
         norm_statistics: a model -> a context with its BatchNorm statistics estimated again on the training rows.
         moving_norms: whether training updates the statistics of any BatchNorm.
-        answers: a model -> its logits `(rows, C)` for all training rows and views; computed once, and kept in the cache's folder.
-        place: rows `(b,)` and an epoch -> where their logits are in what `answers` returns.
-        blocks: a model -> its blocks, from the input to the head.
-        sample: the inputs of two training rows, on the device.
     """
 
     model: nn.Module
@@ -60,16 +56,12 @@ class Setting:
     epochs: int = 1
     fixed_inputs: bool = True
     load_model: Callable[[str], nn.Module] | None = None
-    answers: Callable[[nn.Module], Tensor] | None = None
-    inspector: Inspector | None = None
+    inspector: Inspector = None  # type: ignore[assignment]  # None only for a method that is tested by itself
     black_and_white: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     methods: Sequence[Method] = ()
     tokenizer: Any = None
     norm_statistics: Callable[[nn.Module], contextlib.AbstractContextManager[None]] = lambda _: contextlib.nullcontext()
     moving_norms: bool = False
-    place: Callable[[np.ndarray, int], np.ndarray] = lambda rows, epoch: rows
-    blocks: Callable[[nn.Module], list[nn.Module]] | None = None
-    sample: Callable[[], dict[str, Any]] | None = None
 
     @property
     def class_counts(self) -> np.ndarray:

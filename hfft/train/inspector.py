@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from hfft import layers
 from hfft.errors import BadInput
+from hfft.frozen_cache.cached_dataset import view_of
 from hfft.train.answers import Answers, answers
+from hfft.train.batches import some_rows
 from hfft.train.companions import fetched
-from hfft.train.kept_answers import shown_views
+from hfft.train.kept_answers import kept_answers, shown_views
 from hfft.train.reader import Reader, last_layer
 from hfft.train.unfreezing import SCALE
 
@@ -23,11 +26,11 @@ class TrainingInspector:
 
     Args:
         source_head: returns the classifier with which the backbone was published; None if that is unknown.
+        views: number of augmented views of each row that the frozen cache shows in turn; 0 if it shows none.
     """
 
-    def __init__(self, trainer: Any, source_head: Callable[[], nn.Linear] | None):
-        self.trainer, self._source_head = trainer, source_head
-        self.blocks: int = trainer.depths.blocks
+    def __init__(self, trainer: Any, source_head: Callable[[], nn.Linear] | None, views: int):
+        self.trainer, self._source_head, self.views = trainer, source_head, views
 
     def inputs_of(self, rows: Sequence[int], of: str | None = None) -> dict[str, Any]:
         """The inputs of rows with their labels, collated and on the device."""
@@ -46,10 +49,24 @@ class TrainingInspector:
         """A reader of another model."""
         return Reader(model, features, states)
 
-    def block(self, model: nn.Module, depth: int) -> nn.Module:
-        """The block at a depth."""
-        base: Any = model.get_base_model() if hasattr(model, "peft_config") else model  # type: ignore[operator]
-        return base.get_submodule(layers.block_paths(base)[depth - 1 if depth > 0 else depth][0])
+    def kept_logits(self, model: nn.Module) -> Tensor:
+        """The logits of a model for all training rows and views."""
+        return kept_answers(self.trainer, model, self.views)
+
+    def place(self, rows: np.ndarray, epoch: int) -> np.ndarray:
+        """Where rows are among all rows and views."""
+        total = len(self.trainer.train_dataset)
+        return rows + total * view_of(rows, epoch, total, self.views, self.trainer.args.seed) if self.views else rows
+
+    def sample(self) -> dict[str, Any]:
+        """The inputs of two training rows."""
+        collated = self.trainer.data_collator(some_rows(self.trainer.train_dataset, 2))
+        return {name: value for name, value in self.trainer._prepare_inputs(collated).items() if name != "labels"}
+
+    def blocks_of(self, model: nn.Module) -> list[nn.Module]:
+        """The blocks of a model."""
+        base: Any = next((module for module in model.modules() if isinstance(module, PreTrainedModel)), model)
+        return [base.get_submodule(block[0]) for block in layers.block_paths(base)]
 
     def source_head(self) -> nn.Linear:
         """The backbone's own classifier."""

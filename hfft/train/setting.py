@@ -8,23 +8,13 @@ from typing import Any
 
 import numpy as np
 from torch import nn
-from transformers import PreTrainedModel
 from transformers.trainer_utils import has_length
 
-from hfft import layers
-from hfft.frozen_cache.cached_dataset import view_of
 from hfft.strategy.method import Setting
 from hfft.strategy.needs import needed
-from hfft.train.batches import some_rows
 from hfft.train.inspector import TrainingInspector
-from hfft.train.kept_answers import kept_answers, shown_views
+from hfft.train.kept_answers import shown_views
 from hfft.train.norm_statistics import estimated, moving_norms
-
-
-def blocks_of(model: nn.Module) -> list[nn.Module]:
-    """The blocks of a model, or of the one inside a wrapper such as PEFT's or a teacher's, from the input to the head."""
-    base: Any = next((module for module in model.modules() if isinstance(module, PreTrainedModel)), model)
-    return [base.get_submodule(block[0]) for block in layers.block_paths(base)]
 
 
 def setting_of(
@@ -41,10 +31,6 @@ def setting_of(
     batch = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
     steps = math.ceil(len(rows) / batch) if counted else 1
 
-    def sample() -> dict[str, Any]:
-        inputs = trainer._prepare_inputs(trainer.data_collator(some_rows(rows, 2)))
-        return {name: value for name, value in inputs.items() if name != "labels"}
-
     return Setting(
         model=model,
         head_names={name for name, _ in model.named_parameters() if depths.of(name) == depths.head},
@@ -59,16 +45,10 @@ def setting_of(
         epochs=math.ceil(args.max_steps / steps if args.max_steps > 0 else args.num_train_epochs),
         fixed_inputs=(not augmented or views > 0) and not needed(trainer.methods, "inputs"),
         load_model=load_model,
-        inspector=TrainingInspector(trainer, source_head),
+        inspector=TrainingInspector(trainer, source_head, views),
         black_and_white=getattr(trainer.on_device, "black_and_white", None),
         methods=trainer.methods,
         tokenizer=getattr(trainer.data_collator, "tokenizer", None),
         norm_statistics=lambda other: estimated(trainer, moving_norms(trainer, other), other),
         moving_norms=bool(moving_norms(trainer, model)),
-        answers=lambda other: kept_answers(trainer, other, views),
-        place=lambda numbers, epoch: (
-            numbers + len(rows) * view_of(numbers, epoch, len(rows), views, args.seed) if views else numbers
-        ),
-        blocks=blocks_of,
-        sample=sample,
     )

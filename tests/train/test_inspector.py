@@ -45,9 +45,7 @@ def test_rows_and_outputs_are_those_of_the_data(tmp_path):
 def test_blocks_are_counted_from_the_input_or_from_the_head(tmp_path):
     trainer, method = trainer_of(tmp_path, examples("text", SINGLE, 8))
     layers = trainer.model.bert.encoder.layer
-    assert method.inspector.blocks == 3
-    assert method.inspector.block(trainer.model, 1) is layers[0]
-    assert method.inspector.block(trainer.model, -1) is layers[2]
+    assert method.inspector.blocks_of(trainer.model) == list(layers)
 
 
 def test_rates_are_those_of_the_step_that_was_taken(tmp_path):

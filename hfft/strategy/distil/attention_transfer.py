@@ -54,9 +54,8 @@ class Attentive(FromTeacher):
         Raises:
             BadInput: one of them has no attention maps, or they are of other positions.
         """
-        assert setting.sample is not None
         self.teacher = self.load_teacher(setting)
-        inputs = setting.sample()
+        inputs = setting.inspector.sample()
         self.attention = self._last_attention(setting, setting.model, "the model", inputs)
         self.of_teacher = self._last_attention(setting, self.teacher, "the teacher", inputs)
         sizes = []
@@ -71,9 +70,8 @@ class Attentive(FromTeacher):
             )
 
     def _last_attention(self, setting: Setting, model: nn.Module, whose: str, inputs: dict[str, Any]) -> nn.Module:
-        assert setting.blocks is not None
         eager(model)
-        block, found = setting.blocks(model)[-1], list[torch.nn.Module]()
+        block, found = setting.inspector.blocks_of(model)[-1], list[torch.nn.Module]()
 
         def note(module: nn.Module, inputs: Any, output: Any) -> None:
             if map_in(output) is not None:

@@ -52,15 +52,13 @@ class Hinted(FromTeacher):
         Raises:
             BadInput: their states belong to different positions.
         """
-        assert setting.blocks is not None
-        assert setting.sample is not None
         self.teacher = self.load_teacher(setting)
-        ours, theirs = setting.blocks(setting.model), setting.blocks(self.teacher)
+        ours, theirs = (setting.inspector.blocks_of(model) for model in (setting.model, self.teacher))
         # student's depth -> teacher's
         self.matched = {block_at(share, len(ours)): block_at(share, len(theirs)) for share in self.spec.depths}
         self.states = tuple(sorted(self.matched))
         self.blocks = {depth: theirs[other - 1] for depth, other in self.matched.items()}
-        inputs = setting.sample()
+        inputs = setting.inspector.sample()
         with at_rest(setting.model), block_outputs({d: ours[d - 1] for d in self.matched}) as found:
             setting.model(**inputs)
         wanted = self._states_of_teacher(inputs)

@@ -63,9 +63,8 @@ class Outputs:
     @classmethod
     def of_model(cls, setting: Setting, model: nn.Module) -> Outputs:
         """The outputs of a model, computed now for all rows if their inputs never change."""
-        assert setting.answers is not None
-        kept = setting.answers(model) if setting.fixed_inputs else None
-        return cls(kept, model if kept is None else None, setting.place)
+        kept = setting.inspector.kept_logits(model) if setting.fixed_inputs else None
+        return cls(kept, model if kept is None else None, setting.inspector.place)
 
     def of(self, batch: Batch) -> Tensor:
         """The logits of the batch's rows, `(B, C)`."""

@@ -48,7 +48,6 @@ class Translated(Method):
         Raises:
             BadInput: the backbone has no classifier that fits.
         """
-        assert setting.inspector is not None
         try:
             head = setting.inspector.source_head()
         except BadInput as error:

@@ -47,7 +47,6 @@ class Decayed(Method):
 
     def start(self, setting: Setting) -> None:
         """Copy the pretrained values of the learning parameters, without the head's."""
-        assert setting.inspector is not None
         self.inspector = setting.inspector
         self.before = {name: p.detach().clone() for name, p in setting.own_parameters().items()}
 

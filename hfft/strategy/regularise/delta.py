@@ -62,8 +62,7 @@ class NearOutputs(Method):
         Raises:
             BadInput: it does not have the blocks.
         """
-        assert setting.inspector is not None
-        self.setting, total = setting, setting.inspector.blocks
+        self.setting, total = setting, len(setting.inspector.blocks_of(setting.model))
         self.states = tuple(self.spec.blocks or evenly(total))
         wrong = [depth for depth in self.states if depth == 0 or abs(depth) > total]
         if wrong or not self.states:
@@ -116,7 +115,6 @@ class NearOutputs(Method):
     def _measured(self) -> dict[int, Tensor]:
         """Depth -> attention of its channels: the loss of a classifier on the start's features, with each channel at zero."""
         setting, inspector = self.setting, self.setting.inspector
-        assert inspector is not None
         assert setting.rows is not None
         found = inspector.outputs_of(self.before)
         weight = classifier(setting.problem, found.features, found.labels, setting.outputs)
@@ -133,7 +131,7 @@ class NearOutputs(Method):
 
         whole, measured = loss(), {}
         for depth in self.states:
-            block, rises = inspector.block(self.before, depth), []
+            block, rises = inspector.blocks_of(self.before)[depth - 1 if depth > 0 else depth], []
             for channel in range(found_channels(self.reader, self.before, inputs, depth)):
                 handle = block.register_forward_hook(without(channel))
                 rises.append(loss() - whole)

@@ -62,7 +62,6 @@ class Consolidated(Method):
             BadInput: it is 0.
         """
         inspector, model = setting.inspector, setting.model
-        assert inspector is not None
         own = setting.own_parameters()
         self.before = {name: p.detach().clone() for name, p in own.items()}
         size = setting.rows if self.spec.on is None else setting.sets[self.spec.on]

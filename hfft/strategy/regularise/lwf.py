@@ -53,12 +53,11 @@ class Remembering(Method):
         Raises:
             BadInput: the backbone has no classifier that fits.
         """
-        assert setting.inspector is not None
         try:
             head = setting.inspector.source_head()
         except BadInput as error:
             raise BadInput(f"strategy.lwf: {error}") from error
-        self.place = setting.place
+        self.place = setting.inspector.place
         precise = torch.promote_types(next(setting.model.parameters()).dtype, torch.float32)
         self.before_head = copy.deepcopy(head).requires_grad_(False).float()
         self.beside = torch.nn.ModuleDict({"head": head.to(precise)})

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hfft.errors import BadInput
-from hfft.strategy.method import TASK, Batch, Method, MethodSpec, Pass, Setting
+from hfft.lazy import torch
+from hfft.strategy.method import TASK, Batch, Method, MethodSpec, Pass, Setting, Target
 from hfft.strategy.weight import Weight, WeightSpec, is_zero
 
 if TYPE_CHECKING:
@@ -59,20 +60,19 @@ class Twice(Method):
     def batch(self, batch: Batch) -> None:
         """Add the same rows a second time."""
         batch.put(COPY)
-        first = [
-            replace(target, factor=_half(target.factor, len(batch.labels), target.labels)) for target in batch.targets
-        ]
-        batch.targets = [*first, *(replace(target, part=COPY) for target in first if target.part == TASK)]
+        batch.targets = [again for target in batch.targets for again in _twice(target, len(batch.labels))]
 
     def losses(self, seen: Pass) -> dict[str, Tensor]:
         """The weighted divergence."""
         return {"r_drop": self.weight(seen.at) * r_drop(self.problem, seen.logits[TASK], seen.logits[COPY])}
 
 
-def _half(factor: Tensor | None, rows: int, labels: Tensor) -> Tensor:
-    from hfft.lazy import torch
-
-    return torch.full((rows,), 0.5, device=labels.device) if factor is None else factor / 2
+def _twice(target: Target, rows: int) -> list[Target]:
+    """A target of the task for both passes, half each; one of another part, which is not run again, as it is."""
+    if target.part != TASK:
+        return [target]
+    whole = torch.ones(rows, device=target.labels.device) if target.factor is None else target.factor
+    return [replace(target, factor=whole / 2, part=part) for part in (TASK, COPY)]
 
 
 def r_drop(problem: Problem, left: Tensor, right: Tensor) -> Tensor:

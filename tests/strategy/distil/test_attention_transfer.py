@@ -49,7 +49,7 @@ def test_maps_are_those_that_transformers_returns_and_have_no_dropout(name, tmp_
     trainer = trainer_of(Case({"attention_transfer": "x"}, model=name), tmp_path, dropout=0.3)
     method = next(m for m in trainer.methods if m.name == "attention_transfer")
     eager(model)
-    inputs = trainer.setting.sample()
+    inputs = trainer.setting.inspector.sample()
     with attention_map(method.attention) as found:
         trainer.model.train()
         trainer.model(**inputs)

@@ -7,7 +7,7 @@ import torch
 from hfft.errors import BadInput
 from hfft.strategy.distil.hints import block_at, hints, positions
 from hfft.strategy.needs import Situation, refusals, uncacheable
-from hfft.train.setting import blocks_of
+from hfft.train.inspector import TrainingInspector
 from tests.examples import SINGLE, tiny
 from tests.strategy.cases import CASES, Answering, Case, trainer_of
 from tests.training import methods_of
@@ -74,8 +74,10 @@ def test_the_logged_value_is_that_of_both_models_states(tmp_path):
     for depth in (2, 3):
         seen = []
         for model in (trainer.model, teacher):
-            handle = blocks_of(model)[depth - 1].register_forward_hook(
-                lambda m, i, output, seen=seen: seen.append(output)
+            handle = (
+                TrainingInspector(None, None, 0)
+                .blocks_of(model)[depth - 1]
+                .register_forward_hook(lambda m, i, output, seen=seen: seen.append(output))
             )
             with torch.no_grad():
                 model.eval()(pixel_values=rows)
