@@ -354,7 +354,8 @@ def trainer_of(
     modality = examples.ALL[case.model].modality
     model = examples.tiny(case.model, dropout=case.dropout if dropout == -1.0 else dropout).to(dtype)
     train = Drawn(training.examples(modality, case.problem, rows))
-    target = [{**row, "labels": 0} for row in training.examples(modality, examples.SINGLE, 7, seed=5)]
+    nothing = np.zeros_like(train[0]["labels"]).tolist()  # a set has no labels that are used
+    target = [{**row, "labels": nothing} for row in training.examples(modality, examples.SINGLE, 7, seed=5)]
     teacher = examples.tiny(case.model, seed=1).to(dtype)
 
     def load_model(name: str) -> nn.Module:
