@@ -23,11 +23,11 @@ def test_pushes_meet_faults(tmp_path):
 
 
 def test_downloads_meet_faults(tmp_path):
-    assert faults(tmp_path, "fetch", every=33) == []
+    assert faults(tmp_path, "fetch", every=45) == []
 
 
 def test_uploaders_are_killed(tmp_path):
-    assert faults(tmp_path, "push-killed", every=9, start=1) == []
+    assert faults(tmp_path, "push-killed", every=12, start=1) == []
 
 
 PLAIN = st.recursive(

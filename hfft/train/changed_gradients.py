@@ -16,8 +16,6 @@ def change_gradients(of: Mapping[str, Sequence[Method]], model: nn.Module, weigh
         of: hook -> the methods that define it, in their order.
         weight: mean factor of the step's rows.
     """
-    if not of["change_gradients"]:
-        return
     parameters = {name.removeprefix("module."): p for name, p in model.named_parameters() if p.requires_grad}
     for method in of["modules"]:
         modules = method.modules() or nn.ModuleDict()

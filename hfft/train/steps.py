@@ -249,7 +249,8 @@ class Steps(RunHooks):
         self._average_modules()
         for method in self.of["gradients"]:
             method.gradients(self._plain, self.again, self.trainer.at())
-        change_gradients(self.of, self._plain, self.mean_weight, self.trainer.at())
+        if self.of["change_gradients"]:  # otherwise the model is not walked in each step
+            change_gradients(self.of, self._plain, self.mean_weight, self.trainer.at())
         self._batches, self._ready = [], []
         return added
 

@@ -130,6 +130,7 @@ def test_every_loss_is_that_of_the_training_without(name, train, tmp_path, recor
 BOTTLENECK = {"type": "bottleneck", "size": 4}
 
 
+@pytest.mark.sampled(13)
 @pytest.mark.slow
 @pytest.mark.parametrize("train", ["head", "last-1"])
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def two_processes(request, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.sampled(12)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize(("name", "rows"), WAYS)
 def test_two_processes_take_the_same_step(name, rows, two_processes, whole):
     for outcomes in two_processes:
@@ -67,7 +67,7 @@ def divided(request, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.sampled(12)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("name", [name for name in DIVIDED if not CASES[name].random])
 def test_divided_weights_learn_what_whole_ones_do(name, divided, tmp_path):
     check.check_same_weights(check.run(CASES[name], tmp_path, 8, 1, 9, **check.FSDP), divided[name])

@@ -37,6 +37,7 @@ def frozen_run(name, folder, cached, train="head"):
     return trainer, gradients.steps, [entry for entry in trainer.state.log_history if "loss" in entry], said
 
 
+@pytest.mark.sampled(14)
 @pytest.mark.slow
 @pytest.mark.parametrize("train", ["head", "last-1"])
 @pytest.mark.parametrize(

@@ -124,6 +124,7 @@ def resumed(folder, stops, *args, **settings):
 LORA = {"train": "head", "adapter": {"type": "lora", "r": 2, "lora_dropout": 0.1}}
 
 
+@pytest.mark.sampled(14)
 # Ten examples make three batches an epoch: step 3 is its end, 4 the middle of the next; with accumulation 2, two steps.
 @pytest.mark.slow_but("bert-changes26-stops26")
 @pytest.mark.parametrize(

@@ -63,6 +63,7 @@ def learn(model, name, steps=3):
         optimizer.step()
 
 
+@pytest.mark.sampled(40)
 @pytest.mark.slow_but("bert-p_tuning")
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_a_type_starts_learns_merges_and_is_put_back_by_peft(name, kind, tmp_path):
