@@ -31,7 +31,8 @@ test-fast: .venv/.tested
 mutants: .venv/.tested
 	$(BIN)/python -m tests.mutants $(OPTIONS)
 
-# The long matrices: kills, signals, faults. One line per gate with its count; three quarters of an hour on two cores.
+# The long matrices: kills, signals, faults, and every case of the tests of which `make test` draws a sample. One line
+# per gate with its count; an hour on two cores.
 torture: .venv/.tested
 	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture
 
