@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hfft.errors import DataError
 from hfft.lazy import torch
 
 if TYPE_CHECKING:
@@ -70,6 +71,23 @@ class Setting:
         if self.class_ids.ndim == 2:
             return self.class_ids.sum(0).astype(int)
         return np.bincount(self.class_ids, minlength=self.outputs)
+
+    def counts_above_zero(self, method: str, otherwise: str) -> list[int]:
+        """Number of training rows of each class, for a method that cannot do with a class without rows.
+
+        Args:
+            otherwise: what such a class would lead to, for the message.
+
+        Raises:
+            DataError: a class has no rows.
+        """
+        counts: list[int] = self.class_counts.tolist()
+        if 0 in counts:
+            name = self.class_names[counts.index(0)] if self.class_names else f"class {counts.index(0)}"
+            raise DataError(
+                f"strategy.{method}: {name} has no rows, so that {otherwise}; add rows of it, or remove the class"
+            )
+        return counts
 
     def own_parameters(self) -> dict[str, nn.Parameter]:
         """The learning parameters that had weights before this run: all except the head's."""

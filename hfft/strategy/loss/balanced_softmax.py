@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hfft.errors import DataError
 from hfft.lazy import torch
 from hfft.strategy.loss.logit_adjustment import CLASS_SHARES
 from hfft.strategy.method import At, Inner, Method, MethodSpec, Setting
@@ -44,13 +43,7 @@ class Balanced(Method):
         Raises:
             DataError: a class has no rows.
         """
-        counts = setting.class_counts.tolist()
-        if 0 in counts:
-            name = setting.class_names[counts.index(0)] if setting.class_names else f"class {counts.index(0)}"
-            raise DataError(
-                f"strategy.balanced_softmax: {name} has no rows, so that no logit could predict it; "
-                "add rows of it, or remove the class"
-            )
+        counts = setting.counts_above_zero("balanced_softmax", "no logit could predict it")
         self.counts = torch.tensor(counts, device=setting.device)
 
     def example_loss(self, inner: Inner, logits: Tensor, labels: Tensor, at: At) -> Tensor:

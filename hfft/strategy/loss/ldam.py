@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from hfft.errors import DataError
 from hfft.lazy import F, torch
 from hfft.strategy.loss.class_weights import effective_number_weights
 from hfft.strategy.method import At, Inner, Method, MethodSpec, Setting
@@ -52,13 +51,7 @@ class Margins(Method):
         Raises:
             DataError: a class has no rows.
         """
-        counts = setting.class_counts.tolist()
-        if 0 in counts:
-            name = setting.class_names[counts.index(0)] if setting.class_names else f"class {counts.index(0)}"
-            raise DataError(
-                f"strategy.ldam: {name} has no rows, so that its margin would be infinite; "
-                "add rows of it, or remove the class"
-            )
+        counts = setting.counts_above_zero("ldam", "its margin would be infinite")
         self.margins = self.spec.margin * margins(torch.tensor(counts, device=setting.device))
         self.deferred = torch.tensor(effective_number_weights(counts, self.spec.beta), device=setting.device)
         self.factors = torch.ones_like(self.deferred)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from hfft.errors import DataError
 from hfft.lazy import torch
 from hfft.strategy.method import At, Inner, Method, MethodSpec, Setting
 
@@ -45,10 +44,7 @@ class Adjusted(Method):
         Raises:
             DataError: a class has no rows.
         """
-        try:
-            shift = log_prior(setting.class_counts.tolist())
-        except ValueError as error:
-            raise DataError(f"strategy.logit_adjustment: {error}") from None
+        shift = log_prior(setting.counts_above_zero("logit_adjustment", "the logarithm of its share is undefined"))
         self.shift = self.spec.tau * torch.tensor(shift, device=setting.device)
 
     def example_loss(self, inner: Inner, logits: Tensor, labels: Tensor, at: At) -> Tensor:

@@ -38,5 +38,5 @@ def test_the_prior_is_the_share_of_the_rows():
 
 
 def test_a_class_without_rows_is_refused():
-    with pytest.raises(DataError, match="class 2 has no rows, so the logarithm of its share is undefined"):
+    with pytest.raises(DataError, match="class 2 has no rows, so that the logarithm of its share is undefined"):
         built([0, 1, 1])
