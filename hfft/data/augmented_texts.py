@@ -48,6 +48,7 @@ class AugmentedTexts(TextRows):
 
     def in_draw(self, draw: int, augment: Any = ()) -> AugmentedTexts:
         """The same rows with another augmentation, drawn from (seed, epoch, row, draw); 0 is that of the rows themselves."""
+        assert not augment, "further operations are for images"
         other = self._copy()
         other.step.draw = draw
         return other

@@ -8,7 +8,7 @@ from hfft.lazy import names
 
 if TYPE_CHECKING:
     from hfft.evaluate.load_metric import check_files
-    from hfft.evaluate.old_task import retention, with_old_head
+    from hfft.evaluate.old_task import measure_retention, retention, with_old_head
     from hfft.evaluate.scores import Metrics
     from hfft.evaluate.splits import score_splits
 
@@ -17,6 +17,7 @@ __getattr__, __all__ = names(
     {
         "Metrics": "hfft.evaluate.scores",
         "check_files": "hfft.evaluate.load_metric",
+        "measure_retention": "hfft.evaluate.old_task",
         "retention": "hfft.evaluate.old_task",
         "score_splits": "hfft.evaluate.splits",
         "with_old_head": "hfft.evaluate.old_task",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers.trainer_utils import has_length
 
 from hfft.errors import HfftError
+from hfft.eval_mode import eval_mode
 from hfft.processes import say
 from hfft.tasks.problem.base import Problem
 from hfft.train import FineTuner
@@ -68,18 +69,14 @@ def cost(trainer: FineTuner, model: nn.Module, rows: Any) -> dict[str, float]:
     """Number of parameters, bytes of the weights, and milliseconds of a forward pass of one row (median)."""
     inputs = trainer._prepare_inputs(trainer.data_collator(some_rows(rows, 1)))
     inputs.pop("labels")
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
     seconds = []
-    with torch.no_grad(), trainer.compute_loss_context_manager():
+    with eval_mode(model), torch.no_grad(), trainer.compute_loss_context_manager():
         for _ in range(WARM_UP + TIMED):
             begin = time.perf_counter()
             model(**inputs)
             if trainer.args.device.type == "cuda":
                 torch.cuda.synchronize()
             seconds.append(time.perf_counter() - begin)
-    for module, training in modes:
-        module.training = training
     tensors = [*model.parameters(), *model.buffers()]
     return {
         "parameters": sum(p.numel() for p in model.parameters()),

@@ -61,7 +61,9 @@ def _head_shapes(model: PreTrainedModel) -> dict[str, tuple[int, ...]]:
 
 
 @torch.no_grad()
-def measure(model: PreTrainedModel, old: PreTrainedModel, batches: list[dict[str, Tensor]]) -> dict[str, float]:
+def measure_retention(
+    model: PreTrainedModel, old: PreTrainedModel, batches: list[dict[str, Tensor]]
+) -> dict[str, float]:
     """`retention` of a trained model on batches of inputs, which may be any rows that the old task knows.
 
     Raises:

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from hfft.data.stream import Stream
+from hfft.eval_mode import modes_restored
 from hfft.frozen_cache.cached_dataset import CachedDataset
 from hfft.frozen_cache.find import Logits, find
 from hfft.frozen_cache.split_point import Cut
@@ -125,15 +126,13 @@ def _at_first(trainer: Any, waiting: set[int]) -> Iterator[None]:
     """The model in its state at the first step: layers that have not started are frozen, and what is frozen is in `eval()`."""
     model = trainer.model
     before = [(p, p.requires_grad) for p in model.parameters()]
-    modes = [(module, module.training) for module in model.modules()]
     try:
         for name, parameter in model.named_parameters() if waiting else ():
             parameter.requires_grad_(parameter.requires_grad and trainer.depths.of(name) not in waiting)
-        model.train()
-        trainer.modes.set(model, trainer.live_norms)
-        yield
+        with modes_restored(model):
+            model.train()
+            trainer.modes.set(model, trainer.live_norms)
+            yield
     finally:
         for parameter, learns in before:
             parameter.requires_grad_(learns)
-        for module, training in modes:
-            module.training = training

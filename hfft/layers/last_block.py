@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from hfft.eval_mode import eval_mode
 from hfft.frozen_cache.split_point import Batch, random_state_kept, swapped
 from hfft.frozen_cache.trace import Call, Probe, same, trace
 
@@ -98,10 +99,8 @@ def first_token(model: nn.Module, batch: Batch, logits: Callable[[Any], Tensor])
         logits: extracts the compared outputs from the model's output.
     """
     few = Probe.of(batch).samples()[0].batch
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
     try:
-        with torch.no_grad(), random_state_kept(few):
+        with eval_mode(model), torch.no_grad(), random_state_kept(few):
             found, expected = _candidate(model, few, logits)
             if found is None:
                 return None
@@ -109,9 +108,6 @@ def first_token(model: nn.Module, batch: Batch, logits: Callable[[Any], Tensor])
                 return found if same(logits(model(**few)), expected, _TOLERANCE.get(expected.dtype)) else None
     except Exception:  # any failure in the shortened forward pass: compute the whole block
         return None
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _candidate(model: nn.Module, batch: Batch, logits: Callable[[Any], Tensor]) -> tuple[FirstToken | None, Tensor]:

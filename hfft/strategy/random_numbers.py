@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from torch import Generator
 
 
+def rows_in_turn(rows: np.ndarray, size: int, epoch: int, seed: int) -> np.ndarray:
+    """A row of another set for each training row `(B,)`: all of its `size` rows in turn, in an order drawn for the epoch."""
+    return np.random.default_rng((seed, epoch, 3)).permutation(size)[rows % size]
+
+
 def generator(device: torch.device, *key: int) -> Generator:
     """A generator for a key of non-negative numbers: the same in every process with a device of this kind."""
     seed = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hfft.errors import DataError
+from hfft.errors import BadInput, DataError
 from hfft.lazy import torch
 
 if TYPE_CHECKING:
@@ -88,6 +88,17 @@ class Setting:
                 f"strategy.{method}: {name} has no rows, so that {otherwise}; add rows of it, or remove the class"
             )
         return counts
+
+    def source_head(self, method: str) -> nn.Linear:
+        """The classifier with which the backbone was published, for a method.
+
+        Raises:
+            BadInput: there is none that fits the model.
+        """
+        try:
+            return self.inspector.source_head()
+        except BadInput as error:
+            raise BadInput(f"strategy.{method}: {error}") from error
 
     def own_parameters(self) -> dict[str, nn.Parameter]:
         """The learning parameters that had weights before this run: all except the head's."""

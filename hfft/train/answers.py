@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hfft.data.texts import TextRows, longest_first
+from hfft.eval_mode import eval_mode
 from hfft.strategy.outputs import logits_of
 from hfft.tasks.problem.base import precise
 from hfft.train.companions import fetched
@@ -47,7 +47,7 @@ def answers(trainer: Any, model: nn.Module, rows: Any, features: bool = False) -
     mine += batches[:1] * (-(-len(batches) // accelerator.num_processes) - len(mine))
     reader = Reader(model, features)
     found: list[tuple[Tensor, ...]] = []
-    with at_rest(model), reader.on():
+    with eval_mode(model), reader.on():
         for numbers in mine:
             inputs = trainer._prepare_inputs(trainer.data_collator(fetched(rows, np.array(numbers))))
             labels = inputs.pop("labels")
@@ -71,22 +71,10 @@ def answers(trainer: Any, model: nn.Module, rows: Any, features: bool = False) -
     return Answers(placed[0], placed[2] if features else None, placed[1])
 
 
-@contextlib.contextmanager
-def at_rest(model: nn.Module) -> Iterator[None]:
-    """A context with the model in `eval()`; each module's mode is restored."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
 def held_logits(trainer: Any, inputs: Mapping[str, Any]) -> Tensor:
     """The logits `(B, C)` of a pass in `eval()`, in the precision of training; with a graph, but outside the step's own pass."""
     model = trainer.model
-    with at_rest(model), trainer.compute_loss_context_manager():
+    with eval_mode(model), trainer.compute_loss_context_manager():
         return precise(logits_of(model(**inputs)))
 
 

@@ -16,7 +16,7 @@ from hfft.frozen_cache.cached_dataset import view_of
 from hfft.train.answers import Answers, answers
 from hfft.train.batches import some_rows
 from hfft.train.companions import fetched
-from hfft.train.kept_answers import kept_answers, shown_views
+from hfft.train.kept_answers import kept_answers
 from hfft.train.reader import Reader, last_layer
 from hfft.train.unfreezing import SCALE
 
@@ -41,7 +41,7 @@ class TrainingInspector:
     def outputs_of(self, model: nn.Module) -> Answers:
         """The outputs of a model for all training rows, in each of the views that the frozen cache shows."""
         rows = self.trainer.train_dataset
-        parts = [rows.in_epoch(view) for view in range(shown_views(self.trainer))] or [rows]
+        parts = [rows.in_epoch(view) for view in range(self.views)] or [rows]
         found = [answers(self.trainer, model, part, features=True) for part in parts]
         return Answers(*(torch.cat([getattr(one, name) for one in found]) for name in ("logits", "features", "labels")))
 

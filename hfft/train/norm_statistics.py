@@ -13,7 +13,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from hfft import layers
 from hfft.data.texts import TextRows, longest_first
-from hfft.train.answers import AT_ONCE, at_rest
+from hfft.eval_mode import eval_mode
+from hfft.train.answers import AT_ONCE
 from hfft.train.companions import fetched
 
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
@@ -63,7 +64,7 @@ def estimate(trainer: Any, chosen: Sequence[nn.Module], model: nn.Module) -> Non
     batches = np.array_split(np.array(order), -(-len(order) // AT_ONCE))
     turns = -(-len(batches) // accelerator.num_processes)  # FSDP needs the same number of passes in each process
     own = batches[accelerator.process_index :: accelerator.num_processes]
-    with at_rest(model), measuring(chosen) as sums:
+    with eval_mode(model), measuring(chosen) as sums:
         for turn in range(turns):
             numbers = own[turn] if turn < len(own) else batches[0]
             inputs = trainer._prepare_inputs(trainer.data_collator(fetched(rows, numbers)))

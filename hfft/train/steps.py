@@ -31,7 +31,7 @@ from hfft.train.resume import random_state, set_random_state
 from hfft.train.run_hooks import RunHooks
 from hfft.train.statistic import Kept, gather_rows, look_ahead, values
 from hfft.train.step_loss import chain, full_precision, pass_of, task_loss
-from hfft.train.weights import follows_evaluations
+from hfft.train.term_weights import follows_evaluations
 
 
 class PreparedInputs(dict[str, Any]):
@@ -276,10 +276,12 @@ class Steps(RunHooks):
 
         Args:
             add: add the gradient of the data to the existing one.
-            only: the name of the only loss to compute; `task` is the task loss.
+            only: the name of the only loss to compute; `task` is the task loss. Unless it is added, the gradient of the
+                methods' modules stays that of all losses.
         """
         model, state = self._model, random_state()
         accelerator = self.trainer.accelerator
+        whole_gradients = [] if add or only is None else [(p, p.grad) for p in self.module_parameters()]
         buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
         if not add:
             model.zero_grad(set_to_none=True)
@@ -301,6 +303,8 @@ class Steps(RunHooks):
         if not add:
             self._weights(only)
         self._average_modules()
+        for parameter, gradient in whole_gradients:
+            parameter.grad = gradient
         set_random_state(state)
         with torch.no_grad():
             for buffer, before in buffers:

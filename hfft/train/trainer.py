@@ -23,7 +23,7 @@ from hfft.strategy.method import At, Method
 from hfft.strategy.outputs import logits_of
 from hfft.tasks.labels import Labels
 from hfft.tasks.problem import PROBLEMS
-from hfft.train import fsdp, method_state, weights
+from hfft.train import fsdp, method_state, term_weights
 from hfft.train.answers import Answers, answers
 from hfft.train.batches import NUM_OWN_ROWS, Dealing, in_parts, num_rows
 from hfft.train.callbacks import CallMethods, QuietProgress, SetEpoch
@@ -322,7 +322,7 @@ class FineTuner(Dealing):
         with self.scored():
             figures = super().evaluate(*args, **kwargs)
         if self.is_in_train:
-            weights.evaluated(self, figures)
+            term_weights.evaluated(self, figures)
         return figures
 
     def _save_methods(self, folder: Path) -> None:
@@ -344,7 +344,7 @@ class FineTuner(Dealing):
         if "loss" in logs:
             steps = self.term_log.taken + self.term_log.left_out
             logs["loss"] *= steps / max(self.term_log.taken, 1)
-            logs |= self.term_log.means(self.accelerator.gather) | weights.moving(self)
+            logs |= self.term_log.means(self.accelerator.gather) | term_weights.moving(self)
         if "learning_rate" in logs and self.optimizer is not None:
             logs["learning_rate"] *= self.optimizer.param_groups[0].get(SCALE, 1.0) * self.steps.rate()
         super().log(logs, start_time)

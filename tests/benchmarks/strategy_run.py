@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from hfft import finetune, load_predictor, load_recipe
+from hfft import finetune, load_predictor, load_recipe, strategy
 from hfft.errors import HfftError
 from tests.benchmarks import meter
 from tests.benchmarks.ours import timed
@@ -111,23 +110,9 @@ def robust(model: Path, images: list[Any], labels: np.ndarray, radius: float, st
         def logits(x: Tensor) -> Tensor:
             return network(pixel_values=(x - mean) / std).logits
 
-        attacked = pgd(logits, pixels.clamp(0, 1), classes, radius, step, STEPS)
+        attacked = strategy.pgd_attack(logits, pixels.clamp(0, 1), classes, radius, step, STEPS)
         right += int((logits(attacked).argmax(1) == classes).sum())
     return right / len(images)
-
-
-def pgd(
-    logits: Callable[[Tensor], Tensor], clean: Tensor, labels: Tensor, radius: float, step: float, steps: int
-) -> Tensor:
-    """The attack of Madry et al. 2018 (arXiv:1706.06083): inputs `(B, ...)` of higher loss within `radius`, in [0, 1]."""
-    start = torch.empty_like(clean).uniform_(-radius, radius, generator=torch.Generator().manual_seed(0))
-    found = (clean + start).clamp(0, 1)
-    for _ in range(steps):
-        found = found.detach().requires_grad_(True)
-        (slope,) = torch.autograd.grad(F.cross_entropy(logits(found), labels), found)
-        found = found.detach() + step * slope.sign()
-        found = torch.min(torch.max(found, clean - radius), clean + radius).clamp(0, 1)
-    return found.detach()
 
 
 # --- shift

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hfft.errors import ModelError
-from hfft.evaluate.old_task import measure, retention, with_old_head
+from hfft.evaluate.old_task import measure_retention, retention, with_old_head
 from tests.backbone.edit.test_edit import batch, done, logits
 from tests.examples import SINGLE, tiny
 from tests.training import arguments, examples, finetuner, labels_of
@@ -28,7 +28,7 @@ def test_a_backbone_that_has_not_learned_has_forgotten_nothing(name):
     model.base_model.load_state_dict(old.base_model.state_dict())
     assert torch.equal(logits(with_old_head(model, old), name), logits(old, name))
     assert model.config.num_labels == 3
-    assert measure(model, old, [batch(name), batch(name)])["agreement"] == 1.0
+    assert measure_retention(model, old, [batch(name), batch(name)])["agreement"] == 1.0
 
 
 def test_it_is_measured_after_training_and_after_an_edit(tmp_path):
@@ -36,9 +36,9 @@ def test_it_is_measured_after_training_and_after_an_edit(tmp_path):
     model.base_model.load_state_dict(old.base_model.state_dict())
     before = {key: value.clone() for key, value in old.state_dict().items()}
     model, _ = done(model, {"expand": "last-1"})
-    assert measure(model, old, [batch("vit")])["divergence"] == pytest.approx(0.0, abs=1e-9)
+    assert measure_retention(model, old, [batch("vit")])["divergence"] == pytest.approx(0.0, abs=1e-9)
     finetuner(model, labels_of(SINGLE), examples("image", SINGLE, 16), arguments(tmp_path)).train()
-    assert measure(model, old, [batch("vit")])["divergence"] > 1e-6
+    assert measure_retention(model, old, [batch("vit")])["divergence"] > 1e-6
     assert all(torch.equal(value, before[key]) for key, value in old.state_dict().items())
 
 

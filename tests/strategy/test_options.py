@@ -1,9 +1,12 @@
 """What the options of each method may be, what they are by default, and where a method is left out."""
 
+import re
 import typing
+from pathlib import Path
 
 import pytest
 
+from hfft.recipe.yaml_lines import parse
 from hfft.strategy.method import MethodSpec
 from hfft.strategy.spec import Strategy
 from tests.training import methods_of
@@ -303,3 +306,17 @@ def test_only_stop_stands_for_a_number_of_steps():
         Strategy.model_validate({"non_finite": "skip"})
     assert Strategy.model_validate({"non_finite": {"skip": 2}}).non_finite.plain() == {"skip": 2}
     assert Strategy.model_validate({"non_finite": "stop"}).non_finite.plain() == "stop"
+
+
+README = Path(__file__).parents[2] / "hfft/strategy/README.md"
+
+
+@pytest.mark.parametrize("text", re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL))
+def test_the_recipes_of_the_chapter_are_right(text):
+    values, _ = parse(text)  # raises on keys that are there twice
+    Strategy.model_validate(values["strategy"])
+
+
+def test_every_method_has_a_row_in_the_chapter():
+    rows = [line.split("|")[1] for line in README.read_text().splitlines() if line.startswith("| `")]
+    assert {key for key in Strategy.model_fields if f"`{key}`" not in "".join(rows)} == {"non_finite"}

@@ -42,7 +42,7 @@ class FreeLB(MethodSpec):
 class Ascent(Method):
     """Each pass gives the gradient of the weights and that of the embeddings, by which the next one is moved.
 
-    Every pass has the dropout of the first one, as in the paper.
+    Every pass has the dropout of the first one, as in the paper. The modules of other methods learn from the last pass.
     """
 
     needs = frozenset({"inputs", "embeddings", "rows"})

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from hfft.errors import BadInput
+from hfft.eval_mode import eval_mode
 from hfft.lazy import torch
-from hfft.strategy.distil.teacher import FromTeacher, at_rest, real_positions
+from hfft.strategy.distil.teacher import FromTeacher, real_positions
 from hfft.strategy.method import TASK, Batch, Method, MethodSpec, Pass, Setting
 from hfft.strategy.weight import Weight, WeightSpec, is_zero
 
@@ -60,7 +61,7 @@ class Attentive(FromTeacher):
         self.of_teacher = self._last_attention(setting, self.teacher, "the teacher", inputs)
         sizes = []
         for model, attention in ((setting.model, self.attention), (self.teacher, self.of_teacher)):
-            with at_rest(model), attention_map(attention) as found:
+            with eval_mode(model), torch.no_grad(), attention_map(attention) as found:
                 model(**inputs)
             sizes.append(found[0].shape[3])
         if sizes[0] != sizes[1]:
@@ -78,7 +79,7 @@ class Attentive(FromTeacher):
                 found.append(module)
 
         handles = [module.register_forward_hook(note) for module in block.modules()]
-        with at_rest(model):
+        with eval_mode(model), torch.no_grad():
             model(**inputs)
         for handle in handles:
             handle.remove()

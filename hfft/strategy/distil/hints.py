@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from hfft.errors import BadInput
+from hfft.eval_mode import eval_mode
 from hfft.lazy import F, torch
-from hfft.strategy.distil.teacher import FromTeacher, at_rest, block_outputs, real_positions
+from hfft.strategy.distil.teacher import FromTeacher, block_outputs, real_positions
 from hfft.strategy.method import TASK, Batch, Method, MethodSpec, Pass, Setting
 from hfft.strategy.weight import Weight, WeightSpec, is_zero
 
@@ -59,7 +60,7 @@ class Hinted(FromTeacher):
         self.states = tuple(sorted(self.matched))
         self.blocks = {depth: theirs[other - 1] for depth, other in self.matched.items()}
         inputs = setting.inspector.sample()
-        with at_rest(setting.model), block_outputs({d: ours[d - 1] for d in self.matched}) as found:
+        with eval_mode(setting.model), torch.no_grad(), block_outputs({d: ours[d - 1] for d in self.matched}) as found:
             setting.model(**inputs)
         wanted = self._states_of_teacher(inputs)
         self.maps = torch.nn.ModuleDict()

@@ -96,19 +96,6 @@ def block_outputs(blocks: Mapping[int, nn.Module]) -> Iterator[dict[int, Tensor]
             handle.remove()
 
 
-@contextlib.contextmanager
-def at_rest(model: nn.Module) -> Iterator[None]:
-    """Inside, the model is in `eval()` and computes no gradients."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
 def real_positions(mask: Tensor | None, like: Tensor) -> Tensor:
     """`(B, L)` 1 for each position of a row and 0 for padding, from a mask of that shape if there is one.
 

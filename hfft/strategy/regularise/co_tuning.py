@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from hfft.errors import BadInput
 from hfft.lazy import F, torch
 from hfft.strategy.method import TASK, Batch, Method, MethodSpec, Pass, Setting
 from hfft.strategy.weight import Weight, WeightSpec, is_zero
@@ -48,10 +47,7 @@ class Translated(Method):
         Raises:
             BadInput: the backbone has no classifier that fits.
         """
-        try:
-            head = setting.inspector.source_head()
-        except BadInput as error:
-            raise BadInput(f"strategy.co_tuning: {error}") from error
+        head = setting.source_head("co_tuning")
         found = setting.inspector.outputs_of(setting.model)
         with torch.no_grad():
             logits = head.float()(found.features.to(setting.device))

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from hfft.lazy import F
 from hfft.strategy.method import TASK, Companion, Method, MethodSpec, Pass, Setting
+from hfft.strategy.random_numbers import rows_in_turn
 from hfft.strategy.weight import Weight, WeightSpec, is_zero
 
 if TYPE_CHECKING:
@@ -66,8 +67,7 @@ class CertainElsewhere(Certain):
 
     def companions(self, rows: np.ndarray, epoch: int, seed: int) -> dict[str, Companion]:
         """All rows of the set in turn, in an order drawn for the epoch."""
-        order = np.random.default_rng((seed, epoch, 3)).permutation(self.size)
-        return {self.part: Companion(order[rows % self.size], of=self.part)}
+        return {self.part: Companion(rows_in_turn(rows, self.size, epoch, seed), of=self.part)}
 
 
 def entropy(logits: Tensor, multi_label: bool = False) -> Tensor:

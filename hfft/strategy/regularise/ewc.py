@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from hfft.errors import BadInput
+from hfft.eval_mode import eval_mode
 from hfft.lazy import torch
 from hfft.strategy.method import At, Method, MethodSpec, Setting
 from hfft.strategy.outputs import logits_of
@@ -78,11 +79,8 @@ class Consolidated(Method):
                 uniform = torch.from_numpy(at.draws([int(row)], logits.shape[1], SALT)).to(logits)
                 yield setting.problem.loss(logits, draw(logits.detach(), uniform, setting.problem.multi_label)).sum()
 
-        modes = [(module, module.training) for module in model.modules()]
-        model.eval()
-        self.information = fisher(drawn(), own)
-        for module, training in modes:
-            module.training = training
+        with eval_mode(model):
+            self.information = fisher(drawn(), own)
         if self.information and not any(value.any() for value in self.information.values()):
             raise BadInput(
                 "strategy.ewc: the Fisher information of all weights is 0 at the start, as the head is 0; use "

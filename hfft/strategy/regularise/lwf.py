@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from hfft.errors import BadInput
 from hfft.lazy import F, torch
 from hfft.strategy.method import TASK, Batch, Method, MethodSpec, Pass, Setting
 from hfft.strategy.weight import Weight, WeightSpec, is_zero
@@ -53,10 +52,7 @@ class Remembering(Method):
         Raises:
             BadInput: the backbone has no classifier that fits.
         """
-        try:
-            head = setting.inspector.source_head()
-        except BadInput as error:
-            raise BadInput(f"strategy.lwf: {error}") from error
+        head = setting.source_head("lwf")
         self.place = setting.inspector.place
         precise = torch.promote_types(next(setting.model.parameters()).dtype, torch.float32)
         self.before_head = copy.deepcopy(head).requires_grad_(False).float()

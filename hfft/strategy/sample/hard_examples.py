@@ -40,7 +40,7 @@ class HardAgain(Method):
     problems = ("single_label_classification", "multi_label_classification", "regression")
 
     def __init__(self, spec: HardExamples):
-        self.spec = spec
+        self.spec, self.begins = spec, spec.after
         self.row_losses: Tensor | None = None  # (rows,) when the current epoch began
 
     def start(self, setting: Setting) -> None:

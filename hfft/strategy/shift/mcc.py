@@ -9,6 +9,7 @@ from pydantic import Field
 
 from hfft.lazy import torch
 from hfft.strategy.method import Companion, Method, MethodSpec, Pass, Setting
+from hfft.strategy.random_numbers import rows_in_turn
 from hfft.strategy.weight import Weight, WeightSpec, is_zero
 
 if TYPE_CHECKING:
@@ -49,8 +50,7 @@ class ClassConfusion(Method):
 
     def companions(self, rows: np.ndarray, epoch: int, seed: int) -> dict[str, Companion]:
         """One row of the set for each row of the task: all of them in turn, in an order drawn for the epoch."""
-        order = np.random.default_rng((seed, epoch, 3)).permutation(self.size)
-        return {self.spec.on: Companion(order[rows % self.size], of=self.spec.on)}
+        return {self.spec.on: Companion(rows_in_turn(rows, self.size, epoch, seed), of=self.spec.on)}
 
     def statistic(self, seen: Pass) -> dict[str, Tensor]:
         """The weighted confusion."""

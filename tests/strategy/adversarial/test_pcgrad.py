@@ -10,7 +10,7 @@ from hfft.strategy.method import TASK, At, Method, Pass
 from hfft.strategy.needs import Situation, refusals
 from tests.examples import SINGLE
 from tests.strategy.adversarial.test_fgm import gradients_of
-from tests.strategy.cases import Case
+from tests.strategy.cases import Case, LearnedScale, trainer_of
 from tests.training import methods_of
 
 
@@ -91,3 +91,14 @@ def test_a_name_without_a_loss_is_refused_with_those_that_have_one():
     assert found == [("pcgrad", why)]
     [(_, why)] = refusals(methods_of(pcgrad=["bss"]), Situation(SINGLE))
     assert why.endswith("are: none; name those")
+
+
+def test_modules_of_other_methods_learn_from_all_losses(tmp_path):
+    once = {"max_steps": 1, "max_grad_norm": 0.0}
+    states = []
+    for strategy in ({"l2_sp": 0.3}, {"l2_sp": 0.3, "pcgrad": ["l2_sp"]}):
+        trainer = trainer_of(Case(strategy, more=(LearnedScale,)), tmp_path, **once)
+        trainer.train()
+        states.append(trainer.steps.state()["learned_scale/modules/scale.weight"])
+    assert states[0] != 0.1
+    assert torch.equal(*states)

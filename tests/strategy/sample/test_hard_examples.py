@@ -52,3 +52,9 @@ def test_a_restored_method_has_the_same_order():
 def test_a_stream_is_refused():
     [(key, why)] = refusals(methods_of(hard_examples=0.5), Situation(SINGLE, streaming=True))
     assert (key, "row numbers" in why) == ("hard_examples", True)
+
+
+def test_a_run_that_ends_before_rows_are_chosen_by_their_loss_is_refused():
+    [(key, why)] = refusals(methods_of(hard_examples={"after": 2}), Situation(SINGLE, epochs=2.0))
+    assert key == "hard_examples"
+    assert "begins after 2 epochs" in why
