@@ -10,14 +10,8 @@ from hfft.report.record import Record
 from hfft.tasks.measure import metric_names
 from hfft.tasks.problem import PROBLEMS
 
-LOGGED = {
-    "loss",
-    "grad_norm",
-    "learning_rate",
-    "epoch",
-    "step",
-    "total_flos",
-}  # by every training; the rest is of methods
+# Logged by every training; the rest is of methods.
+LOGGED = {"loss", "grad_norm", "learning_rate", "epoch", "step", "total_flos"}
 
 
 def section(record: Record) -> dict[str, Any]:
