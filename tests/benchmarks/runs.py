@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -27,6 +28,11 @@ def source(folder: Path | None, name: str, option: str) -> str:
 def versions() -> dict[str, str]:
     """What the figures depend on beside the recipes."""
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
+
+
+def digest(recipe: dict[str, Any]) -> str:
+    """A short name of a recipe, other for every other one."""
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def cores() -> int:

@@ -2,7 +2,7 @@
 
 python -m tests.benchmarks.strategies [--only CLAIM ...] [--settings NAME ...] [--methods NAME ...] [--seeds 5] [--at-once 2]
 
-Each run is a process of its own with one thread. What it came to is kept as a line of results.jsonl, and the page is written
+Each run is a process of its own with one thread. What it came to is kept as a line of strategies.jsonl, and the page is written
 again: an interrupted table goes on where it stood, and a run is measured again only if its recipe, the versions or
 the machine change. Names are those of the hub, or with --models and --data folders below one that holds them offline.
 """
@@ -28,13 +28,14 @@ from hfft.errors import BadInput, HfftError
 from hfft.recipe import yaml_lines
 from hfft.recipe.build import build
 from hfft.strategy.build import build_methods
-from tests.benchmarks.runs import Kept, machine, source, versions
+from tests.benchmarks.runs import Kept, digest, machine, source, versions
 from tests.benchmarks.strategy_claims import CLAIMS, SETTINGS, cases, recipe, trained
 from tests.benchmarks.strategy_methods import METHODS, is_there
 from tests.benchmarks.strategy_page import page, stretch_of
 from tests.forked import ROOT, Forks
 
 RUNS = Path("runs/strategies")
+RESULTS = Path(__file__).with_name("strategies.jsonl")
 TABLE = Path(hfft.__file__).parent / "strategy" / "figures.md"
 PATIENCE = 3600  # seconds until a run is given up
 
@@ -61,10 +62,13 @@ class Job:
         """What tells its result from others."""
         return {"setting": self.setting, "method": self.method, "seed": self.seed, "stretch": self.stretch}
 
+    def recipe(self) -> dict[str, Any]:
+        """What is trained, without places of this machine."""
+        return recipe(self.setting, self.method, self.seed, self.stretch)
+
     def under(self) -> dict[str, Any]:
         """What its result depends on."""
-        values = recipe(self.setting, self.method, self.seed, self.stretch)
-        return {"recipe": values, "versions": versions(), "machine": machine()}
+        return {"recipe": digest(self.recipe()), "versions": versions(), "machine": machine()}
 
     def teacher(self) -> Job | None:
         """The run that has to be there before this one."""
@@ -206,7 +210,7 @@ def measured(
         while True:
             # no more are handed over than run, so that an interrupt ends those alone
             for job in itertools.islice(waiting, at_once - len(running)):
-                running[pool.submit(measure, job, job.under()["recipe"])] = job
+                running[pool.submit(measure, job, job.recipe())] = job
             if not running:
                 return failures
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -244,6 +248,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--data", type=Path, default=os.environ.get("HFFT_DATA"), help="folder of data sets")
     top.add_argument("--at-once", type=int, default=1, help="runs at a time, with a thread each")
     top.add_argument("--out", type=Path, default=TABLE, help="the page to write")
+    top.add_argument("--results", type=Path, default=RESULTS, help="what every run came to, a line each")
     top.add_argument("--plan", action="store_true", help="say what would be run and how long, and end")
     return top
 
@@ -264,7 +269,7 @@ def chosen(given: argparse.Namespace) -> tuple[list[tuple[str, str]], dict[tuple
 def main(argv: list[str] | None = None, measure: Measure | None = None) -> int:
     """Measure what is missing, write the page, and return 1 where a run failed."""
     given = parser().parse_args(argv)
-    kept = Kept(RUNS / "results.jsonl")
+    kept = Kept(given.results)
     rows, left_out = chosen(given)
     for (method, why), settings in left_out.items():
         print(f"left out: {method} on {', '.join(settings)}: {why}")

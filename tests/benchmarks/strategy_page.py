@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from tests.benchmarks.runs import spread
+from tests.benchmarks.runs import digest, spread
 from tests.benchmarks.strategy_claims import CLAIMS, SETTINGS, filled, recipe
 from tests.benchmarks.strategy_methods import METHODS, is_there
 
@@ -53,7 +53,7 @@ def is_current(result: Result) -> bool:
     """Whether a result is of the recipe as it is written now."""
     method, setting = result["method"], result["setting"]
     known = method in METHODS and setting in SETTINGS
-    return known and recipe(setting, method, result["seed"], result["stretch"]) == result["recipe"]
+    return known and digest(recipe(setting, method, result["seed"], result["stretch"])) == result["recipe"]
 
 
 def seeds(results: Sequence[Result], setting: str, method: str, stretch: float = 1) -> dict[int, Result]:
@@ -119,7 +119,8 @@ def _table(results: Sequence[Result], setting: str, methods: Sequence[str], figu
     if not plain:
         return ""
     one, given = next(iter(plain.values())), SETTINGS[setting]
-    training = one["recipe"]["training"]
+    values = recipe(setting, "plain", 1)
+    training = values["training"]
     shown = [figure for figure in figures if figure in one["figures"]]
     heads = [NAMES.get(figure, figure) for figure in shown]
     columns = [
@@ -135,7 +136,7 @@ def _table(results: Sequence[Result], setting: str, methods: Sequence[str], figu
     ]
     lines = [
         f"### {given.title}\n",
-        f"`{one['recipe']['backbone']['name']}`, {one['train_n']:,} training rows, {training['num_train_epochs']:g} epochs in "
+        f"`{values['backbone']['name']}`, {one['train_n']:,} training rows, {training['num_train_epochs']:g} epochs in "
         f"batches of {training['per_device_train_batch_size']} at {training['learning_rate']:g}; n = {one['n']:,} test rows. "
         f"Differences are of {heads[0]}.\n",
         f"| {' | '.join(columns)} |",

@@ -139,7 +139,17 @@ def command(tmp_path, monkeypatch):
     monkeypatch.setitem(CLAIMS, "little-data", strategy_claims.Claim("Little data", ("digits-20", "digits-100"), few))
 
     def run(stub, *arguments):
-        given = ["--only", "little-data", "--settings", "digits-20", "--out", "figures.md", *arguments]
+        given = [
+            "--only",
+            "little-data",
+            "--settings",
+            "digits-20",
+            "--out",
+            "figures.md",
+            "--results",
+            "results.jsonl",
+            *arguments,
+        ]
         status = strategies.main(given, stub)
         return status, (tmp_path / "figures.md").read_text()
 
@@ -252,7 +262,7 @@ def test_places_are_put_into_a_copy_of_the_recipe(tmp_path):
         (tmp_path / name).mkdir(parents=True)
     runner = strategies.Runner(tmp_path, tmp_path)
     job = Job("trec-student", "distillation", 3)
-    values = runner.placed(job, copy.deepcopy(job.under()["recipe"]))
+    values = runner.placed(job, copy.deepcopy(job.recipe()))
     assert values["backbone"]["name"] == str(tmp_path / "sentence-transformers/all-MiniLM-L6-v2")
     assert values["training"]["output_dir"] == str(job.folder())
     assert values["strategy"]["distillation"]["teacher"].endswith("runs/strategies/trec-10-plain-1-3/run")
