@@ -110,6 +110,7 @@ class Runner:
         """
         folder = RUNS / job.name
         values = self.placed(job, values)
+        RUNS.mkdir(parents=True, exist_ok=True)
         files = {name: folder.with_suffix(f".{name}").absolute() for name in ("yaml", "json", "spec", "log")}
         files["json"].unlink(missing_ok=True)
         files["yaml"].write_text(yaml_lines.dump(trained(values)), encoding="utf-8")
