@@ -43,6 +43,7 @@ RANKS = (
     ("train",),
     ("evaluate",),
     ("report", "publish", "predict"),
+    ("features",),
     ("pipeline",),
     ("plan", "studies", "scenarios"),
     ("", "commands", "cli", "run", "nano"),  # "" is the face of the package

@@ -1,0 +1,172 @@
+"""Which pooling fits a checkpoint: the one that it was trained with."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from inspect import signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import transformers
+
+from hfft.backbone.load import load_published_config, source
+from hfft.backbone.published_code import bare_class
+from hfft.errors import ModelError
+from hfft.hub.client import arrived
+from hfft.hub.errors import reading
+from hfft.wording import first_line, listing
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from hfft.backbone.spec import Backbone
+    from hfft.tasks.table import Task
+
+# Keys of a sentence encoder's pooling, in the order in which sentence-transformers concatenates the vectors.
+MODES = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean",
+    "pooling_mode_weightedmean_tokens": "mean",
+    "pooling_mode_lasttoken": "last",
+}
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """The pooling that fits a checkpoint.
+
+    Attributes:
+        pooling: `cls`, `mean`, `max`, `last` or `pooler`.
+        why: the reason, as a sentence goes on after the pooling.
+        stated: whether the checkpoint itself states it.
+    """
+
+    pooling: str
+    why: str
+    stated: bool = False
+
+    def line(self) -> str:
+        """The line for the user."""
+        return f"pooling: {self.pooling}, {self.why}"
+
+
+def fitting_pooling(backbone: Backbone, task: Task) -> Pooling:
+    """The pooling that a checkpoint was trained with: a sentence encoder's own, a trained pooler, or what its kind reads.
+
+    Raises:
+        ModelError: a sentence encoder's pooling cannot be read.
+    """
+    name = backbone.name
+    if task.modality.tokens and (found := sentence_pooling(backbone)) is not None:
+        return found
+    config = load_published_config(backbone)
+    if not task.modality.tokens:
+        return Pooling(_of_images(config, tensor_names(backbone) or ()), f"as {config.model_type} reads images")
+    if trained_pooler(backbone):
+        return Pooling("pooler", f"which {name} was trained with")
+    if _decoder(config):
+        return Pooling("last", f"the token that has seen all others in a {config.model_type}")
+    return Pooling("mean", f"since {name} has no trained pooler")
+
+
+def usual_pooling(model: nn.Module, tokens: bool) -> str:
+    """The pooling that suits a model in memory, whose checkpoint is not known.
+
+    Args:
+        tokens: whether it reads texts.
+    """
+    config: Any = model.config
+    if not tokens:
+        return _of_images(config, [name for name, _ in model.named_parameters()])
+    return "last" if _decoder(config) else "mean"
+
+
+def sentence_pooling(backbone: Backbone) -> Pooling | None:
+    """The pooling in a sentence encoder's repository; None if it is none.
+
+    Raises:
+        ModelError: the file is damaged, or states a pooling that is not known.
+    """
+    path = _file(backbone, "1_Pooling/config.json")
+    if path is None:
+        return None
+    name = backbone.name
+    try:
+        stated = json.loads(path.read_text(encoding="utf-8"))
+        chosen = [MODES[key] for key in MODES if stated.get(key)]
+        named = stated.get("pooling_mode")  # of newer versions: a name, or several
+        chosen = chosen or [_mode(one) for one in ([named] if isinstance(named, str) else named or [])]
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ModelError(f"{name}: 1_Pooling/config.json cannot be read ({first_line(error)}); set pooling") from None
+    if not chosen:
+        raise ModelError(f"{name}: 1_Pooling/config.json states no pooling that hfft knows; set pooling, such as mean")
+    more = f", without {listing(chosen[1:])}, which it concatenates" if len(chosen) > 1 else ""
+    return Pooling(chosen[0], f"as {name} was trained{more}", stated=True)
+
+
+def _mode(name: str) -> str:
+    return {"lasttoken": "last", "mean_sqrt_len_tokens": "mean", "weightedmean": "mean"}.get(name) or {
+        one: one for one in ("cls", "mean", "max")
+    }[name]
+
+
+def _of_images(config: Any, names: Iterable[str]) -> str:
+    """A convolutional net's own pooler, which averages its map; a class token's state; otherwise the mean.
+
+    Args:
+        names: of the model's tensors.
+    """
+    returns = str(signature(bare_class(config).forward).return_annotation)
+    if returns.strip("'>").endswith("WithPoolingAndNoAttention") or getattr(config, "use_mean_pooling", False):
+        return "pooler"
+    return "cls" if any("cls_token" in name or "class_embedding" in name for name in names) else "mean"
+
+
+def _decoder(config: Any) -> bool:
+    kind, causal, masked = (
+        type(config),
+        transformers.MODEL_FOR_CAUSAL_LM_MAPPING,
+        transformers.MODEL_FOR_MASKED_LM_MAPPING,
+    )
+    return kind in causal and kind not in masked
+
+
+def trained_pooler(backbone: Backbone) -> bool | None:
+    """Whether the weights contain a pooler; None if they cannot be looked at."""
+    names = tensor_names(backbone)
+    return None if names is None else any(".pooler." in f".{name}" for name in names)
+
+
+def tensor_names(backbone: Backbone) -> Iterable[str] | None:
+    """Names of the tensors in a checkpoint, read without loading them; None if there is no such file."""
+    index = _file(backbone, "model.safetensors.index.json")
+    if index is not None:
+        return list(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
+    path = _file(backbone, "model.safetensors")
+    if path is None:
+        return None
+    with open(path, "rb") as file:
+        (size,) = struct.unpack("<Q", file.read(8))
+        return [name for name in json.loads(file.read(size)) if name != "__metadata__"]
+
+
+def _file(backbone: Backbone, name: str) -> Path | None:
+    """A file of a backbone's folder or repository; None if it is not there."""
+    where = source(backbone.name)
+    if Path(where).is_dir():
+        path = Path(where) / name
+        return path if path.is_file() else None
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    with reading(f"{name} of {backbone.name}", where):
+        try:
+            load = lambda again: hf_hub_download(where, name, revision=backbone.revision)  # noqa: E731
+            return Path(arrived("model", where, load))
+        except EntryNotFoundError:  # also if it is not cached and the hub cannot be reached
+            return None
