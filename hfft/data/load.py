@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from datasets import IterableDataset
 
-from hfft.data import builtin, columns, labels, splits
+from hfft.data import builtin, columns, labels, shots, splits
 from hfft.data.audit import Faults, Tally, check, remark_notes, twin_notes, without_bad
 from hfft.data.augment.grammar import columns_read
 from hfft.data.class_counts import absent_notes, class_counts
@@ -111,16 +111,22 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
     faults.totals = {name: len(rows) for name, rows in parts.items()}
     try:
         encoded, meaning, notes = labels.encode(parts, found, data, task, faults, joined)
-        whole = len(encoded["train"])
-        encoded |= splits.set_aside(encoded["train"], shares, meaning, seed)
+        whole = encoded["train"]
+        encoded |= splits.set_aside(whole, shares, meaning, seed)
+        if data.shots is not None:
+            few = shots.chosen(whole, data, meaning)
+            encoded |= {"train": few, **shots.without(few, {name: encoded[name] for name in shares})}
     except DataError:
         faults.refuse()  # bad rows may be the cause
         raise
     if data.validation is None and "validation" in shares:
-        notes.append(splits.default_note(len(encoded["validation"]), whole))
+        notes.append(splits.default_note(len(encoded["validation"]), len(whole)))
     for name, share in shares.items():
         stratified = ", stratified" if PROBLEMS[meaning.problem].classes else ""
         origin[name] = f"{share:.3g} of {train}{stratified}, seed {seed}"
+    if data.shots is not None:
+        notes.append(shots.shots_note(data.shots, data.shots_seed, meaning.size, len(whole)))
+        origin["train"] += f", {data.shots} rows of each class, shots_seed {data.shots_seed}"
     for name, rows in encoded.items():
         cap = _cap(name, data)
         if cap is not None and cap < len(rows):
@@ -136,6 +142,8 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
     checked = check(encoded, source, found, inputs, faults)
     left_out = faults.settle()
     encoded = {name: faults.without(rows, source.get(name, name)) for name, rows in encoded.items()}
+    if data.shots is not None and data.imbalance is None:
+        shots.check_complete(class_counts({"train": encoded["train"]}, meaning)["train"], data.shots, data.shots_seed)
     encoded, wrong_labels = with_noise(encoded, data.label_noise, meaning, seed)
     for name, changed in wrong_labels.items():
         origin[name] += f", {changed} labels wrong on purpose"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from hfft.data.augment import grammar
 from hfft.spec import Spec, as_list, check_pattern
@@ -136,6 +136,8 @@ class Data(Spec):
         validation, test: a split's name, a share of the training rows to set aside (stratified, seeded), or `none`.
         label_sep: what separates the classes in a text that names several, such as `|`.
         classes: use only these classes, in this order.
+        shots: train on so many rows of each class (`hfft.data.shots`).
+        shots_seed: which rows these are; they do not depend on `training.seed`.
         max_train_samples: train on so many rows, equally from every class.
         max_eval_samples: score so many rows of each held-out split, in its own proportions.
         imbalance: how many times as many training rows the first class has as the last, with exponential steps between them.
@@ -166,6 +168,8 @@ class Data(Spec):
     test: str | float | None = None
     classes: list[str] | None = Field(default=None, min_length=2)
     label_sep: str | None = Field(default=None, min_length=1)
+    shots: int | None = Field(default=None, ge=1)
+    shots_seed: int = Field(default=0, ge=0)
     max_train_samples: int | None = Field(default=None, ge=1)
     max_eval_samples: int | None = Field(default=None, ge=1)
     imbalance: float | None = Field(default=None, ge=1)
@@ -180,9 +184,16 @@ class Data(Spec):
     augment: list[Annotated[str | dict[str, dict[str, Any] | None], AfterValidator(_augmentation)]] = []
 
     @property
-    def made_worse(self) -> list[str]:
-        """The options that make the data worse on purpose."""
-        return [name for name in ("imbalance", "label_noise") if getattr(self, name) is not None]
+    def chosen_by_class(self) -> list[str]:
+        """The options that choose or change rows by their class."""
+        return [name for name in ("shots", "imbalance", "label_noise") if getattr(self, name) is not None]
+
+    @field_validator("shots_seed")
+    @classmethod
+    def _drawn(cls, value: int, info: ValidationInfo) -> int:
+        if value and info.data.get("shots", 0) is None:
+            raise ValueError("chooses the rows of data.shots, which is not set; leave it out")
+        return value
 
     @field_validator("validation", "test")
     @classmethod

@@ -151,7 +151,7 @@ class Card:
             init=self.recipe.backbone.init,
             data=public(self.recipe.data.path),
             only=self.recipe.data.classes,
-            rows_from=self.metrics["data"]["origin"].get("train") if self.recipe.data.made_worse else None,
+            rows_from=self.metrics["data"]["origin"].get("train") if self.recipe.data.chosen_by_class else None,
             task=self.recipe.task,
             metrics=self.metrics,
             results=self.results(),

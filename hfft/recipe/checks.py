@@ -175,9 +175,9 @@ def _label_checks(recipe: Recipe) -> list[tuple[Path, str]]:
 
 
 def _purpose_checks(recipe: Recipe) -> list[tuple[Path, str]]:
-    """Data made worse on purpose, which needs one class a row, and all rows."""
+    """Rows chosen or changed by their class, which needs one class a row, and all rows."""
     found: list[tuple[Path, str]] = []
-    for key in recipe.data.made_worse:
+    for key in recipe.data.chosen_by_class:
         if not (recipe.the_task.labelled and PROBLEMS[recipe.problem].classes):
             found.append((("data", key), f"needs one class a row, which {recipe.problem} does not have; leave it out"))
         elif recipe.data.streaming:
