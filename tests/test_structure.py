@@ -24,6 +24,7 @@ RANKS = (
     (  # the specs, what they are checked by, and their sum; without torch
         "backbone.spec",
         "backbone.edit.spec",
+        "classifier.spec",
         "head.spec",
         "layers.spec",
         "layers.adapters.arguments",
@@ -36,7 +37,7 @@ RANKS = (
         "publish.spec",
         "recipe",
     ),
-    ("data.image_processor",),
+    ("data.image_processor", "classifier"),
     ("runs",),
     tuple(part for part in PARTS if part != "strategy"),
     ("backbone.edit", "frozen_cache", "layers.last_block"),  # find blocks as the layers do; trace as the cache does

@@ -1,0 +1,74 @@
+"""An argument is chosen on validation rows, or by cross-validation."""
+
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+
+from hfft.classifier import ClassifierSpec, fit
+from hfft.classifier.logistic import GRID, path
+
+X, Y = load_digits(return_X_y=True)
+X = X / 16
+HELD = X[300:500], Y[300:500]
+
+
+def test_the_grid_is_kornbliths():
+    assert len(GRID) == 45
+    np.testing.assert_allclose([GRID[0], GRID[-1]], [1e-6, 1e5])
+    np.testing.assert_allclose(np.diff(np.log10(GRID)), 0.25)
+
+
+def test_a_warm_start_ends_where_a_cold_one_does():
+    values = [0.01, 1.0, 100.0]
+    for value, model in zip(values, path(X[:300], Y[:300], {"tol": 1e-8}, "C", values), strict=True):
+        cold = LogisticRegression(C=value, tol=1e-8, max_iter=1000).fit(X[:300], Y[:300])
+        np.testing.assert_allclose(model.weight, cold.coef_, atol=1e-3)
+
+
+def test_the_value_is_the_best_on_the_validation_rows_and_the_fit_is_scikit_learns():
+    fitted = fit(ClassifierSpec(type="logistic-regression", C=[0.001, 0.1, 10.0]), X[:300], Y[:300], validation=HELD)
+    scores = [LogisticRegression(C=c, max_iter=1000).fit(X[:300], Y[:300]).score(*HELD) for c in (0.001, 0.1, 10.0)]
+    np.testing.assert_allclose(
+        fitted.chosen["scores"], scores, atol=0.006
+    )  # a row may differ: both stop at a tolerance
+    assert fitted.chosen["value"] == (0.001, 0.1, 10.0)[int(np.argmax(scores))]
+    assert "200 validation rows" in fitted.chosen["on"]
+    best = LogisticRegression(C=fitted.chosen["value"], max_iter=1000).fit(X[:300], Y[:300])
+    assert np.array_equal(fitted.probabilities(X[500:]).argmax(axis=1), best.predict(X[500:]))
+
+
+def test_without_validation_rows_it_is_cross_validated():
+    fitted = fit(ClassifierSpec(type="knn", n_neighbors=[1, 3, 40]), X[:300], Y[:300], seed=7)
+    from sklearn.neighbors import KNeighborsClassifier
+
+    folds = StratifiedKFold(5, shuffle=True, random_state=7)
+    expected = [cross_val_score(KNeighborsClassifier(k), X[:300], Y[:300], cv=folds).mean() for k in (1, 3, 40)]
+    np.testing.assert_allclose(fitted.chosen["scores"], expected)
+    assert "5-fold cross-validation of 300 training rows" in fitted.notes[-1]
+
+
+def test_a_class_of_one_row_leaves_nothing_to_choose_by():
+    rows = [*np.flatnonzero(Y == 0)[:9], *np.flatnonzero(Y == 1)[:1]]
+    fitted = fit(ClassifierSpec(type="logistic-regression"), X[rows], Y[rows])
+    assert "a class has a single row" in fitted.notes[-1]
+    assert fitted.chosen["value"] == 1.0
+
+
+def test_equal_scores_choose_the_stronger_regularisation():
+    spec = ClassifierSpec(type="ridge", alpha=[10.0, 1.0, 10.0])
+    fitted = fit(spec, X[:300], Y[:300], validation=(X[:1], Y[:1]))
+    assert fitted.chosen["scores"] == [1.0, 1.0, 1.0]
+    assert fitted.chosen["value"] == 10.0
+
+
+def test_refit_takes_the_validation_rows_too():
+    spec = ClassifierSpec(type="logistic-regression", C=[0.1, 1.0], refit=True)
+    fitted = fit(spec, X[:300], Y[:300], validation=HELD)
+    both = LogisticRegression(C=fitted.chosen["value"], max_iter=1000).fit(X[:500], Y[:500])
+    np.testing.assert_allclose(fitted.probabilities(X[500:]), both.predict_proba(X[500:]), atol=1e-9)
+
+
+def test_a_value_at_the_end_of_the_grid_is_told():
+    fitted = fit(ClassifierSpec(type="svm", C=[0.001, 10.0]), X[:300], Y[:300], validation=HELD)
+    assert fitted.notes[-1].endswith("at the end of the grid")
