@@ -44,7 +44,7 @@ RANKS = (
     ("evaluate",),
     ("report", "publish", "predict"),
     ("pipeline",),
-    ("plan", "studies", "scenarios"),
+    ("plan", "rank", "studies", "scenarios"),
     ("", "commands", "cli", "run", "nano"),  # "" is the face of the package
 )
 
