@@ -46,7 +46,7 @@ RANKS = (
     ("report", "publish", "predict"),
     ("features",),
     ("pipeline",),
-    ("plan", "studies", "scenarios"),
+    ("plan", "rank", "studies", "scenarios"),
     ("", "commands", "cli", "run", "nano"),  # "" is the face of the package
 )
 
