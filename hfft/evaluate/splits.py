@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,34 @@ def score_splits(
     return scores
 
 
+def score_answers(
+    answers: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    metrics: Metrics,
+    path: Path,
+    origin: str,
+    rows: int | None,
+    limit: int,
+) -> dict[str, Any]:
+    """Score a split that no Trainer has answered: its metrics (including `n`), table per class and confusion matrix.
+
+    Args:
+        answers: (logits, labels) of all its rows, batch by batch.
+        path: receives the outputs, `<split>.safetensors`.
+        origin: the origin of the split.
+        rows: number of its rows; None for a stream, whose outputs are not stored.
+        limit: as for `score_splits`.
+    """
+    if not limit or rows is None:
+        for logits, labels in answers:
+            metrics.update(logits, labels)
+        metrics.compute()
+        return metrics.result
+    recorder = Recorder(metrics, OutputsFile(path, path.stem, origin, metrics.labels, np.arange(rows)), limit)
+    for logits, labels in answers:
+        recorder.add(logits, labels)
+    return recorder.scored()
+
+
 class Recorder:
     """A `compute_metrics` of a Trainer that writes each batch to a file and scores the file at the end of the split.
 
@@ -57,14 +85,15 @@ class Recorder:
     def __call__(self, prediction: Any, compute_result: bool = True) -> dict[str, float]:
         """Add a batch of the Trainer; with `compute_result` it is the last one, and the metrics are returned."""
         if is_first():
-            self._add(torch.as_tensor(prediction.predictions), torch.as_tensor(prediction.label_ids))
+            self.add(torch.as_tensor(prediction.predictions), torch.as_tensor(prediction.label_ids))
         if not compute_result:
             return {}
-        self.result = self._scored()
+        self.result = self.scored()
         self.metrics.scored[:] = [name for name in self.result["metrics"] if name not in ("loss", "n")]
         return self.result["metrics"]
 
-    def _add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
+    def add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        """Add a batch of logits `(B, C)` and labels `(B,)` or `(B, C)`."""
         if self.file is not None:
             columns = columns_of(logits, labels, self.metrics.labels)
             if self.file.added or self._fits(self.file, columns):
@@ -86,7 +115,8 @@ class Recorder:
         return True
 
     @by_first_process
-    def _scored(self) -> dict[str, Any]:
+    def scored(self) -> dict[str, Any]:
+        """The metrics, including `n`, and tables of all batches."""
         if self.file is None:
             self.metrics.compute()
             return self.metrics.result

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from hfft.spec import Spec
+from hfft.spec import Spec, check_pattern
+
+
+def _template(text: str) -> str:
+    if text.count("{}") != 1 or text.replace("{}", "").count("{") or text.replace("{}", "").count("}"):
+        raise ValueError(f"is {text!r:.60}; expected one {{}} in place of the class, as in 'a photo of a {{}}'")
+    return text
+
+
+def _words(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty; describe the class in words, or leave it out")
+    return text
+
 
 _Width = Annotated[int, Field(ge=1)]
+_Template = Annotated[str, AfterValidator(_template)]
+_Source = Annotated[str, Field(min_length=1), AfterValidator(check_pattern)]
 
 
 class Head(Spec):
@@ -24,6 +39,13 @@ class Head(Spec):
         dropout: dropout before the last layer of the head, overriding the config's; for `mlp`, after each hidden layer.
         keep_known: start from the checkpoint's own head for the classes that it knows by name.
         new: modules besides the head that start untrained, such as an untrained pooler.
+        map: class of the data -> classes of the model, or `/regex/`, whose probabilities are summed for it (`use: directly`).
+        prompts: one text or several with `{}` in place of a class, which an image-text model compares with an image
+            (`use: directly`); their embeddings are averaged.
+        hypothesis: the sentence with `{}` in place of a class that a text may entail (`use: directly`, with a model for
+            natural-language inference).
+        descriptions: class of the data -> the words that stand for it, instead of its name, wherever a model reads classes
+            as texts (`use: directly`).
     """
 
     kind: Literal["linear", "mlp", "cosine", "attention-pool"] | None = None
@@ -35,6 +57,10 @@ class Head(Spec):
     dropout: float | None = Field(default=None, ge=0, lt=1)
     keep_known: bool = False
     new: list[str] = []
+    map: dict[str, _Source | Annotated[list[_Source], Field(min_length=1)]] | None = Field(default=None, min_length=1)
+    prompts: _Template | Annotated[list[_Template], Field(min_length=1)] | None = None
+    hypothesis: _Template | None = None
+    descriptions: dict[str, Annotated[str, AfterValidator(_words)]] | None = Field(default=None, min_length=1)
 
     @property
     def own(self) -> bool:

@@ -1,4 +1,4 @@
-"""A fine-tune from recipe to published model: build, train, score, save, publish."""
+"""From a recipe to a published model: build, train, score, save, publish; other uses than a fine-tune begin here as well."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from hfft import data, publish, report
 from hfft.backbone import published_code
 from hfft.console import quiet_libraries
 from hfft.errors import BadInput, HfftError
+from hfft.pipeline import uses
 from hfft.pipeline.fit import Training
 from hfft.pipeline.record import collect, opening, summary
 from hfft.pipeline.save import prove_saved, save_model
 from hfft.processes import by_first_process, say
 from hfft.recipe import Recipe, load_recipe
+from hfft.recipe.uses import DEFAULT
 from hfft.runs import RunFolder, checkpoint
 from hfft.runs.data_note import data_of_run
 from hfft.runs.folder import State
@@ -51,6 +53,8 @@ class Result:
 def finetune(recipe: Recipe | str | Path | Mapping[str, Any], fresh: bool = False, force: bool = False) -> Result:
     """Train, score and, if the recipe asks for it, publish; an unfinished run of the same recipe is resumed.
 
+    A recipe of another use (`use: directly`, `use: classifier`) is run in its way (`hfft.pipeline.uses`).
+
     Args:
         recipe: a recipe, or what `load_recipe` takes: a name, a file, a dictionary of sections.
         fresh: start again even if the run folder already holds a run.
@@ -66,6 +70,11 @@ def finetune(recipe: Recipe | str | Path | Mapping[str, Any], fresh: bool = Fals
     with opened(recipe, arguments, fresh, force) as (folder, state):
         if state == "finished":
             return again(recipe, folder, force)
+        if recipe.use != DEFAULT:
+            metrics = uses.of(recipe.use).run(recipe, arguments, folder)
+            conclude(folder, metrics)
+            say(*summary(recipe, folder.path, metrics))
+            return Result(folder.path, metrics, published(folder, recipe))
         training = Training(recipe, arguments, folder, state, force)  # the five parts, built
         say(*opening(training))
         training.finish()  # trained
@@ -164,10 +173,16 @@ def from_scratch(recipe: Recipe, fresh: bool, force: bool) -> dict[str, Any]:
 def finish(training: Training, folder: RunFolder, metrics: dict[str, Any]) -> None:
     """Write the report, the card and, last, metrics.json, which marks the run as finished; earlier checkpoints then go."""
     training.run.trainer.save_state()
-    publish.write_card(folder, metrics)
-    report.write_report(folder, metrics)
-    folder.write_json("metrics.json", metrics)
+    conclude(folder, metrics)
     if "save_total_limit" not in training.recipe.training:
         trainer = training.run.trainer
         best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
         checkpoint.keep_one(folder.path, best and Path(best).name)
+
+
+@by_first_process
+def conclude(folder: RunFolder, metrics: dict[str, Any]) -> None:
+    """Write the report, the card and, last, metrics.json, which marks the run as finished."""
+    publish.write_card(folder, metrics)
+    report.write_report(folder, metrics)
+    folder.write_json("metrics.json", metrics)

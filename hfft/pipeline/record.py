@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hfft import layers, publish
+from hfft import data, layers, publish
 from hfft.data.class_counts import describe_counts
 from hfft.evaluate import score_splits
 from hfft.evaluate.compare import compare
@@ -21,6 +21,7 @@ from hfft.processes import by_first_process
 from hfft.recipe import Recipe
 from hfft.strategy.describe import describe as describe_methods
 from hfft.strategy.describe import in_words
+from hfft.tasks.labels import Labels
 from hfft.tasks.measure import metric_names
 from hfft.train.early_stopping import stopped_early
 
@@ -78,6 +79,8 @@ def collect(training: Training) -> dict[str, Any]:
     state = run.trainer.state
     losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
     compared = compare(run.trainer, dict(run.prepared.items()))
+    sets = {name: len(rows) for name, rows in run.trainer.sets.items()}
+    known = facts(recipe, run.splits, run.labels, run.commit)
     return {
         **{name: score["metrics"] for name, score in scores.items()},
         "train": {
@@ -92,24 +95,8 @@ def collect(training: Training) -> dict[str, Any]:
         },
         "classes": {name: {k: v for k, v in score.items() if k != "metrics"} for name, score in scores.items()},
         "findings": look_at(training, scores),
-        "recipe": recipe.name,
-        "task": recipe.task,
-        "problem": recipe.problem,
-        "labels": list(run.labels.names),
-        "seed": run.trainer.args.seed,
-        "backbone": {"name": recipe.backbone.name, "revision": run.commit, "init": recipe.backbone.init},
-        "data": {
-            "path": recipe.data.path,
-            "revision": run.splits.revision,
-            "origin": run.splits.origin,
-            "sizes": run.splits.sizes,
-            "skipped": run.splits.skipped,
-            "leaked": run.splits.leaked,
-            "wrong_labels": run.splits.wrong_labels,
-            "classes": run.splits.classes,
-            "columns": run.splits.columns,
-            "sets": {name: len(rows) for name, rows in run.trainer.sets.items()},
-        },
+        **known,
+        "data": {**known["data"], "sets": sets},
         **({"stock_loads": stock_loads(run)} if recipe.published_as == "adapter" else {}),
         **({"edits": run.edits} if run.edits else {}),
         "strategy": methods_of(run),
@@ -118,6 +105,34 @@ def collect(training: Training) -> dict[str, Any]:
         "frozen": training.frozen,
         "faults": training.faults,
         "cache": run.trainer.cache_report,
+    }
+
+
+def facts(recipe: Recipe, splits: data.Splits, labels: Labels, commit: str | None) -> dict[str, Any]:
+    """What metrics.json says of any run: its recipe, model, data and versions.
+
+    Args:
+        commit: the commit of the model; None if it is not from the hub.
+    """
+    return {
+        "recipe": recipe.name,
+        "task": recipe.task,
+        "problem": recipe.problem,
+        "labels": list(labels.names),
+        "seed": recipe.seed,
+        "backbone": {"name": recipe.backbone.name, "revision": commit, "init": recipe.backbone.init},
+        "data": {
+            "path": recipe.data.path,
+            "revision": splits.revision,
+            "origin": splits.origin,
+            "sizes": splits.sizes,
+            "skipped": splits.skipped,
+            "leaked": splits.leaked,
+            "wrong_labels": splits.wrong_labels,
+            "classes": splits.classes,
+            "columns": splits.columns,
+            "sets": {},
+        },
         "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
     }
 

@@ -17,6 +17,7 @@ from hfft.layers.adapters.arguments import merges
 from hfft.layers.spec import Layers
 from hfft.publish.spec import Publish
 from hfft.recipe.training_keys import TrainingKeys, own
+from hfft.recipe.uses import DEFAULT, Use, kept
 from hfft.recipe.validate import validated
 from hfft.spec import Spec, as_list
 from hfft.strategy.spec import Strategy
@@ -32,7 +33,7 @@ def _task(name: str) -> str:
 
 
 class Recipe(Spec):
-    """A whole fine-tune.
+    """A whole run: a fine-tune, or another use of a pretrained model.
 
     `Recipe(**sections)` makes every check that a YAML file gets; `model_validate` checks each section by itself.
 
@@ -40,6 +41,8 @@ class Recipe(Spec):
         name: name of the run and of its folder; default: the file's.
         task: `image-classification`, `text-classification` or `fill-mask`.
         problem_type: kind of target, by the config's `problem_type`.
+        use: what is done with the pretrained model: `fine-tune` trains it, `directly` scores it as it is, with its own head
+            or zero-shot, and `classifier` fits a classifier of another kind on its features.
         training: arguments of `transformers.TrainingArguments`, verbatim, and hfft's own: see `TrainingKeys`.
 
     Raises:
@@ -49,6 +52,7 @@ class Recipe(Spec):
     name: str = Field(pattern=r"^[\w][\w.-]*$")
     task: Annotated[str, AfterValidator(_task)]
     problem_type: ProblemType = "single_label_classification"
+    use: Use = DEFAULT
     backbone: Backbone
     head: Head = Head()
     layers: Layers = Layers()
@@ -121,5 +125,6 @@ class Recipe(Spec):
         return getattr(self.data.columns, role, None) or self.the_task.columns.get(role)
 
     def resolved(self) -> dict[str, Any]:
-        """The recipe with all defaults filled in, as plain values; loading them gives the same recipe."""
-        return {**self.plain(), "training": {**self.training, "output_dir": str(self.output_dir)}}
+        """The recipe with all defaults of what its use reads, as plain values; loading them gives the same recipe."""
+        values = {**self.plain(), "training": {**self.training, "output_dir": str(self.output_dir)}}
+        return kept(values, self.use)

@@ -14,6 +14,7 @@ from hfft.recipe import yaml_lines
 from hfft.recipe.checks import cross_checks
 from hfft.recipe.explain import explain
 from hfft.recipe.overrides import apply_override
+from hfft.recipe.uses import unread
 from hfft.spec import Spec
 
 if TYPE_CHECKING:
@@ -68,13 +69,14 @@ def validated(
     # An empty section, such as `publish:`, means its default.
     values = {key: value for key, value in values.items() if value is not None or key not in model.model_fields}
     values.setdefault("name", re.sub(r"[^\w.-]+", "-", name).strip("-.") or "recipe")
-    recipe = None
+    recipe, refused = None, list[tuple[yaml_lines.Path, str]]()
     try:
         recipe = model.model_validate(values)
     except ValidationError as error:
-        for path, what in explain(error, model, values):
-            say(path, what)
-    for path, what in cross_checks(values, recipe):
+        refused += explain(error, model, values)
+    refused += cross_checks(values, recipe)
+    refused += unread(values, [path for path, _ in refused])
+    for path, what in refused:
         say(path, what)
     if problems:
         raise refuse()
