@@ -12,6 +12,7 @@ import torch
 import transformers
 from transformers import AutoConfig, PretrainedConfig
 
+from hfft import direct
 from hfft.backbone import published_code
 from hfft.data.modality.base import OnDevice
 from hfft.errors import BadInput, DataError
@@ -28,11 +29,16 @@ from hfft.tasks.table import TASKS, Task
 
 @dataclass(frozen=True)
 class Predictor:
-    """A model with its processor, ready to predict."""
+    """A model with its processor, ready to predict.
+
+    Attributes:
+        hypotheses: texts that every input is paired with, one for each class: the model then gives a logit for a pair.
+    """
 
     model: Any
     processor: Any
     modality: Modality
+    hypotheses: tuple[str, ...] = ()
 
     def logits(self, inputs: Any, batch_size: int = 32) -> torch.Tensor:
         """Outputs `(N, C)` of the model, on the CPU in float32.
@@ -44,6 +50,16 @@ class Predictor:
             inputs = [inputs]
         if not len(inputs):
             return torch.empty(0, self.model.config.num_labels)
+        if not self.hypotheses:
+            return self._logits(inputs, batch_size)
+        at_once = max(batch_size * self.modality.inputs.gathered // len(self.hypotheses), 1)
+        found = [
+            self._logits([(text, hypothesis) for text in some for hypothesis in self.hypotheses], batch_size)
+            for some in _batched(inputs, at_once)
+        ]
+        return torch.cat(found).view(len(inputs), len(self.hypotheses))
+
+    def _logits(self, inputs: Any, batch_size: int) -> torch.Tensor:
         batches = self.modality.inputs.batches(inputs, batch_size, self.processor, self._on_device)
         found: list[torch.Tensor] = [torch.empty(0)] * len(inputs)
         for places, batch in batches:
@@ -133,6 +149,7 @@ def load_predictor(source: str, revision: str | None = None, device: str | None 
     def fetched(load: Callable[[], Any]) -> Any:
         return load() if Path(where).exists() else arrived("model", where, lambda again: load())
 
+    safe_weights: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True}
     with reading(f"model {source}", where):
         apart = is_apart(where, revision)
         rebuilt = None if apart else fetched(lambda: published_code.stock_config(where, revision))
@@ -140,11 +157,20 @@ def load_predictor(source: str, revision: str | None = None, device: str | None 
             model, config = fetched(lambda: load_adapted(where, revision))
         else:
             config = rebuilt or fetched(lambda: AutoConfig.from_pretrained(where, **safe))
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        if getattr(config, direct.KEY, None):
+
+            def load(auto: str) -> Any:
+                how = {**safe, **safe_weights} if auto.startswith("AutoModel") else safe
+                return fetched(lambda: getattr(transformers, auto).from_pretrained(where, **how))
+
+            made, of_task = direct.reloaded(where, config, TASKS, load)
+            return Predictor(made.model.to(device), made.processor, of_task.modality, made.hypotheses)
         kind = published_code.task_class(config) if rebuilt else (config.architectures or [""])[0]
         task = task_of(config, kind)
         if task is None:
             raise BadInput(f"{source} is a {kind or 'model without a task'}; hfft predicts classes of images and texts")
-        how: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True, **safe}
+        how: dict[str, Any] = {**safe_weights, **safe}
         auto = getattr(transformers, task.auto_class)
         processor = getattr(transformers, task.modality.auto_processor)
         if rebuilt:
@@ -152,7 +178,7 @@ def load_predictor(source: str, revision: str | None = None, device: str | None 
         elif not apart:
             model = fetched(lambda: auto.from_pretrained(where, **how))
             mend_convolutions(model)
-        model.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        model.eval().to(device)
         return Predictor(model, fetched(lambda: processor.from_pretrained(where, config=config, **safe)), task.modality)
 
 

@@ -4,36 +4,63 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 from torch import Tensor
 
 from hfft import data
 from hfft.data.modality.base import Rows
+from hfft.errors import RunError
 from hfft.evaluate import Metrics
 from hfft.evaluate.findings import findings
 from hfft.evaluate.splits import score_answers
 from hfft.pipeline.record import facts
+from hfft.pipeline.save import write_folder
 from hfft.recipe import Recipe
 from hfft.runs import RunFolder
 from hfft.runs.data_note import note_data
 from hfft.tasks.labels import Labels
+from hfft.wording import first_line
 
 Answer = Callable[[Rows], Iterable[tuple[Tensor, Tensor]]]  # rows -> (logits, labels), batch by batch
+
+
+def pinned(recipe: Recipe, folder: RunFolder) -> Recipe:
+    """The recipe with the commits that an interrupted run in the folder began with."""
+    return recipe if folder.state() == "new" else Recipe.model_validate(folder.pinned(recipe.resolved()))
 
 
 def begin(
     recipe: Recipe, folder: RunFolder, splits: data.Splits, commit: str | None, trained: np.ndarray | None = None
 ) -> None:
-    """Write the recipe with the commits of model and data, and note the data; what an interrupted run wrote is replaced.
+    """Write the recipe with the commits of model and data, unless an interrupted run did, and note the data.
 
     Args:
+        recipe: as it was given, without pinned commits.
+        commit: the commit of the model; None if it is not from the hub.
         trained: digests `(N,)` of the rows that are learned from; None if there are none.
     """
-    folder.write_recipe(recipe.resolved(), commit, splits.revision)
+    if folder.state() == "new" or folder.changed(recipe.resolved()):
+        folder.write_recipe(recipe.resolved(), commit, splits.revision)
     named = data.names_files(splits.train, recipe.data)
     note_data(folder, data.file_state(recipe.data), data.fingerprints(splits), trained, named)
+
+
+def save(folder: RunFolder, write: Callable[[Path], None]) -> None:
+    """Let `write` fill the folder of the finished model, completely or not at all.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    try:
+        write_folder(folder.model, write)
+    except (OSError, SafetensorError) as error:
+        raise RunError(
+            f"the model could not be written to {folder.model}: {first_line(error)}; the same command tries again"
+        ) from error
 
 
 def score(
