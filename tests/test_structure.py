@@ -40,7 +40,12 @@ RANKS = (
     ("data.image_processor", "classifier"),
     ("runs",),
     tuple(part for part in PARTS if part != "strategy"),
-    ("backbone.edit", "frozen_cache", "layers.last_block", "direct"),  # find blocks as the layers do; trace as the cache does
+    (
+        "backbone.edit",
+        "frozen_cache",
+        "layers.last_block",
+        "direct",
+    ),  # find blocks as the layers do; trace as the cache does
     ("train",),
     ("evaluate",),
     ("report", "publish", "predict"),

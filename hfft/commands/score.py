@@ -152,12 +152,16 @@ def rows_of_run(source: str, recipe: Recipe, splits: Splits) -> tuple[np.ndarray
         recipe: the one that is scored, with overrides.
         splits: its data.
     """
+    import numpy as np
+
     from hfft.data.load import load_splits
     from hfft.runs.data_note import trained_rows
 
     if (noted := trained_rows(Path(source))) is not None and not recipe.data.streaming:
         return noted, ""
     own = recipe_of(source, [])
+    if own.use == "directly":
+        return np.empty(0, np.int64), ""
     if own.data.streaming or recipe.data.streaming:
         return None, "a stream is not compared"
     if (own.data, own.seed) != (recipe.data, recipe.seed):

@@ -119,9 +119,7 @@ def answering(
     words = described(labels, head.descriptions)
     processor = backbone.load_processor(spec, task)
     if kind == "nearest":
-        made = nearest.nearest(spec, processor, task, labels, head.pooling or "mean", words, max_length)
-        made.model.to(device)
-        return made
+        return nearest.nearest(spec, processor, task, labels, head.pooling, words, max_length, device)
     if kind == "image-text":
         model, _ = backbone.load_published(spec, "AutoModelForZeroShotImageClassification")
         prompts, inputs = as_list(head.prompts) or [image_text.PROMPT], task.modality.inputs

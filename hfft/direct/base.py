@@ -24,7 +24,7 @@ class Answering:
         model: a batch of inputs -> logits `(B, C)`; its `config` has the classes of the data as `id2label`.
         processor: the image processor or tokenizer that makes its inputs.
         hypotheses: a text for each class, with which every input is paired; the model then gives one logit for a pair, `(B, 1)`.
-        how: in a sentence, how it answers.
+        how: how it answers, as a sentence goes on after "the model answers".
         plain: whether plain transformers, without hfft, gives the same answers with what `save` writes.
         notes: what a user should know of the classes, one line each.
         stands_for: class of the data -> what stands for it in the model: names of its outputs, or texts.
@@ -56,8 +56,12 @@ class Around(nn.Module):
 
 
 def save_as_published(inner: Any, says: Mapping[str, Any], processors: list[Any], folder: Path) -> None:
-    """Write a published model unchanged, with a note in its config of how it answers for the classes of the data."""
-    setattr(inner.config, KEY, dict(says))
+    """Write a published model unchanged, with a note in its config of how it answers for the classes of the data.
+
+    Args:
+        says: the note, as `answer.reloaded` reads it; `classes` becomes a list of pairs, since a config sorts its keys.
+    """
+    setattr(inner.config, KEY, {**says, "classes": [[name, what] for name, what in says["classes"].items()]})
     inner.save_pretrained(folder)
     for processor in processors:
         processor.save_pretrained(folder)

@@ -45,20 +45,19 @@ def own_head(model: PreTrainedModel, processor: Any, labels: Labels, found: Sour
         found: the outputs for each of them.
     """
     outputs = [model.config.id2label[i] for i in range(model.config.num_labels)]
-    says: dict[str, Any] = {
-        "notes": describe(found, outputs),
-        "stands_for": {name: [outputs[i] for i in places] for name, places in found.items()},
-    }
+    stands_for = {name: [outputs[i] for i in places] for name, places in found.items()}
+    plainly = all(names == [name] for name, names in stands_for.items())
+    says: dict[str, Any] = {"notes": describe(found, outputs), "stands_for": {} if plainly else stands_for}
     first = [places[0] for places in found.values()]
     if all(len(places) == 1 for places in found.values()) and narrow(model, first):
         rename(model, labels)
         whole = first == list(range(len(outputs)))
-        how = "its own head" if whole else f"its own head, narrowed to {len(first)} of {len(outputs)} classes"
+        how = "with its own head" if whole else f"with its own head, narrowed to {len(first)} of {len(outputs)} classes"
         return Answering(model, processor, how, partial(_save, model, processor), plain=True, **says)
     return summed(model, processor, labels, list(found.values()), **says)
 
 
-def summed(model: Any, processor: Any, labels: Labels, places: list[list[int]], notes: Sequence[str] = ()) -> Answering:
+def summed(model: Any, processor: Any, labels: Labels, places: list[list[int]], **more: Any) -> Answering:
     """A classifier with its classes summed into those of the data.
 
     Args:
@@ -67,14 +66,16 @@ def summed(model: Any, processor: Any, labels: Labels, places: list[list[int]], 
     """
     says = {"kind": KIND, "problem": labels.problem, "classes": dict(zip(labels.names, places, strict=True))}
     save = partial(save_as_published, model, says, [processor])
-    how = f"its own head, {sum(map(len, places))} of its {model.config.num_labels} classes summed into {len(places)}"
+    how = (
+        f"with its own head, {sum(map(len, places))} of its {model.config.num_labels} classes summed into {len(places)}"
+    )
     return Answering(Summed(model, labels, places).eval(), processor, how, save, **more)
 
 
 def with_numbers(model: PreTrainedModel, processor: Any, labels: Labels) -> Answering:
     """A regression, whose outputs are numbers without names."""
     model.config.problem_type = labels.problem
-    return Answering(model, processor, "its own head", partial(_save, model, processor), plain=True)
+    return Answering(model, processor, "with its own head", partial(_save, model, processor), plain=True)
 
 
 def _save(model: PreTrainedModel, processor: Any, folder: Path) -> None:

@@ -96,13 +96,14 @@ def embedded(output: Any) -> Tensor:
 def scale(model: Any) -> float:
     """What an architecture multiplies cosines by."""
     if hasattr(model, "temperature"):  # ALIGN divides by it
-        return 1 / float(model.temperature)
-    return float(model.logit_scale.exp())
+        return 1 / float(model.temperature.detach())
+    return float(model.logit_scale.detach().exp())
 
 
 def bias(model: Any) -> float:
     """What it adds to them: SigLIP's bias, otherwise 0."""
-    return float(getattr(model, "logit_bias", 0.0))
+    found = getattr(model, "logit_bias", None)
+    return 0.0 if found is None else float(found.detach())
 
 
 @torch.no_grad()

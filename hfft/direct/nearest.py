@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from hfft import backbone
 from hfft.backbone import published_code
+from hfft.backbone.pooling import fitting_pooling
 from hfft.backbone.spec import Backbone
 from hfft.data.modality.base import Inputs
 from hfft.direct.base import Answering
@@ -30,30 +31,47 @@ def nearest(
     processor: Any,
     task: Task,
     labels: Labels,
-    pooling: str,
+    pooling: str | None,
     words: Mapping[str, str],
     max_length: int | None = None,
+    device: Any = "cpu",
 ) -> Answering:
     """A sentence encoder with a cosine head, whose prototypes are the embeddings of the classes' descriptions.
 
     Args:
-        pooling: how the states of a text's tokens become its embedding.
+        pooling: how the states of a text's tokens become its embedding; default: as the encoder was trained.
         words: class -> its description.
         max_length: limit of a text in tokens; default: the tokenizer's or the model's.
 
     Raises:
         BadInput: the encoder cannot be loaded.
     """
+    notes = []
+    if pooling is None:
+        fitting = fitting_pooling(spec, task)
+        # a pooler was trained to tell the order of two sentences, not for cosines
+        pooling = "mean" if fitting.pooling == "pooler" else fitting.pooling
+        notes = [
+            fitting.line()
+            if fitting.stated
+            else f"pooling: {pooling}; {spec.name} was not trained as a sentence encoder"
+        ]
     head = Head(kind="cosine", pooling=pooling)  # type: ignore[arg-type]
-    model: Any = backbone.load_model(spec, head, task, labels, processor).eval()
+    model: Any = backbone.load_model(spec, head, task, labels, processor).eval().to(device)
     task.modality.inputs.set_limit(processor, model, max_length)
     with torch.no_grad():
         found = embeddings(model, processor, task.modality.inputs, [words[name] for name in labels.names])
         model.head.out.weight.copy_(found)
         model.head.scale.fill_(SCALE)
     how = f"zero-shot, by the nearest class description (cosine of {pooling}-pooled states)"
-    stands_for = {name: [words[name]] for name in labels.names}
-    return Answering(model, processor, how, partial(_save, model, processor, task), stands_for=stands_for)
+    return Answering(
+        model,
+        processor,
+        how,
+        partial(_save, model, processor, task),
+        notes=notes,
+        stands_for={name: [words[name]] for name in labels.names},
+    )
 
 
 @torch.no_grad()
