@@ -88,12 +88,14 @@ def metrics_of(
     commit: str | None,
     scores: dict[str, dict[str, Any]],
     began: float,
+    remedy: str,
     **more: Any,
 ) -> dict[str, Any]:
     """The contents of metrics.json for a run in which no network was trained.
 
     Args:
         began: when the run began, by `time.perf_counter`.
+        remedy: what may help where the figures are poor.
         more: further entries, such as `use`.
     """
     train = {"loss": None, "n": splits.sizes["train"], "epochs": 0, "steps": 0}
@@ -101,7 +103,7 @@ def metrics_of(
         **{name: found["metrics"] for name, found in scores.items()},
         "train": {**train, "seconds": round(time.perf_counter() - began, 2)},
         "classes": {name: {k: v for k, v in found.items() if k != "metrics"} for name, found in scores.items()},
-        "findings": findings(scores, recipe.problem, {}),
+        "findings": findings(scores, recipe.problem, {}, remedy=remedy),
         **facts(recipe, splits, labels, commit),
         "strategy": [],
         "world_size": 1,

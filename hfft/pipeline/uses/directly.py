@@ -31,6 +31,8 @@ from hfft.tasks.labels import Labels
 from hfft.train.device import lay_out
 from hfft.wording import first_line
 
+REMEDY = "use=fine-tune or use=classifier would learn the classes from train"
+
 
 @by_first_process
 def run(recipe: Recipe, arguments: TrainingArguments, folder: RunFolder) -> dict[str, Any]:
@@ -57,7 +59,7 @@ def run(recipe: Recipe, arguments: TrainingArguments, folder: RunFolder) -> dict
     common.save(folder, made.save)
     prove_saved(recipe, arguments, folder, splits, predictor)
     use = {"name": recipe.use, "how": made.how, "plain": made.plain, "notes": made.notes, "classes": made.stands_for}
-    return common.metrics_of(recipe, splits, labels, spec.revision, scores, began, use=use)
+    return common.metrics_of(recipe, splits, labels, spec.revision, scores, began, REMEDY, use=use)
 
 
 def built(recipe: Recipe, device: Any) -> tuple[Backbone, data.Splits, Labels, Answering]:
