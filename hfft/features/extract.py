@@ -40,7 +40,9 @@ def extract(
         DataError: the features of a row are not finite; the message names the first.
     """
     view = View(pooling or usual_pooling(model, task.modality.tokens), layer)
-    return extract_views(model, processor, rows, task, [view], batch_size)[0]
+    (found,) = extract_views(model, processor, rows, task, [view], batch_size)
+    check_finite(found)
+    return found
 
 
 def extract_views(
@@ -53,8 +55,6 @@ def extract_views(
             found = [np.empty((len(rows), part.shape[1]), np.float32) for part in features]
         for whole, part in zip(found, features, strict=True):
             whole[places] = part
-    for whole in found:
-        check_finite(whole)
     return found or [np.empty((0, 0), np.float32) for _ in views]
 
 
