@@ -54,7 +54,7 @@ def of_recipe(
 
     Args:
         splits: the splits wanted; those that the data lacks are left out.
-        pooling: default: what the checkpoint was trained with.
+        pooling: default: the recipe's `head.pooling`, or what the checkpoint was trained with.
         layer: number of a hidden state, -1 the last, or the path of a module.
 
     Raises:
@@ -78,7 +78,7 @@ def layers_of_recipe(
     processor = backbone.load_processor(recipe.backbone, task)
     plain = recipe.data.model_copy(update={"augment": []})
     loaded, labels = data.load_splits(plain, task, recipe.seed)
-    chosen = pooling or fitting_pooling(recipe.backbone, task).pooling
+    chosen = pooling or recipe.head.pooling or fitting_pooling(recipe.backbone, task).pooling
     views = [View(chosen, layer) for layer in layers]
     model = FeatureModel(recipe, processor, labels, chosen)
     model.set_limit()

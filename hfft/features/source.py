@@ -66,7 +66,7 @@ def open_source(source: str, pooling: str | None = None) -> Source:
     if changed:
         trained = TrainedModel(source, where)
         return Source(trained, trained.processor, trained.task, trained.fitting)
-    named = backbone.pinned(Backbone(name=where))
+    named = backbone.pinned(Backbone(name=source))
     task = _task(source, named)
     fitting = fitting_pooling(named, task)
     processor = backbone.load_processor(named, task)
