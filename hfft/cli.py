@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from hfft import __version__, run
-from hfft.commands import cache, check, features, plan, predict, publish, score, show, soup, train
+from hfft.commands import cache, check, features, plan, predict, publish, rank, score, show, soup, train
 from hfft.commands import list as list_recipes
 
 
@@ -44,6 +44,18 @@ def parser() -> argparse.ArgumentParser:
     )
     takes_recipe(command)
     command.add_argument("--profile", action="store_true", help="also show where the time of one training step goes")
+    command = add("rank", rank.run, "which pretrained model, or which of its layers, suits a recipe's data")
+    takes_recipe(command)
+    command.add_argument("--backbones", nargs="*", metavar="MODEL", help="hub ids, folders, runs or adapters")
+    command.add_argument("--backbones-file", metavar="FILE", help="a file with one of them per line")
+    command.add_argument("--rows", type=int, default=2000, help="training rows to rank on (default: 2000)")
+    command.add_argument("--layers", action="store_true", help="rank the layers of one model")
+    command.add_argument("--verify", type=int, default=0, metavar="N", help="fine-tune the best N briefly, and compare")
+    command.add_argument(
+        "--output", metavar="FOLDER", help="folder of the page and tables (default: runs/<recipe>-rank)"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    command.add_argument("--csv", action="store_true", help="print CSV instead of the table")
     command = add("train", train.run, "train, score and, if the recipe says so, publish")
     run.add_arguments(command, positional=True)
     command = add("score", score.run, "score a finished run or a published model on its recipe's held-out data")

@@ -42,6 +42,7 @@ OTHER = {
     "check": ("check", "digits", "--deep", "training.output_dir=checked"),
     "score": ("score", "images"),
     "predict": ("predict", "texts, bf16", "Return the list of names."),
+    "rank": ("rank", "docstrings", "--backbones", "nano-bert", "--rows", "100", "--output", "ranked"),
 }
 
 
