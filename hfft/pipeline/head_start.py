@@ -43,10 +43,10 @@ def with_pooling(recipe: Recipe, download: bool = False) -> tuple[Recipe, str | 
     found = pooling_to_set(recipe.backbone, recipe.the_task, download)
     if found is None:
         return recipe, None
-    return _told(recipe, found)
+    return _in_words(recipe, found)
 
 
-def _told(recipe: Recipe, found: Pooling) -> tuple[Recipe, str]:
+def _in_words(recipe: Recipe, found: Pooling) -> tuple[Recipe, str]:
     changed = recipe.head.model_copy(update={"pooling": found.pooling})
     return recipe.model_copy(update={"head": changed}), found.line()
 
