@@ -15,6 +15,7 @@ import transformers
 from transformers.utils import cached_file
 
 from hfft.backbone.load import load_published_config, source
+from hfft.backbone.own_head import is_decoder
 from hfft.backbone.published_code import bare_class
 from hfft.errors import ModelError
 from hfft.hub.client import arrived
@@ -70,21 +71,24 @@ def fitting_pooling(backbone: Backbone, task: Task) -> Pooling:
         return Pooling(_of_images(config, tensor_names(backbone) or ()), f"as {config.model_type} reads images")
     if trained_pooler(backbone):
         return Pooling("pooler", f"which {name} was trained with")
-    if _decoder(config):
+    if is_decoder(config):
         return Pooling("last", f"the token that has seen all others in a {config.model_type}")
     return Pooling("mean", f"since {name} has no trained pooler")
 
 
 def usual_pooling(model: nn.Module, tokens: bool) -> str:
-    """The pooling that suits a model in memory, whose checkpoint is not known.
+    """The pooling that suits a model in memory, whose checkpoint is not known: what a stock head on it reads, or the mean.
 
     Args:
         tokens: whether it reads texts.
     """
     config: Any = model.config
+    names = [name for name, _ in model.named_parameters()]
     if not tokens:
-        return _of_images(config, [name for name, _ in model.named_parameters()])
-    return "last" if _decoder(config) else "mean"
+        return _of_images(config, names)
+    if any(".pooler." in f".{name}" for name in names):
+        return "pooler"
+    return "last" if is_decoder(config) else "mean"
 
 
 def sentence_pooling(backbone: Backbone) -> Pooling | None:
@@ -126,15 +130,6 @@ def _of_images(config: Any, names: Iterable[str]) -> str:
     if returns.strip("'>").endswith("WithPoolingAndNoAttention") or getattr(config, "use_mean_pooling", False):
         return "pooler"
     return "cls" if any("cls_token" in name or "class_embedding" in name for name in names) else "mean"
-
-
-def _decoder(config: Any) -> bool:
-    kind, causal, masked = (
-        type(config),
-        transformers.MODEL_FOR_CAUSAL_LM_MAPPING,
-        transformers.MODEL_FOR_MASKED_LM_MAPPING,
-    )
-    return kind in causal and kind not in masked
 
 
 def trained_pooler(backbone: Backbone) -> bool | None:
@@ -199,7 +194,7 @@ def pooling_to_set(backbone: Backbone, task: Task, download: bool = True) -> Poo
         return None
     if (found := sentence_pooling(backbone)) is not None:
         return found
-    if stock is None or getattr(stock, "__name__", "") == "" or not _reads_pooler(stock, config):
+    if stock is None or not _reads_pooler(stock, config):
         return None
     names = tensor_names(backbone, download)
     if names is None or any(".pooler." in f".{name}" for name in names):

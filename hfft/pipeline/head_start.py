@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hfft import data, head
-from hfft.backbone.pooling import Pooling, pooling_to_set
+from hfft.backbone.pooling import Pooling, pooling_to_set, sentence_pooling
 from hfft.data.splits import column
 from hfft.errors import BadInput, ModelError
 from hfft.features.extract import batches
@@ -26,15 +26,19 @@ from hfft.train.reader import Reader, last_layer
 def with_pooling(recipe: Recipe, download: bool = False) -> tuple[Recipe, str | None]:
     """The recipe with the pooling that its checkpoint was trained with, and a line that says so; mostly unchanged, and None.
 
-    A recipe that names its head, or modules of the architecture's, keeps that head; so does an adapter that is published
-    apart, since others load it onto the architecture's head.
+    A recipe that names its pooling, or modules of the architecture's head, keeps that; so does an adapter that is published
+    apart, since others load it onto the architecture's head. A kind of head without a pooling gets a sentence encoder's.
 
     Args:
         download: whether the weights of a hub model may be downloaded to look for a pooler.
     """
     chosen = recipe.head
-    if not recipe.the_task.labelled or chosen.own or chosen.new or chosen.keep_known:
+    if not recipe.the_task.labelled or chosen.pooling or chosen.new or chosen.keep_known:
         return recipe, None
+    if chosen.kind is not None:
+        states = chosen.kind != "attention-pool" and recipe.the_task.modality.tokens
+        stated = sentence_pooling(recipe.backbone) if states else None
+        return (recipe, None) if stated is None else _told(recipe, stated)
     adapter = recipe.layers.adapter
     if recipe.published_as == "adapter" or (adapter is not None and "from" in adapter):
         return recipe, None

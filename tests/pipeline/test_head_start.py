@@ -83,6 +83,7 @@ def test_a_sentence_encoder_states_its_pooling(modes, pooling, why, pooled, tmp_
     assert recipe.head.pooling == pooling
     assert line == f"pooling: {pooling}, as {folder} {why}"
     assert with_pooling(recipe) == (recipe, None)
+    assert with_pooling(texts(folder, tmp_path, "head.kind=mlp"))[0].head.pooling == pooling
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"pooling_mode_mean_tokens": false}', '{"pooling_mode": "median"}'])
@@ -106,7 +107,7 @@ def test_a_pooler_decides_whether_the_architectures_head_stays(masked, pooled, t
     "overrides",
     [
         ["head.new=[bert.pooler]"],
-        ["head.kind=mlp"],
+        ["head.kind=attention-pool"],
         ["head.pooling=max"],
         ["layers.adapter={type: lora}", "publish.as=adapter"],
         ["layers.adapter={type: prompt_tuning}"],
