@@ -50,6 +50,17 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("source", help="run folder or hub id")
     command.add_argument("overrides", nargs="*", metavar="section.key=value", help="other data, other metrics")
     command.add_argument("--fresh", action="store_true", help="run the model again, even if its outputs are stored")
+    command.add_argument(
+        "--episodes",
+        type=int,
+        metavar="N",
+        help="instead the accuracy of N-way K-shot episodes on the run's features: 600",
+    )
+    command.add_argument("--ways", type=int, metavar="N", help="classes in an episode (default: 5)")
+    command.add_argument(
+        "--shots", type=int, metavar="K", help="rows of each class that make its prototype (default: 5)"
+    )
+    command.add_argument("--queries", type=int, metavar="Q", help="rows of each class to classify (default: 15)")
     command = add(
         "soup", soup.run, "average the weights of finished runs, or of a run's start and end; a run folder results"
     )

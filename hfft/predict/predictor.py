@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -44,12 +44,16 @@ class Predictor:
             inputs = [inputs]
         if not len(inputs):
             return torch.empty(0, self.model.config.num_labels)
-        batches = self.modality.inputs.batches(inputs, batch_size, self.processor, self._on_device)
         found: list[torch.Tensor] = [torch.empty(0)] * len(inputs)
-        for places, batch in batches:
-            for place, row in zip(places, self._outputs(batch), strict=True):
+        for places, logits in self.passes(inputs, batch_size):
+            for place, row in zip(places, logits, strict=True):
                 found[place] = row
         return torch.stack(found)
+
+    def passes(self, inputs: Sequence[Any], batch_size: int = 32) -> Iterator[tuple[Sequence[int], torch.Tensor]]:
+        """(places, outputs `(b, C)`) of each forward pass: each input once, in an efficient order."""
+        for places, batch in self.modality.inputs.batches(inputs, batch_size, self.processor, self._on_device):
+            yield places, self._outputs(batch)
 
     @torch.no_grad()
     def _outputs(self, batch: dict[str, Any]) -> torch.Tensor:
