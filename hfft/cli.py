@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from hfft import __version__, run
-from hfft.commands import cache, check, features, plan, predict, publish, rank, score, show, soup, train
+from hfft.commands import cache, check, features, label_next, plan, predict, publish, rank, score, show, soup, train
 from hfft.commands import list as list_recipes
 
 
@@ -146,6 +146,31 @@ def parser() -> argparse.ArgumentParser:
         help="how tables are written, as in the data section of a recipe: encoding=cp1252, sep=';'; may be repeated",
     )
     command.add_argument("--batch-size", type=int, default=32)
+    command = add("label-next", label_next.run, "which rows of an unlabelled set to label next, by a finished run")
+    command.add_argument("source", help="run folder, model folder or hub id")
+    command.add_argument(
+        "--data", required=True, metavar="PATH", help="the unlabelled rows, as in data.path of a recipe"
+    )
+    command.add_argument("--n", type=int, required=True, help="rows to choose")
+    command.add_argument(
+        "--by",
+        choices=["margin", "entropy", "core-set", "badge", "random"],
+        default="margin",
+        help="the smallest margin between two classes, the largest entropy, the rows farthest from those labelled, "
+        "large and different gradients, or at random (default: margin)",
+    )
+    command.add_argument(
+        "--output", required=True, metavar="FILE", help="table to write, .csv or .jsonl, best row first"
+    )
+    command.add_argument("--split", help="its split (default: the only one, or test)")
+    command.add_argument("--column", help="the column of images or texts (default: as in the run)")
+    command.add_argument("--pair-column", metavar="COLUMN", help="the column of second texts (default: as in the run)")
+    command.add_argument("--id", metavar="COLUMN", help="the column of ids (default: as in the run, else row numbers)")
+    command.add_argument(
+        "--read", action="append", default=[], metavar="KEY=VALUE", help="how tables are written, see predict"
+    )
+    command.add_argument("--seed", type=int, default=42, help="of badge and random (default: 42)")
+    command.add_argument("--batch-size", type=int, default=64)
     command = add("publish", publish.run, "push a finished run's model to the hub")
     command.add_argument("source", help="run folder")
     command.add_argument(

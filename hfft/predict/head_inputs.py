@@ -28,10 +28,9 @@ def logits_and_features(predictor: Predictor, inputs: list[Any], batch_size: int
         for places, logits in predictor.passes(inputs, batch_size):
             features, _ = reader.take()
             assert features is not None
-            for place, *row in zip(places, logits, features.float().cpu(), strict=True):
-                found[place] = (row[0], row[1])
-    logits, features = zip(*found, strict=True)
-    return torch.stack(logits), torch.stack(features)
+            for place, outputs, read in zip(places, logits, features.float().cpu(), strict=True):
+                found[place] = (outputs, read)
+    return torch.stack([outputs for outputs, _ in found]), torch.stack([read for _, read in found])
 
 
 def features_of_rows(
