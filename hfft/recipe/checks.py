@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from hfft.backbone.edit.spec import misfit
-from hfft.classifier.spec import TYPES
 from hfft.data.augment.grammar import OPS_OF, parse
 from hfft.data.augment.grammar import misfit as misfit_of
 from hfft.data.spec import NONE
 from hfft.layers.adapters.arguments import adapter_problems, merges
 from hfft.layers.spec import SCHEDULES
+from hfft.recipe.classifier_checks import classifier_checks
 from hfft.recipe.explain import explain
 from hfft.recipe.training_arguments import training_problem
 from hfft.recipe.training_keys import TrainingKeys, foreign
@@ -128,27 +128,7 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
     for part in ("validation", "test"):
         if recipe.data.streaming and isinstance(getattr(recipe.data, part), float):
             found.append((("data", part), "is a share, which cannot be taken from a streamed set; name a split"))
-    return found + _classifier_checks(recipe) + _schedule_checks(recipe) + _training_checks(recipe)
-
-
-def _classifier_checks(recipe: Recipe) -> list[tuple[Path, str]]:
-    """The section `classifier` beside the use, the problem and the further sets of rows."""
-    spec, found = recipe.classifier, list[tuple[Path, str]]()
-    if recipe.use != "classifier":
-        return found
-    if spec is None:
-        return [(("classifier",), f"missing; use=classifier needs its type, one of {listing(TYPES)}")]
-    if recipe.problem not in TYPES[spec.type][0]:
-        able = [name for name, (problems, _) in TYPES.items() if recipe.problem in problems]
-        what = f"use {listing(able)}" if able else "features are classified where rows have labels"
-        found.append((("classifier", "type"), f"is {spec.type}, which does not solve {recipe.problem}; {what}"))
-    for name in recipe.data.sets:
-        if name != "target":
-            found.append((("data", "sets", name), "is not read by use=classifier, which reads target; leave it out"))
-        elif not spec.wants_target:
-            text = "is for easytl, coral, tca and standardise: per-domain, none of which the recipe has; leave it out"
-            found.append((("data", "sets", name), text))
-    return found
+    return found + classifier_checks(recipe) + _schedule_checks(recipe) + _training_checks(recipe)
 
 
 def _augment_checks(recipe: Recipe) -> list[tuple[Path, str]]:

@@ -61,7 +61,7 @@ class Setting:
         task = recipe.the_task
         processor = backbone.load_processor(recipe.backbone, task)
         splits, labels = data.load_splits(recipe.data, task, recipe.seed)
-        pooling = recipe.head.pooling
+        pooling: str | None = recipe.head.pooling
         if pooling is None:
             fitting = fitting_pooling(recipe.backbone, task)
             pooling = fitting.pooling

@@ -64,10 +64,11 @@ def with_linear_head(
 def _heads(recipe: Recipe, view: View) -> list[Head]:
     """The heads that may read features of a pooling, the architecture's own first."""
     stock = [Head(new=recipe.head.new)]
-    own = [] if view.pooling == "pooler" else [Head(kind="linear", pooling=view.pooling)]
+    pooling: Any = "mean" if view.pooling == "pooler" else view.pooling  # a convolutional net's pooler is the mean
+    own = [Head(kind="linear", pooling=pooling)]
     if recipe.the_task.modality.tokens and view.pooling in ("mean", "max"):
         return own  # no stock head for texts reads them
-    return stock + (own or [Head(kind="linear", pooling="mean")])
+    return stock + own
 
 
 def _last_layer(model: PreTrainedModel) -> nn.Linear | None:
