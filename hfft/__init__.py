@@ -2,7 +2,7 @@
 
 `load_recipe(recipe, *overrides)` checks a recipe, given by name, file or dictionary, `finetune(recipe)` trains, scores
 and publishes it, `load_predictor(source)` loads the result for prediction, and `load_predictors` loads several adapters
-on one backbone.
+on one backbone. `features(source, data)` computes the features of a data set.
 """
 
 from __future__ import annotations
@@ -38,4 +38,4 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:  # torch is imported with the first fine-tune, not with hfft
-    return importlib.import_module(f"hfft.{name}") if name in ("errors", "recipe") else _named(name)
+    return importlib.import_module(f"hfft.{name}") if name in ("errors", "features", "recipe") else _named(name)

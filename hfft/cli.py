@@ -1,4 +1,4 @@
-"""The commands: list, show, check, plan, train, score, soup, predict, publish. Commands that need no torch do not import it."""
+"""The commands of `hfft`. Those that need no torch do not import it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from hfft import __version__, run
-from hfft.commands import cache, check, plan, predict, publish, score, show, soup, train
+from hfft.commands import cache, check, features, plan, predict, publish, score, show, soup, train
 from hfft.commands import list as list_recipes
 
 
@@ -97,6 +97,31 @@ def parser() -> argparse.ArgumentParser:
         help="probability from which a multi-label model selects a class (default: 0.5); may be repeated",
     )
     command.add_argument("--output", metavar="FILE", help="table to write, .csv or .jsonl (default: CSV to the screen)")
+    command.add_argument("--batch-size", type=int, default=32)
+    command = add("features", features.run, "write what a pretrained network computes of each row, to a file")
+    command.add_argument("source", help="run folder, model folder or hub id")
+    command.add_argument("--data", metavar="PATH", required=True, help="a data set as in data.path of a recipe")
+    command.add_argument("--output", metavar="FILE", required=True, help=".parquet, .npz, or a folder of datasets")
+    command.add_argument("--split", help="its split (default: the only one, or test)")
+    command.add_argument("--column", help="the column of images or texts (default: as in the run)")
+    command.add_argument("--pair-column", metavar="COLUMN", help="the column of second texts (default: as in the run)")
+    command.add_argument("--id", metavar="COLUMN", help="the column of ids (default: as in the run, else row numbers)")
+    command.add_argument("--label", metavar="COLUMN", help="the column of labels (default: as in the run, or label)")
+    command.add_argument(
+        "--pooling",
+        choices=["cls", "mean", "max", "last", "pooler"],
+        help="how the states of all positions become one (default: what the model was trained with)",
+    )
+    command.add_argument(
+        "--layer", default="-1", metavar="LAYER", help="number of a hidden state, -1 the last, or a module's path"
+    )
+    command.add_argument(
+        "--read",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="how tables are written, as in the data section of a recipe: encoding=cp1252, sep=';'; may be repeated",
+    )
     command.add_argument("--batch-size", type=int, default=32)
     command = add("publish", publish.run, "push a finished run's model to the hub")
     command.add_argument("source", help="run folder")

@@ -257,9 +257,24 @@ def _head_checks(recipe: Recipe) -> list[tuple[Path, str]]:
     for key, what in (("hidden", "the width"), ("activation", "the activation"), ("norm", "the norm")):
         if getattr(head, key) and head.kind != "mlp":
             found.append((("head", key), f"is {what} of an mlp head; add kind: mlp or leave it out"))
+    if head.fitted:
+        found += [(("head", "init"), f"is {head.init}, {why}") for why in _not_fitted(recipe)]
     if head.kind == "cosine" and head.init == "zeros":
         found.append((("head", "init"), "is zeros, but the cosine to a zero vector is undefined; use default"))
     return found
+
+
+def _not_fitted(recipe: Recipe) -> list[str]:
+    """Why the head of a recipe cannot start from a fitted classifier."""
+    if not PROBLEMS[recipe.problem].classes:
+        return [f"which needs one class a row, but {recipe.problem} has not; use default"]
+    if recipe.data.streaming:
+        return ["which is fitted on all rows, and a stream has no end; use data.streaming=false"]
+    if recipe.head.kind == "cosine":
+        return ["which is a linear layer, but the last layer of kind cosine compares directions; use another kind"]
+    if recipe.head.keep_known:
+        return ["but keep_known starts from the checkpoint's own head; leave one of them out"]
+    return []
 
 
 def _training_checks(recipe: Recipe) -> list[tuple[Path, str]]:
