@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import PreTrainedModel, TrainingArguments
 
@@ -18,14 +18,13 @@ from hfft import backbone, classifier, data, features, publish
 from hfft.backbone.pooling import fitting_pooling
 from hfft.backbone.published_code import FILE
 from hfft.classifier.fitting import arguments_used
-from hfft.classifier.spec import ClassifierSpec
 from hfft.data.class_counts import describe_counts
 from hfft.errors import BadInput, RunError
 from hfft.evaluate import Metrics, check_files
 from hfft.evaluate.splits import score_answers
 from hfft.features.model import FeatureModel
 from hfft.features.views import View
-from hfft.pipeline.save import save_whole, write_folder
+from hfft.pipeline.save import save_whole
 from hfft.pipeline.uses import common
 from hfft.pipeline.uses.write_back import save_beside, with_linear_head
 from hfft.processes import by_first_process, say
@@ -37,7 +36,8 @@ from hfft.tasks.problem import PROBLEMS
 from hfft.wording import first_line
 
 BATCH = 4096  # rows that are scored at once
-SPLITS = ("train", "validation", "test")
+SPLITS, TARGET = ("train", "validation", "test"), "target"
+REMEDY = "another backbone, more rows, or use=fine-tune may help"
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,9 @@ class Setting:
     @classmethod
     def of(cls, recipe: Recipe) -> Setting:
         """Read the data and find the pooling that fits the checkpoint; the recipe's own one is taken first."""
+        if recipe.publish.hub_model_id:
+            publish.check_permission(recipe.publish)
+        check_files(recipe.metrics)
         recipe = recipe.model_copy(update={"backbone": backbone.pinned(recipe.backbone)})
         task = recipe.the_task
         processor = backbone.load_processor(recipe.backbone, task)
@@ -75,30 +78,24 @@ class Setting:
         found.set_limit()
         return found
 
-    def target(self, found: dict[str, features.Features]) -> tuple[np.ndarray | None, str | None]:
-        """Features of the rows of the target domain, and in words which they are; None if none take part.
 
-        Raises:
-            BadInput: there are none.
-        """
-        spec, task = self.recipe.classifier, self.recipe.the_task
-        assert spec is not None
-        if not spec.wants_target:
-            return None, None
-        if "target" in self.recipe.data.sets:
-            self.model.loaded()
-            sets = data.load_sets(self.recipe.data.sets, task, self.labels, self.processor, [], self.recipe.seed)
-            pooling, layer = self.view.pooling, self.view.layer
-            rows = features.extract(
-                self.model.loaded(), self.processor, sets["target"], task, pooling=pooling, layer=layer
-            )
-            return rows, f"{len(rows)} rows of data.sets.target"
-        if "test" not in found:
-            raise BadInput(
-                "classifier: it compares two domains, and there are neither rows in data.sets.target nor a test split"
-            )
-        rows = found["test"].values
-        return rows, f"the {len(rows)} test rows, without their labels, since data.sets.target is not set"
+def target_rows(recipe: Recipe, found: dict[str, features.Features]) -> tuple[np.ndarray | None, str | None]:
+    """Features of the rows of the target domain, and in words which they are; None if none take part.
+
+    Raises:
+        BadInput: there are none.
+    """
+    assert recipe.classifier is not None
+    if not recipe.classifier.wants_target:
+        return None, None
+    if TARGET in found:
+        return found[TARGET].values, f"{len(found[TARGET].values)} rows of data.sets.target"
+    if "test" not in found:
+        raise BadInput(
+            "classifier: it compares two domains, and there are neither rows in data.sets.target nor a test split"
+        )
+    rows = found["test"].values
+    return rows, f"the {len(rows)} test rows, without their labels, since data.sets.target is not set"
 
 
 @by_first_process
@@ -110,45 +107,81 @@ def run(recipe: Recipe, arguments: TrainingArguments, folder: RunFolder) -> dict
         RunError: the model cannot be written, or answers otherwise when it is loaded again.
     """
     began = time.perf_counter()
-    spec = recipe.classifier
-    assert spec is not None  # the recipe's checks saw to it
-    if recipe.publish.hub_model_id:
-        publish.check_permission(recipe.publish)
-    check_files(recipe.metrics)
+    given, recipe = recipe, common.pinned(recipe, folder)
     setting = Setting.of(recipe)
-    splits = setting.splits
-    common.begin(recipe, folder, splits, setting.recipe.backbone.revision, splits.content.get("train"))
+    recipe, splits = setting.recipe, setting.splits
+    common.begin(given, folder, splits, recipe.backbone.revision, splits.content.get("train"))
     say(*opening(setting))
-    found = features.of_recipe(setting.recipe, SPLITS, pooling=setting.view.pooling)
+    found = features.of_recipe(recipe, (*SPLITS, TARGET), pooling=setting.view.pooling)
     computed = time.perf_counter()
-    target, of_target = setting.target(found)
+    target, of_target = target_rows(recipe, found)
     if of_target is not None:
         say(f"target domain: {of_target}")
-    fitted = fit(setting, spec, found, target)
+    fitted = fit(setting, found, target)
     seconds = time.perf_counter() - computed
     if fitted.notes:
         say(*fitted.notes)
     stored = save(setting, folder, fitted, found)
     scores = score(setting, folder, fitted, found)
-    said = {
-        "type": spec.type,
-        "arguments": dict(arguments_used(spec, fitted)),
-        "transform": spec.plain().get("transform", []),
-        "pooling": setting.view.pooling,
-        "features": fitted.width,
-        "chosen": fitted.chosen,
+    about = describe(recipe, setting.view, fitted) | {
         "target": of_target,
         "stored": stored,
-        "notes": list(fitted.notes),
-        "feature_seconds": round(computed - began, 2),
+        "feature_seconds": round(computed - began, 3),
         "seconds": round(seconds, 3),
     }
-    code = {"own_code": f"{FILE}.py"} if (folder.model / f"{FILE}.py").is_file() else {}
-    more = {"stock_loads": False} if stored == "beside" else {}
-    commit = setting.recipe.backbone.revision
     return common.metrics_of(
-        recipe, splits, setting.labels, commit, scores, began, use=recipe.use, classifier=said, **code, **more
+        given,
+        splits,
+        setting.labels,
+        recipe.backbone.revision,
+        scores,
+        began,
+        REMEDY,
+        use=use_of(recipe, about, list(fitted.notes)),
+        classifier=about,
+        **({"own_code": f"{FILE}.py"} if (folder.model / f"{FILE}.py").is_file() else {}),
+        **({"stock_loads": False} if stored == "beside" else {}),
     )
+
+
+def describe(recipe: Recipe, view: View, fitted: classifier.Fitted) -> dict[str, Any]:
+    """What metrics.json says of the classifier."""
+    spec = recipe.classifier
+    assert spec is not None
+    return {
+        "type": spec.type,
+        "arguments": dict(arguments_used(spec, fitted)),
+        "transform": list(spec.transform),
+        "pooling": view.pooling,
+        "features": fitted.width,
+        "chosen": fitted.chosen,
+    }
+
+
+def use_of(recipe: Recipe, about: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+    """How report and card say it: what was made, how it answers, where the classifier is."""
+    arguments = "".join(f", {key} {value:.4g}" if isinstance(value, float) else f", {key} {value}"
+                        for key, value in about["arguments"].items())  # fmt: skip
+    steps = [step if isinstance(step, str) else " ".join(map(str, *step.items())) for step in about["transform"]]
+    before = f" behind {' and '.join(steps)}" if steps else ""
+    where = "its head" if about["stored"] == "head" else "stored beside it"
+    how = (
+        f"by {about['type']}{arguments}{before}, on {about['features']} features (pooling {about['pooling']}), {where}"
+    )
+    target = [f"target domain: {about['target']}"] if about["target"] else []
+    beside = (
+        "Plain transformers loads the features model (`AutoModel`); the classifier stands beside it in `classifier.json` and "
+        "`classifier.safetensors`, and `hfft predict` applies both"
+    )
+    return {
+        "name": recipe.use,
+        "made": "as it is, with a classifier fitted on its features of",
+        "how": how,
+        "plain": about["stored"] == "head",
+        "notes": [*target, *notes],
+        "classes": {},
+        **({"files": beside} if about["stored"] == "beside" else {}),
+    }
 
 
 def opening(setting: Setting) -> list[str]:
@@ -163,11 +196,10 @@ def opening(setting: Setting) -> list[str]:
     return [*lines, *([f"rows of each class: {counts}"] if counts else []), *splits.notes]
 
 
-def fit(
-    setting: Setting, spec: ClassifierSpec, found: dict[str, features.Features], target: np.ndarray | None
-) -> classifier.Fitted:
+def fit(setting: Setting, found: dict[str, features.Features], target: np.ndarray | None) -> classifier.Fitted:
     """The classifier, fitted on the training rows; an argument is chosen on the validation rows if there are any."""
-    train, held = found["train"], found.get("validation")
+    train, held, spec = found["train"], found.get("validation"), setting.recipe.classifier
+    assert spec is not None
     assert train.labels is not None
     return classifier.fit(
         spec,
@@ -194,16 +226,13 @@ def save(setting: Setting, folder: RunFolder, fitted: classifier.Fitted, found: 
     values = torch.from_numpy(np.array(found[split].values[: len(inputs)]))
     whole = with_linear_head(recipe, setting.labels, processor, fitted, setting.view, values, inputs)
 
-    def write(temp: Any) -> None:
+    def write(temp: Path) -> None:
         if whole is not None:
             save_whole(whole, processor, task, temp)
         else:
             save_beside(setting.model.loaded(), processor, recipe, setting.labels, fitted, setting.view, temp)
 
-    try:
-        write_folder(folder.model, write)
-    except (OSError, SafetensorError) as error:
-        raise RunError(f"the model could not be written to {folder.model}: {first_line(error)}") from error
+    common.save(folder, write)
     expected = PROBLEMS[task.problem].probabilities(torch.from_numpy(fitted.logits(values.numpy())).float())
     prove(folder, recipe, reload.Sample(inputs, expected), whole)
     return "beside" if whole is None else "head"
@@ -238,7 +267,7 @@ def score(
             recipe.score.outputs_limit,
         )
         for name, rows in found.items()
-        if name != "train"
+        if name in ("validation", "test")
     }
 
 
