@@ -37,7 +37,7 @@ RANKS = (
         "publish.spec",
         "recipe",
     ),
-    ("data.image_processor", "acquisition", "classifier"),
+    ("data.image_processor", "acquisition", "classifier", "features.views"),
     ("runs",),
     tuple(part for part in PARTS if part != "strategy"),
     (

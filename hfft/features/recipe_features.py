@@ -53,7 +53,7 @@ def of_recipe(
     divisions of the same rows compute nothing again.
 
     Args:
-        splits: the splits wanted; those that the data lacks are left out.
+        splits: the splits wanted; those that the data lacks are left out. Also names of `data.sets`, whose rows have no labels.
         pooling: default: the recipe's `head.pooling`, or what the checkpoint was trained with.
         layer: number of a hidden state, -1 the last, or the path of a module.
 
@@ -84,6 +84,8 @@ def layers_of_recipe(
     model.set_limit()
     prepared = data.prepare(loaded, plain, task, labels, processor, recipe.seed)
     rows = {"train": prepared.train, **dict(prepared.items())}
+    sets = {name: one for name, one in recipe.data.sets.items() if name in splits}
+    rows |= data.load_sets(sets, task, labels, processor, [], recipe.seed)
     wanted = [name for name in splits if name in rows]
 
     def computed(part: Any) -> list[np.ndarray]:
@@ -93,16 +95,16 @@ def layers_of_recipe(
         found = {name: cache.features(rows[name], computed) for name in wanted}
     given = dict(loaded.items())
     return {
-        view.layer: {name: _features(found[name][i], given[name], labels, view, f"split {name}") for name in wanted}
+        view.layer: {name: _features(found[name][i], given.get(name), labels, view, f"split {name}") for name in wanted}
         for i, view in enumerate(views)
     }
 
 
 def _features(values: np.ndarray, rows: Any, labels: Labels, view: View, where: str) -> Features:
-    ids = column(rows, "row").to_numpy()
+    ids: Any = np.arange(len(values)) if rows is None else column(rows, "row").to_numpy()
     check_finite(values, ids, where)
     targets = None
-    if "labels" in rows.column_names:
+    if rows is not None and "labels" in rows.column_names:
         stored = column(rows, "labels")
         classes = PROBLEMS[labels.problem].classes
         targets = (

@@ -20,11 +20,17 @@ from hfft.hub.client import arrived
 from hfft.hub.errors import reading
 from hfft.layers import mend_convolutions
 from hfft.predict.adapted import is_apart, load_adapted, share
+from hfft.predict.classified import MARK, load_classified
 from hfft.strategy import logits_of
 from hfft.tasks.modality import Modality
 from hfft.tasks.problem import PROBLEMS, Problem, Shown
 from hfft.tasks.problem.base import PLAIN
 from hfft.tasks.table import TASKS, Task
+
+
+def own_logits(model: Any, batch: dict[str, Any]) -> torch.Tensor:
+    """The logits `(B, C)` of a model's own head."""
+    return logits_of(model(**batch))
 
 
 @dataclass(frozen=True)
@@ -33,12 +39,14 @@ class Predictor:
 
     Attributes:
         hypotheses: texts that every input is paired with, one for each class: the model then gives a logit for a pair.
+        outputs: the logits `(B, C)` of a model and a batch of its inputs: those of its own head, or of a classifier.
     """
 
     model: Any
     processor: Any
     modality: Modality
     hypotheses: tuple[str, ...] = ()
+    outputs: Callable[[Any, dict[str, Any]], torch.Tensor] = own_logits
 
     def logits(self, inputs: Any, batch_size: int = 32) -> torch.Tensor:
         """Outputs `(N, C)` of the model, on the CPU in float32.
@@ -77,7 +85,7 @@ class Predictor:
         batch = {k: v.to(device, non_blocking=True) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
         if self._on_device is not None:
             batch = self._on_device(batch)
-        return logits_of(self.model(**batch)).float().cpu()
+        return self.outputs(self.model, batch).float().cpu()
 
     @property
     def _problem(self) -> Problem:
@@ -170,6 +178,9 @@ def load_predictor(source: str, revision: str | None = None, device: str | None 
 
             made, of_task = direct.reloaded(where, config, TASKS, load)
             return Predictor(made.model.to(device), made.processor, of_task.modality, made.hypotheses)
+        if getattr(config, MARK, None) is not None:
+            model, reader, modality, outputs = fetched(lambda: load_classified(where, config, revision))
+            return Predictor(model.eval().to(device), reader, modality, outputs=outputs)
         kind = published_code.task_class(config) if rebuilt else (config.architectures or [""])[0]
         task = task_of(config, kind)
         if task is None:

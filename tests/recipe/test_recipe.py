@@ -804,7 +804,7 @@ def test_the_resolved_recipe_gives_the_recipe_again(text):
 
 def test_the_resolved_recipe_says_every_default_and_leaves_out_what_is_not_set():
     values = made(IMAGE).resolved()
-    assert list(values) == list(Recipe.model_fields)
+    assert list(values) == [name for name in Recipe.model_fields if name != "classifier"]  # of another use
     assert values["publish"] == {"private": False}
     assert values["strategy"] == {"non_finite": "stop"}
     assert values["training"] == {"output_dir": "runs/r"}
