@@ -20,6 +20,7 @@ from tests.evaluate.cases import MASKED, METRICS, MULTI, OWN, REGRESSION, ROWS, 
 from tests.forked import ROOT
 
 
+@pytest.mark.slow_but("16-single_label_classification", "16-multi_label_classification", "16-regression")
 @pytest.mark.parametrize("problem", [SINGLE, MULTI, REGRESSION])
 @pytest.mark.parametrize("batch", [1, 16, 203])
 def test_batches_of_any_size_give_the_figures_of_the_whole(problem, batch):
@@ -146,6 +147,8 @@ print(json.dumps(facts))
 """
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory):
     """What scoring does in an interpreter of its own, and the folder of its caches."""

@@ -322,7 +322,7 @@ def test_the_token_is_told_nowhere_however_much_is_told(hub, published, fault):
         push.FIRST_WAIT = 0.01
         raise SystemExit(cli.main(["publish", "runs/vit_cifar10"]))
     """
-    done = hub.forks.run("-c", script, folder=folder, **LOUD)
+    done = hub.forks.run("-c", script, folder=folder, HF_TOKEN=TOKEN, **LOUD)
     hub.faults.clear()
     assert done.returncode == (1 if fault else 0), done.stderr[-2000:]
     assert "authorization" in done.stderr.lower(), "requests are told"
