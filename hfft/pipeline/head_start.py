@@ -38,7 +38,7 @@ def with_pooling(recipe: Recipe, download: bool = False) -> tuple[Recipe, str | 
     if chosen.kind is not None:
         states = chosen.kind != "attention-pool" and recipe.the_task.modality.tokens
         stated = sentence_pooling(recipe.backbone) if states else None
-        return (recipe, None) if stated is None else _told(recipe, stated)
+        return (recipe, None) if stated is None else _in_words(recipe, stated)
     adapter = recipe.layers.adapter
     if recipe.published_as == "adapter" or (adapter is not None and "from" in adapter):
         return recipe, None

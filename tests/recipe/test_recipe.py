@@ -319,7 +319,10 @@ BALANCED = "'balanced'; did you mean 'balanced'?"
         ("training: {1: 2}", "training.1: unknown key"),
         (f"training: {{seed: 0x{'f' * 5000}}}", f"training.seed: is '0x{'f' * 77} (str); expected int"),
         ("score: {metrics: accuracy}", "score.metrics: is 'accuracy'; expected a valid list"),
-        ("head: {init: zeroes}", "head.init: is 'zeroes'; expected 'default' or 'zeros'; did you mean 'zeros'?"),
+        (
+            "head: {init: zeroes}",
+            "head.init: is 'zeroes'; expected 'default', 'zeros', 'logistic-regression', 'lda' or 'centroid'; did you mean 'zeros'?",
+        ),
     ],
 )
 def test_a_value_that_does_not_fit_its_section_is_refused_in_one_line(section, line):
