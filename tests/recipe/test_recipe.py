@@ -321,7 +321,8 @@ BALANCED = "'balanced'; did you mean 'balanced'?"
         ("score: {metrics: accuracy}", "score.metrics: is 'accuracy'; expected a valid list"),
         (
             "head: {init: zeroes}",
-            "head.init: is 'zeroes'; expected 'default', 'zeros', 'logistic-regression', 'lda' or 'centroid'; did you mean 'zeros'?",
+            "head.init: is 'zeroes'; expected 'default', 'zeros', 'logistic-regression', 'lda' or 'centroid'; did you mean "
+            "'zeros'?",
         ),
     ],
 )
