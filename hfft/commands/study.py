@@ -9,8 +9,9 @@ from typing import Any
 from hfft.errors import BadInput
 from hfft.run import importing, leave_world
 from hfft.runs import signals
-from hfft.studies.find import STUDIES, load_study, make_study, option_help, option_values, shipped, study_class
+from hfft.studies.find import STUDIES, load_study, make_study, option_help, shipped, study_class
 from hfft.studies.study import Study
+from hfft.studies.words import option_values
 from hfft.wording import printable
 
 ENGINE = ("jobs", "output", "fresh")

@@ -19,6 +19,9 @@ from hfft.wording import listing, nearest
 # The studies by name: module and class, imported when first used.
 STUDIES: dict[str, tuple[str, str]] = {
     "seeds": ("hfft.studies.seeds", "Seeds"),
+    "folds": ("hfft.studies.folds", "Folds"),
+    "grid": ("hfft.studies.grid", "Grid"),
+    "compare": ("hfft.studies.compare", "Compare"),
 }
 
 
@@ -106,7 +109,8 @@ def _checked(
         recipe = getattr(kind, "default_recipe", None)
         if recipe is None:
             raise BadInput(f"{source}: needs a recipe; name one, such as digits")
-    base = load_recipe(recipe, *overrides)
+    words, more = kind.from_words(overrides)
+    base, options = load_recipe(recipe, *words), {**options, **more}
     try:
         return kind.model_validate({"recipe": base, **options})
     except ValidationError as error:
@@ -116,38 +120,6 @@ def _checked(
 
 def _key(path: Sequence[str | int]) -> str:
     return ".".join(map(str, path)) or "options"
-
-
-def option_values(text: str) -> Any:
-    """The value of an option: YAML, or a list of it where commas stand outside brackets and quotes.
-
-    Raises:
-        BadInput: it is not YAML.
-    """
-    parts = split_commas(text)
-    try:
-        found = [yaml_lines.parse(part)[0] for part in parts]
-    except yaml_lines.DocumentError as error:
-        raise BadInput(f"{text!r}: {error}") from None
-    return found if len(found) > 1 else found[0]
-
-
-def split_commas(text: str) -> list[str]:
-    """`a,[b,c],{d: e,f: g}` as its three parts: commas in brackets and quotes belong to a value."""
-    parts, depth, quote, start = [], 0, "", 0
-    for i, character in enumerate(text):
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "\"'" and not text[start:i].strip():  # an apostrophe inside a word is none
-            quote = character
-        elif character in "[{":
-            depth += 1
-        elif character in "]}":
-            depth -= 1
-        elif character == "," and depth == 0:
-            parts.append(text[start:i])
-            start = i + 1
-    return [part for part in (*parts, text[start:]) if part.strip()] or [text]
 
 
 _DESCRIBED = re.compile(r"^\s+([\w, ]+): (.+)$", re.MULTILINE)

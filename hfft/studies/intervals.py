@@ -38,8 +38,12 @@ class Summary:
         return self.low > 0 or self.high < 0
 
 
-def summarise(values: Sequence[float], level: float = LEVEL) -> Summary:
-    """The mean of independent values with its t-interval: mean ± t(n - 1) · sd / √n.
+def summarise(values: Sequence[float], level: float = LEVEL, overlap: float = 0.0) -> Summary:
+    """The mean of independent values with its t-interval: mean ± t(n - 1) · sd · √(1/n + overlap).
+
+    Args:
+        overlap: test rows by training rows of a fold, in cross-validation: its values are not independent, since their
+            training rows overlap (Nadeau & Bengio 2003, https://doi.org/10.1023/A:1024068626366).
 
     Raises:
         ValueError: no values.
@@ -50,7 +54,7 @@ def summarise(values: Sequence[float], level: float = LEVEL) -> Summary:
     if n == 1:
         return Summary(mean, 0.0, 1, -math.inf, math.inf)
     sd = statistics.stdev(values)
-    half = float(stdtrit(n - 1, (1 + level) / 2)) * sd / math.sqrt(n)
+    half = float(stdtrit(n - 1, (1 + level) / 2)) * sd * math.sqrt(1 / n + overlap)
     return Summary(mean, sd, n, mean - half, mean + half)
 
 

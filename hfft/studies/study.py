@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -127,6 +127,11 @@ class Study(Spec):
         """The seeds themselves."""
         return self.seeds if isinstance(self.seeds, list) else list(range(1, self.seeds + 1))
 
+    @classmethod
+    def from_words(cls, overrides: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+        """What the overrides of a command line mean to this study: those of the base recipe, and options."""
+        return list(overrides), {}
+
     @property
     def title(self) -> str:
         """The default name of the study's folder."""
@@ -210,6 +215,21 @@ def rows(
         failed = {c.seed: why for c in mine if c.name in done and (why := done[c.name].failed) is not None}
         found.append(Row(arm, cells, failed))
     return found
+
+
+def against(found: Sequence[Row], column: str, base: str, name: str = "") -> list[Row]:
+    """The rows with one more column: the difference of a figure to that of the arm `base`, seed by seed.
+
+    Args:
+        name: of the new column; default `minus <base>`.
+    """
+    theirs = next(row for row in found if row.arm == base).cells.get(column, Cell())
+    return [
+        replace(row, cells={**row.cells, name or f"minus {base}": row.cells[column].minus(theirs)})
+        if row.arm != base and column in row.cells
+        else row
+        for row in found
+    ]
 
 
 def usual_columns(done: Done) -> dict[str, Measured]:

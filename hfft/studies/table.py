@@ -18,6 +18,7 @@ class Cell:
         values: seed -> value; a seed without a finite value is left out.
         text: shown instead of values.
         digits: decimals that are shown.
+        overlap: as in `summarise`, of the folds of a cross-validation.
         signed: whether it is a difference: shown with its sign and its 95% interval, in place of its spread.
     """
 
@@ -25,11 +26,12 @@ class Cell:
     text: str | None = None
     digits: int = 4
     signed: bool = False
+    overlap: float = 0.0
 
     def summary(self) -> Summary | None:
         """Mean, spread and interval over the seeds; None without values."""
         found = [value for value in self.values.values() if math.isfinite(value)]
-        return summarise(found) if found else None
+        return summarise(found, overlap=self.overlap) if found else None
 
     def minus(self, other: Cell) -> Cell:
         """The difference on the same seeds, whose interval is that of the paired t-test."""
@@ -151,7 +153,7 @@ class Table:
 
     def lines(self) -> list[str]:
         """The answer and the table as lines of a terminal."""
-        heads = ["", *self.columns, "seeds"]
+        heads = ["", *self.columns, "n"]
         body = [
             [row.arm, *(str(row.cells.get(name, Cell())) for name in self.columns), str(len(row.seeds))]
             for row in self.rows
