@@ -42,7 +42,7 @@ def run_study(
     Raises:
         BadInput: an arm does not fit the recipe, the folder contains another study, or the data of a finished child has
             changed; nothing was trained.
-        OSError: the disk is full; what is finished is kept.
+        DiskFull, OSError: the disk is full; what is finished is kept.
         signals.Stopped: a signal stopped it; the same call continues.
     """
     if jobs < 1:

@@ -6,15 +6,16 @@ import contextlib
 import errno
 import traceback
 
-from hfft.errors import HfftError
+from hfft.errors import HfftError, RunError
 from hfft.recipe import Recipe
 from hfft.studies.folder import LOG
 from hfft.wording import first_line
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_FULL_IN_WORDS = ("No space left on device", "the disk is full")  # as safetensors and checkpoints name it
 
 
-class DiskFull(OSError):
+class DiskFull(RunError):
     """No child can go on: the disk is full or cannot be written."""
 
 
@@ -48,12 +49,10 @@ def train_child(recipe: Recipe) -> str | None:
     return None
 
 
-def _refuse_full(error: BaseException | None) -> None:
+def _refuse_full(error: Exception) -> None:
     """Raise DiskFull if that is what an error comes from: it would meet every other child too."""
-    while error is not None:
-        if isinstance(error, DiskFull):
-            raise error
-        named = getattr(error, "errno", None) in _FULL
-        if named or "No space left on device" in str(error):  # safetensors names it in words only
-            raise DiskFull(errno.ENOSPC, "No space left on device", getattr(error, "filename", None)) from error
-        error = error.__cause__ or error.__context__
+    cause: BaseException | None = error
+    while cause is not None:
+        if getattr(cause, "errno", None) in _FULL or any(words in str(cause) for words in _FULL_IN_WORDS):
+            raise DiskFull(f"{first_line(error)}; make room, and the same command goes on with the study") from error
+        cause = cause.__cause__ or cause.__context__

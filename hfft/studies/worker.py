@@ -23,16 +23,14 @@ def main() -> int:
     os.dup2(2, 1)  # what libraries print in C must not come between the answers
     try:
         with signals.handled():
-            from hfft.run import importing
+            from hfft.studies.train_child import DiskFull, train_child
 
-            with importing():
-                from hfft.studies.train_child import DiskFull, train_child
             for line in sys.stdin:
                 found: dict[str, Any] = {"failed": None, "full": None}
                 try:
                     found["failed"] = train_child(Recipe.model_validate(json.loads(line)))
                 except DiskFull as error:
-                    found["full"] = [error.errno, error.strerror]
+                    found["full"] = str(error)
                 answers.write(json.dumps(found) + "\n")
                 answers.flush()
     except signals.Stopped as stop:

@@ -67,7 +67,7 @@ class Worker:
             return f"its process ended with {killed}" + (", perhaps for lack of memory" if status == -9 else "")
         found: dict[str, Any] = json.loads(line)
         if found["full"]:
-            raise DiskFull(*found["full"])
+            raise DiskFull(found["full"])
         return found["failed"]
 
     def stop(self) -> None:
