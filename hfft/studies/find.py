@@ -86,10 +86,11 @@ def load_study(file: str | Path, *overrides: str, **options: Any) -> Study:
         raise RecipeError([f"{path}:{problem.line or 1}  {problem.text}" for problem in error.problems]) from None
     if not isinstance(values, dict) or "study" not in values:
         raise RecipeError([f"{path}:1  expected a study: keys study and recipe (studies: {listing(STUDIES, 30)})"])
-    values.pop("arms", None)  # in the study.yaml of a folder: what the options come to
-    kind, recipe = values.pop("study"), values.pop("recipe", None)
+    kind, recipe = study_class(str(values.pop("study"))), values.pop("recipe", None)
+    if "arms" not in kind.model_fields:  # in the study.yaml of a folder: what the options come to
+        values.pop("arms", None)
     words = [*_words(values.pop("overrides", None) or {}), *overrides]
-    return _checked(study_class(str(kind)), recipe, words, {**values, **options}, str(path))
+    return _checked(kind, recipe, words, {**values, **options}, str(path))
 
 
 def _words(overrides: Mapping[str, Any]) -> list[str]:
@@ -114,7 +115,11 @@ def _checked(
     try:
         return kind.model_validate({"recipe": base, **options})
     except ValidationError as error:
-        problems = [f"{source}  {_key(path)}: {what}" for path, what in explain(error, kind, {**options})]
+        found = [
+            (_key(path), what.replace("every recipe", f"every {kind.name} study"))
+            for path, what in explain(error, kind, options)
+        ]
+        problems = [f"{source}  {key}: {what}" for key, what in found]
         raise RecipeError(problems) from None
 
 

@@ -194,7 +194,9 @@ def test_a_full_disk_ends_the_study_in_one_line(tmp_path, monkeypatch, why):
         raise RunError("the checkpoint could not be written") from why
 
     monkeypatch.setattr("hfft.pipeline.finetune.finetune", fails)
-    with pytest.raises(DiskFull, match=r"^the checkpoint could not be written; make room, and the same command goes on"):
+    with pytest.raises(
+        DiskFull, match=r"^the checkpoint could not be written; make room, and the same command goes on"
+    ):
         run_study(compare(), tmp_path)
     assert not (tmp_path / "table.json").exists()
 
