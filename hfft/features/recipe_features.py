@@ -13,11 +13,12 @@ import numpy as np
 from hfft import backbone, data
 from hfft.backbone.pooling import fitting_pooling
 from hfft.console import quiet_libraries
+from hfft.data.row_keys import keys_of
 from hfft.data.splits import column
 from hfft.errors import BadInput
 from hfft.features.extract import check_finite, extract_views
 from hfft.features.model import FeatureModel
-from hfft.features.store import FeatureStore, keys_of
+from hfft.features.store import FeatureStore
 from hfft.features.views import View
 from hfft.frozen_cache import folder
 from hfft.frozen_cache.spec import FrozenCacheSpec

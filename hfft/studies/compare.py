@@ -47,8 +47,8 @@ class Compare(Study):
             if summary is None:
                 continue
             limits = f" [{summary.low:+.4f}, {summary.high:+.4f}]" if summary.n > 1 else ""
-            verdict = "" if summary.differs else ", which may be nothing"
-            says.append(f"{row.arm} {summary.mean:+.4f}{limits}{verdict}")
+            doubt = "" if summary.differs else ", which may be nothing"
+            says.append(f"{row.arm} {summary.mean:+.4f}{limits}{doubt}")
         seeds = len(found[0].seeds)
         answer = f"{self.recipe.name}, {split} {metric} beside {base}: {'; '.join(says) or 'no other arm has finished'} (n={n}, "
         shown = (first, f"minus {base}", *list(columns)[1:])

@@ -47,16 +47,16 @@ class OutOfFold:
         head = ["row", *(["id"] if self.ids is not None else []), "fold"]
         if problem.classes:
             head += ["label", "predicted"]
-            told = [[names[i] for i in outputs.references], [names[i] for i in answers.argmax(1)]]
+            answered = [[names[i] for i in outputs.references], [names[i] for i in answers.argmax(1)]]
         else:
             shown = names if len(names) == outputs.labels.size else [str(i) for i in range(outputs.labels.size)]
             head += [f"label_{name}" for name in shown]
-            told = list(np.array(outputs.references).reshape(len(self.rows), -1).T)
+            answered = list(np.array(outputs.references).reshape(len(self.rows), -1).T)
             names = shown
         head += [f"{'probability' if problem.class_names else 'value'}_{name}" for name in names]
         ids = [self.ids] if self.ids is not None else []
         values = [[f"{value:.6g}" for value in part] for part in answers.T]
-        return [head, *(list(line) for line in zip(self.rows, *ids, self.folds, *told, *values, strict=True))]
+        return [head, *(list(line) for line in zip(self.rows, *ids, self.folds, *answered, *values, strict=True))]
 
 
 def gathered(study: Study, children: Sequence[Child], folder: Path) -> OutOfFold | None:
