@@ -17,6 +17,7 @@ from hfft.studies.folder import LOG, StudyFolder
 from hfft.studies.page import render_study
 from hfft.studies.study import Child, Figures, Study, recipe_of
 from hfft.studies.table import Table
+from hfft.studies.train_child import train_child
 from hfft.wording import listing, nearest
 
 Say = Callable[..., None]
@@ -138,8 +139,6 @@ def _trained(recipes: Sequence[Recipe], jobs: int) -> Iterator[tuple[int, str | 
 
         yield from run_children(recipes, jobs, threads=max(1, _threads() // jobs))
         return
-    from hfft.studies.train_child import train_child
-
     for number, recipe in enumerate(recipes):
         yield number, train_child(recipe)
 

@@ -9,8 +9,7 @@ import pytest
 from hfft import cli
 from hfft.commands.study import _asked
 from hfft.recipe import yaml_lines
-from hfft.studies import train_child as training
-from tests.studies.made_up import TINY, finished
+from tests.studies.fake_runs import TINY, finished
 
 
 @pytest.fixture
@@ -45,7 +44,7 @@ def test_the_table_is_printed_and_a_failed_child_is_status_1(tmp_path, recipe, m
             return "out of memory"
         finished(made, 0.9)
 
-    monkeypatch.setattr(training, "train_child", train)
+    monkeypatch.setattr("hfft.studies.run.train_child", train)
     words = ["study", "seeds", recipe, "--output", str(tmp_path / "study"), "--seeds"]
     assert cli.main([*words, "2"]) == 1
     out = capsys.readouterr().out

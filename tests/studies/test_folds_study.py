@@ -12,7 +12,7 @@ import hfft
 from hfft.evaluate.outputs import Outputs
 from hfft.studies.folds import ALL, Folds
 from hfft.studies.intervals import summarise, wilson
-from tests.studies.made_up import figures, tiny
+from tests.studies.fake_runs import figures, tiny
 
 
 def test_all_folds_together_know_that_their_training_rows_overlap():

@@ -8,7 +8,7 @@ from hfft.studies.find import make_study
 from hfft.studies.grid import Grid, choose
 from hfft.studies.study import Figures
 from hfft.studies.table import Cell, Row
-from tests.studies.made_up import TINY, figures, tiny
+from tests.studies.fake_runs import TINY, figures, tiny
 
 
 def test_words_with_several_values_are_axes_and_others_are_of_the_base():

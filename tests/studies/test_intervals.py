@@ -23,6 +23,13 @@ def test_a_summary_is_the_t_interval_of_scipy(level):
     assert found.half == pytest.approx((expected.high - expected.low) / 2)
 
 
+@pytest.mark.parametrize("count", [2, 3, 21, 100])
+def test_the_interval_is_that_of_students_t_for_any_count(count):
+    values = np.random.default_rng(count).normal(0.9, 0.02, count).tolist()
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert (summarise(values).low, summarise(values).high) == pytest.approx((expected.low, expected.high), rel=1e-12)
+
+
 def test_a_paired_difference_is_that_of_the_paired_t_test():
     found, expected = paired(VALUES, OTHERS), stats.ttest_rel(VALUES, OTHERS)
     interval = expected.confidence_interval(0.95)

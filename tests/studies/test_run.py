@@ -13,6 +13,7 @@ import hfft
 from hfft import cli
 from hfft.errors import BadInput, RunError
 from hfft.runs.signals import Stopped
+from hfft.studies import run as engine
 from hfft.studies import train_child as training
 from hfft.studies.compare import Compare
 from hfft.studies.folder import LOG
@@ -21,7 +22,7 @@ from hfft.studies.seeds import Seeds
 from hfft.studies.study import Child, Done, Study, recipe_of
 from hfft.studies.table import Table
 from hfft.studies.train_child import DiskFull
-from tests.studies.made_up import finished, tiny
+from tests.studies.fake_runs import finished, tiny
 from tests.torture import runs
 
 ARMS = {"a": {}, "b": {"training.learning_rate": 0.01}}
@@ -39,7 +40,7 @@ def trained(monkeypatch):
         finished(recipe, recipe.training["learning_rate"] + recipe.seed / 100)
         return None
 
-    monkeypatch.setattr(training, "train_child", train)
+    monkeypatch.setattr("hfft.studies.run.train_child", train)
     return ran
 
 
@@ -73,14 +74,14 @@ def test_a_child_that_fails_is_a_row_that_says_why_and_is_tried_again(tmp_path, 
 
 
 def test_the_page_so_far_says_what_is_left(tmp_path, trained, monkeypatch):
-    train = training.train_child
+    train = engine.train_child
 
     def stopped(recipe):
         if recipe.output_dir.name == "a-2":
             raise Stopped(signal.SIGTERM)
         return train(recipe)
 
-    monkeypatch.setattr(training, "train_child", stopped)
+    monkeypatch.setattr("hfft.studies.run.train_child", stopped)
     with pytest.raises(Stopped):
         run_study(compare(), tmp_path)
     assert "Unfinished: 2 runs are left." in (tmp_path / "report.html").read_text()

@@ -12,7 +12,7 @@ from hfft.studies.compare import Compare
 from hfft.studies.find import load_study, make_study
 from hfft.studies.seeds import Seeds
 from hfft.studies.study import Child, Figures, against, cell, override_words, recipe_of, rows, usual_columns
-from tests.studies.made_up import TINY, figures, tiny
+from tests.studies.fake_runs import TINY, figures, tiny
 
 HERE = Path("study/children")
 

@@ -9,7 +9,7 @@ from hfft.studies import chart
 from hfft.studies.compare import Compare
 from hfft.studies.page import render_study
 from hfft.studies.table import Cell, Line, Plot, Row, Table
-from tests.studies.made_up import tiny
+from tests.studies.fake_runs import tiny
 
 TABLE = Table(
     "A <b>answer</b>.",
