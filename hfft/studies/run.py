@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from hfft.studies.train_child import train_child
 from hfft.wording import listing, nearest
 
 Say = Callable[..., None]
+PAUSE = 5.0  # seconds, at least, from one writing of the unfinished table to the next
 
 
 def run_study(
@@ -55,12 +58,15 @@ def run_study(
             recipe_of(study, child, files.children)  # all arms are checked before anything is trained or written
         files.open(study, fresh)
         done: dict[str, Figures] = {}
+        written = -math.inf
         while todo := [child for child in study.plan(done) if child.name not in done]:
             for child, figures in _ended(study, todo, done, files, jobs):
                 done[child.name] = figures
                 of = len({*done, *(other.name for other in study.plan(done))})
                 say(_line(child, figures, len(done), of))
-                _write(study, done, files)
+                if time.monotonic() - written >= PAUSE:  # a table may take longer than a short run
+                    _write(study, done, files)
+                    written = time.monotonic()
         table = study.table(done)
         study.finish(done, path)
         _write(study, done, files)

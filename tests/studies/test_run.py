@@ -82,6 +82,7 @@ def test_the_page_so_far_says_what_is_left(tmp_path, trained, monkeypatch):
         return train(recipe)
 
     monkeypatch.setattr("hfft.studies.run.train_child", stopped)
+    monkeypatch.setattr("hfft.studies.run.PAUSE", 0)
     with pytest.raises(Stopped):
         run_study(compare(), tmp_path)
     assert "Unfinished: 2 runs are left." in (tmp_path / "report.html").read_text()
