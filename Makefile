@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart install test test-fast mutants torture lint coverage methods strategies bench growth start scaling nano clean
+.PHONY: quickstart install test test-fast mutants torture lint coverage methods strategies studies bench growth start scaling nano clean
 
 quickstart: .venv/.installed
 	$(BIN)/accelerate launch hfft/run.py --recipe digits
@@ -55,6 +55,12 @@ methods: .venv/.tested
 # idle cores; stopped, it goes on where it stood. Offline as `make methods`; one claim: make strategies OPTIONS="--only imbalance".
 strategies: .venv/.tested
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.benchmarks.strategies --at-once $(or $(AT_ONCE),2) \
+		$(if $(MODELS),--models $(MODELS)) $(if $(DATA),--data $(DATA)) $(OPTIONS)
+
+# Run every study of recipes/studies and write its page to studies/: up to three hours on two idle cores; stopped, it goes on
+# where it stood. Offline as `make methods`; one of them: make studies OPTIONS="--only digits_seeds".
+studies: .venv/.tested
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.benchmarks.studies --at-once $(or $(AT_ONCE),2) \
 		$(if $(MODELS),--models $(MODELS)) $(if $(DATA),--data $(DATA)) $(OPTIONS)
 
 # Time our recipes against the example scripts and a tuned Trainer and write tests/benchmarks/table.md: about 40

@@ -3,7 +3,7 @@
 `load_recipe(recipe, *overrides)` checks a recipe, given by name, file or dictionary, `finetune(recipe)` trains, scores
 and publishes it, `load_predictor(source)` loads the result for prediction, and `load_predictors` loads several adapters
 on one backbone. `features(source, data)` computes the features of a data set, `rank(recipe, backbones)` ranks pretrained
-models for a recipe.
+models for a recipe, and `study(name, recipe)` makes several runs and says what they come to together.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hfft.predict.predictor import load_predictor, load_predictors
     from hfft.recipe.find import load_recipe
     from hfft.recipe.recipe import Recipe
+    from hfft.studies.run import study
 
 __version__ = "0.2.0"
 _named, __all__ = names(
@@ -29,6 +30,7 @@ _named, __all__ = names(
         "load_predictor": "hfft.predict.predictor",
         "load_predictors": "hfft.predict.predictor",
         "load_recipe": "hfft.recipe.find",
+        "study": "hfft.studies.run",
     },
 )
 __all__ += ["__version__"]

@@ -7,7 +7,21 @@ import sys
 from typing import Any
 
 from hfft import __version__, run
-from hfft.commands import cache, check, features, label_next, plan, predict, publish, rank, score, show, soup, train
+from hfft.commands import (
+    cache,
+    check,
+    features,
+    label_next,
+    plan,
+    predict,
+    publish,
+    rank,
+    score,
+    show,
+    soup,
+    study,
+    train,
+)
 from hfft.commands import list as list_recipes
 
 
@@ -86,6 +100,13 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--output", metavar="FOLDER", help="the new run's folder (default: beside the first run)")
     command.add_argument("--fresh", action="store_true", help="replace the run in that folder")
+    command = add("study", study.run, "several runs and what they say together: seeds, folds, grids, and more")
+    command.add_argument(
+        "words",
+        nargs=argparse.REMAINDER,
+        metavar="NAME RECIPE ...",
+        help="hfft study lists the studies, hfft study NAME --help their options",
+    )
     command = add("cache", cache.run, "stored outputs of frozen layers: list them, or clear those that no run uses")
     command.add_argument("what", choices=["list", "clear"])
     command.add_argument("--dir", metavar="FOLDER", help="a folder instead of $HFFT_CACHE")

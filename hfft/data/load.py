@@ -81,13 +81,14 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
             out of range or unknown in train, an image that cannot be decoded, an empty text, a duplicate id.
         BadInput, HubError: the data does not exist or cannot be reached.
     """
+    seed = seed if data.seed is None else data.seed
     inputs = task.modality.inputs
     if data.path in builtin.BUILTIN:
         splits.choose(builtin.split_names(data.path), data)
     given = load_raw(data)
     raw = given.splits
     train, validation, test = splits.choose(list(raw), data)
-    wanted = {"validation": validation, "test": test}
+    wanted = {"validation": validation, "test": test if data.fold is None else None}
     origin = {"train": train, **{name: split for name, split in wanted.items() if isinstance(split, str)}}
     shares = {name: share for name in ("test", "validation") if isinstance(share := wanted[name], float)}
 
@@ -112,10 +113,14 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
     try:
         encoded, meaning, notes = labels.encode(parts, found, data, task, faults, joined)
         whole = encoded["train"]
+        if data.fold is not None:
+            whole, held_out = splits.fold_apart(whole, data.fold, meaning)
         encoded |= splits.set_aside(whole, shares, meaning, seed)
         if data.shots is not None:
             few = shots.chosen(whole, data, meaning)
             encoded |= {"train": few, **shots.without(few, {name: encoded[name] for name in shares})}
+        if data.fold is not None:
+            encoded["test"] = held_out
     except DataError:
         faults.refuse()  # bad rows may be the cause
         raise
@@ -124,6 +129,8 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
     for name, share in shares.items():
         stratified = ", stratified" if PROBLEMS[meaning.problem].classes else ""
         origin[name] = f"{share:.3g} of {train}{stratified}, seed {seed}"
+    if data.fold is not None:
+        origin |= splits.fold_origin(data.fold, train, meaning)
     if data.shots is not None:
         notes.append(shots.shots_note(data.shots, data.shots_seed, meaning.size, len(whole)))
         origin["train"] += f", {data.shots} rows of each class, shots_seed {data.shots_seed}"
@@ -138,7 +145,7 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
         origin["train"] += f", {len(encoded['train'])} of {sampled} rows with imbalance {data.imbalance:g}"
         notes.append(imbalance_note(data.imbalance, per_class))
     origin = {name: what for name, what in origin.items() if name in encoded}
-    source = dict.fromkeys(shares, "train")
+    source = dict.fromkeys([*shares, *(["test"] if data.fold is not None else [])], "train")
     checked = check(encoded, source, found, inputs, faults)
     left_out = faults.settle()
     encoded = {name: faults.without(rows, source.get(name, name)) for name, rows in encoded.items()}

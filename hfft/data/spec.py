@@ -122,6 +122,26 @@ class LabelNoise(Spec):
         return self
 
 
+class Fold(Spec):
+    """One fold of a cross-validation: its rows leave train and are the test split.
+
+    Attributes:
+        of: number of folds.
+        number: which of them, from 1.
+        seed: the draw of the folds, which is apart from the seed of the run.
+    """
+
+    of: int = Field(ge=2)
+    number: int = Field(ge=1)
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Fold:
+        if self.number > self.of:
+            raise ValueError(f"number is {self.number}; expected at most {self.of}, the number of folds")
+        return self
+
+
 class Data(Spec):
     """Part 5: the data.
 
@@ -135,6 +155,8 @@ class Data(Spec):
         field: the key of a JSON file under which its rows are, as in `a.b`.
         validation, test: a split's name, a share of the training rows to set aside (stratified, seeded), or `none`.
         label_sep: what separates the classes in a text that names several, such as `|`.
+        fold: one fold of a cross-validation over the training rows, which becomes the test split; other test rows are not read.
+        seed: the draws of rows (shares, samples, imbalance, wrong labels); default: `training.seed`.
         classes: use only these classes, in this order.
         shots: train on so many rows of each class (`hfft.data.shots`).
         shots_seed: which rows these are; they do not depend on `training.seed`.
@@ -166,6 +188,8 @@ class Data(Spec):
     train: str = "train"
     validation: str | float | None = None
     test: str | float | None = None
+    fold: Fold | None = None
+    seed: int | None = Field(default=None, ge=0)
     classes: list[str] | None = Field(default=None, min_length=2)
     label_sep: str | None = Field(default=None, min_length=1)
     shots: int | None = Field(default=None, ge=1)
@@ -194,6 +218,14 @@ class Data(Spec):
         if value and info.data.get("shots", 0) is None:
             raise ValueError("chooses the rows of data.shots, which is not set; leave it out")
         return value
+
+    @model_validator(mode="after")
+    def _fold_alone(self) -> Data:
+        if self.fold is not None and self.streaming:
+            raise ValueError("has a fold, which needs all rows at once, and streaming; leave one of them out")
+        if self.fold is not None and self.test is not None:
+            raise ValueError(f"has a fold, whose rows are the test split, and test={self.test}; leave data.test out")
+        return self
 
     @field_validator("validation", "test")
     @classmethod

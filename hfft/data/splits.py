@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from datasets import Dataset
 
-from hfft.data.spec import NONE, Data
+from hfft.data.spec import NONE, Data, Fold
 from hfft.errors import DataError
 from hfft.tasks.labels import Labels
 from hfft.tasks.measure import FEW
@@ -84,6 +85,51 @@ def set_aside(rows: Dataset, shares: dict[str, float], meaning: Labels, seed: in
         left = [np.setdiff1d(group, gone) for group, gone in zip(left, taken, strict=True)]
         parts[name] = rows.select(np.sort(np.concatenate(taken)))
     return {"train": rows.select(np.sort(np.concatenate(left))), **parts} if parts else {"train": rows}
+
+
+def fold_apart(rows: Dataset, fold: Fold, meaning: Labels) -> tuple[Dataset, Dataset]:
+    """The rows outside of a fold and those in it, both in the data's order; stratified where there are classes.
+
+    Each row is in one of the folds of a seed (scikit-learn's `StratifiedKFold`, or `KFold` without classes).
+
+    Raises:
+        DataError: a class has a single row, or there are fewer rows than folds.
+    """
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    if len(rows) < fold.of:
+        raise DataError(f"data.fold: {len(rows)} rows cannot be divided into {fold.of} folds; use fewer")
+    groups = _classes(rows, meaning)
+    if PROBLEMS[meaning.problem].classes:
+        labels = column(rows, "labels").to_numpy()
+        single = [meaning.names[labels[group[0]]] for group in groups if len(group) == 1]
+        if single:
+            raise DataError(
+                f"data.fold: class {listing(single)} has a single row, which cannot be in train and in a fold; add rows, or "
+                f"leave it out with data.classes"
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a class with fewer rows than folds is absent from some of them
+            try:
+                parts = list(StratifiedKFold(fold.of, shuffle=True, random_state=fold.seed).split(labels, labels))
+            except ValueError:  # every class has fewer rows than there are folds
+                most = max(map(len, groups))
+                raise DataError(f"data.fold: no class has more than {most} rows; use at most {most} folds") from None
+    else:
+        parts = list(KFold(fold.of, shuffle=True, random_state=fold.seed).split(np.arange(len(rows))))
+    outside, inside = parts[fold.number - 1]
+    return rows.select(np.sort(outside)), rows.select(np.sort(inside))
+
+
+def fold_origin(fold: Fold, train: str, meaning: Labels) -> dict[str, str]:
+    """The origins of the splits that a fold makes.
+
+    Args:
+        train: the split that is divided.
+    """
+    stratified = ", stratified" if PROBLEMS[meaning.problem].classes else ""
+    which = f"fold {fold.number} of {fold.of}"
+    return {"train": f"{train} without {which}", "test": f"{which} of {train}{stratified}, seed {fold.seed}"}
 
 
 def sample(rows: Dataset, cap: int, split: str, meaning: Labels, seed: int) -> Dataset:

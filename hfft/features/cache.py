@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from hfft.features.store import FeatureStore, keys_of
+from hfft.data.row_keys import keys_of
+from hfft.features.store import FeatureStore
 from hfft.features.views import View
 from hfft.frozen_cache import folder
 from hfft.frozen_cache.spec import FrozenCacheSpec

@@ -21,6 +21,7 @@ from hfft.frozen_cache.describe import ONCE, Found, describe, impossible, search
 from hfft.frozen_cache.find import Logits
 from hfft.frozen_cache.fingerprint import fingerprint
 from hfft.frozen_cache.folder import make_room
+from hfft.frozen_cache.shared_rows import take_over
 from hfft.frozen_cache.split_point import Cut, random_state_kept
 from hfft.frozen_cache.threads import one_thread
 from hfft.frozen_cache.trace import NotCuttable, same
@@ -221,6 +222,9 @@ class FrozenCache:
             split.open(
                 folder, fields, self.version, f"{type(self.trainer.model).__name__}, {words}, {split.count} rows"
             )
+            if not split.views and split.store is not None:
+                with contextlib.suppress(OSError):  # then they are computed again
+                    take_over(split.store, split.rows, prefix)
         self.cut = cut
         self.report = {"cut": words, "share": round(cut.share, 4), "bytes": found.needed}
         self.settings.say(f"cache: {words}, {human(found.needed)} at most")

@@ -28,9 +28,14 @@ def render(record: Record) -> str:
     rendered = (render_section(name, record) for name in sections.SECTIONS)
     return environment().get_template("page.html.j2").render(
         title=str(record.metrics["recipe"]),
-        style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
+        style=Markup(style()),
         sections=[section for section in rendered if section],
     )  # fmt: skip
+
+
+def style() -> str:
+    """The style sheet of all pages: light and dark, narrow and wide, screen and paper."""
+    return (HERE / "style.css").read_text(encoding="utf-8")
 
 
 def render_section(name: str, record: Record) -> Markup:

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from hfft.studies.intervals import paired
 from tests.benchmarks.runs import digest, spread
 from tests.benchmarks.strategy_claims import CLAIMS, SETTINGS, filled, recipe
 from tests.benchmarks.strategy_methods import METHODS, is_there
 
 Result = dict[str, Any]
-# 97.5% quantiles of Student's t by degrees of freedom, from 1 on
-T = [
-    *(12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281),
-    *(2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860),
-]
 SEEDS = 5  # that a finished row has
 NAMES = {
     "balanced": "balanced accuracy",
@@ -27,20 +22,6 @@ NAMES = {
     "robust": "accuracy under PGD-20",
     "shifted": "accuracy on shifted inputs",
 }
-
-
-def paired(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float]:
-    """Mean difference of pairs and half its 95% t-interval; half is infinite for a single pair.
-
-    Raises:
-        ValueError: more than 21 pairs, or none.
-    """
-    gaps = [a - b for a, b in zip(ours, theirs, strict=True)]
-    if not 1 <= len(gaps) <= len(T) + 1:
-        raise ValueError(f"{len(gaps)} pairs; expected 1 to {len(T) + 1}")
-    if len(gaps) == 1:
-        return gaps[0], math.inf
-    return statistics.mean(gaps), T[len(gaps) - 2] * statistics.stdev(gaps) / math.sqrt(len(gaps))
 
 
 def rounded(ratio: float) -> float:
@@ -183,11 +164,11 @@ def _difference(mine: dict[int, Result], theirs: dict[int, Result], figure: str)
     both = sorted(mine.keys() & theirs.keys())
     if not both:
         return "–"
-    mean, half = paired(*([runs[seed]["figures"][figure] for seed in both] for runs in (mine, theirs)))
-    if math.isinf(half):
-        return f"{mean:+.3f} (1 pair)"
-    text = f"{mean:+.3f} ± {half:.3f}"
-    text = f"**{text}**" if abs(mean) > half else text
+    found = paired(*([runs[seed]["figures"][figure] for seed in both] for runs in (mine, theirs)))
+    if found.n == 1:
+        return f"{found.mean:+.3f} (1 pair)"
+    text = f"{found.mean:+.3f} ± {found.half:.3f}"
+    text = f"**{text}**" if found.differs else text
     return text if len(both) == len(mine) else f"{text} ({len(both)} pairs)"
 
 

@@ -2,13 +2,11 @@
 
 import copy
 import json
-import math
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from tests.benchmarks import strategies, strategy_claims, strategy_page
 from tests.benchmarks.strategies import Failed, Job, Refused
@@ -67,22 +65,6 @@ def test_a_method_that_the_package_lacks_is_left_out(monkeypatch):
 
 
 # --- statistics
-
-
-@pytest.mark.parametrize("count", [2, 3, 5, 21])
-def test_the_interval_is_that_of_students_t(count):
-    rng = np.random.default_rng(count)
-    ours, theirs = rng.normal(0.9, 0.02, count), rng.normal(0.88, 0.02, count)
-    mean, half = strategy_page.paired(ours.tolist(), theirs.tolist())
-    known = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
-    assert (mean - half, mean + half) == pytest.approx((known.low, known.high), abs=1e-5)
-
-
-def test_one_pair_has_no_interval_and_too_many_are_refused():
-    assert strategy_page.paired([0.5], [0.4]) == (pytest.approx(0.1), math.inf)
-    for count in (0, 22):
-        with pytest.raises(ValueError, match=f"{count} pairs"):
-            strategy_page.paired([0.5] * count, [0.4] * count)
 
 
 def test_equal_time_is_rounded():

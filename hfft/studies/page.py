@@ -1,0 +1,75 @@
+"""The page of a study: its answer, its figures, the table with seeds, n and intervals, and the arms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from hfft.recipe import yaml_lines
+from hfft.report.page import environment, style
+from hfft.studies import chart
+from hfft.studies.study import Study, override_words
+from hfft.studies.table import Cell, Table
+
+HERE = Path(__file__).parent
+
+
+def render_study(study: Study, table: Table, left: int = 0) -> str:
+    """The whole document: HTML without scripts or requests.
+
+    Args:
+        left: number of children that are not done yet.
+    """
+    arms: dict[str, str] = {}
+    for child in study.plan({}):
+        arms.setdefault(child.arm, "  ".join(override_words(child.overrides)) or "the recipe as it is")
+    template = environment().from_string((HERE / "page.html.j2").read_text(encoding="utf-8"))
+    return template.render(
+        title=study.title,
+        style=Markup(style() + (HERE / "page.css").read_text(encoding="utf-8")),
+        question=study.question,
+        answer=table.answer,
+        left=left,
+        figures=_figures(table),
+        columns=table.columns,
+        rows=[
+            {
+                "arm": row.arm,
+                "cells": [_shown(row.cells.get(name, Cell())) for name in table.columns],
+                "seeds": ", ".join(map(str, row.seeds)),
+                "n": len(row.seeds),
+            }
+            for row in table.rows
+        ],
+        notes=table.notes,
+        failed=table.failed,
+        arms=arms,
+        recipe=yaml_lines.dump(study.recipe.resolved()),
+    )  # fmt: skip
+
+
+def _figures(table: Table) -> list[dict[str, Any]]:
+    """Title, legend and drawing of each figure."""
+    drawn = [
+        {"title": plot.title, "legend": [line.name for line in plot.lines], "svg": svg, "y": plot.y}
+        for plot in table.plots
+        if (svg := chart.plot(plot)) is not None
+    ]
+    if not drawn and (svg := chart.arms(table)) is not None:
+        drawn = [
+            {"title": table.columns[0], "legend": [], "svg": svg, "y": "mean and 95% interval; a dot for each seed"}
+        ]
+    return drawn
+
+
+def _shown(cell: Cell) -> dict[str, str]:
+    """A cell as text, and its interval and n for those who point at it."""
+    found = cell.summary()
+    if found is None or found.n == 1:
+        return {"text": str(cell), "interval": ""}
+    return {
+        "text": str(cell),
+        "interval": f"95% interval [{found.low:.{cell.digits}f}, {found.high:.{cell.digits}f}], n = {found.n}",
+    }
