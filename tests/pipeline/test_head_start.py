@@ -18,7 +18,9 @@ from hfft.errors import ModelError
 from hfft.pipeline.build import build_run
 from hfft.pipeline.head_start import head_inputs, with_pooling
 from hfft.recipe import load_recipe
-from hfft.train import training_arguments
+from hfft.train import FineTuner, training_arguments
+from tests import forked
+from tests.forked import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -196,3 +198,48 @@ def test_untrained_layers_before_the_last_one_and_adapters_are_read_as_they_are(
     np.testing.assert_array_equal(held.predictions.argmax(1), oracle.predict(x))
     for name, tensor in first.trainer.model.state_dict().items():
         assert torch.equal(tensor, again.trainer.model.state_dict()[name]), name
+
+
+def fitted(folder, *overrides):
+    """A recipe whose head is fitted."""
+    few = ("head.init=lda", "data.max_train_samples=100", "data.max_eval_samples=20", "training.use_cpu=true")
+    return load_recipe("digits", *few, f"training.output_dir={folder}", *overrides)
+
+
+def begun(folder):
+    """The head that a run begins with."""
+    return built(fitted(folder / "run")).trainer.model.classifier.state_dict()
+
+
+@pytest.mark.slow
+def test_all_processes_begin_with_the_same_head(tmp_path):
+    forked.two_processes(ROOT / "tests/pipeline/head_start_processes.py", tmp_path)
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    alone = begun(tmp_path / "alone")
+    for name, tensor in alone.items():
+        assert torch.equal(first[name], second[name])
+        torch.testing.assert_close(first[name], tensor)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_stopped_ends_as_one_that_was_not(tmp_path, monkeypatch):
+    steps = (
+        "training.max_steps=4",
+        "training.save_strategy=steps",
+        "training.save_steps=2",
+        "training.eval_strategy=no",
+    )
+    whole = hfft.finetune(fitted(tmp_path / "whole", *steps))
+    step = FineTuner.training_step
+
+    def stopped(trainer, *args, **kwargs):
+        if trainer.state.global_step == 3:
+            raise RuntimeError("stopped")
+        return step(trainer, *args, **kwargs)
+
+    monkeypatch.setattr(FineTuner, "training_step", stopped)
+    with pytest.raises(RuntimeError, match="stopped"):
+        hfft.finetune(fitted(tmp_path / "parts", *steps))
+    monkeypatch.setattr(FineTuner, "training_step", step)
+    parts = hfft.finetune(fitted(tmp_path / "parts", *steps))
+    assert (parts.model / "model.safetensors").read_bytes() == (whole.model / "model.safetensors").read_bytes()
