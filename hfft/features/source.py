@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import transformers
 from torch import nn
+from transformers.utils import find_adapter_config_file
 
 from hfft import backbone, layers
 from hfft.backbone import published_code
@@ -23,7 +24,6 @@ from hfft.errors import BadInput
 from hfft.features.model import FORMAT, FeatureModel, device, noted
 from hfft.features.views import View
 from hfft.hub.errors import reading
-from hfft.predict.adapted import is_apart
 from hfft.predict.predictor import load_predictor, task_of
 from hfft.recipe import Recipe
 from hfft.tasks.labels import Labels
@@ -62,7 +62,7 @@ def open_source(source: str, pooling: str | None = None) -> Source:
     folder = Path(source)
     where = str(folder / "model") if (folder / "model").is_dir() else backbone.source(source)
     with reading(f"model {source}", where):
-        changed = is_apart(where) or published_code.stock_config(where) is not None
+        changed = find_adapter_config_file(where) is not None or published_code.stock_config(where) is not None
     if changed:
         trained = TrainedModel(source, where)
         return Source(trained, trained.processor, trained.task, trained.fitting)

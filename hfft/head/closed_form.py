@@ -12,9 +12,9 @@ from hfft.classifier.spec import ClassifierSpec
 from hfft.errors import BadInput, ModelError
 from hfft.wording import listing
 
-# What is fitted for each `head.init`: the penalty of a logistic regression assumes features of equal scale.
+# What is fitted for each `head.init`. The penalty of a logistic regression assumes features of equal scale.
 SPECS = {
-    "logistic-regression": ClassifierSpec(type="logistic-regression", C=1.0, transform=["standardise"]),
+    "logistic-regression": ClassifierSpec(type="logistic-regression", C=0.1, transform=["standardise"]),
     "lda": ClassifierSpec(type="lda"),
     "centroid": ClassifierSpec(type="nearest-centroid"),
 }

@@ -37,7 +37,7 @@ class Head(Spec):
         activation: after each hidden layer of `mlp`; default: `gelu`.
         norm: between each hidden layer of `mlp` and its activation: over the features of a row, or over a batch; default: none.
         init: `zeros` starts from equal probabilities for all classes; the others from a classifier that is fitted on what
-            the head's last layer reads of the training rows: `logistic-regression` (C 1 on standardised features), `lda`, or
+            the head's last layer reads of the training rows: `logistic-regression` (C 0.1 on standardised features), `lda`, or
             `centroid`, the nearest class mean.
         dropout: dropout before the last layer of the head, overriding the config's; for `mlp`, after each hidden layer.
         keep_known: start from the checkpoint's own head for the classes that it knows by name.

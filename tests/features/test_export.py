@@ -15,6 +15,7 @@ from hfft.errors import BadInput
 from hfft.features import export as exporting
 from hfft.features import of_recipe, write
 from hfft.features.source import open_source
+from hfft.features.views import bare
 from hfft.recipe import load_recipe
 
 
@@ -90,19 +91,28 @@ def test_features_of_a_slice_come_from_the_cache_of_recipes(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "head", ["head.kind=mlp", "backbone.edit=[{insert: blocks, module: {type: bottleneck, size: 4}}]"]
+    "changes",
+    [
+        ["head.kind=mlp"],
+        ["backbone.edit=[{insert: '/mlp$/', module: {type: bottleneck}}]"],
+        ["layers.adapter={type: lora, init_lora_weights: false}", "publish.as=adapter"],
+    ],
 )
-def test_a_run_is_a_source_with_its_edits_and_head(head, tmp_path):
+def test_a_run_is_a_source_with_its_edits_adapter_and_head(changes, tmp_path):
     folder = str(tmp_path / "run")
     few = ["data.max_train_samples=40", "data.max_eval_samples=20", "training.max_steps=2"]
-    hfft.finetune(load_recipe("digits", head, *few, f"training.output_dir={folder}"))
+    hfft.finetune(load_recipe("digits", *changes, *few, f"training.output_dir={folder}"))
     found = hfft.features(folder, "digits", split="test")["features"][:]
     source = open_source(folder)
     model, processor = source.loaded(), source.processor
     images = builtin.load("digits")["test"]["image"][:4]
     with torch.no_grad():
-        want = model.base_model(**processor(images, return_tensors="pt"))[0][:, 0]
+        want = bare(model)(**processor(images, return_tensors="pt"))[0][:, 0]
+        changed = model(**processor(images, return_tensors="pt")).logits
     np.testing.assert_allclose(found[:4], want, atol=1e-5)
+    assert torch.allclose(hfft.load_predictor(folder).logits(images), changed, atol=1e-5)
+    plain = hfft.features("nano-vit", "digits", split="test")["features"][:4]
+    assert not np.allclose(plain, found[:4], atol=1e-4)  # the run has trained all layers, or its adapter
 
 
 @pytest.mark.parametrize(

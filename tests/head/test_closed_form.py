@@ -16,7 +16,7 @@ from hfft.recipe import load_recipe
 
 ORACLES = {
     "logistic-regression": lambda: make_pipeline(
-        StandardScaler(), LogisticRegression(C=1.0, max_iter=10_000, tol=1e-10)
+        StandardScaler(), LogisticRegression(C=0.1, max_iter=10_000, tol=1e-10)
     ),
     "lda": LinearDiscriminantAnalysis,
     "centroid": NearestCentroid,
