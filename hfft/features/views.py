@@ -42,7 +42,7 @@ def bare(model: nn.Module) -> Any:
 
     A model that has no separate base model, such as CLIP's classifier, contains one or more towers: the largest is used.
     """
-    whole: Any = model.get_base_model() if hasattr(model, "peft_config") else model  # type: ignore[operator]
+    whole: Any = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
     base = whole.base_model
     if base is not whole:
         return base
