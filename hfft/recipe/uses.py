@@ -45,7 +45,7 @@ TRAINED_ON = (
     *("augment", "imbalance", "label_noise", "max_train_samples", "mlm_probability", "sets", "shots", "shots_seed"),
     "shuffle_buffer",
 )
-WITHOUT_TRAINING = only("output_dir", "seed", "per_device_eval_batch_size", "use_cpu")
+WITHOUT_TRAINING = only("output_dir", "seed", "per_device_eval_batch_size", "use_cpu", "ddp_timeout")
 AS_PUBLISHED = only("name", "revision", "dtype", "processor")
 
 # Use -> section -> the keys that it reads; a section that is not named is not read.
