@@ -16,7 +16,6 @@ from hfft.recipe.classifier_checks import classifier_checks
 from hfft.recipe.explain import explain
 from hfft.recipe.training_arguments import training_problem
 from hfft.recipe.training_keys import TrainingKeys, foreign
-from hfft.recipe.uses import needs
 from hfft.recipe.yaml_lines import Path
 from hfft.strategy.build import build_methods
 from hfft.strategy.needs import Situation, refusals
@@ -58,7 +57,6 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
             found.append((("training", str(key)), problem))
     if recipe is None:
         return found
-    found += needs(recipe.use, recipe.the_task)
     adapter, task, modality = recipe.layers.adapter, recipe.the_task, recipe.the_task.modality
     if recipe.publish.as_ and adapter is None:
         found.append((("publish", "as"), "is for adapters; set layers.adapter, or leave it out"))
