@@ -54,6 +54,11 @@ class Around(nn.Module):
         """The device of the weights."""
         return next(self.inner.parameters()).device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the weights."""
+        return next(self.inner.parameters()).dtype
+
 
 def save_as_published(inner: Any, says: Mapping[str, Any], processors: list[Any], folder: Path) -> None:
     """Write a published model unchanged, with a note in its config of how it answers for the classes of the data.

@@ -114,7 +114,10 @@ def check(model: Any, processor: Any, tokenizer: Any, found: ImageText, texts: S
         ModelError: the two differ.
     """
     found.eval()
-    batch = {key: value.to(found.device) for key, value in inputs.blank(processor).items()}
+    batch = {
+        key: value.to(found.device, found.dtype if value.is_floating_point() else value.dtype)
+        for key, value in inputs.blank(processor).items()
+    }
     own = model(**batch, **tokens(model, tokenizer, texts)).logits_per_image
     off = float((own - found(**batch)).abs().max() / own.abs().max().clamp(min=1.0))
     if not off < (1e-3 if own.dtype == torch.float32 else 5e-2):

@@ -85,6 +85,9 @@ class Predictor:
         batch = {k: v.to(device, non_blocking=True) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
         if self._on_device is not None:
             batch = self._on_device(batch)
+        dtype = getattr(self.model, "dtype", torch.float32)
+        if dtype != torch.float32:
+            batch = {k: v.to(dtype) if torch.is_tensor(v) and v.is_floating_point() else v for k, v in batch.items()}
         return self.outputs(self.model, batch).float().cpu()
 
     @property

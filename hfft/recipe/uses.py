@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hfft.recipe.yaml_lines import Path
+from hfft.tasks.table import Task
 from hfft.wording import listing
 
 Use = Literal["fine-tune", "directly", "classifier"]
@@ -44,7 +45,7 @@ TRAINED_ON = (
     *("augment", "imbalance", "label_noise", "max_train_samples", "mlm_probability", "sets", "shots", "shots_seed"),
     "shuffle_buffer",
 )
-WITHOUT_TRAINING = only("output_dir", "seed", "per_device_eval_batch_size", "use_cpu")
+WITHOUT_TRAINING = only("output_dir", "seed", "per_device_eval_batch_size", "use_cpu", "ddp_timeout")
 AS_PUBLISHED = only("name", "revision", "dtype", "processor")
 
 # Use -> section -> the keys that it reads; a section that is not named is not read.
@@ -109,6 +110,13 @@ def unread(values: Mapping[str, Any], reported: Iterable[Path] = ()) -> list[tup
             found += [((section, key), _remedy(use, section, key)) for key in given]
     reported = set(reported)
     return [(path, text) for path, text in found if path not in reported]
+
+
+def needs(use: str, task: Task) -> list[tuple[Path, str]]:
+    """Path and message of what a use needs of a task, and the task does not have."""
+    if use == DEFAULT or task.labelled:
+        return []
+    return [(("use",), f"is {use}, which answers with classes, but task {task.name} has none; use {DEFAULT}")]
 
 
 def _remedy(use: str, section: str, key: str | None = None) -> str:

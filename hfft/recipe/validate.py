@@ -14,7 +14,7 @@ from hfft.recipe import yaml_lines
 from hfft.recipe.checks import cross_checks
 from hfft.recipe.explain import explain
 from hfft.recipe.overrides import apply_override
-from hfft.recipe.uses import unread
+from hfft.recipe.uses import needs, unread
 from hfft.spec import Spec
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def validated(
         refused += explain(error, model, values)
     refused += cross_checks(values, recipe)
     refused += unread(values, [path for path, _ in refused])
+    refused += needs(recipe.use, recipe.the_task) if recipe is not None else []
     for path, what in refused:
         say(path, what)
     if problems:

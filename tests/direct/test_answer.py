@@ -114,6 +114,7 @@ def test_a_model_of_numbers_answers_as_it_is_if_there_are_as_many(tmp_path):
 # --- zero-shot
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["clip", "siglip"])
 def test_images_are_compared_with_texts_as_by_the_pipeline(kind, tmp_path):
     spec = getattr(tiny_models, kind)(tmp_path / "m")
@@ -151,6 +152,7 @@ def test_embeddings_of_several_prompts_are_averaged_and_normalised(tmp_path):
     assert np.abs(predictor(made, IMAGE).logits(pictures()).numpy() - expected).max() < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", [SINGLE, MULTI])
 @pytest.mark.parametrize("order", [tiny_models.INFERENCE, ["ENTAILMENT", "NEUTRAL", "CONTRADICTION"]])
 def test_texts_entail_sentences_about_classes_as_by_the_pipeline(problem, order, tmp_path):

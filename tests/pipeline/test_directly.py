@@ -93,6 +93,7 @@ def test_a_run_is_a_folder_like_any_other_and_says_that_nothing_was_trained(tmp_
     assert "Learning curves" not in report
 
 
+@pytest.mark.slow
 def test_score_and_predict_give_the_classes_of_the_data(tmp_path, animals, resnet, capsys):
     folder = finetune(recipe(tmp_path / "run", resnet, animals, f"{{map: {MAP}}}")).folder
     accuracy = json.loads((folder / "metrics.json").read_text())["test"]["accuracy"]
@@ -108,6 +109,7 @@ def test_score_and_predict_give_the_classes_of_the_data(tmp_path, animals, resne
     assert np.abs(found - expected.numpy()).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_a_narrowed_model_is_served_by_plain_transformers_with_the_answers_that_were_scored(tmp_path, animals, resnet):
     result = finetune(recipe(tmp_path / "run", resnet, animals, "{map: {dog: beagle, cat: tabby}}"))
     assert result.metrics["use"]["plain"]
@@ -120,6 +122,7 @@ def test_a_narrowed_model_is_served_by_plain_transformers_with_the_answers_that_
     assert 'pipeline("image-classification"' in (result.model / "README.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["inference", "encoder"])
 def test_texts_are_scored_zero_shot_and_the_saved_run_answers_so(kind, tmp_path, sentences):
     model = getattr(tiny_models, kind)(tmp_path / "model").name
@@ -131,6 +134,7 @@ def test_texts_are_scored_zero_shot_and_the_saved_run_answers_so(kind, tmp_path,
     assert torch.allclose(load_predictor(str(result.folder), device="cpu").logits(list(texts)), logits, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_images_are_scored_zero_shot(tmp_path, animals):
     model = tiny_models.clip(tmp_path / "model").name
     result = finetune(recipe(tmp_path / "run", model, animals, "{prompts: ['a {}', '{} film']}"))
@@ -195,6 +199,33 @@ def test_check_and_show_say_what_would_be_scored_and_plan_that_there_is_nothing_
     )
     assert main(["plan", str(file)]) == 2
     assert "use: is directly, which trains no network" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["resnet", "clip"])
+def test_half_precision_scores_as_full_up_to_its_rounding(kind, tmp_path, animals):
+    model, head = getattr(tiny_models, kind)(tmp_path / "model").name, f"{{map: {MAP}}}" if kind == "resnet" else "{}"
+    both = [
+        finetune(recipe(tmp_path / dtype, model, animals, head, f"backbone.dtype={dtype}")).folder / "outputs"
+        for dtype in ("float32", "bfloat16")
+    ]
+    full, half = (Outputs.read(folder / "test.safetensors").logits for folder in both)
+    assert 0 < np.abs(full - half).max() < 0.1 * np.abs(full).max()
+
+
+def test_a_stream_is_scored_without_stored_outputs(tmp_path, animals, resnet):
+    stored = finetune(recipe(tmp_path / "a", resnet, animals, f"{{map: {MAP}}}")).metrics["test"]
+    result = finetune(recipe(tmp_path / "b", resnet, animals, f"{{map: {MAP}}}", "data.streaming=true"))
+    assert result.metrics["test"] == pytest.approx(stored)
+    assert not (result.folder / "outputs").exists()
+
+
+def test_pairs_of_texts_have_no_sentence_about_a_class(tmp_path):
+    model = tiny_models.inference(tmp_path / "model").name
+    rows = stand_ins.texts(12, "text", "label", ["long", "bad"]).map(lambda row: {"other": row["text"]})
+    data = stand_ins.save_splits(tmp_path / "data", train=rows, test=rows)
+    with pytest.raises(BadInput, match=r"data.columns.text_pair: .* compares one text with a sentence"):
+        finetune(recipe(tmp_path / "run", model, data, "{}", "data.columns.text_pair=other", task="text"))
 
 
 def test_runs_in_which_nothing_was_trained_are_not_averaged(tmp_path, animals, resnet, capsys):

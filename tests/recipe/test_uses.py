@@ -95,6 +95,13 @@ def test_a_resolved_recipe_says_what_its_use_reads_and_is_the_same_recipe():
     assert build(values, source="r", name="r").resolved() == values
 
 
+def test_a_task_without_classes_has_only_one_use():
+    text = DIRECTLY.replace("image-classification", "fill-mask")
+    assert problems(text) == [
+        "r.yaml:2  use: is directly, which answers with classes, but task fill-mask has none; use fine-tune"
+    ]
+
+
 @pytest.mark.parametrize("name", shipped())
 def test_every_shipped_recipe_is_of_a_use_that_reads_all_it_says(name):
     recipe = load_recipe(name)

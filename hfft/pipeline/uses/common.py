@@ -73,7 +73,7 @@ def score(
             Metrics(labels, recipe.metrics),
             folder.outputs / f"{name}.safetensors",
             splits.origin[name],
-            splits.sizes[name],
+            None if recipe.data.streaming else splits.sizes[name],
             recipe.score.outputs_limit,
         )
         for name, rows in splits.items()

@@ -16,7 +16,7 @@ from hfft.data.audit import OPTIMISTIC
 from hfft.data.class_counts import describe_counts
 from hfft.data.modality.base import Rows
 from hfft.direct import Answering
-from hfft.errors import RunError
+from hfft.errors import BadInput, RunError
 from hfft.evaluate import check_files
 from hfft.pipeline.model_check import check_inputs
 from hfft.pipeline.save import tolerance
@@ -77,6 +77,10 @@ def built(recipe: Recipe, device: Any) -> tuple[Backbone, data.Splits, Labels, A
     # nothing is learned from train, so rows that are in it as well flatter nobody
     splits = replace(splits, leaked={}, notes=tuple(note for note in splits.notes if OPTIMISTIC not in note))
     made = direct.answering(spec, recipe.head, task, labels, recipe.data.max_length, device)
+    if made.hypotheses and "text_pair" in splits.columns:
+        raise BadInput(
+            f"data.columns.text_pair: {recipe.backbone.name} compares one text with a sentence about each class; leave it out"
+        )
     check_inputs(getattr(made.model, "inner", made.model), made.processor, task)
     lay_out(made.model)
     return spec, splits, labels, made
