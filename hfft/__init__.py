@@ -1,8 +1,9 @@
 """hfft: fine-tune pretrained image and text models of the Hugging Face ecosystem by recipe.
 
 `load_recipe(recipe, *overrides)` checks a recipe, given by name, file or dictionary, `finetune(recipe)` trains, scores
-and publishes it, `load_predictor(source)` loads the result for prediction, `load_predictors` loads several adapters on one
-backbone, and `study(name, recipe)` makes several runs and says what they come to together.
+and publishes it, `load_predictor(source)` loads the result for prediction, and `load_predictors` loads several adapters
+on one backbone. `features(source, data)` computes the features of a data set, `rank(recipe, backbones)` ranks pretrained
+models for a recipe, and `study(name, recipe)` makes several runs and says what they come to together.
 """
 
 from __future__ import annotations
@@ -40,4 +41,4 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:  # torch is imported with the first fine-tune, not with hfft
-    return importlib.import_module(f"hfft.{name}") if name in ("errors", "recipe") else _named(name)
+    return importlib.import_module(f"hfft.{name}") if name in ("errors", "features", "rank", "recipe") else _named(name)

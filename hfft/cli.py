@@ -1,4 +1,4 @@
-"""The commands: list, show, check, plan, train, score, soup, predict, publish. Commands that need no torch do not import it."""
+"""The commands of `hfft`. Those that need no torch do not import it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,21 @@ import sys
 from typing import Any
 
 from hfft import __version__, run
-from hfft.commands import cache, check, plan, predict, publish, score, show, soup, study, train
+from hfft.commands import (
+    cache,
+    check,
+    features,
+    label_next,
+    plan,
+    predict,
+    publish,
+    rank,
+    score,
+    show,
+    soup,
+    study,
+    train,
+)
 from hfft.commands import list as list_recipes
 
 
@@ -44,12 +58,35 @@ def parser() -> argparse.ArgumentParser:
     )
     takes_recipe(command)
     command.add_argument("--profile", action="store_true", help="also show where the time of one training step goes")
+    command = add("rank", rank.run, "which pretrained model, or which of its layers, suits a recipe's data")
+    takes_recipe(command)
+    command.add_argument("--backbones", nargs="*", metavar="MODEL", help="hub ids, folders, runs or adapters")
+    command.add_argument("--backbones-file", metavar="FILE", help="a file with one of them per line")
+    command.add_argument("--rows", type=int, default=2000, help="training rows to rank on (default: 2000)")
+    command.add_argument("--layers", action="store_true", help="rank the layers of one model")
+    command.add_argument("--verify", type=int, default=0, metavar="N", help="fine-tune the best N briefly, and compare")
+    command.add_argument(
+        "--output", metavar="FOLDER", help="folder of the page and tables (default: runs/<recipe>-rank)"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    command.add_argument("--csv", action="store_true", help="print CSV instead of the table")
     command = add("train", train.run, "train, score and, if the recipe says so, publish")
     run.add_arguments(command, positional=True)
     command = add("score", score.run, "score a finished run or a published model on its recipe's held-out data")
     command.add_argument("source", help="run folder or hub id")
     command.add_argument("overrides", nargs="*", metavar="section.key=value", help="other data, other metrics")
     command.add_argument("--fresh", action="store_true", help="run the model again, even if its outputs are stored")
+    command.add_argument(
+        "--episodes",
+        type=int,
+        metavar="N",
+        help="instead the accuracy of N-way K-shot episodes on the run's features: 600",
+    )
+    command.add_argument("--ways", type=int, metavar="N", help="classes in an episode (default: 5)")
+    command.add_argument(
+        "--shots", type=int, metavar="K", help="rows of each class that make its prototype (default: 5)"
+    )
+    command.add_argument("--queries", type=int, metavar="Q", help="rows of each class to classify (default: 15)")
     command = add(
         "soup", soup.run, "average the weights of finished runs, or of a run's start and end; a run folder results"
     )
@@ -105,6 +142,56 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--output", metavar="FILE", help="table to write, .csv or .jsonl (default: CSV to the screen)")
     command.add_argument("--batch-size", type=int, default=32)
+    command = add("features", features.run, "write what a pretrained network computes of each row, to a file")
+    command.add_argument("source", help="run folder, model folder or hub id")
+    command.add_argument("--data", metavar="PATH", required=True, help="a data set as in data.path of a recipe")
+    command.add_argument("--output", metavar="FILE", required=True, help=".parquet, .npz, or a folder of datasets")
+    command.add_argument("--split", help="its split (default: the only one, or test)")
+    command.add_argument("--column", help="the column of images or texts (default: as in the run)")
+    command.add_argument("--pair-column", metavar="COLUMN", help="the column of second texts (default: as in the run)")
+    command.add_argument("--id", metavar="COLUMN", help="the column of ids (default: as in the run, else row numbers)")
+    command.add_argument("--label", metavar="COLUMN", help="the column of labels (default: as in the run, or label)")
+    command.add_argument(
+        "--pooling",
+        choices=["cls", "mean", "max", "last", "pooler"],
+        help="how the states of all positions become one (default: what the model was trained with)",
+    )
+    command.add_argument(
+        "--layer", default="-1", metavar="LAYER", help="number of a hidden state, -1 the last, or a module's path"
+    )
+    command.add_argument(
+        "--read",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="how tables are written, as in the data section of a recipe: encoding=cp1252, sep=';'; may be repeated",
+    )
+    command.add_argument("--batch-size", type=int, default=32)
+    command = add("label-next", label_next.run, "which rows of an unlabelled set to label next, by a finished run")
+    command.add_argument("source", help="run folder, model folder or hub id")
+    command.add_argument(
+        "--data", required=True, metavar="PATH", help="the unlabelled rows, as in data.path of a recipe"
+    )
+    command.add_argument("--n", type=int, required=True, help="rows to choose")
+    command.add_argument(
+        "--by",
+        choices=["margin", "entropy", "core-set", "badge", "random"],
+        default="margin",
+        help="the smallest margin between two classes, the largest entropy, the rows farthest from those labelled, "
+        "large and different gradients, or at random (default: margin)",
+    )
+    command.add_argument(
+        "--output", required=True, metavar="FILE", help="table to write, .csv or .jsonl, best row first"
+    )
+    command.add_argument("--split", help="its split (default: the only one, or test)")
+    command.add_argument("--column", help="the column of images or texts (default: as in the run)")
+    command.add_argument("--pair-column", metavar="COLUMN", help="the column of second texts (default: as in the run)")
+    command.add_argument("--id", metavar="COLUMN", help="the column of ids (default: as in the run, else row numbers)")
+    command.add_argument(
+        "--read", action="append", default=[], metavar="KEY=VALUE", help="how tables are written, see predict"
+    )
+    command.add_argument("--seed", type=int, default=42, help="of badge and random (default: 42)")
+    command.add_argument("--batch-size", type=int, default=64)
     command = add("publish", publish.run, "push a finished run's model to the hub")
     command.add_argument("source", help="run folder")
     command.add_argument(

@@ -13,6 +13,8 @@ import torch
 import transformers
 from datasets import ClassLabel, Dataset, Features, Image, Value
 
+from tests import imagenet_names
+
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 SENTENCE = "a the film was good bad fine dull long short who where when what how many is it not very"
 WORDS = SENTENCE.split(" ")
@@ -111,12 +113,29 @@ def _vit(folder: Path, blocks: int = 4) -> None:
     transformers.ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
 
 
-def _resnet(folder: Path) -> None:
-    config = transformers.ResNetConfig(
-        embedding_size=8, hidden_sizes=[16, 32, 32, 64], depths=[1, 1, 1, 1], layer_type="bottleneck", num_labels=7
-    )
+def _resnet(
+    folder: Path, depth: int = 1, layer_type: str = "bottleneck", names: list[str] = imagenet_names.PETS
+) -> None:
+    sizes: dict[str, Any] = {"embedding_size": 8, "hidden_sizes": [16, 32, 32, 64], "depths": [depth] * 4}
+    labels = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+    config = transformers.ResNetConfig(layer_type=layer_type, **sizes, **labels)
     transformers.ResNetForImageClassification(config).save_pretrained(folder)
     transformers.ConvNextImageProcessorPil(size={"shortest_edge": 64}).save_pretrained(folder)
+
+
+def _clip(folder: Path) -> None:
+    sizes: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+    }
+    text = {"vocab_size": 32, "max_position_embeddings": 64, "eos_token_id": 3, "bos_token_id": 2, **sizes}
+    vision = {"image_size": 32, "patch_size": 8, **sizes}
+    config = transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=16)
+    transformers.CLIPModel(config).save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    transformers.CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=32).save_pretrained(folder)
 
 
 def _text(model: type, config: transformers.PretrainedConfig) -> Callable[[Path], None]:
@@ -136,6 +155,14 @@ MODELS: dict[str, Callable[..., None]] = {
         transformers.DistilBertConfig(
             vocab_size=32, dim=16, n_layers=2, n_heads=2, hidden_dim=32, max_position_embeddings=130, pad_token_id=0
         ),
+    ),
+    "hfft/resnet-cifar8": lambda folder: _resnet(
+        folder, layer_type="basic", names=[name for name in CIFAR10 if name not in ("cat", "dog")]
+    ),
+    "openai/clip-vit-base-patch32": _clip,
+    "FacebookAI/roberta-large-mnli": _text(
+        transformers.RobertaForSequenceClassification,
+        transformers.RobertaConfig(**small(), id2label={0: "CONTRADICTION", 1: "NEUTRAL", 2: "ENTAILMENT"}),
     ),
     "FacebookAI/roberta-base": _text(transformers.RobertaForMaskedLM, transformers.RobertaConfig(**small())),
 }

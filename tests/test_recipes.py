@@ -9,13 +9,18 @@ import transformers
 
 from hfft import finetune, load_recipe
 from hfft.data import builtin
+from hfft.direct.class_names import sources
+from hfft.predict import load_predictor
 from hfft.recipe import shipped
 from hfft.strategy import build_methods
-from tests import stand_ins
+from tests import imagenet_names, stand_ins
+
+TRAINED = [name for name in shipped() if load_recipe(name).use == "fine-tune"]
+DIRECTLY = [name for name in shipped() if load_recipe(name).use == "directly"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", TRAINED)
 def test_the_recipe_runs_to_its_end(name, tmp_path, capsys):
     as_shipped = load_recipe(name)
     overrides = [f"training.output_dir={tmp_path / 'run'}", "training.max_steps=2", "training.dataloader_num_workers=0"]
@@ -23,6 +28,7 @@ def test_the_recipe_runs_to_its_end(name, tmp_path, capsys):
     overrides += ["training.gradient_accumulation_steps=1", "score.from_scratch=false"]
     if not as_shipped.backbone.name.startswith("nano-"):
         removed = {"blocks": 12} if any("remove" in edit for edit in as_shipped.backbone.edit) else {}
+        removed |= {"depth": 2} if "first-7" in as_shipped.layers.freeze else {}  # eight blocks
         overrides.append(f"backbone.name={stand_ins.model(as_shipped.backbone.name, tmp_path / 'model', **removed)}")
     for method in build_methods(as_shipped.strategy):
         if "teacher" in method.needs:  # its classes in another order than the data's
@@ -54,3 +60,30 @@ def test_the_recipe_runs_to_its_end(name, tmp_path, capsys):
     model = transformers.pipeline(as_shipped.the_task.pipeline, model=str(result.model), trust_remote_code=code)
     assert set(figures["labels"]) <= set(model.model.config.label2id) or not as_shipped.the_task.labelled
     assert "parameters learn" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DIRECTLY)
+def test_the_recipe_that_trains_nothing_runs_to_its_end(name, tmp_path, capsys):
+    as_shipped = load_recipe(name)
+    overrides = [f"training.output_dir={tmp_path / 'run'}", "training.per_device_eval_batch_size=8", "publish=null"]
+    overrides.append(f"backbone.name={stand_ins.model(as_shipped.backbone.name, tmp_path / 'model')}")
+    overrides.append(f"data.path={stand_ins.data(as_shipped.data.path, tmp_path / 'data')}")
+    result = finetune(load_recipe(name, *overrides))
+
+    scored = result.metrics.get("test") or result.metrics["validation"]
+    assert scored["n"] > 0
+    assert set(as_shipped.metrics) <= set(scored)
+    assert result.metrics["train"]["steps"] == 0
+    assert {"recipe.yaml", "report.html", "outputs", "model"} <= {p.name for p in result.folder.iterdir()}
+    assert "nothing is trained" in capsys.readouterr().out
+    assert len(load_predictor(str(result.folder)).model.config.id2label) == len(result.metrics["labels"])
+
+
+def test_the_map_of_cats_and_dogs_names_all_of_imagenet_and_nothing_else():
+    mapping = load_recipe("cats_vs_dogs_directly").head.map
+    outputs = imagenet_names.PETS
+    found = sources(["cat", "dog"], outputs, mapping, "resnet-50")
+    assert [outputs[i] for i in found["cat"]] == imagenet_names.CATS
+    assert [outputs[i] for i in found["dog"]] == imagenet_names.DOGS
+    assert len(imagenet_names.DOGS) == 118

@@ -37,10 +37,15 @@ RANKS = (
         "publish.spec",
         "recipe",
     ),
-    ("data.image_processor", "classifier"),
+    ("data.image_processor", "acquisition", "classifier", "features.views"),
     ("runs",),
     tuple(part for part in PARTS if part != "strategy"),
-    ("backbone.edit", "frozen_cache", "layers.last_block"),  # find blocks as the layers do; trace as the cache does
+    (
+        "backbone.edit",
+        "frozen_cache",
+        "layers.last_block",
+        "direct",
+    ),  # find blocks as the layers do; trace as the cache does
     ("train",),
     ("evaluate",),
     ("report", "publish", "predict"),
@@ -92,6 +97,7 @@ def imports(module: str, tree: ast.Module, modules: set[str], face: bool) -> set
     return (found & modules) - {module}
 
 
+@functools.cache
 def graph(root: Path = ROOT) -> dict[str, set[str]]:
     """Module -> the modules of hfft that it imports."""
     trees = sources(root)
@@ -216,10 +222,18 @@ def test_a_circular_import_is_found(tmp_path):
     assert set(circle(graph(written(tmp_path, files)))) == {"hfft.errors", "hfft.tasks"}
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_file_is_too_long(path):
-    length = len(path.read_text(encoding="utf-8").splitlines())
-    assert length <= LONGEST, f"{length} lines; a file above {LONGEST} is two files"
+def test_no_file_is_too_long():
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert len(lengths) > 300
+    long = {str(path.relative_to(ROOT)): length for path, length in lengths.items() if length > LONGEST}
+    assert long == {}, f"a file above {LONGEST} lines is two files"
+
+
+def dotted(node: ast.expr) -> str:
+    """What is called by name, `a` or `a.b.c`; empty for what an expression gives."""
+    if isinstance(node, ast.Attribute):
+        return f"{inner}.{node.attr}" if (inner := dotted(node.value)) else ""
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def unsafe(tree: ast.Module) -> list[str]:
@@ -230,14 +244,15 @@ def unsafe(tree: ast.Module) -> list[str]:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
             found += [name for name in names if name.partition(".")[0] in _UNSAFE_MODULES]
         elif isinstance(node, ast.Call):
-            called = ast.unparse(node.func)
-            given = {f"{keyword.arg}={ast.unparse(keyword.value)}" for keyword in node.keywords}
+            called = dotted(node.func)
+            given = {f"{word.arg}={ast.unparse(word.value)}" for word in node.keywords if word.arg in _UNSAFE_WORDS}
             unpickles = called == "torch.load" and "weights_only=True" not in given
             if unpickles or called in _UNSAFE_CALLS or given & {"allow_pickle=True", "trust_remote_code=True"}:
                 found.append(called)
     return found
 
 
+_UNSAFE_WORDS = {"weights_only", "allow_pickle", "trust_remote_code"}
 _UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 _UNSAFE_CALLS = {
     "eval",

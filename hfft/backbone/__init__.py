@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 from hfft.lazy import names
 
 if TYPE_CHECKING:
-    from hfft.backbone.load import load_config, load_model, load_processor, load_published_config, pinned, source
+    from hfft.backbone.load import (
+        load_config,
+        load_model,
+        load_processor,
+        load_published,
+        load_published_config,
+        load_tokenizer,
+        pinned,
+        source,
+    )
     from hfft.backbone.meta_model import build_meta_model
 
 __getattr__, __all__ = names(
@@ -16,7 +25,9 @@ __getattr__, __all__ = names(
         "load_config": "hfft.backbone.load",
         "load_model": "hfft.backbone.load",
         "load_processor": "hfft.backbone.load",
+        "load_published": "hfft.backbone.load",
         "load_published_config": "hfft.backbone.load",
+        "load_tokenizer": "hfft.backbone.load",
         "pinned": "hfft.backbone.load",
         "source": "hfft.backbone.load",
         "build_meta_model": "hfft.backbone.meta_model",

@@ -99,6 +99,19 @@ def pinned(backbone: Backbone) -> Backbone:
     return backbone.model_copy(update={"revision": commit}) if commit else backbone
 
 
+def load_tokenizer(backbone: Backbone) -> Any:
+    """The tokenizer of a model that reads images and texts.
+
+    Raises:
+        BadInput: it has none.
+    """
+    with reading(f"the tokenizer of {backbone.name}", source(backbone.name)):
+        return fetched(
+            backbone.name,
+            lambda name: transformers.AutoTokenizer.from_pretrained(name, revision=backbone.revision, **_SAFE),
+        )
+
+
 def load_processor(backbone: Backbone, task: Task, max_length: int | None = None) -> Any:
     """The backbone's tokenizer or image processor, ready for batches.
 
@@ -189,6 +202,26 @@ def load_model(backbone: Backbone, head: Head, task: Task, labels: Labels, proce
     _check_whole(model, loaded, backbone, head)
     check_dropout(model, head.dropout)
     return model
+
+
+def load_published(backbone: Backbone, auto_class: str) -> tuple[PreTrainedModel, set[str]]:
+    """The model as it was published, with the head and the classes that it came with, and the names of tensors that its
+    checkpoint lacks.
+
+    Args:
+        auto_class: name of the Auto class that loads it.
+
+    Raises:
+        BadInput: the model is not there, has no safetensors, or is none of that class.
+    """
+    auto, dtype = getattr(transformers, auto_class), getattr(torch, backbone.dtype)
+    options: dict[str, Any] = {"revision": backbone.revision, "dtype": dtype, "use_safetensors": True, **_SAFE}
+    with _loading(backbone.name):
+        model, loaded = fetched(
+            backbone.name, lambda name: auto.from_pretrained(name, output_loading_info=True, **options)
+        )
+    _forget_code(model.config)
+    return model, {*loaded["missing_keys"], *(key for key, *_ in loaded["mismatched_keys"])}
 
 
 def auto_class(config: PretrainedConfig, backbone: Backbone, task: Task) -> Any:

@@ -92,8 +92,12 @@ def _states(base: PreTrainedModel, task: Task, processor: Any) -> tuple[int, ...
 def _usual_pooling(base: PreTrainedModel, dims: int) -> str:
     """Which token carries the summary: a decoder's last, an encoder's first; otherwise the mean over tokens."""
     if base.main_input_name == "input_ids":
-        kind = type(base.config)
-        causal, masked = transformers.MODEL_FOR_CAUSAL_LM_MAPPING, transformers.MODEL_FOR_MASKED_LM_MAPPING
-        return "last" if kind in causal and kind not in masked else "cls"
+        return "last" if is_decoder(base.config) else "cls"
     first = any("cls_token" in name or "class_embedding" in name for name, _ in base.named_parameters())
     return "cls" if dims == 3 and first else "mean"
+
+
+def is_decoder(config: PretrainedConfig) -> bool:
+    """Whether only the last token of a text has seen all others."""
+    kind = type(config)
+    return kind in transformers.MODEL_FOR_CAUSAL_LM_MAPPING and kind not in transformers.MODEL_FOR_MASKED_LM_MAPPING

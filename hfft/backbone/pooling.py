@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from inspect import signature
@@ -11,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import transformers
+from transformers.utils import cached_file
 
 from hfft.backbone.load import load_published_config, source
+from hfft.backbone.own_head import is_decoder
 from hfft.backbone.published_code import bare_class
 from hfft.errors import ModelError
 from hfft.hub.client import arrived
-from hfft.hub.errors import reading
 from hfft.wording import first_line, listing
 
 if TYPE_CHECKING:
@@ -69,21 +71,24 @@ def fitting_pooling(backbone: Backbone, task: Task) -> Pooling:
         return Pooling(_of_images(config, tensor_names(backbone) or ()), f"as {config.model_type} reads images")
     if trained_pooler(backbone):
         return Pooling("pooler", f"which {name} was trained with")
-    if _decoder(config):
+    if is_decoder(config):
         return Pooling("last", f"the token that has seen all others in a {config.model_type}")
     return Pooling("mean", f"since {name} has no trained pooler")
 
 
 def usual_pooling(model: nn.Module, tokens: bool) -> str:
-    """The pooling that suits a model in memory, whose checkpoint is not known.
+    """The pooling that suits a model in memory, whose checkpoint is not known: what a stock head on it reads, or the mean.
 
     Args:
         tokens: whether it reads texts.
     """
     config: Any = model.config
+    names = [name for name, _ in model.named_parameters()]
     if not tokens:
-        return _of_images(config, [name for name, _ in model.named_parameters()])
-    return "last" if _decoder(config) else "mean"
+        return _of_images(config, names)
+    if any(".pooler." in f".{name}" for name in names):
+        return "pooler"
+    return "last" if is_decoder(config) else "mean"
 
 
 def sentence_pooling(backbone: Backbone) -> Pooling | None:
@@ -127,27 +132,22 @@ def _of_images(config: Any, names: Iterable[str]) -> str:
     return "cls" if any("cls_token" in name or "class_embedding" in name for name in names) else "mean"
 
 
-def _decoder(config: Any) -> bool:
-    kind, causal, masked = (
-        type(config),
-        transformers.MODEL_FOR_CAUSAL_LM_MAPPING,
-        transformers.MODEL_FOR_MASKED_LM_MAPPING,
-    )
-    return kind in causal and kind not in masked
-
-
 def trained_pooler(backbone: Backbone) -> bool | None:
     """Whether the weights contain a pooler; None if they cannot be looked at."""
     names = tensor_names(backbone)
     return None if names is None else any(".pooler." in f".{name}" for name in names)
 
 
-def tensor_names(backbone: Backbone) -> Iterable[str] | None:
-    """Names of the tensors in a checkpoint, read without loading them; None if there is no such file."""
-    index = _file(backbone, "model.safetensors.index.json")
+def tensor_names(backbone: Backbone, download: bool = True) -> Iterable[str] | None:
+    """Names of the tensors in a checkpoint, read without loading them; None if there is no such file.
+
+    Args:
+        download: whether the weights of a hub model may be downloaded for it.
+    """
+    index = _file(backbone, "model.safetensors.index.json", download)
     if index is not None:
         return list(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
-    path = _file(backbone, "model.safetensors")
+    path = _file(backbone, "model.safetensors", download)
     if path is None:
         return None
     with open(path, "rb") as file:
@@ -155,18 +155,62 @@ def tensor_names(backbone: Backbone) -> Iterable[str] | None:
         return [name for name in json.loads(file.read(size)) if name != "__metadata__"]
 
 
-def _file(backbone: Backbone, name: str) -> Path | None:
-    """A file of a backbone's folder or repository; None if it is not there."""
+def _file(backbone: Backbone, name: str, download: bool = True) -> Path | None:
+    """A file of a backbone's folder or repository; None if it is not there, or not cached and the hub cannot be reached."""
     where = source(backbone.name)
     if Path(where).is_dir():
         path = Path(where) / name
         return path if path.is_file() else None
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
+    found = arrived(
+        "model",
+        where,
+        lambda again: cached_file(
+            where,
+            name,
+            revision=backbone.revision,
+            local_files_only=not download,
+            _raise_exceptions_for_gated_repo=False,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+        ),
+    )
+    return None if found is None else Path(found)
 
-    with reading(f"{name} of {backbone.name}", where):
+
+def pooling_to_set(backbone: Backbone, task: Task, download: bool = True) -> Pooling | None:
+    """The pooling for a new head on a text model whose own head would read what the checkpoint was not trained for.
+
+    None where the architecture's head fits: it reads a trained pooler or none at all, or is itself the trained classifier.
+
+    Args:
+        download: whether the weights of a hub model may be downloaded to look for a pooler.
+    """
+    if not task.modality.tokens:
+        return None
+    config = load_published_config(backbone)
+    kinds = config.architectures or [""]
+    stock = getattr(transformers, task.auto_class)._model_mapping.get(type(config), None)
+    if any(kind.endswith("ForSequenceClassification") for kind in kinds):
+        return None
+    if (found := sentence_pooling(backbone)) is not None:
+        return found
+    if stock is None or not _reads_pooler(stock, config):
+        return None
+    names = tensor_names(backbone, download)
+    if names is None or any(".pooler." in f".{name}" for name in names):
+        return None
+    return Pooling("mean", f"since {backbone.name} has no trained pooler")
+
+
+def _reads_pooler(stock: Any, config: Any) -> bool:
+    """Whether the architecture's head stands on a pooler with weights of its own."""
+    import torch
+
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         try:
-            load = lambda again: hf_hub_download(where, name, revision=backbone.revision)  # noqa: E731
-            return Path(arrived("model", where, load))
-        except EntryNotFoundError:  # also if it is not cached and the hub cannot be reached
-            return None
+            model = stock(config)
+        except Exception:  # some architectures look at values as they are built
+            return False
+    base = model.base_model
+    return base is not model and any(".pooler." in f".{name}" for name, _ in base.named_parameters())

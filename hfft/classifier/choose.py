@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,9 @@ from hfft.classifier.fitted import Model
 from hfft.classifier.spec import MULTI, SINGLE
 
 FOLDS = 5
+PATIENCE = (
+    8  # values in a row without a better score, after which the rest of a grid, ever less regularised, is not tried
+)
 # fits the models of a grid on rows and targets, one after the other
 Path = Callable[[np.ndarray, np.ndarray, Sequence[Any]], Iterator[Model]]
 
@@ -49,12 +52,15 @@ def choose(
     The score is accuracy, of several labels that of all labels, of a regression R². Without validation rows it is the mean
     of a stratified cross-validation of the training rows.
 
+    After `PATIENCE` values in a row that are no better than the best before them, the rest is not tried: the least
+    regularised fits take longest, and overfit most.
+
     Args:
         grid: values, the strongest regularisation first, so that it wins among equals.
         default: the value where no cross-validation is possible, since a class has a single row.
     """
     if validation is not None:
-        scores = [score(model, *validation, problem) for model in path(x, y, grid)]
+        scores = _patient(score(model, *validation, problem) for model in path(x, y, grid))
         return Choice(grid[int(np.argmax(scores))], scores, f"{len(validation[1])} validation rows")
     least = int(np.bincount(y).min()) if problem == SINGLE else len(y)
     folds = min(FOLDS, least)
@@ -62,11 +68,24 @@ def choose(
         note = f"a class has a single row, so that nothing can be chosen by cross-validation: {default} is used"
         return Choice(default, [], "nothing", (note,))
     splitter = (StratifiedKFold if problem == SINGLE else KFold)(folds, shuffle=True, random_state=seed)
-    totals = np.zeros(len(grid))
-    for train, held in splitter.split(x, y):
-        totals += [score(model, x[held], y[held], problem) for model in path(x[train], y[train], grid)]
-    scores = (totals / folds).tolist()
+    parts = [(train, held) for train, held in splitter.split(x, y)]
+    paths = [path(x[train], y[train], grid) for train, _ in parts]
+    scores = _patient(
+        float(
+            np.mean([score(model, x[held], y[held], problem) for model, (_, held) in zip(models, parts, strict=True)])
+        )
+        for models in zip(*paths, strict=True)
+    )
     return Choice(grid[int(np.argmax(scores))], scores, f"{folds}-fold cross-validation of {len(y)} training rows")
+
+
+def _patient(scores: Iterable[float]) -> list[float]:
+    found: list[float] = []
+    for one in scores:
+        found.append(one)
+        if len(found) - 1 - int(np.argmax(found)) >= PATIENCE:
+            break
+    return found
 
 
 def score(model: Model, x: np.ndarray, y: np.ndarray, problem: str) -> float:

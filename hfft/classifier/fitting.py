@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hfft.classifier import boosting, centroid, easytl, knn, lda, logistic, per_target, ridge, svm
+from hfft.classifier import boosting, centroid, easytl, knn, lda, logistic, logistic_path, per_target, ridge, svm
 from hfft.classifier.checks import check_features, check_problem, check_training_rows, targets_of
 from hfft.classifier.choose import choose
 from hfft.classifier.fitted import Fitted, Model
@@ -128,8 +128,8 @@ def _fit_model(
         return fit_one(x, y, arguments | {key: grid[0]}), {}, ()
 
     def path(x: np.ndarray, y: np.ndarray, values: Sequence[Any]) -> Iterator[Model]:
-        if spec.type == "logistic-regression" and problem == SINGLE:
-            return logistic.path(x, y, arguments, key, values)
+        if spec.type == "logistic-regression":
+            return logistic_path.path(x, y, arguments, key, values)
         return (fit_one(x, y, arguments | {key: value}) for value in values)
 
     choice = choose(path, grid, x, y, validation, problem, seed, default)
@@ -137,7 +137,8 @@ def _fit_model(
         x, y = np.concatenate([x, validation[0]]), np.concatenate([y, validation[1]])
     model = fit_one(x, y, arguments | {key: choice.value})
     chosen = {"name": key, "value": choice.value, "grid": list(grid), "scores": choice.scores, "on": choice.on}
-    how = f"{key} {choice.value:.4g} is the best of {len(grid)} by {choice.on}"
+    left = f" (the last {len(grid) - len(choice.scores)} not tried)" if 0 < len(choice.scores) < len(grid) else ""
+    how = f"{key} {choice.value:.4g} is the best of {len(grid)}{left} by {choice.on}"
     edge = choice.scores and choice.value in (min(grid), max(grid))
     at_edge = (f"{how}, at the end of the grid",) if edge else (how,)
     return model, chosen, choice.notes or at_edge

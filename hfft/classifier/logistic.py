@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,17 +25,10 @@ def fit(x: np.ndarray, y: np.ndarray, arguments: Mapping[str, Any], seed: int) -
         y: classes `(N,)`.
         arguments: of scikit-learn's LogisticRegression.
     """
-    return next(path(x, y, arguments, "C", [arguments.get("C", 1.0)]))
-
-
-def path(x: np.ndarray, y: np.ndarray, arguments: Mapping[str, Any], key: str, grid: Sequence[Any]) -> Iterator[Linear]:
-    """The models along a grid of C, each starting at the solution before it."""
-    solver = LogisticRegression(solver="lbfgs", warm_start=True, **{"max_iter": 1000} | dict(arguments))
-    for value in grid:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # nearly no regularisation: it ends at max_iter
-            solver.set_params(**{key: value}).fit(x, y)
-        yield of_decisions(solver.coef_.copy(), solver.intercept_.copy())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # nearly no regularisation: it ends at max_iter
+        found = LogisticRegression(**{"max_iter": 1000} | dict(arguments)).fit(x, y)
+    return of_decisions(found.coef_, found.intercept_)
 
 
 def fit_svm(x: np.ndarray, y: np.ndarray, arguments: Mapping[str, Any], seed: int) -> Linear:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,14 @@ _KINDS: dict[str, type[Any]] = {
 }
 
 
-def save(fitted: Fitted, folder: Path) -> None:
-    """Write both files into a folder."""
+def save(fitted: Fitted, folder: Path, about: Mapping[str, Any] | None = None) -> None:
+    """Write both files into a folder.
+
+    Args:
+        about: what else is to be known of it, such as which features it reads; see `about`.
+    """
     arrays: dict[str, np.ndarray] = {}
-    rest = {"version": VERSION, "classifier": _packed(fitted, "", arrays)}
+    rest = {"version": VERSION, "about": dict(about or {}), "classifier": _packed(fitted, "", arrays)}
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / ARRAYS)
     (folder / REST).write_text(json.dumps(rest, indent=1) + "\n", encoding="utf-8")
@@ -47,18 +52,28 @@ def load(folder: Path) -> Fitted:
     Raises:
         BadInput: a file is missing, damaged, or of a later version.
     """
+    return load_files(folder / REST, folder / ARRAYS)[0]
+
+
+def load_files(rest_file: Path, arrays_file: Path) -> tuple[Fitted, dict[str, Any]]:
+    """The classifier in two files, which in a hub's cache need not be in one folder, and what is to be known of it.
+
+    Raises:
+        BadInput: a file is missing, damaged, or of a later version.
+    """
+    folder = rest_file.parent
     try:
-        rest = json.loads((folder / REST).read_text(encoding="utf-8"))
+        rest = json.loads(rest_file.read_text(encoding="utf-8"))
         if rest["version"] != VERSION:
             raise BadInput(
-                f"{folder / REST} is of version {rest['version']}; this hfft reads {VERSION}, install a later one"
+                f"{rest_file} is of version {rest['version']}; this hfft reads {VERSION}, install a later one"
             )
-        fitted = _unpacked(rest["classifier"], load_file(folder / ARRAYS))
+        fitted = _unpacked(rest["classifier"], load_file(arrays_file))
         if not isinstance(fitted, Fitted):
             raise TypeError("not a classifier")
+        return fitted, rest["about"]
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise BadInput(f"{folder} holds no classifier that can be read: {first_line(error)}; fit it again") from error
-    return fitted
 
 
 def is_saved(folder: Path) -> bool:

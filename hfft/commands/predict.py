@@ -10,15 +10,19 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hfft.errors import BadInput
 from hfft.run import importing
 from hfft.tasks.problem import Shown
 from hfft.wording import printable
+
+if TYPE_CHECKING:
+    from hfft.data.predicted import Reading
+    from hfft.tasks.modality import Modality
 
 SHOWN = 10  # errors of single inputs that are told one by one
 
@@ -76,18 +80,36 @@ def predict(
         from hfft.data.predicted import read_rows
         from hfft.predict.inputs import read_inputs
         from hfft.predict.predictor import load_predictor
-        from hfft.predict.trained import reading_of, stated
 
     quiet_libraries()
     predictor = load_predictor(source)
     modality = predictor.modality
+    reading = reading_for(source, modality, split, column, named, pair, read)
+    rows = read_inputs(inputs, modality, reading) if data is None else read_rows(data, modality, reading)
+    yield from predictor.table(rows, batch_size, shown or Shown())
+
+
+def reading_for(
+    source: str,
+    modality: Modality,
+    split: str | None,
+    column: str | None,
+    named: Mapping[str, str | None] | None = None,
+    pair: str | None = None,
+    read: Iterable[str] = (),
+) -> Reading:
+    """How rows for a model are read: as its run read its data, unless the command line says otherwise. Arguments: `predict`.
+
+    Raises:
+        BadInput: the model takes no such column, or a key of `read` is none of `data`.
+    """
+    from hfft.predict.trained import reading_of, stated
+
     chosen = {role: name for role, name in {modality.name: column, **(named or {})}.items() if name is not None}
     if strange := set(chosen) - {*modality.columns, "id"}:
         raise BadInput(f"--pair-column: the model takes an {modality.name}, and no {min(strange)}; leave it out")
     reading = replace(reading_of(source), chosen=chosen, split=split, pair=pair)
-    reading = replace(reading, options={**reading.options, **stated(read)})
-    rows = read_inputs(inputs, modality, reading) if data is None else read_rows(data, modality, reading)
-    yield from predictor.table(rows, batch_size, shown or Shown())
+    return replace(reading, options={**reading.options, **stated(read)})
 
 
 class Failed:

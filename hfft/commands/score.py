@@ -21,8 +21,15 @@ if TYPE_CHECKING:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Print a model's metrics on its recipe's held-out splits."""
-    for line in score(given.source, given.overrides, given.fresh):
+    """Print a model's metrics on its recipe's held-out splits, or the accuracy of episodes drawn from them."""
+    settings = {name: value for name in ("ways", "shots", "queries") if (value := getattr(given, name)) is not None}
+    if given.episodes is None and settings:
+        raise BadInput(f"--{next(iter(settings))}: is for episodes; add --episodes 600, or leave it out")
+    if given.episodes is None:
+        lines = score(given.source, given.overrides, given.fresh)
+    else:
+        lines = score_episodes(given.source, given.overrides, {"episodes": given.episodes, **settings})
+    for line in lines:
         print(printable(line), flush=True)
     return 0
 
@@ -143,6 +150,53 @@ def score_model(source: str, recipe: Recipe) -> Iterator[str]:
         yield f"whether these rows were trained on is not known: {unknown_why}"
 
 
+def score_episodes(source: str, overrides: list[str], settings: Mapping[str, int]) -> Iterator[str]:
+    """One line per held-out split: the mean accuracy of N-way K-shot episodes on the features that the head reads.
+
+    The classes may be others than the model's, with `data.classes`: prototypes need no head.
+
+    Raises:
+        BadInput, DataError: there is no such model, rows have no single class, or no split has the rows for an episode.
+    """
+    with importing():
+        from hfft.console import quiet_libraries
+        from hfft.data.load import load_splits
+        from hfft.data.splits import column
+        from hfft.evaluate.episodes import EpisodeSettings, episode_accuracies, mean_and_interval, usable_classes
+        from hfft.predict.head_inputs import features_of_rows
+        from hfft.predict.predictor import load_predictor
+        from hfft.tasks.problem import PROBLEMS
+
+    asked = EpisodeSettings(**settings)
+    asked.check()
+    recipe = recipe_of(source, overrides)
+    if recipe.data.streaming or not (recipe.the_task.labelled and PROBLEMS[recipe.problem].classes):
+        raise BadInput("--episodes: needs stored rows of one class each; leave it out")
+    quiet_libraries()
+    predictor = load_predictor(source)
+    splits, labels = load_splits(recipe.data, recipe.the_task, recipe.seed)
+    refused = []
+    for name, rows in splits.items():
+        if name == "train":
+            continue
+        try:
+            classes, left_out = usable_classes(column(rows, "labels").to_numpy(), labels.names, asked)
+        except BadInput as error:
+            refused.append(f"split {name}: {error}")
+            continue
+        features, targets = features_of_rows(predictor, rows, splits.columns)
+        mean, interval = mean_and_interval(episode_accuracies(features, targets, classes, asked, recipe.seed))
+        yield (
+            f"{name} accuracy {mean:.4f} ± {interval:.4f}  ({asked.ways}-way {asked.shots}-shot, mean and 95 % interval of "
+            f"{asked.episodes} episodes with {asked.queries} queries a class; n={len(rows)}, {splits.origin[name]})"
+        )
+        if left_out is not None:
+            yield f"{name}: {left_out}"
+    if len(refused) == sum(name != "train" for name, _ in splits.items()):
+        raise BadInput(*(refused or ["--episodes: the recipe has no held-out split"]))
+    yield from refused
+
+
 def rows_of_run(source: str, recipe: Recipe, splits: Splits) -> tuple[np.ndarray | None, str]:
     """The digests of the rows that a model was trained on; None and the reason if they cannot be found.
 
@@ -152,12 +206,16 @@ def rows_of_run(source: str, recipe: Recipe, splits: Splits) -> tuple[np.ndarray
         recipe: the one that is scored, with overrides.
         splits: its data.
     """
+    import numpy as np
+
     from hfft.data.load import load_splits
     from hfft.runs.data_note import trained_rows
 
     if (noted := trained_rows(Path(source))) is not None and not recipe.data.streaming:
         return noted, ""
     own = recipe_of(source, [])
+    if own.use == "directly":
+        return np.empty(0, np.int64), ""
     if own.data.streaming or recipe.data.streaming:
         return None, "a stream is not compared"
     if (own.data, own.seed) != (recipe.data, recipe.seed):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hfft.data.modality.base import Inputs
 
 SHOWN = 10  # number of rows that a message lists
+OPTIMISTIC = "its metrics are too optimistic"  # of a split with rows that are also in train
 VERSION = 2  # version of `_inspect`: the cache identifies it by name, not by source
 GRACE = 1000  # a stream's share of bad rows is taken of at least this many rows
 
@@ -199,7 +200,7 @@ def twin_notes(twins: dict[str, list[int]], source: Mapping[str, str]) -> list[s
     """One line for each held-out split that contains rows of train."""
     return [
         f"split {name}: {len(rows)} of its rows also occur in train (rows {listing(rows, SHOWN)}"
-        f"{f' of {source[name]}' if name in source else ''}): its metrics are too optimistic"
+        f"{f' of {source[name]}' if name in source else ''}): {OPTIMISTIC}"
         for name, rows in twins.items()
     ]
 

@@ -62,6 +62,42 @@ def read_rows(path: str, modality: Modality, reading: Reading, file: bool = Fals
     Raises:
         DataError: there is no such split or column, or no row.
     """
+    opened = open_rows(path, modality, reading)
+    rows = modality.inputs.stored(opened.rows, opened.columns)
+    where = path if file else f"split {opened.split}"
+    return _inputs(rows, modality, opened.columns, opened.id, where, file)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """One split of a data set, whose labels may be missing.
+
+    Attributes:
+        rows: with the columns of inputs, ids and labels alone; inputs have their type.
+        columns: role -> column of the inputs.
+        split: its name.
+        id, label: columns; None if there is none.
+    """
+
+    rows: Dataset
+    columns: dict[str, str]
+    split: str
+    id: str | None
+    label: str | None = None
+
+
+def open_rows(
+    path: str, modality: Modality, reading: Reading, label: str | None = None, optional: bool = False
+) -> Opened:
+    """One split of a data set: the named one, the only one, or `test`.
+
+    Args:
+        label: the column of labels to read as well.
+        optional: whether it may be missing.
+
+    Raises:
+        DataError: there is no such split or column, or no row.
+    """
     data, inputs = reading.data(path), modality.inputs
     raw = load_raw(data)
     for remark in raw.notes:
@@ -70,18 +106,23 @@ def read_rows(path: str, modality: Modality, reading: Reading, file: bool = Fals
     rows = columns.typed(raw.splits[split])
     roles = _roles(rows.features, modality, reading, path)
     number = _id(rows.features, reading, path)
+    if optional and (label not in rows.features or label in roles.values()):
+        label = None
+    if label is not None and label not in rows.features:
+        raise DataError(
+            f"--label: no column {label!r}{nearest(label, rows.features)} ({path} has: {listing(rows.features)})"
+        )
     if not len(rows):
         raise DataError(f"{path} has no rows to predict")
     for column in roles.values() if modality.tokens else ():  # texts that all happen to be whole numbers, or missing
         if getattr(rows.features[column], "dtype", "").startswith(("int", "uint", "null")):
             rows = rows.cast_column(column, datasets.Value("string"))
-    kept = dict.fromkeys([*roles.values(), *([number] if number else [])])
+    kept = dict.fromkeys([*roles.values(), *(name for name in (number, label) if name is not None)])
     try:
-        rows = inputs.stored(inputs.read(rows.select_columns(list(kept)), roles, data, split, split), roles)
+        rows = inputs.read(rows.select_columns(list(kept)), roles, data, split, split)
     except DataError as error:
         raise DataError(_flagged(str(error), roles)) from None
-    where = path if file else f"split {split}"
-    return _inputs(rows, modality, roles, number, where, file)
+    return Opened(rows, roles, split, number, label)
 
 
 def _inputs(

@@ -21,6 +21,7 @@ def findings(
     train: Mapping[str, int],
     weighted: bool = False,
     constants: Mapping[str, float] | None = None,
+    remedy: str | None = None,
 ) -> list[str]:
     """One line for each finding, with the split, its rows and the key of a recipe that bears on it.
 
@@ -29,8 +30,10 @@ def findings(
         train: class -> rows of train; empty if they are unknown.
         weighted: whether the classes were weighted already.
         constants: split -> loss of the best constant answer to a regression.
+        remedy: what may help a poor model; default: the keys of a recipe with which it was trained.
     """
-    found, remedy = [], _remedy({} if weighted or not PROBLEMS[problem].classes else train)
+    found = []
+    remedy = remedy or _remedy({} if weighted or not PROBLEMS[problem].classes else train)
     for split, score in scores.items():
         n, table = int(score["metrics"]["n"]), score.get("classes") or []
         where = f"{split} (n={n})"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -40,7 +41,9 @@ def extract(
         DataError: the features of a row are not finite; the message names the first.
     """
     view = View(pooling or usual_pooling(model, task.modality.tokens), layer)
-    return extract_views(model, processor, rows, task, [view], batch_size)[0]
+    (found,) = extract_views(model, processor, rows, task, [view], batch_size)
+    check_finite(found)
+    return found
 
 
 def extract_views(
@@ -48,25 +51,36 @@ def extract_views(
 ) -> list[np.ndarray]:
     """The features `(N, D)` of each view, computed in one pass."""
     found: list[np.ndarray] = []
-    for places, features in batches(model, processor, rows, task, views, batch_size):
+    for places, features in batches(model, processor, rows, task, Views(model, views), batch_size):
         if not found:
             found = [np.empty((len(rows), part.shape[1]), np.float32) for part in features]
         for whole, part in zip(found, features, strict=True):
             whole[places] = part
-    for whole in found:
-        check_finite(whole)
     return found or [np.empty((0, 0), np.float32) for _ in views]
+
+
+class Reading(Protocol):
+    """What reads features off a model: `Views`, or another."""
+
+    def on(self) -> contextlib.AbstractContextManager[None]:
+        """Inside, forward passes are observed."""
+
+    def __call__(self, batch: Mapping[str, Tensor]) -> list[Tensor]:
+        """Run the model; features `(B, D)`, several of each row."""
 
 
 @torch.no_grad()
 def batches(
-    model: nn.Module, processor: Any, rows: Any, task: Task, views: Sequence[View], batch_size: int
+    model: nn.Module, processor: Any, rows: Any, task: Task, read: Reading, batch_size: int = 32
 ) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
-    """(places, features of each view) batch by batch, each row once, in an efficient order."""
+    """(places, features) batch by batch, each row once, in an efficient order.
+
+    Args:
+        rows: as for `extract`.
+    """
     inputs = task.modality.inputs
     on_device: OnDevice | None = inputs.on_device(processor)
     device = next(model.parameters()).device
-    read = Views(model, views)
     with eval_mode(model), read.on():
         for places, batch in _loaded(processor, rows, task, batch_size, on_device):
             batch = {name: value for name, value in batch.items() if name != "labels"}

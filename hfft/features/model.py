@@ -100,8 +100,7 @@ class FeatureModel:
 
     def note(self, view: View) -> str:
         """What a list of the cache says of these features."""
-        layer = "last layer" if view.layer == -1 else f"layer {view.layer}"
-        return printable(f"features of {self.recipe.backbone.name}, {layer}, pooling {view.pooling}")
+        return noted(self.recipe.backbone.name, view)
 
     def _weights(self) -> str:
         """The digest of the weights' files, or the commit that has them; without either, of the tensors in memory."""
@@ -119,6 +118,12 @@ class FeatureModel:
 def device() -> torch.device:
     """Where features are computed: on a GPU if there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def noted(name: str, view: View) -> str:
+    """What a list of the cache says of features."""
+    layer = "last layer" if view.layer == -1 else f"layer {view.layer}"
+    return printable(f"features of {name}, {layer}, pooling {view.pooling}")
 
 
 def _adapter_digest(adapter: dict[str, Any]) -> str:

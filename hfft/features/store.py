@@ -15,7 +15,8 @@ import numpy as np
 
 from hfft.frozen_cache.folder import IN_USE, make_room
 
-SUFFIX = ".features.npy"
+VALUES, INDEX = ".values.npy", ".rows.npy"  # a file of vectors, and of their keys and checksums, written after it
+ROW = np.dtype([("key", "<i8"), ("sum", "<u4")])
 
 
 class FeatureStore:
@@ -37,6 +38,7 @@ class FeatureStore:
         fcntl.flock(self._lock, fcntl.LOCK_SH)
         os.utime(folder)
         (folder / "note.txt").write_text(note, encoding="utf-8")
+        self._indices: dict[Path, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -52,49 +54,50 @@ class FeatureStore:
         """
         found: np.ndarray | None = None
         there = np.zeros(len(keys), bool)
-        for path in sorted(self.folder.glob(f"*{SUFFIX}")):
+        for path in sorted(self.folder.glob(f"*{INDEX}")):
             try:
-                stored: Any = np.load(path, mmap_mode="r")
-                order = np.argsort(stored["key"], kind="stable")
-                ranked = np.asarray(stored["key"])[order]
+                ranked, order, sums = self._index(path)
+                at = np.minimum(np.searchsorted(ranked, keys), len(ranked) - 1)
+                rows = np.flatnonzero(~there & (ranked[at] == keys))
+                if not len(rows):
+                    continue
+                places = order[at[rows]]
+                values = np.asarray(np.load(_beside(path), mmap_mode="r")[places], np.float32)
             except (OSError, ValueError, IndexError):  # damaged, or removed since
                 continue
-            at = np.minimum(np.searchsorted(ranked, keys), max(len(ranked) - 1, 0))
-            if not len(ranked):
-                continue
-            rows = np.flatnonzero(~there & (ranked[at] == keys))
-            if not len(rows):
-                continue
-            taken = stored[order[at[rows]]]
-            values = np.ascontiguousarray(taken["values"])
             if found is None:
                 found = np.empty((len(keys), values.shape[1]), np.float32)
-            if values.shape[1] != found.shape[1]:
+            if values.shape[1:] != found.shape[1:]:
                 continue
-            good = np.array([_sum(row) for row in values], np.uint32) == taken["sum"]
+            good = _sums(values) == sums[places]
             found[rows[good]], there[rows[good]] = values[good], True
         return found, there
 
+    def _index(self, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The keys in order, their places, and the checksums by place."""
+        if path not in self._indices:
+            stored: Any = np.load(path)
+            order = np.argsort(stored["key"], kind="stable")
+            self._indices[path] = stored["key"][order], order, stored["sum"]
+        return self._indices[path]
+
     def add(self, keys: np.ndarray, values: np.ndarray, limit: int) -> str | None:
         """Store features `(N, D)` under keys `(N,)`; returns None, or why they are not stored."""
-        kind = np.dtype([("key", "<i8"), ("sum", "<u4"), ("values", "<f4", (values.shape[1],))])
         keys, first = np.unique(keys, return_index=True)
-        table = np.empty(len(keys), kind)
-        table["key"], table["values"] = keys, values[first]
-        table["sum"] = [_sum(row) for row in table["values"]]
-        held = sum(path.stat().st_size for path in self.folder.glob(f"*{SUFFIX}"))
-        if (refused := make_room(self.folder, held + table.nbytes, limit)) is not None:
+        if not len(keys):
+            return None
+        values = np.ascontiguousarray(values[first], "<f4")
+        index = np.empty(len(keys), ROW)
+        index["key"], index["sum"] = keys, _sums(values)
+        held = sum(path.stat().st_size for path in self.folder.glob("*.npy"))
+        if (refused := make_room(self.folder, held + values.nbytes + index.nbytes, limit)) is not None:
             return refused
-        name = hashlib.sha256(keys.tobytes()).hexdigest()[:16]
-        temporary = self.folder / f".{name}.{os.getpid()}"
+        final = self.folder / f"{hashlib.sha256(keys.tobytes()).hexdigest()[:16]}{INDEX}"
         try:
-            with open(temporary, "wb") as file:
-                np.save(file, table, allow_pickle=False)
-            os.replace(temporary, self.folder / f"{name}{SUFFIX}")
+            for path, array in ((_beside(final), values), (final, index)):
+                _write(path, array)
         except OSError as error:
             return f"{self.folder} cannot be written ({error.strerror})"
-        finally:
-            temporary.unlink(missing_ok=True)
         return None
 
     def close(self) -> None:
@@ -102,5 +105,21 @@ class FeatureStore:
         self._lock.close()
 
 
-def _sum(row: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(row).tobytes())
+def _sums(values: np.ndarray) -> np.ndarray:
+    return np.array([zlib.crc32(row) for row in np.ascontiguousarray(values)], np.uint32)
+
+
+def _beside(index: Path) -> Path:
+    """The file of vectors that belongs to an index."""
+    return index.with_name(index.name.removesuffix(INDEX) + VALUES)
+
+
+def _write(path: Path, array: np.ndarray) -> None:
+    """Write an array under a temporary name, and rename it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            np.save(file, array, allow_pickle=False)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -37,12 +37,13 @@ def dropout_entry(config: PretrainedConfig) -> str:
 def output_parameters(model: PreTrainedModel) -> dict[str, int]:
     """Name -> dimension, for tensors whose shape depends on the number of outputs: the last layer of the head.
 
-    Two copies of the architecture on the meta device, without data, differ in exactly these. The result for the last model
-    is cached, because it is needed several times at startup.
+    Two copies of the architecture on the meta device, without data, differ in exactly these. The results for the last
+    models are cached, because they are needed several times at startup.
     """
     asked = type(model), model.config.to_json_string(use_diff=False)
     if asked not in _ANSWERED:
-        _ANSWERED.clear()
+        if len(_ANSWERED) >= 16:
+            _ANSWERED.clear()
         _ANSWERED[asked] = _differing(model)
     return dict(_ANSWERED[asked])
 

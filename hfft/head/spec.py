@@ -31,11 +31,14 @@ class Head(Spec):
 
     Attributes:
         kind: a head of hfft's in place of the architecture's; `linear` if only `pooling` is set.
-        pooling: how the states of all positions, without padding, are reduced to one.
+        pooling: how the states of all positions, without padding, are reduced to one; default: as the checkpoint was trained,
+            that of a sentence encoder or of the architecture's head, and the mean if that needs a pooler that was not trained.
         hidden: width of the hidden layer of `mlp`, or of each of several; default: as wide as the features.
         activation: after each hidden layer of `mlp`; default: `gelu`.
         norm: between each hidden layer of `mlp` and its activation: over the features of a row, or over a batch; default: none.
-        init: `zeros` starts from equal probabilities for all classes.
+        init: `zeros` starts from equal probabilities for all classes; the others from a classifier that is fitted on what
+            the head's last layer reads of the training rows: `logistic-regression` (C 1 on standardised features), `lda`, or
+            `centroid`, the nearest class mean.
         dropout: dropout before the last layer of the head, overriding the config's; for `mlp`, after each hidden layer.
         keep_known: start from the checkpoint's own head for the classes that it knows by name.
         new: modules besides the head that start untrained, such as an untrained pooler.
@@ -53,7 +56,7 @@ class Head(Spec):
     hidden: _Width | Annotated[list[_Width], Field(min_length=1)] | None = None
     activation: Literal["gelu", "relu", "silu", "tanh"] | None = None
     norm: Literal["layer", "batch"] | None = None
-    init: Literal["default", "zeros"] = "default"
+    init: Literal["default", "zeros", "logistic-regression", "lda", "centroid"] = "default"
     dropout: float | None = Field(default=None, ge=0, lt=1)
     keep_known: bool = False
     new: list[str] = []
@@ -61,6 +64,11 @@ class Head(Spec):
     prompts: _Template | Annotated[list[_Template], Field(min_length=1)] | None = None
     hypothesis: _Template | None = None
     descriptions: dict[str, Annotated[str, AfterValidator(_words)]] | None = Field(default=None, min_length=1)
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the head starts from a fitted classifier."""
+        return self.init not in ("default", "zeros")
 
     @property
     def own(self) -> bool:

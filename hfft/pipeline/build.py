@@ -26,6 +26,7 @@ from hfft.frozen_cache.spec import FrozenCacheSpec
 from hfft.head.replace_head import rows as head_rows
 from hfft.pipeline import model_check
 from hfft.pipeline.dry_build import check_turns, dry_build, lr_rules
+from hfft.pipeline.head_start import start_from_classifier, with_pooling
 from hfft.pipeline.teachers import teachers
 from hfft.processes import say
 from hfft.recipe import Recipe
@@ -78,12 +79,15 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
         earlier = layers.published(adapter["from"], adapter.get("revision"))
         layers.check_base(earlier, recipe.backbone.name, adapter["from"], recipe.published_as)
     check_files(recipe.metrics)
+    recipe, pooling = with_pooling(recipe)
     dry_build(recipe)
     task = recipe.the_task
     processor = backbone.load_processor(recipe.backbone, task)
     model_check.check_ahead(recipe, processor)
     with arguments.main_process_first(local=True, desc="data"):
         splits, labels = data.load_splits(recipe.data, task, recipe.seed)  # 5
+    if pooling is None:
+        recipe, pooling = with_pooling(recipe, download=True)
     set_seed(arguments.seed)
     model = backbone.load_model(recipe.backbone, recipe.head, task, labels, processor)  # 1
     model, edits = edit.edit(model, recipe.backbone.edit, processor, first_batch(task, splits))
@@ -100,7 +104,8 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     chosen, frozen = recipe.train_layers, as_list(recipe.layers.freeze)
     fixed: dict[str, Any] = {"new_tokens": ids, "lora_fa": recipe.layers.lora_fa}
     model = layers.adapt(model, chosen, adapter, depths, head_names, frozen, **fixed)
-    notes = [*model_check.leave_out(model, depths, unread, recipe.train_layers), *layers.tokens_that_stay(model, ids)]
+    notes = [] if pooling is None else [pooling]
+    notes += [*model_check.leave_out(model, depths, unread, recipe.train_layers), *layers.tokens_that_stay(model, ids)]
     methods = strategy.build_methods(recipe.strategy)  # 4
     check_methods(methods, recipe, arguments)
     inputs, taken = task.modality.inputs, layers.virtual_tokens(model)
@@ -122,6 +127,8 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     metrics = Metrics(labels, recipe.metrics)
     stopping = recipe.training_keys.early_stopping
     check_schedule(arguments, splits, stopping is not None)
+    if recipe.head.fitted:  # in a resumed run too, since methods may start from these weights
+        start_from_classifier(model, recipe, splits, labels, processor, arguments.device)
     lay_out(model, recipe.backbone.memory_format)
     trainer = FineTuner(
         model,

@@ -15,6 +15,7 @@ from hfft.backbone import published_code
 from hfft.console import quiet_libraries
 from hfft.errors import BadInput, RunError
 from hfft.frozen_cache.describe import describe_ahead
+from hfft.pipeline import uses
 from hfft.pipeline.build import Run, build_run, uncached
 from hfft.pipeline.fit import fit
 from hfft.pipeline.record import describe
@@ -22,6 +23,7 @@ from hfft.pipeline.save import save_model
 from hfft.predict.predictor import load_predictor
 from hfft.publish.adapter import stands_alone
 from hfft.recipe import Recipe, yaml_lines
+from hfft.recipe.uses import DEFAULT
 from hfft.runs import RunFolder
 from hfft.strategy import logits_of
 from hfft.train import training_arguments
@@ -33,6 +35,8 @@ from hfft.wording import first_line
 def show(recipe: Recipe) -> list[str]:
     """The lines that show what a run of the recipe would train on which data, layer by layer."""
     quiet_libraries()
+    if recipe.use != DEFAULT:
+        return list(uses.of(recipe.use).check(recipe))
     with tempfile.TemporaryDirectory() as folder:
         arguments = training_arguments(recipe, output_dir=folder, report_to="none")
         run = build_run(recipe, arguments)
@@ -67,6 +71,9 @@ def check(recipe: Recipe) -> Iterator[str]:
     if recipe.publish.hub_model_id:
         publish.check_permission(recipe.publish)
         yield f"hub: {recipe.publish.hub_model_id} can be pushed"
+    if recipe.use != DEFAULT:
+        yield from uses.of(recipe.use).check(recipe)
+        return
     once: dict[str, Any] = {"max_steps": 1, "save_strategy": "no", "report_to": "none", "load_best_model_at_end": False}
     with tempfile.TemporaryDirectory() as folder:
         run = build_run(recipe, training_arguments(recipe, output_dir=folder, eval_strategy="no", **once))

@@ -12,6 +12,7 @@ from hfft.backbone.edit import edit
 from hfft.errors import ModelError
 from hfft.layers.spec import Layers
 from hfft.modeling import Edited
+from hfft.pipeline.head_start import with_pooling
 from hfft.recipe import Recipe
 from hfft.spec import as_list
 
@@ -23,6 +24,7 @@ def dry_build(recipe: Recipe) -> None:
         BadInput: a path or pattern matches nothing, there are fewer blocks than named, nothing would learn, the architecture
             does not support the adapter, or the model does not exist or has no class for the task.
     """
+    recipe, _ = with_pooling(recipe)
     edits, own = recipe.backbone.edit, recipe.head.own
     inputs = recipe.the_task.modality.inputs
     processor = None

@@ -71,7 +71,7 @@ def finetune(recipe: Recipe | str | Path | Mapping[str, Any], fresh: bool = Fals
         if state == "finished":
             return again(recipe, folder, force)
         if recipe.use != DEFAULT:
-            metrics = uses.of(recipe.use).run(recipe, arguments, folder)
+            metrics = uses.of(recipe.use).run(recipe, arguments, folder) | own_code(folder)
             conclude(folder, metrics)
             say(*summary(recipe, folder.path, metrics))
             return Result(folder.path, metrics, published(folder, recipe))

@@ -53,14 +53,18 @@ class HeldOut:
         reader = self.predictor.modality.inputs
         return (reader.of_row(row, self.columns) for row in rows)
 
-    def answers(self, rows: Iterable[dict[str, Any]]) -> Iterator[tuple[Tensor, Tensor]]:
-        """(logits, labels) of rows, batch by batch, in the model's order of classes."""
+    def answers(self, rows: Iterable[dict[str, Any]], size: int = BATCH) -> Iterator[tuple[Tensor, Tensor]]:
+        """(logits, labels) of rows, batch by batch, in the model's order of classes.
+
+        Args:
+            size: rows that the model answers at once.
+        """
         reader = self.predictor.modality.inputs
         pairs = ((reader.of_row(row, self.columns), row["labels"]) for row in rows)
-        at_once = BATCH * reader.gathered
+        at_once = size * reader.gathered
         while batch := [pair for _, pair in zip(range(at_once), pairs, strict=False)]:
             yield (
-                self.predictor.logits([x for x, _ in batch], BATCH),
+                self.predictor.logits([x for x, _ in batch], size),
                 self._labels(torch.tensor([label for _, label in batch])),
             )
 

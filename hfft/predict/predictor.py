@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ import torch
 import transformers
 from transformers import AutoConfig, PretrainedConfig
 
+from hfft import direct
 from hfft.backbone import published_code
 from hfft.data.modality.base import OnDevice
 from hfft.errors import BadInput, DataError
@@ -19,6 +20,7 @@ from hfft.hub.client import arrived
 from hfft.hub.errors import reading
 from hfft.layers import mend_convolutions
 from hfft.predict.adapted import is_apart, load_adapted, share
+from hfft.predict.classified import MARK, load_classified
 from hfft.strategy import logits_of
 from hfft.tasks.modality import Modality
 from hfft.tasks.problem import PROBLEMS, Problem, Shown
@@ -26,13 +28,25 @@ from hfft.tasks.problem.base import PLAIN
 from hfft.tasks.table import TASKS, Task
 
 
+def own_logits(model: Any, batch: dict[str, Any]) -> torch.Tensor:
+    """The logits `(B, C)` of a model's own head."""
+    return logits_of(model(**batch))
+
+
 @dataclass(frozen=True)
 class Predictor:
-    """A model with its processor, ready to predict."""
+    """A model with its processor, ready to predict.
+
+    Attributes:
+        hypotheses: texts that every input is paired with, one for each class: the model then gives a logit for a pair.
+        outputs: the logits `(B, C)` of a model and a batch of its inputs: those of its own head, or of a classifier.
+    """
 
     model: Any
     processor: Any
     modality: Modality
+    hypotheses: tuple[str, ...] = ()
+    outputs: Callable[[Any, dict[str, Any]], torch.Tensor] = own_logits
 
     def logits(self, inputs: Any, batch_size: int = 32) -> torch.Tensor:
         """Outputs `(N, C)` of the model, on the CPU in float32.
@@ -44,12 +58,26 @@ class Predictor:
             inputs = [inputs]
         if not len(inputs):
             return torch.empty(0, self.model.config.num_labels)
-        batches = self.modality.inputs.batches(inputs, batch_size, self.processor, self._on_device)
+        if not self.hypotheses:
+            return self._logits(inputs, batch_size)
+        at_once = max(batch_size * self.modality.inputs.gathered // len(self.hypotheses), 1)
+        found = [
+            self._logits([(text, hypothesis) for text in some for hypothesis in self.hypotheses], batch_size)
+            for some in _batched(inputs, at_once)
+        ]
+        return torch.cat(found).view(len(inputs), len(self.hypotheses))
+
+    def _logits(self, inputs: Any, batch_size: int) -> torch.Tensor:
         found: list[torch.Tensor] = [torch.empty(0)] * len(inputs)
-        for places, batch in batches:
-            for place, row in zip(places, self._outputs(batch), strict=True):
+        for places, logits in self.passes(inputs, batch_size):
+            for place, row in zip(places, logits, strict=True):
                 found[place] = row
         return torch.stack(found)
+
+    def passes(self, inputs: Sequence[Any], batch_size: int = 32) -> Iterator[tuple[Sequence[int], torch.Tensor]]:
+        """(places, outputs `(b, C)`) of each forward pass: each input once, in an efficient order."""
+        for places, batch in self.modality.inputs.batches(inputs, batch_size, self.processor, self._on_device):
+            yield places, self._outputs(batch)
 
     @torch.no_grad()
     def _outputs(self, batch: dict[str, Any]) -> torch.Tensor:
@@ -57,7 +85,7 @@ class Predictor:
         batch = {k: v.to(device, non_blocking=True) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
         if self._on_device is not None:
             batch = self._on_device(batch)
-        return logits_of(self.model(**batch)).float().cpu()
+        return self.outputs(self.model, batch).float().cpu()
 
     @property
     def _problem(self) -> Problem:
@@ -133,6 +161,7 @@ def load_predictor(source: str, revision: str | None = None, device: str | None 
     def fetched(load: Callable[[], Any]) -> Any:
         return load() if Path(where).exists() else arrived("model", where, lambda again: load())
 
+    safe_weights: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True}
     with reading(f"model {source}", where):
         apart = is_apart(where, revision)
         rebuilt = None if apart else fetched(lambda: published_code.stock_config(where, revision))
@@ -140,11 +169,23 @@ def load_predictor(source: str, revision: str | None = None, device: str | None 
             model, config = fetched(lambda: load_adapted(where, revision))
         else:
             config = rebuilt or fetched(lambda: AutoConfig.from_pretrained(where, **safe))
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        if getattr(config, direct.KEY, None):
+
+            def load(auto: str) -> Any:
+                how = {**safe, **safe_weights} if auto.startswith("AutoModel") else safe
+                return fetched(lambda: getattr(transformers, auto).from_pretrained(where, **how))
+
+            made, of_task = direct.reloaded(where, config, TASKS, load)
+            return Predictor(made.model.to(device), made.processor, of_task.modality, made.hypotheses)
+        if getattr(config, MARK, None) is not None:
+            model, reader, modality, outputs = fetched(lambda: load_classified(where, config, revision))
+            return Predictor(model.eval().to(device), reader, modality, outputs=outputs)
         kind = published_code.task_class(config) if rebuilt else (config.architectures or [""])[0]
         task = task_of(config, kind)
         if task is None:
             raise BadInput(f"{source} is a {kind or 'model without a task'}; hfft predicts classes of images and texts")
-        how: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True, **safe}
+        how: dict[str, Any] = {**safe_weights, **safe}
         auto = getattr(transformers, task.auto_class)
         processor = getattr(transformers, task.modality.auto_processor)
         if rebuilt:
@@ -152,7 +193,7 @@ def load_predictor(source: str, revision: str | None = None, device: str | None 
         elif not apart:
             model = fetched(lambda: auto.from_pretrained(where, **how))
             mend_convolutions(model)
-        model.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        model.eval().to(device)
         return Predictor(model, fetched(lambda: processor.from_pretrained(where, config=config, **safe)), task.modality)
 
 

@@ -69,6 +69,18 @@ def reading_of(source: str) -> Reading:
     return Reading(options, {role: name for role, name in {**_found(known), **named}.items() if role != "label"})
 
 
+def label_of(source: str) -> str | None:
+    """The column of labels that a model's recipe names; None if it names none, or several."""
+    with contextlib.suppress(
+        HubError, OSError, ValueError, KeyError, TypeError, AttributeError, yaml_lines.DocumentError
+    ):
+        path = published_file(source, "recipe.yaml") if Path(source).is_dir() else None
+        if path is not None:
+            named = yaml_lines.parse(path.read_text(encoding="utf-8"))[0]["data"].get("columns", {}).get("label")
+            return named if isinstance(named, str) and not named.startswith("/") else None
+    return None
+
+
 def stated(given: Iterable[str]) -> dict[str, Any]:
     """The keys of a data section that a command line states, as `encoding=cp1252` or `data.encoding=cp1252`.
 

@@ -108,7 +108,9 @@ class Card:
         base, data = hub_id(self.recipe.backbone.name), hub_id(self.recipe.data.path)
         extra: dict[str, Any] = {}
         if base and self.recipe.backbone.init == "pretrained":
-            extra = {"base_model": base, "base_model_relation": "adapter" if self.as_adapter() else "finetune"}
+            extra = {"base_model": base}
+            if "use" not in self.metrics:  # the hub has no word for a model that is as it was
+                extra["base_model_relation"] = "adapter" if self.as_adapter() else "finetune"
         results = [
             EvalResult(
                 task_type=self.recipe.task,
@@ -171,6 +173,7 @@ class Card:
             code=self.metrics.get("own_code"),
             channels=next((edit["channels"] for edit in self.recipe.backbone.edit if edit.get("channels", 3) != 3), None),
             soup=self.soup(),
+            use=self.metrics.get("use"),
             strategy=in_words(public(self.metrics.get("strategy", []))),
             edits=[{**row, "moved": moved(row["moved"])} for row in self.metrics.get("edits", [])],
         )  # fmt: skip

@@ -115,7 +115,8 @@ def publish(folder: RunFolder, wanted: Publish, force: bool = False) -> str:
         retried(lambda: hub.create_repo(repo_id=repo, private=wanted.private, exist_ok=True))
         recipe = load_recipe(folder.recipe)
         metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))
-        what = f"{recipe.name}: {recipe.backbone.name.rpartition('/')[2]} fine-tuned with hfft"
+        made = "fine-tuned with hfft" if "use" not in metrics else "with hfft, no network trained"
+        what = f"{recipe.name}: {recipe.backbone.name.rpartition('/')[2]} {made}"
 
         def push() -> Any:
             # If the answer to a commit was lost, asking again finds the commit; then nothing has changed, and none is made.

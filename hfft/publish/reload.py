@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,8 +11,10 @@ import torch
 import transformers
 from torch import Tensor, nn
 
+from hfft import direct
 from hfft.backbone import published_code
 from hfft.backbone.spec import Backbone
+from hfft.classifier.store import is_saved
 from hfft.data import Splits
 from hfft.evaluate.load_metric import made
 from hfft.hub.client import arrived
@@ -50,13 +53,16 @@ def sampled_split(splits: Splits) -> str:
 def loads_plainly(model: Path, backbone: Backbone) -> bool:
     """Whether a pipeline of plain transformers can serve a model folder.
 
-    It cannot if only PEFT can load the adapter, if the model needs its own code (hfft runs no code from repositories), or
-    if it expects other channels than a pipeline passes.
+    It cannot if only PEFT can load the adapter, if the model needs its own code (hfft runs no code from repositories), if
+    a classifier stands beside it, if it expects other channels than a pipeline passes, or if hfft turns its outputs into
+    those for other classes.
     """
+    if (model / "config.json").is_file() and direct.KEY in json.loads((model / "config.json").read_text("utf-8")):
+        return False
     adapter = adapter_config(model)
     own_code = (model / f"{published_code.FILE}.py").is_file()
     channels = any("channels" in edit for edit in backbone.edit)
-    return not own_code and not channels and (adapter is None or stands_alone(adapter))
+    return not own_code and not channels and not is_saved(model) and (adapter is None or stands_alone(adapter))
 
 
 def load_pipeline(

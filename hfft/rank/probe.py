@@ -14,6 +14,7 @@ from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 FOLDS, NEIGHBOURS, MOST_ITERATIONS = 5, 5, 200
 METRICS = {"classes": "accuracy", "labels": "average precision", "numbers": "R2"}
@@ -50,7 +51,8 @@ def predicted(model: Any, features: np.ndarray, targets: np.ndarray, seed: int, 
         features: `(N, D)`, finite; N is at least `folds`, and for a classifier some class has as many rows.
     """
     folded = StratifiedKFold if is_classifier(model) else KFold
-    with warnings.catch_warnings():
+    # the matrices are small: threads would wait for one another, for a minute if the cores are busy
+    with warnings.catch_warnings(), threadpool_limits(1, "blas"):
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last digit does not matter for a rank
         warnings.filterwarnings("ignore", message="The least populated class")  # `checked` has said so
         return cross_val_predict(

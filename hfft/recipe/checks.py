@@ -12,6 +12,7 @@ from hfft.data.augment.grammar import misfit as misfit_of
 from hfft.data.spec import NONE
 from hfft.layers.adapters.arguments import adapter_problems, merges
 from hfft.layers.spec import SCHEDULES
+from hfft.recipe.classifier_checks import classifier_checks
 from hfft.recipe.explain import explain
 from hfft.recipe.training_arguments import training_problem
 from hfft.recipe.training_keys import TrainingKeys, foreign
@@ -127,7 +128,7 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
     for part in ("validation", "test"):
         if recipe.data.streaming and isinstance(getattr(recipe.data, part), float):
             found.append((("data", part), "is a share, which cannot be taken from a streamed set; name a split"))
-    return found + _schedule_checks(recipe) + _training_checks(recipe)
+    return found + classifier_checks(recipe) + _schedule_checks(recipe) + _training_checks(recipe)
 
 
 def _augment_checks(recipe: Recipe) -> list[tuple[Path, str]]:
@@ -256,9 +257,24 @@ def _head_checks(recipe: Recipe) -> list[tuple[Path, str]]:
     for key, what in (("hidden", "the width"), ("activation", "the activation"), ("norm", "the norm")):
         if getattr(head, key) and head.kind != "mlp":
             found.append((("head", key), f"is {what} of an mlp head; add kind: mlp or leave it out"))
+    if head.fitted:
+        found += [(("head", "init"), f"is {head.init}, {why}") for why in _not_fitted(recipe)]
     if head.kind == "cosine" and head.init == "zeros":
         found.append((("head", "init"), "is zeros, but the cosine to a zero vector is undefined; use default"))
     return found
+
+
+def _not_fitted(recipe: Recipe) -> list[str]:
+    """Why the head of a recipe cannot start from a fitted classifier."""
+    if not PROBLEMS[recipe.problem].classes:
+        return [f"which needs one class a row, but {recipe.problem} has not; use default"]
+    if recipe.data.streaming:
+        return ["which is fitted on all rows, and a stream has no end; use data.streaming=false"]
+    if recipe.head.kind == "cosine":
+        return ["which is a linear layer, but the last layer of kind cosine compares directions; use another kind"]
+    if recipe.head.keep_known:
+        return ["but keep_known starts from the checkpoint's own head; leave one of them out"]
+    return []
 
 
 def _training_checks(recipe: Recipe) -> list[tuple[Path, str]]:

@@ -56,9 +56,11 @@ def _explain(item: Any, model: type[BaseModel], values: Any) -> tuple[Path, str]
 
 def _elsewhere(key: str, model: type[BaseModel]) -> str:
     """The sections that have a key which a recipe names at its top level, as a suggestion."""
-    found = [f"{name}.{key}" for name in model.model_fields if key in _keys((name,), model)]
     argument = REMOVED.get(key, key)
-    if argument in training_arguments():
+    trains = argument in training_arguments()
+    places = [name for name in model.model_fields if key in _keys((name,), model)]
+    found = [f"{name}.{key}" for name in places if not (trains and name == "classifier")]  # it shares learning_rate
+    if trains:
         found.append(f"training.{argument}")
     return f"; did you mean {' or '.join(found)}?" if found else ""
 

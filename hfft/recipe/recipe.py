@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from hfft.backbone.spec import UNTRAINED, Backbone
+from hfft.classifier.spec import ClassifierSpec
 from hfft.data.spec import Data
 from hfft.evaluate.spec import Score
 from hfft.head.spec import Head
@@ -55,6 +56,7 @@ class Recipe(Spec):
     use: Use = DEFAULT
     backbone: Backbone
     head: Head = Head()
+    classifier: ClassifierSpec | None = None
     layers: Layers = Layers()
     data: Data
     strategy: Strategy = Strategy()

@@ -40,7 +40,10 @@ COMMON = {"name": ALL, "task": ALL, "problem_type": ALL, "use": ALL}
 # What says how a checkpoint's own head answers for the classes of the data.
 ANSWERS = ("map", "prompts", "hypothesis", "descriptions")
 # Keys of `data` that change training rows only, or are read by methods of `strategy`.
-TRAINED_ON = ("augment", "imbalance", "label_noise", "max_train_samples", "mlm_probability", "sets", "shuffle_buffer")
+TRAINED_ON = (
+    *("augment", "imbalance", "label_noise", "max_train_samples", "mlm_probability", "sets", "shots", "shots_seed"),
+    "shuffle_buffer",
+)
 WITHOUT_TRAINING = only("output_dir", "seed", "per_device_eval_batch_size", "use_cpu")
 AS_PUBLISHED = only("name", "revision", "dtype", "processor")
 

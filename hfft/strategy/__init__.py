@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from hfft.strategy.loss.quantile import quantile_loss
     from hfft.strategy.loss.symmetric_cross_entropy import symmetric_cross_entropy
     from hfft.strategy.method import Method, MethodSpec
+    from hfft.strategy.metric.contrastive import drawn_pairs, logistic_head, pairs_loss
+    from hfft.strategy.metric.prototypes import episode_loss, prototype_head
     from hfft.strategy.mix.augmix import augmix
     from hfft.strategy.mix.consistency import jensen_shannon
     from hfft.strategy.mix.cutmix import cutmix
@@ -84,11 +86,13 @@ __getattr__, __all__ = names(
         "decay_to_start": "hfft.strategy.regularise.decay_to_start",
         "delta": "hfft.strategy.regularise.delta",
         "distillation": "hfft.strategy.distil.distillation",
+        "drawn_pairs": "hfft.strategy.metric.contrastive",
         "easy_order": "hfft.strategy.sample.curriculum",
         "effective_number_weights": "hfft.strategy.loss.class_weights",
         "elr": "hfft.strategy.loss.elr",
         "embedding_mixup": "hfft.strategy.mix.embedding_mixup",
         "entropy": "hfft.strategy.regularise.entropy",
+        "episode_loss": "hfft.strategy.metric.prototypes",
         "ewc": "hfft.strategy.regularise.ewc",
         "fgm": "hfft.strategy.adversarial.fgm",
         "fgsm": "hfft.strategy.adversarial.attacks",
@@ -105,6 +109,7 @@ __getattr__, __all__ = names(
         "jensen_shannon": "hfft.strategy.mix.consistency",
         "l2_sp": "hfft.strategy.regularise.l2_sp",
         "ldam": "hfft.strategy.loss.ldam",
+        "logistic_head": "hfft.strategy.metric.contrastive",
         "logits_of": "hfft.strategy.outputs",
         "lora_fa": "hfft.strategy.gradient.lora_fa",
         "lr_by_gap": "hfft.strategy.rate.lr_by_gap",
@@ -112,10 +117,12 @@ __getattr__, __all__ = names(
         "mcc": "hfft.strategy.shift.mcc",
         "mixout": "hfft.strategy.regularise.mixout",
         "mixup": "hfft.strategy.mix.mixup",
+        "pairs_loss": "hfft.strategy.metric.contrastive",
         "pcgrad": "hfft.strategy.adversarial.pcgrad",
         "per_example": "hfft.strategy.outputs",
         "pgd": "hfft.strategy.adversarial.attacks",
         "pgd_attack": "hfft.strategy.adversarial.attacks",
+        "prototype_head": "hfft.strategy.metric.prototypes",
         "quantile_loss": "hfft.strategy.loss.quantile",
         "r_drop": "hfft.strategy.regularise.r_drop",
         "relationship": "hfft.strategy.regularise.co_tuning",

@@ -17,6 +17,7 @@ FAMILIES = (
     "mix",
     "adversarial",
     "distil",
+    "metric",
     "loss",
     "regularise",
     "gradient",

@@ -38,6 +38,9 @@ class Inspector(Protocol):
     def blocks_of(self, model: nn.Module) -> list[nn.Module]:
         """The blocks of a model, or of the one inside a wrapper such as PEFT's or a teacher's, from the input to the head."""
 
+    def last_layer(self, model: nn.Module) -> nn.Module:
+        """The module of a model's head whose outputs are the logits."""
+
     def source_head(self) -> nn.Linear:
         """The classifier with which the backbone was published, on the features that `Pass` has: `(b, D)` -> its logits.
 

@@ -58,6 +58,7 @@ class Method:
         needs: requirements that the hooks do not express, from `hfft.strategy.needs.NEEDS`.
         problems: names of the problems that the method suits; None for all.
         replaces_loss: whether its `example_loss` does not call `inner`; at most one method may do so.
+        learns_logits: whether the logits of a step matter to it; if not, no method may change a loss of them.
         only_one: what it does, in words, if at most one method of a run may do that.
         begins: the epoch in which it, or the last part of it, begins to act, counted from 0.
         mixes: whether it replaces the task's rows by mixtures of rows.
@@ -74,6 +75,7 @@ class Method:
     needs: frozenset[str] = frozenset()
     problems: tuple[str, ...] | None = None
     replaces_loss: bool = False
+    learns_logits: bool = True
     only_one: str | None = None
     begins: int = 0
     attacks: bool = False

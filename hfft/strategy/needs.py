@@ -74,6 +74,15 @@ def refusals(methods: Sequence[Method], situation: Situation) -> list[tuple[str,
                 for other in methods
                 if other.mixes
             ]
+        if not method.learns_logits:
+            found += [
+                (
+                    other.name,
+                    f"changes the loss of the logits, which {method.name} does not learn; leave one of them out",
+                )
+                for other in methods
+                if defines(other, "example_loss") and not other.replaces_loss
+            ]
     named = dict.fromkeys(m.only_one for m in methods if m.only_one)
     for what, group in (
         *((what, [m for m in methods if m.only_one == what]) for what in named),
@@ -81,7 +90,7 @@ def refusals(methods: Sequence[Method], situation: Situation) -> list[tuple[str,
         ("sets the order of rows", [m for m in methods if defines(m, "order")]),
         ("recomputes the gradient", [m for m in methods if defines(m, "gradients")]),
         ("attacks the inputs", [m for m in methods if m.attacks]),
-        ("scores averaged weights", [m for m in methods if defines(m, "scored")]),
+        ("scores other weights than the last step's", [m for m in methods if defines(m, "scored")]),
     ):
         if len(group) > 1 and all(key != group[1].name for key, _ in found):
             found.append((group[1].name, f"{what}, as {group[0].name} does; leave one of them out"))

@@ -32,6 +32,7 @@ class Setting:
         class_ids: class of each training row, for methods that need `counts`: `(rows,)`, or `(rows, C)` of 0 and 1 if a
             row may have several.
         rows: number of training rows; None for a stream of unknown length.
+        batch_rows: number of rows of a step.
         sets: number of rows of each set in `data.sets`.
         epochs: number of epochs, rounded up.
         fixed_inputs: whether a row's inputs are the same in every epoch, or one of a few views that are shown in turn.
@@ -53,6 +54,7 @@ class Setting:
     class_names: tuple[str, ...] = ()
     class_ids: np.ndarray | None = None
     rows: int | None = None
+    batch_rows: int = 1
     sets: Mapping[str, int] = field(default_factory=dict)
     epochs: int = 1
     fixed_inputs: bool = True

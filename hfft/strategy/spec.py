@@ -1,6 +1,6 @@
 """Part 4 of a recipe: every method by its key. This is the only list of methods, and its order is the order of their hooks.
 
-Families come in the order `sample, shift, mix, adversarial, distil, loss, regularise, gradient, clip, rate, average`,
+Families come in the order `sample, shift, mix, adversarial, distil, metric, loss, regularise, gradient, clip, rate, average`,
 whatever the order in the YAML. Within the loss family, the first method is the innermost.
 """
 
@@ -38,6 +38,8 @@ from hfft.strategy.loss.poly import Poly
 from hfft.strategy.loss.positive_weights import PositiveWeights
 from hfft.strategy.loss.quantile import Quantile
 from hfft.strategy.loss.symmetric_cross_entropy import SymmetricCrossEntropy
+from hfft.strategy.metric.contrastive import Contrastive
+from hfft.strategy.metric.prototypes import Prototypes
 from hfft.strategy.mix.augmix import AugMix
 from hfft.strategy.mix.cutmix import CutMix
 from hfft.strategy.mix.embedding_mixup import EmbeddingMixup
@@ -89,6 +91,8 @@ class Strategy(Spec):
     hints: Hints | None = None
     attention_transfer: AttentionTransfer | None = None
     self_distillation: SelfDistillation | None = None
+    contrastive: Contrastive | None = None
+    prototypes: Prototypes | None = None
     focal: Focal | None = None
     gce: GCE | None = None
     symmetric_cross_entropy: SymmetricCrossEntropy | None = None

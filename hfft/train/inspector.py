@@ -68,6 +68,10 @@ class TrainingInspector:
         base: Any = next((module for module in model.modules() if isinstance(module, PreTrainedModel)), model)
         return [base.get_submodule(block[0]) for block in layers.block_paths(base)]
 
+    def last_layer(self, model: nn.Module) -> nn.Module:
+        """The head's last layer."""
+        return last_layer(model)
+
     def source_head(self) -> nn.Linear:
         """The backbone's own classifier."""
         if self._source_head is None:

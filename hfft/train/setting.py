@@ -41,6 +41,7 @@ def setting_of(
         class_names=trainer.labels.names,
         class_ids=class_ids,
         rows=len(rows) if counted else None,
+        batch_rows=batch,
         sets={name: len(found) for name, found in trainer.sets.items()},
         epochs=math.ceil(args.max_steps / steps if args.max_steps > 0 else args.num_train_epochs),
         fixed_inputs=(not augmented or views > 0) and not needed(trainer.methods, "inputs"),

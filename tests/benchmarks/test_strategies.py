@@ -161,6 +161,7 @@ def test_methods_stand_beside_plain_at_equal_epochs_and_in_equal_time(command):
     assert "digits, 100 rows" not in page
 
 
+@pytest.mark.slow
 def test_an_interrupted_table_goes_on_and_says_how_many_seeds_a_row_has(command, capsys):
     with pytest.raises(KeyboardInterrupt):
         command(Stub(stops=6), "--seeds", "3")
@@ -177,6 +178,7 @@ def test_an_interrupted_table_goes_on_and_says_how_many_seeds_a_row_has(command,
     assert idle.asked == []
 
 
+@pytest.mark.slow
 def test_other_versions_and_other_recipes_are_other_measurements(command, monkeypatch):
     command(Stub(), "--seeds", "2", "--methods", "mixup")
     monkeypatch.setattr(strategies, "versions", lambda: {"torch": "3"})

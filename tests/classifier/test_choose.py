@@ -1,12 +1,15 @@
 """An argument is chosen on validation rows, or by cross-validation."""
 
 import numpy as np
+import pytest
+from scipy.special import softmax
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
 from hfft.classifier import ClassifierSpec, fit
-from hfft.classifier.logistic import GRID, path
+from hfft.classifier.logistic import GRID
+from hfft.classifier.logistic_path import path
 
 X, Y = load_digits(return_X_y=True)
 X = X / 16
@@ -19,11 +22,29 @@ def test_the_grid_is_kornbliths():
     np.testing.assert_allclose(np.diff(np.log10(GRID)), 0.25)
 
 
-def test_a_warm_start_ends_where_a_cold_one_does():
-    values = [0.01, 1.0, 100.0]
-    for value, model in zip(values, path(X[:300], Y[:300], {"tol": 1e-8}, "C", values), strict=True):
-        cold = LogisticRegression(C=value, tol=1e-8, max_iter=1000).fit(X[:300], Y[:300])
-        np.testing.assert_allclose(model.weight, cold.coef_, atol=1e-3)
+@pytest.mark.parametrize("weights", [None, "balanced"])
+@pytest.mark.parametrize("classes", [10, 2])
+def test_the_path_is_scikit_learns_at_each_value(classes, weights):
+    y, values = Y[:300] % classes, [0.01, 1.0, 10.0]
+    found = path(X[:300], y, {"tol": 1e-7, "class_weight": weights}, "C", values)
+    for value, model in zip(values, found, strict=True):
+        cold = LogisticRegression(C=value, tol=1e-8, max_iter=5000, class_weight=weights).fit(X[:300], y)
+        np.testing.assert_allclose(softmax(model.logits(X[300:]), axis=1), cold.predict_proba(X[300:]), atol=5e-3)
+
+
+def test_the_path_of_several_labels_is_that_of_each():
+    y = np.stack([Y[:300] % 2, Y[:300] > 6], axis=1).astype(int)
+    for value, model in zip([0.1, 10.0], path(X[:300], y, {"tol": 1e-6}, "C", [0.1, 10.0]), strict=True):
+        for k in range(2):
+            cold = LogisticRegression(C=value, tol=1e-8, max_iter=5000).fit(X[:300], y[:, k])
+            np.testing.assert_allclose(model.logits(X[300:])[:, k], cold.decision_function(X[300:]), atol=2e-2)
+
+
+def test_the_rest_of_a_grid_is_not_tried_where_it_grows_no_better():
+    spec = ClassifierSpec(type="knn", n_neighbors=[1, *range(100, 120)])
+    fitted = fit(spec, X[:300], Y[:300], validation=HELD)
+    assert len(fitted.chosen["scores"]) == 9
+    assert "n_neighbors 1 is the best of 21 (the last 12 not tried)" in fitted.notes[-1]
 
 
 def test_the_value_is_the_best_on_the_validation_rows_and_the_fit_is_scikit_learns():

@@ -68,6 +68,7 @@ def file_of_row(splits, name, files):
     return next(file for file in files if str(file) == row["image"]["path"])
 
 
+@pytest.mark.slow_but("table-train-False", "folder-validation-True")
 @pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("name", ["train", "validation"])
 def test_a_changed_picture_changes_the_fingerprint_of_its_split(name, keep, source):

@@ -197,6 +197,7 @@ def test_a_run_is_scored_and_chosen_by_it_and_records_it(own, tmp_path, capsys):
         assert "wrong" in (folder / file).read_text()
 
 
+@pytest.mark.slow
 def test_nothing_is_copied_and_nothing_left_behind(own, tmp_path):
     path, home = own(OWN), tmp_path / "home"
     home.mkdir()

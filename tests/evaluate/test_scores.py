@@ -20,6 +20,7 @@ from tests.evaluate.cases import MASKED, METRICS, MULTI, OWN, REGRESSION, ROWS, 
 from tests.forked import ROOT
 
 
+@pytest.mark.slow_but("16-single_label_classification", "16-multi_label_classification", "16-regression")
 @pytest.mark.parametrize("problem", [SINGLE, MULTI, REGRESSION])
 @pytest.mark.parametrize("batch", [1, 16, 203])
 def test_batches_of_any_size_give_the_figures_of_the_whole(problem, batch):
@@ -122,35 +123,51 @@ def test_two_processes_score_as_one_does_though_their_last_batch_is_filled_up(pr
         assert (outputs.references == torch.stack([row["labels"] for row in rows]).numpy()).all()
 
 
-def test_scoring_draws_no_random_number_and_leaves_nothing_in_the_cache(tmp_path):
-    script = """
-import torch, numpy as np
-from hfft.evaluate import Metrics, scores
-from hfft.evaluate.outputs import Outputs
+FRESH = """
+import json, sys, torch
+from hfft.evaluate import Metrics, check_files
+from hfft.tasks.labels import Labels
+import hfft.evaluate.load_metric, hfft.evaluate.scores, hfft.evaluate.splits
+metrics = Metrics(Labels.of("single_label_classification", "ab"), ["accuracy"])
+check_files(["accuracy"])
+facts = {"imported before": sorted({"evaluate", "sklearn"} & set(sys.modules))}
+metrics.update(torch.eye(2), torch.arange(2))
+facts |= {"accuracy": metrics.compute()["accuracy"], "imported with the first batch": "evaluate" in sys.modules}
+
+import numpy as np
 from tests.evaluate.cases import METRICS, SINGLE, example
 logits, target, labels = example(SINGLE)
 before = torch.get_rng_state(), np.random.get_state()[1]
 metrics = Metrics(labels, METRICS[SINGLE])
 metrics.update(logits, target)
 metrics.compute()
-assert torch.equal(before[0], torch.get_rng_state()) and (before[1] == np.random.get_state()[1]).all()
+facts["torch as before"] = torch.equal(before[0], torch.get_rng_state())
+facts["numpy as before"] = bool((before[1] == np.random.get_state()[1]).all())
+print(json.dumps(facts))
 """
-    env = {**os.environ, "HF_HOME": str(tmp_path / "cache"), "TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, env=env)
+
+
+@pytest.mark.slow
+@pytest.mark.slow
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    """What scoring does in an interpreter of its own, and the folder of its caches."""
+    folder = tmp_path_factory.mktemp("fresh")
+    env = {**os.environ, "HF_HOME": str(folder / "cache"), "TMPDIR": str(folder), "HOME": str(folder)}
+    done = subprocess.run([sys.executable, "-c", FRESH], capture_output=True, text=True, cwd=ROOT, env=env)
     assert done.returncode == 0, done.stderr
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    return json.loads(done.stdout.splitlines()[-1]), folder
 
 
-def test_evaluate_is_imported_with_the_first_batch_that_is_fed():
-    script = """
-import sys, torch
-from hfft.evaluate import Metrics, check_files
-from hfft.tasks.labels import Labels
-import hfft.evaluate.load_metric, hfft.evaluate.scores, hfft.evaluate.splits
-metrics = Metrics(Labels.of("single_label_classification", "ab"), ["accuracy"])
-check_files(["accuracy"])
-assert not {"evaluate", "sklearn"} & set(sys.modules)
-metrics.update(torch.eye(2), torch.arange(2))
-assert metrics.compute()["accuracy"] == 1 and "evaluate" in sys.modules
-"""
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
+def test_scoring_draws_no_random_number_and_leaves_nothing_in_the_cache(fresh):
+    facts, folder = fresh
+    assert facts["torch as before"]
+    assert facts["numpy as before"]
+    assert [path for path in folder.rglob("*") if path.is_file()] == []
+
+
+def test_evaluate_is_imported_with_the_first_batch_that_is_fed(fresh):
+    facts, _ = fresh
+    assert facts["imported before"] == []
+    assert facts["imported with the first batch"]
+    assert facts["accuracy"] == 1

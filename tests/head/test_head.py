@@ -159,6 +159,7 @@ def recipe(folder, task, **sections):
     return Recipe(name="x", task=task, **given)
 
 
+@pytest.mark.slow_but("bert", "vit")
 @pytest.mark.parametrize(
     "name", ["bert", "roberta", "distilbert", "modernbert", "gpt2", "vit", "resnet", "clip", "swin"]
 )

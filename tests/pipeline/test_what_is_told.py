@@ -199,6 +199,7 @@ def test_a_model_with_an_adapter_is_left_merged(tmp_path):
     assert not (tmp_path / "model" / "adapter_config.json").exists()
 
 
+@pytest.mark.slow_but("8-1-False")
 @pytest.mark.parametrize(("size", "accumulation", "asked"), [("auto", 1, True), ("auto", 2, False), (8, 1, False)])
 def test_a_micro_batch_is_looked_for_where_the_recipe_leaves_it_open_and_none_is_settled(
     size, accumulation, asked, tmp_path, monkeypatch

@@ -303,30 +303,26 @@ def test_weights_that_cannot_be_loaded_back_are_told_with_the_cause_and_compared
     assert len(hub.commits("models", f"alice/{name}")) == 2, "the repository's first commit, and one push"
 
 
-@pytest.fixture(scope="module")
-def loud(hub):
-    """Processes that tell all they can."""
-    told = dict.fromkeys(("TRANSFORMERS_VERBOSITY", "HF_HUB_VERBOSITY", "DATASETS_VERBOSITY"), "debug") | {
-        "HF_DEBUG": "1"
-    }
-    forks = Forks({**os.environ, **hub.env(hub.home, TOKEN), "OMP_NUM_THREADS": "1", **told})
-    yield forks
-    forks.close()
+LOUD = dict.fromkeys(("TRANSFORMERS_VERBOSITY", "HF_HUB_VERBOSITY", "DATASETS_VERBOSITY"), "debug") | {"HF_DEBUG": "1"}
 
 
 @pytest.mark.parametrize(
     "fault", [None, Fault("/preupload/", status=403, times=9), Fault("whoami", drop=True, times=99)]
 )
-def test_the_token_is_told_nowhere_however_much_is_told(hub, published, loud, fault):
+def test_the_token_is_told_nowhere_however_much_is_told(hub, published, fault):
     folder, _ = published
     hub.faults[:] = [fault] if fault else []
     script = """if True:
+        import datasets, huggingface_hub, transformers
+        huggingface_hub.constants.HF_DEBUG = True  # as the variables of the environment do, which were read with the libraries
+        for library in (huggingface_hub, datasets, transformers):
+            library.utils.logging.set_verbosity_debug()
         from hfft import cli
         from hfft.publish import push
         push.FIRST_WAIT = 0.01
         raise SystemExit(cli.main(["publish", "runs/vit_cifar10"]))
     """
-    done = loud.run("-c", script, folder=folder)
+    done = hub.forks.run("-c", script, folder=folder, HF_TOKEN=TOKEN, **LOUD)
     hub.faults.clear()
     assert done.returncode == (1 if fault else 0), done.stderr[-2000:]
     assert "authorization" in done.stderr.lower(), "requests are told"

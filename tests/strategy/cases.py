@@ -160,6 +160,7 @@ class Case:
         random: it draws differently for another split of a batch, as dropout does.
         changes: whether the run ends with other weights than without.
         problem: of its rows.
+        fewest: rows that it needs at least.
     """
 
     strategy: dict[str, Any] = field(default_factory=dict)
@@ -171,6 +172,7 @@ class Case:
     random: bool = False
     changes: bool = True
     problem: str = examples.SINGLE
+    fewest: int = 9
 
 
 WIDE = {
@@ -213,6 +215,10 @@ CASES = {
     "hints, attention_transfer, distillation": Case(
         {"hints": "wide", "attention_transfer": "teacher", "distillation": "teacher"}
     ),
+    "contrastive": Case({"contrastive": {}}),
+    "contrastive, all pairs of a batch": Case({"contrastive": "batch"}),
+    "prototypes": Case({"prototypes": {"ways": 2, "shots": 2}}, fewest=17),
+    "prototypes of images, sam": Case({"prototypes": {"ways": 2, "shots": 1}, "sam": 0.3}, model="vit", fewest=17),
     "focal": Case({"focal": 2.0}, {"focal": 0.0}),
     "gce": Case({"gce": 0.7}, {"gce": 0.0}),
     "symmetric_cross_entropy": Case(

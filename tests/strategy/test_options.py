@@ -97,6 +97,8 @@ OPTIONS = {
         "weight": ([0, 0.5, 9], [-1e-6, -0.5], 1.0),
         "decay": ([0, 0.5, 1 - 1e-6], [1, 1.5, -1e-6, -0.5], 0.99),
     },
+    "contrastive": {"pairs": (["drawn", "batch"], ["all", 1], "drawn"), "C": ([1e-6, 9], [0, -1], 1.0)},
+    "prototypes": {"ways": ([2, 9], [1, 2.5], 5), "shots": ([1, 9], [0, 0.5], 5)},
     "focal": {"gamma": ([0, 0.5, 9], [-1e-6, -0.5], 2.0)},
     "gce": {"q": ([0, 0.7, 1], [-1e-6, 1 + 1e-6], 0.7)},
     "symmetric_cross_entropy": {
@@ -292,6 +294,8 @@ BUILT = {
     "hints": "x",
     "attention_transfer": "x",
     "self_distillation": "ema",
+    "contrastive": "batch",
+    "prototypes": 1,
 }
 
 

@@ -44,17 +44,17 @@ GATES: dict[str, tuple[str, int, Callable[[Path], list[str]]]] = {
     "push": (
         "pushes with a fault: one commit, or one line and finished later",
         hub.COUNTS["push"],
-        lambda f: hub.faults(f / "push", "push"),
+        hub.every_fault("push"),
     ),
     "fetch": (
         "downloads with a fault: the right bytes, or one line and done later",
         hub.COUNTS["fetch"],
-        lambda f: hub.faults(f / "fetch", "fetch"),
+        hub.every_fault("fetch"),
     ),
     "push-killed": (
         "uploaders killed with -9: the old model or the new one, whole, and one commit in the end",
         hub.COUNTS["push-killed"],
-        lambda f: hub.faults(f / "push-killed", "push-killed"),
+        hub.every_fault("push-killed"),
     ),
     "fuzz": (
         "mutants of the recipes refused before the first step, or run to their end",

@@ -155,7 +155,7 @@ def elsewhere(folder: Path, cases: list[tuple[str, str]]) -> list[str]:
 def twice(folder: Path, launchers: list[str]) -> list[str]:
     """A second signal in the middle of a long step ends a run at once, whoever started it."""
     folder.mkdir(parents=True, exist_ok=True)
-    long = runs.RECIPE.replace("max_train_samples: 96", "max_train_samples: 1024").replace(
+    long = runs.RECIPE.replace("max_train_samples: 64", "max_train_samples: 1024").replace(
         "gradient_accumulation_steps: 2", "gradient_accumulation_steps: 256"
     )  # a step is an epoch of many small batches
     recipe, failed = runs.write_recipe(folder, long.replace("logging_steps: 5", "logging_steps: 1")), []

@@ -1,6 +1,7 @@
 """Every step of an upload and of a download, each with everything that can go wrong with it, against a hub on loopback.
 
-The trials run in a process of their own, whose only hub is ours: `python -m tests.torture.hub FOLDER GATE EVERY START`.
+The trials run in a process of their own, whose only hub is ours:
+`python -m tests.torture.hub FOLDER '{GATE: [EVERY, START], …}'`.
 """
 
 from __future__ import annotations
@@ -271,8 +272,8 @@ GATES: dict[str, Callable[[Hub, Path, int, int], Iterator[str]]] = {"push": push
 COUNTS = {"push": len(cases(UPLOAD)), "fetch": len(cases(DOWNLOAD)), "push-killed": len(POINTS)}
 
 
-def main(folder: Path, gate: str, every: int, start: int) -> None:
-    """The trials of a gate, every so many of them; the failed ones as JSON."""
+def main(folder: Path, wanted: dict[str, tuple[int, int]]) -> None:
+    """The trials of some gates, of each every so many from the one at a start; the failed ones as JSON, by gate."""
     hasten()
     with Hub(folder / "store", tokens={TOKEN: "alice"}) as hub:
         os.environ.update(hub.env(folder / "home", TOKEN))
@@ -283,23 +284,32 @@ def main(folder: Path, gate: str, every: int, start: int) -> None:
 
         hub.add("models", "google/vit-base-patch16-224-in21k", vit(folder / "vit"))
         hub.add("datasets", "uoft-cs/cifar10", cifar(folder / "cifar10"))
-        print(json.dumps(list(GATES[gate](hub, folder, every, start))))
+        failed = {}
+        for gate, (every, start) in wanted.items():
+            (folder / gate).mkdir()
+            failed[gate] = list(GATES[gate](hub, folder / gate, every, start))
+        print(json.dumps(failed))
 
 
-def faults(folder: Path, gate: str, every: int = 1, start: int = 0) -> list[str]:
-    """One line for each trial of a gate, `push` or `fetch`, that did not end as promised."""
+def faults(folder: Path, wanted: dict[str, tuple[int, int]]) -> dict[str, list[str]]:
+    """By gate, a line for each of its trials that did not end as promised; `wanted` is as in `main`."""
     folder.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        [sys.executable, "-m", "tests.torture.hub", str(folder), gate, str(every), str(start)],
+        [sys.executable, "-m", "tests.torture.hub", str(folder), json.dumps(wanted)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
     if done.returncode:
-        return [f"{gate}: the trials broke off: {done.stderr[-1500:]}"]
+        return {gate: [f"{gate}: the trials broke off: {done.stderr[-1500:]}"] for gate in wanted}
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def every_fault(gate: str) -> Callable[[Path], list[str]]:
+    """All trials of a gate."""
+    return lambda folder: faults(folder / gate, {gate: (1, 0)})[gate]
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    main(Path(sys.argv[1]), json.loads(sys.argv[2]))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -13,9 +15,13 @@ FILES = sorted(
 )
 
 
-def every_case(folder: Path) -> list[str]:
-    """Run the files, two at a time; the last lines of each that fails."""
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "--every-case", "-m", "sampled"]
-    done = subprocess.run([*command, *FILES], cwd=ROOT, capture_output=True, text=True)
-    failed = re.findall(r"^(?:FAILED|ERROR) .*", done.stdout, re.MULTILINE)
-    return failed or ([done.stdout[-2000:] + done.stderr[-2000:]] if done.returncode else [])
+def every_case(folder: Path, files: Sequence[str] = FILES) -> list[str]:
+    """Run the files, two at a time; a line for each that fails, with the cases that do."""
+    command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", "--every-case", "-m", "sampled"]
+    done = subprocess.run([*command, *files], cwd=ROOT, capture_output=True, text=True)
+    failed = defaultdict[str, list[str]](list)
+    for file, case in re.findall(r"^(?:FAILED|ERROR) ([^:\s]+)(?:::)?(.*)", done.stdout, re.MULTILINE):
+        failed[file].append(case)
+    if done.returncode and not failed:  # broke off before it could say which: nothing is shown
+        return [f"{file}: broke off: {(done.stdout + done.stderr)[-1500:]}" for file in files]
+    return [f"{file}: {'; '.join(cases)}" for file, cases in failed.items()]

@@ -22,7 +22,7 @@ TIMES = ("_runtime", "_per_second", "seconds")  # what of a log or of the figure
 RECIPE = """
 task: image-classification
 backbone: {name: nano-vit, config: {hidden_dropout_prob: 0.1}}
-data: {path: digits, validation: 0.1, max_train_samples: 96, max_eval_samples: 40, augment: [random_crop]}
+data: {path: digits, validation: 0.1, max_train_samples: 64, max_eval_samples: 40, augment: [random_crop]}
 strategy: {l2_sp: {weight: 0.01}}
 training:
   num_train_epochs: 3
@@ -42,7 +42,7 @@ class Child:
     """A started run: a fork of a process that has the libraries loaded, or, where `real`, a command of its own."""
 
     _context = multiprocessing.get_context("forkserver")
-    _context.set_forkserver_preload(["hfft.pipeline.finetune", "tests.torture.runs"])
+    _context.set_forkserver_preload(["tests.torture.preload"])
 
     def __init__(self, arguments: Sequence[object], log: Path, real: bool = False):
         self.log, self.real = log, real

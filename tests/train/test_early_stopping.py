@@ -60,6 +60,7 @@ def whole(tmp_path_factory):
     return trainer
 
 
+@pytest.mark.slow_but("2-0.0")
 @pytest.mark.parametrize(("patience", "threshold"), [(1, 0.0), (2, 0.0), (3, 0.05)])
 def test_it_stops_where_the_figures_of_the_whole_run_say_and_keeps_the_best(patience, threshold, whole, tmp_path):
     losses = figures(whole)

@@ -1,10 +1,5 @@
 """Two real processes train what one does, and a launch that leaves each process alone is refused."""
 
-import os
-import re
-import subprocess
-import sys
-
 import pytest
 import torch
 
@@ -31,30 +26,6 @@ try:
 except BadInput as error:
     sys.exit(f"refused: {error}")
 """
-
-
-def launch(module: str, *arguments: object) -> subprocess.Popen[str]:
-    """Start a script as a launcher does, on the loopback, without what a launcher above this test may have set."""
-    clean = {k: v for k, v in os.environ.items() if not re.match(r"ACCELERATE|MASTER_|RANK|WORLD_SIZE|LOCAL_", k)}
-    ours = {
-        "PYTHONPATH": str(ROOT),
-        "GLOO_SOCKET_IFNAME": "lo",
-        "OMP_NUM_THREADS": "1",
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
-    command = [sys.executable, "-m", module, *map(str, arguments)]
-    return subprocess.Popen(
-        command, env={**clean, **ours}, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-
-
-def stderr_of(process: subprocess.Popen[str]) -> str:
-    """What a launch wrote, once it has ended."""
-    try:
-        return process.communicate(timeout=240)[1]
-    finally:
-        process.kill()
 
 
 @pytest.fixture(scope="module")
@@ -87,18 +58,18 @@ def test_both_processes_end_with_the_same_weights(name, two_processes):
 def test_a_launch_that_leaves_each_process_alone_is_refused_and_one_without_gpus_is_not(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(REFUSED)
-    started = {  # side by side: most of their time goes into reading libraries
-        kind: launch(
-            "accelerate.commands.launch",
-            *(kind, "--num_processes", 2, "--main_process_port", free_port(), script, tmp_path / kind),
+    said = {  # the launcher is forked, what it starts are interpreters of their own
+        kind: forked.forks().run(
+            *("-m", "accelerate.commands.launch", kind, "--num_processes", "2"),
+            *("--main_process_port", str(free_port()), str(script), str(tmp_path / kind)),
+            folder=ROOT,
         )
         for kind in ("--cpu", "--multi_gpu")
     }
-    said = {kind: stderr_of(process) for kind, process in started.items()}
-    assert started["--cpu"].returncode != 0
-    assert "refused: the launch asked for" in said["--cpu"]
-    assert "accelerate launch --multi_gpu --num_processes N" in said["--cpu"]
-    assert started["--multi_gpu"].returncode == 0, said["--multi_gpu"][-2000:]
+    assert said["--cpu"].returncode != 0
+    assert "refused: the launch asked for" in said["--cpu"].stderr
+    assert "accelerate launch --multi_gpu --num_processes N" in said["--cpu"].stderr
+    assert said["--multi_gpu"].returncode == 0, said["--multi_gpu"].stderr[-2000:]
 
 
 def test_a_world_of_the_size_asked_for_is_fine(monkeypatch):

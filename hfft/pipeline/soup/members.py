@@ -74,6 +74,10 @@ def _recipe(source: str) -> Recipe:
     if folder.state() != "finished":
         raise BadInput(f"{source} is not a finished run; train it to the end first, or leave it out")
     recipe = load_recipe(folder.recipe)
+    if recipe.use != "fine-tune":
+        raise BadInput(
+            f"{source} is a run with use={recipe.use}: no network was trained in it; only fine-tunes can be averaged"
+        )
     if recipe.backbone.init == "random":
         raise BadInput(
             f"{source} began at random weights (backbone.init); only runs from the same pretrained weights can be averaged"

@@ -20,6 +20,7 @@ from hfft.evaluate.seen import seen_line
 from hfft.pipeline.build import first_batch
 from hfft.pipeline.finetune import own_code
 from hfft.pipeline.fit import VERSIONS
+from hfft.pipeline.head_start import with_pooling
 from hfft.pipeline.save import save_whole, write_folder
 from hfft.pipeline.soup import weights
 from hfft.pipeline.soup.bench import Bench
@@ -159,7 +160,7 @@ def _interpolations(bench: Bench, member: Member, shares: Sequence[float]) -> Fo
 
 def _start(bench: Bench, member: Member) -> tuple[dict[str, Tensor], set[str]]:
     """The weights that a run began with, and the names of the head's, which were new."""
-    recipe, task = member.recipe, member.recipe.the_task
+    recipe, task = with_pooling(member.recipe, download=True)[0], member.recipe.the_task
     processor = backbone.load_processor(recipe.backbone, task)
     set_seed(recipe.seed)  # as in the run
     model = backbone.load_model(recipe.backbone, recipe.head, task, bench.held.labels, processor)

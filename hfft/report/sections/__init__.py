@@ -8,6 +8,7 @@ or None to leave the section out.
 SECTIONS: tuple[str, ...] = (
     "header",
     "results",
+    "use",
     "soup",
     "curves",
     "layers",

@@ -14,8 +14,10 @@ from hfft.tasks.problem import PROBLEMS
 LOGGED = {"loss", "grad_norm", "learning_rate", "epoch", "step", "total_flos"}
 
 
-def section(record: Record) -> dict[str, Any]:
-    """A chart for each logged quantity, and the number of steps per epoch."""
+def section(record: Record) -> dict[str, Any] | None:
+    """A chart for each logged quantity, and the number of steps per epoch; None if nothing was trained."""
+    if "use" in record.metrics:
+        return None
 
     def series(name: str, colour: int, key: str) -> Series:
         return name, colour, [(row["step"], row[key]) for row in record.history if row.get(key) is not None]

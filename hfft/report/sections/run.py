@@ -14,6 +14,7 @@ def section(record: Record) -> dict[str, Any]:
     return {
         "faults": metrics.get("faults", []),
         "train": metrics["train"],
+        "use": metrics.get("use"),
         "split": record.split("train"),
         "counts": {  # rows of each split with a finding
             "bad rows left out": metrics["data"].get("skipped") or {},

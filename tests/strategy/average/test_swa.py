@@ -111,7 +111,7 @@ def test_a_stream_is_refused_for_a_model_with_batch_norm():
 def test_one_average_of_the_weights_at_most():
     methods = training.methods_of(ema=0.9, swa=0.5)
     [(key, why)] = refusals(methods, Situation(SINGLE))
-    assert (key, why) == ("swa", "scores averaged weights, as ema does; leave one of them out")
+    assert (key, why) == ("swa", "scores other weights than the last step's, as ema does; leave one of them out")
 
 
 @pytest.mark.slow

@@ -43,6 +43,7 @@ def test_positions_that_nobody_attends_to_cost_nothing():
     assert p.grad.isfinite().all()
 
 
+@pytest.mark.slow_but("bert", "vit")
 @pytest.mark.parametrize("name", ["bert", "vit", "distilbert", "roberta", "gpt2", "modernbert"])
 def test_maps_are_those_that_transformers_returns_and_have_no_dropout(name, tmp_path):
     model = tiny(name, dropout=0.3)

@@ -99,6 +99,7 @@ def test_any_split_of_a_batch_is_the_same_step(tmp_path):
     assert max(difference(left, right) for left, right in zip(*found, strict=True)) < 1e-12
 
 
+@pytest.mark.slow_but("False-rules1")
 @pytest.mark.parametrize(
     ("fa", "rules"), [(True, {"layer_decay": 0.7}), (False, {"layer_decay": 0.7, "loraplus_lr_ratio": 16.0})]
 )

@@ -17,6 +17,7 @@ def weights_after(folder, factor, norm, **changes):
     return before, dict(trainer.model.named_parameters())
 
 
+@pytest.mark.slow_but("31.0-0.01")
 @pytest.mark.parametrize("norm", [0.0, 0.01, 100.0])
 @pytest.mark.parametrize("factor", [0.25, 31.0])
 def test_equal_weights_are_a_factor_of_the_rate_with_and_without_clipping(factor, norm, tmp_path):
