@@ -9,20 +9,20 @@ import pytest
 LONGEST = (
     *(
         "test_on_a_gpu",
+        "test_push",
         "test_torture",
         "test_every_method",
+        "test_faults",
         "test_distributed",
-        "test_guard",
-        "test_push",
-        "test_processes",
+        "test_fsdp",
     ),
     *(
-        "test_hostile_hub",
-        "test_faults",
-        "test_walk",
-        "test_fsdp",
         "test_resume",
+        "test_processes",
         "test_bench",
+        "test_hostile_hub",
+        "test_guard",
+        "test_walk",
         "test_published_adapter",
     ),
     *(

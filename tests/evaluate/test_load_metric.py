@@ -202,6 +202,8 @@ def test_nothing_is_copied_and_nothing_left_behind(own, tmp_path):
     path, home = own(OWN), tmp_path / "home"
     home.mkdir()
     script = f"""
+import gc
+gc.disable()
 from tests.evaluate.test_load_metric import figures
 assert figures({str(path)!r})[0]["n"] == 203
 """

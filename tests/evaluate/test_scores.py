@@ -124,7 +124,9 @@ def test_two_processes_score_as_one_does_though_their_last_batch_is_filled_up(pr
 
 
 FRESH = """
-import json, sys, torch
+import gc, json, sys
+gc.disable()
+import torch
 from hfft.evaluate import Metrics, check_files
 from hfft.tasks.labels import Labels
 import hfft.evaluate.load_metric, hfft.evaluate.scores, hfft.evaluate.splits
@@ -147,8 +149,6 @@ print(json.dumps(facts))
 """
 
 
-@pytest.mark.slow
-@pytest.mark.slow
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory):
     """What scoring does in an interpreter of its own, and the folder of its caches."""
@@ -159,6 +159,7 @@ def fresh(tmp_path_factory):
     return json.loads(done.stdout.splitlines()[-1]), folder
 
 
+@pytest.mark.slow
 def test_scoring_draws_no_random_number_and_leaves_nothing_in_the_cache(fresh):
     facts, folder = fresh
     assert facts["torch as before"]
@@ -166,6 +167,7 @@ def test_scoring_draws_no_random_number_and_leaves_nothing_in_the_cache(fresh):
     assert [path for path in folder.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.slow
 def test_evaluate_is_imported_with_the_first_batch_that_is_fed(fresh):
     facts, _ = fresh
     assert facts["imported before"] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -18,7 +19,8 @@ FILES = sorted(
 def every_case(folder: Path, files: Sequence[str] = FILES) -> list[str]:
     """Run the files, two at a time; a line for each that fails, with the cases that do."""
     command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", "--every-case", "-m", "sampled"]
-    done = subprocess.run([*command, *files], cwd=ROOT, capture_output=True, text=True)
+    patient = {**os.environ, "FORKED_PATIENCE": "1800"}  # all cases of a file in one pair of processes
+    done = subprocess.run([*command, *files], cwd=ROOT, env=patient, capture_output=True, text=True)
     failed = defaultdict[str, list[str]](list)
     for file, case in re.findall(r"^(?:FAILED|ERROR) ([^:\s]+)(?:::)?(.*)", done.stdout, re.MULTILINE):
         failed[file].append(case)
