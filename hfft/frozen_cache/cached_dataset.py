@@ -57,6 +57,7 @@ class CachedDataset(torch.utils.data.Dataset):
         self.count = len(rows) * max(views, 1)
         self.tokens = token_counts(rows, views)
         self.store: Store | None = None
+        self.shared = False  # whether the store began with rows of other stores
         self.version = 0
         self.pads: dict[str, float] = {}
         self.left = False

@@ -152,6 +152,8 @@ class FrozenCache:
         if not split.store.has(numbers).all():
             training = split.rows is self.trainer.train_dataset and not split.views
             rows = self.trainer.beside(numbers) if training else numbers
+            if split.shared:  # batches are incomplete by what others had in common, not by a crash
+                rows = rows[~split.store.has(rows)]
             whole = _tensors(inputs if rows is numbers else split.inputs(rows))
             labels = whole.pop("labels")  # labels as wide as the texts by chance must not be cut
             for places, part in parted(whole):
@@ -224,7 +226,7 @@ class FrozenCache:
             )
             if not split.views and split.store is not None:
                 with contextlib.suppress(OSError):  # then they are computed again
-                    take_over(split.store, split.rows, prefix)
+                    split.shared = take_over(split.store, split.rows, prefix)
         self.cut = cut
         self.report = {"cut": words, "share": round(cut.share, 4), "bytes": found.needed}
         self.settings.say(f"cache: {words}, {human(found.needed)} at most")

@@ -20,24 +20,28 @@ from hfft.frozen_cache.store import Field, Store
 
 KEYS = "keys.npy"  # in an entry: `(rows, 2)` int64, the key and the length of each row
 MODEL = "model.txt"  # in an entry: what its states depend on besides the rows
+SHARED = "shared"  # an empty file in an entry that began with rows of others
 AT_ONCE = 1024  # rows that are copied together
 
 
-def take_over(store: Store, rows: Any, model: str) -> int:
-    """Note the rows of a new store, and copy the states that other entries of the cache have of them; returns how many.
+def take_over(store: Store, rows: Any, model: str) -> bool:
+    """Note the rows of a new store, and copy the states that other entries of the cache have of them.
 
     A store with states in it is left as it is: its run is continued, and should end as it would have.
+
+    Returns:
+        Whether the store began with rows of others.
 
     Args:
         rows: the split as `data.prepare` makes it; others are not taken over.
         model: a digest of everything besides the rows that states depend on.
     """
     if store.count():
-        return 0
+        return (store.folder / SHARED).is_file()
     try:
         keys = labelled_keys_of(rows)
     except (AttributeError, KeyError, TypeError):  # rows of another kind
-        return 0
+        return False
     wanted = f"{model} {list(store.fields)!r}"
     _write(store.folder / KEYS, np.stack([keys, store.lengths], 1))
     (store.folder / MODEL).write_text(wanted, encoding="utf-8")
@@ -47,7 +51,9 @@ def take_over(store: Store, rows: Any, model: str) -> int:
                 _copy(store, keys, folder, store.fields)
             if store.count() == store.rows:
                 break
-    return store.count()
+    if store.count():
+        (store.folder / SHARED).touch()
+    return bool(store.count())
 
 
 def _copy(store: Store, keys: np.ndarray, folder: Path, fields: Sequence[Field]) -> None:

@@ -16,6 +16,7 @@ from hfft.recipe import Recipe
 from hfft.runs.signals import Stopped
 from hfft.studies.train_child import DiskFull
 
+COMMAND = [sys.executable, "-m", "hfft.studies.worker"]
 PATIENCE = 60.0  # seconds in which a worker may save a checkpoint when the study is stopped
 
 
@@ -25,7 +26,7 @@ class Worker:
     def __init__(self, threads: int):
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "HFFT_STUDY_PARENT": str(os.getpid())}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "hfft.studies.worker"],
+            COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
