@@ -88,7 +88,7 @@ def _check_classes(spec: ClassifierSpec, y: np.ndarray, names: tuple[str, ...] |
     least = (neighbours + 1) // 2
     few = [called[k] for k in range(size) if rows[k] < least]
     if spec.type == "knn" and few and spec.weights != "distance":
-        return [f"{listing(map(repr, few), 5)} has fewer training rows than half of n_neighbors {neighbours}"]
+        return [f"fewer training rows than half of n_neighbors {neighbours}: {listing(map(repr, few), 5)}"]
     return []
 
 

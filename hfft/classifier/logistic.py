@@ -14,7 +14,7 @@ from sklearn.svm import LinearSVC
 from hfft.classifier.linear import Linear, of_decisions
 
 GRID = tuple(np.logspace(-6, 5, 45).tolist())  # of C: Kornblith et al. 2019
-SVM_GRID = tuple(np.logspace(-4, 2, 13).tolist())
+SVM_GRID = tuple(np.logspace(-4, 1, 11).tolist())
 
 
 def fit(x: np.ndarray, y: np.ndarray, arguments: Mapping[str, Any], seed: int) -> Linear:
@@ -41,5 +41,5 @@ def fit_svm(x: np.ndarray, y: np.ndarray, arguments: Mapping[str, Any], seed: in
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        solver = LinearSVC(random_state=seed, **{"max_iter": 10_000} | dict(arguments)).fit(x, y)
+        solver = LinearSVC(random_state=seed, **arguments).fit(x, y)
     return of_decisions(solver.coef_, solver.intercept_)

@@ -51,8 +51,8 @@ class ClassifierSpec(Spec):
         transform: what is done to the features before, in this order: `standardise` (or `{standardise: per-domain}`, where
             the target rows have statistics of their own), `l2`, `{pca: 128}`, `whiten`, `coral`, `tca` (or `{tca: 30}`).
         C: inverse strength of regularisation; default: the best of a grid on the validation rows, for
-            logistic-regression 45 values from 1e-6 to 1e5 (Kornblith et al. 2019, arXiv:1805.08974), for linear-svm 13
-            from 1e-4 to 1e2, for svm 0.1, 1, 10 and 100.
+            logistic-regression 45 values from 1e-6 to 1e5 (Kornblith et al. 2019, arXiv:1805.08974), for linear-svm 11
+            from 1e-4 to 10, for svm 0.1, 1, 10 and 100.
         alpha: strength of regularisation of ridge; default: the best of 19 values from 1e-4 to 1e5.
         n_neighbors: rows that vote in knn; default 5.
         weights: of the votes in knn; default `uniform`.
@@ -69,7 +69,7 @@ class ClassifierSpec(Spec):
         class_weight: `balanced` weighs each class inversely to its rows.
         learning_rate, max_leaf_nodes, max_depth, min_samples_leaf, l2_regularization: of gradient-boosting, scikit-learn's
             HistGradientBoosting; default 0.1, 31, none, 20 and 0.
-        max_iter: iterations at most; default 1,000 for logistic-regression, 10,000 for linear-svm, 100 for gradient-boosting.
+        max_iter: iterations at most; default 1,000, for gradient-boosting 100.
         tol: at which the optimiser stops; default scikit-learn's.
         refit: fit once more on training and validation rows together when a value is chosen, as Kornblith et al. do; the
             validation scores are then those of training rows.

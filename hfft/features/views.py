@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import MODEL_MAPPING, PreTrainedModel
 
 from hfft.errors import BadInput, ModelError
 from hfft.modeling import pool
@@ -47,6 +47,9 @@ def bare(model: nn.Module) -> Any:
     if base is not whole:
         return base
     towers = [child for child in whole.children() if isinstance(child, PreTrainedModel)]
+    bare_class = MODEL_MAPPING.get(type(getattr(whole, "config", None)), None)
+    if len(towers) == 1 and bare_class is type(whole):  # a bare model whose encoder is a class of its own
+        return whole
     return max(towers, key=lambda tower: sum(p.numel() for p in tower.parameters()), default=whole)
 
 

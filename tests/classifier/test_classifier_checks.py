@@ -35,7 +35,7 @@ def test_one_row_of_a_class_suffices_where_the_nearest_decides():
 
 def test_a_class_with_few_rows_is_told():
     fitted = fit(ClassifierSpec(type="knn"), X, np.array([0] * 10 + [1] * 2))
-    assert "'1' has fewer training rows than half of n_neighbors 5" in fitted.notes
+    assert "fewer training rows than half of n_neighbors 5: '1'" in fitted.notes
 
 
 def test_more_neighbours_than_rows():

@@ -11,6 +11,7 @@ from hfft.features import layers_of_recipe, of_recipe
 from hfft.features.extract import extract
 from hfft.features.model import FeatureModel
 from hfft.features.store import FeatureStore
+from hfft.features.views import bare
 from hfft.recipe import load_recipe
 from hfft.tasks.table import TASKS
 
@@ -207,3 +208,9 @@ def test_a_text_model_without_a_trained_pooler_says_so(tmp_path):
 def test_recipes_without_features_by_row_are_refused(overrides, said):
     with pytest.raises(BadInput, match=said):
         of_recipe(load_recipe("digits", "data.validation=none", *overrides))
+
+
+def test_a_bare_model_whose_encoder_is_a_class_of_its_own_is_run_whole():
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28, "patch_size": 14}
+    model = transformers.Dinov2Model(transformers.Dinov2Config(**sizes))
+    assert bare(model) is model

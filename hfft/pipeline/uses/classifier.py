@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, TrainingArguments
+from transformers import TrainingArguments
 
 from hfft import backbone, classifier, data, features, publish
 from hfft.backbone.pooling import fitting_pooling
@@ -24,7 +24,7 @@ from hfft.evaluate import Metrics, check_files
 from hfft.evaluate.splits import score_answers
 from hfft.features.model import FeatureModel
 from hfft.features.views import View
-from hfft.pipeline.save import save_whole
+from hfft.pipeline.save import save_whole, tolerance
 from hfft.pipeline.uses import common
 from hfft.pipeline.uses.write_back import save_beside, with_linear_head
 from hfft.processes import by_first_process, say
@@ -121,7 +121,7 @@ def run(recipe: Recipe, arguments: TrainingArguments, folder: RunFolder) -> dict
     seconds = time.perf_counter() - computed
     if fitted.notes:
         say(*fitted.notes)
-    stored = save(setting, folder, fitted, found)
+    stored = save(setting, arguments, folder, fitted, found)
     scores = score(setting, folder, fitted, found)
     about = describe(recipe, setting.view, fitted) | {
         "target": of_target,
@@ -213,7 +213,13 @@ def fit(setting: Setting, found: dict[str, features.Features], target: np.ndarra
     )
 
 
-def save(setting: Setting, folder: RunFolder, fitted: classifier.Fitted, found: dict[str, features.Features]) -> str:
+def save(
+    setting: Setting,
+    arguments: TrainingArguments,
+    folder: RunFolder,
+    fitted: classifier.Fitted,
+    found: dict[str, features.Features],
+) -> str:
     """Write the model, and compare its outputs, loaded again, with the classifier's: `head` or `beside`, where it is.
 
     Raises:
@@ -234,18 +240,18 @@ def save(setting: Setting, folder: RunFolder, fitted: classifier.Fitted, found: 
 
     common.save(folder, write)
     expected = PROBLEMS[task.problem].probabilities(torch.from_numpy(fitted.logits(values.numpy())).float())
-    prove(folder, recipe, reload.Sample(inputs, expected), whole)
+    prove(folder, recipe, reload.Sample(inputs, expected), tolerance(arguments, recipe.backbone.dtype))
     return "beside" if whole is None else "head"
 
 
-def prove(folder: RunFolder, recipe: Recipe, sample: reload.Sample, whole: PreTrainedModel | None) -> None:
-    """Raise RunError if the saved model does not load, or answers otherwise than the classifier did."""
+def prove(folder: RunFolder, recipe: Recipe, sample: reload.Sample, limit: float) -> None:
+    """Raise RunError if the saved model does not load, or answers otherwise than the classifier did, by more than a limit."""
     source, plainly = str(folder.model), reload.loads_plainly(folder.model, recipe.backbone)
     try:
         worst = reload.answers_difference(source, sample, recipe.the_task, plainly, device="cpu", dtype="auto")
     except (AttributeError, ImportError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise RunError(f"{source} was saved but cannot be loaded: {first_line(error)}") from error
-    if worst > reload.TOLERANCE:
+    if worst > limit:
         raise RunError(
             f"the outputs of {source}, reloaded, differ from the classifier's by {worst:.2g}; more regularisation "
             f"(a smaller C) makes it less sensitive to rounding"
