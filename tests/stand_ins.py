@@ -150,6 +150,7 @@ MODELS: dict[str, Callable[..., None]] = {
     "google/vit-base-patch16-224-in21k": _vit,
     "microsoft/resnet-50": _resnet,
     "google-bert/bert-base-uncased": _text(transformers.BertModel, transformers.BertConfig(**small())),
+    "sentence-transformers/all-MiniLM-L6-v2": _text(transformers.BertModel, transformers.BertConfig(**small())),
     "distilbert/distilbert-base-uncased": _text(
         transformers.DistilBertModel,
         transformers.DistilBertConfig(

@@ -100,6 +100,8 @@ def stock_config(where: str, revision: str | None = None) -> PretrainedConfig | 
         raise ModelError(
             f"{where} is an edited {kind}, which the installed transformers does not have; update transformers"
         )
+    if "id2label" in values:  # JSON sorts its keys as texts: 0, 1, 10, 11, 2
+        values["id2label"] = {int(i): values["id2label"][i] for i in sorted(values["id2label"], key=int)}
     return CONFIG_MAPPING[kind].from_dict(values)
 
 

@@ -107,6 +107,13 @@ def test_of_chosen_classes_the_same_rows(table):
     assert set(two["labels"]) == {0, 1}
 
 
+def test_shots_come_from_outside_the_fold_that_is_held_out(table):
+    few, whole = (table(validation="none", fold={"number": 2, "of": 3}, **o) for o in ({"shots": 5}, {}))
+    assert few.classes["train"] == {"a": 5, "b": 5, "c": 5}
+    assert set(few.train["text"]) < set(whole.train["text"])
+    assert few.test["text"] == whole.test["text"]
+
+
 def test_noise_and_imbalance_change_the_shots(table):
     plain = table(shots=8, validation="none")
     wrong = table(shots=8, validation="none", label_noise={"pair": 0.5})

@@ -88,6 +88,16 @@ def test_saved_and_loaded_it_answers_as_before(name, pooling, kind, saved, tmp_p
         assert torch.equal(again(**batch(name)).logits, model(**batch(name)).logits)
 
 
+def test_classes_stay_in_order_where_there_are_more_than_ten(saved, tmp_path):
+    model = loaded("bert", saved / "bert", size=12, pooling="mean")
+    names = {i: f"class {i}" for i in range(12)}
+    model.config.id2label, model.config.label2id = names, {name: i for i, name in names.items()}
+    published_code.save(model, tmp_path, "AutoModelForSequenceClassification")
+    config = published_code.stock_config(str(tmp_path))
+    again = published_code.load(str(tmp_path), config, published_code.task_class(config))
+    assert list(again.config.id2label.items()) == list(names.items())
+
+
 @pytest.mark.parametrize("pooling", ["cls", "mean", "max", "last"])
 def test_pooling_leaves_padding_out_on_either_side(pooling):
     states = torch.randn(2, 3, 4)
