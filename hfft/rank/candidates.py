@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -12,7 +14,7 @@ import yaml
 
 from hfft import backbone, layers
 from hfft.backbone.spec import UNTRAINED, Backbone
-from hfft.errors import BadInput, RecipeError
+from hfft.errors import BadInput, HfftError, RecipeError
 from hfft.recipe import Recipe
 from hfft.wording import printable
 
@@ -49,9 +51,10 @@ class Candidate:
         )
 
     def architecture(self) -> str:
-        """The model's config, without what only names things: equal for models of one architecture."""
+        """A digest of the model's config without what only names things, equal for models of one architecture."""
         config = backbone.load_published_config(self.recipe.backbone).to_dict()
-        return json.dumps({key: config[key] for key in sorted(config) if key not in BESIDE}, default=str)
+        kept = json.dumps({key: config[key] for key in sorted(config) if key not in BESIDE}, default=str)
+        return hashlib.sha256(kept.encode()).hexdigest()[:16]
 
 
 def read_names(path: str) -> list[str]:
@@ -122,7 +125,9 @@ def _is_adapter(name: str) -> bool:
         return False
     from hfft.predict.trained import published_file
 
-    return published_file(name, ADAPTER) is not None
+    with contextlib.suppress(HfftError):  # no network: it may be in the cache, and if not, loading it says so
+        return published_file(name, ADAPTER) is not None
+    return False
 
 
 def distinct(names: Iterable[str]) -> list[str]:

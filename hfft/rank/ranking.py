@@ -15,7 +15,7 @@ from hfft.rank.measure import measured
 from hfft.rank.page import render
 from hfft.rank.probe import METRICS, kind
 from hfft.rank.sample import ROWS, Sample, sample_of
-from hfft.rank.table import Row, as_csv, as_json, half_interval, in_order, lines, recommendation
+from hfft.rank.table import Row, as_csv, as_json, floor_notes, half_interval, in_order, lines, recommendation
 from hfft.rank.verify import Verified, verified
 from hfft.recipe import Recipe, load_recipe
 from hfft.runs.folder import write
@@ -133,7 +133,16 @@ def ranking(
     floor = ordered[0].kind == "random"
     advice = recommendation(ordered, metric, half)
     use = "" if best is None or floor else best.line
-    return Ranking(recipe.name, ordered, sample.origin, metric, advice, use, [*sample.notes, *notes], checked)
+    return Ranking(
+        recipe.name,
+        ordered,
+        sample.origin,
+        metric,
+        advice,
+        use,
+        [*sample.notes, *notes, *floor_notes(ordered)],
+        checked,
+    )
 
 
 def _measured(
@@ -143,33 +152,33 @@ def _measured(
     rows: list[Row] = []
     found: list[Candidate] = []
     notes: list[str] = []
-    architectures: set[str] = set()
+    floors: dict[str, float | None] = {}  # architecture -> LogME of random weights
 
-    def add(chosen: Candidate, of_layers: bool) -> None:
+    def add(chosen: Candidate, architecture: str, of_layers: bool = False) -> Row:
         made, said = measured_layers(chosen, sample) if of_layers else _one(chosen, sample)
-        rows.extend(made)
+        found.append(chosen)
+        rows.extend(replace(row, architecture=architecture) for row in made)
         notes.extend(said)
         best = max(made, key=Row.score)
         say(f"{best.shown}: LogME {best.score():.3f}, linear probe {best.score('linear'):.3f}")
+        return best
 
     for name in names:
         try:
             chosen = candidate(recipe, name)
-            found.append(chosen)
-            add(chosen, layers)
-            if (kind_of := chosen.architecture()) in architectures:
-                continue
-            architectures.add(kind_of)
-            floor = chosen.untrained()
-            found.append(floor)
+            architecture = chosen.architecture()
+            add(chosen, architecture, layers)
         except HfftError as error:
             rows.append(_failed(Row(name), error, say))
             continue
-        try:
-            add(floor, False)
-        except HfftError as error:
-            rows.append(_failed(Row(name, "random", floor.line), error, say))
-    return rows, found, notes
+        if architecture not in floors:
+            floor = chosen.untrained()
+            try:
+                floors[architecture] = add(floor, architecture).score()
+            except HfftError as error:
+                floors[architecture] = None
+                rows.append(_failed(Row(name, "random", floor.line), error, say))
+    return [replace(row, floor=floors.get(row.architecture)) for row in rows], found, notes
 
 
 def _one(chosen: Candidate, sample: Sample) -> tuple[list[Row], list[str]]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 import hfft
 from hfft import cli
@@ -82,8 +83,10 @@ def test_scores_are_those_of_features_computed_by_hand():
     assert len(rows) == 3
     train = train_of(hfft.load_recipe("r.yaml"))
     labels = np.array(train["labels"])
+    (floor,) = (row for row in rows if row.kind == "random")
     for row in rows:
-        if row.kind == "random":
+        assert row.floor == floor.scores["logme"]
+        if row is floor:
             continue
         features = by_hand(row.name, train["said"])[0]
         assert row.scores["logme"] == pytest.approx(logme(features, labels), abs=1e-5)
@@ -207,6 +210,15 @@ def test_the_command_goes_on_after_a_model_that_cannot_be_loaded(capsys, here):
     assert cli.main([*given, "--output", out, "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert [row["logme"] for row in again["rows"]] == [row["logme"] for row in written["rows"]]
+
+
+def test_a_model_whose_features_are_not_finite_is_a_row_that_says_so(here):
+    stand_ins.MODELS["google-bert/bert-base-uncased"](here / "nan")
+    weights = load_file(here / "nan" / "model.safetensors")
+    name = next(name for name in weights if "word_embeddings" in name)
+    save_file({**weights, name: weights[name] * np.nan}, here / "nan" / "model.safetensors", {"format": "pt"})
+    with pytest.raises(RunError, match="nan: the features of 60 of 60 rows are not finite"):
+        hfft.rank("r.yaml", [str(here / "nan")])
 
 
 @pytest.mark.parametrize(
