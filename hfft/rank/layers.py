@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from dataclasses import replace
 from typing import Any
@@ -40,13 +41,17 @@ def measured_layers(chosen: Candidate, sample: Sample) -> tuple[list[Row], list[
     for i, features in enumerate(found):
         parameters, milliseconds = costs[i] if costs else (None, None)
         off = count - 1 - i
-        line = (
-            chosen.line if not off else f"{chosen.line} backbone.edit=[{{remove: last-{off}}}]" if costs and i else ""
-        )
+        line = chosen.line if not off else _cut(chosen, off) if costs and i else ""
         found_here = scores(features, sample.targets, None, chosen.recipe.seed)
         row = replace(whole, layer=i, line=line, scores=found_here, pooling=pooling, width=features.shape[1])
         made.append(replace(row, parameters=parameters, bytes=None, milliseconds=milliseconds))
     return made, seen_classes(chosen.name, model.classes, sample)
+
+
+def _cut(chosen: Candidate, count: int) -> str:
+    """The overrides that use the model without its last blocks; empty if it is edited already."""
+    cut = shlex.quote(f"backbone.edit=[{{remove: last-{count}}}]")
+    return "" if chosen.recipe.backbone.edit else f"{chosen.line} {cut}"
 
 
 @torch.no_grad()

@@ -112,7 +112,7 @@ def test_layers_are_ranked_from_the_hidden_states_of_one_pass():
         assert row.scores["logme"] == pytest.approx(logme(states[layer], np.array(train["labels"])), abs=1e-5)
         assert row.pooling == "mean"
     lines = [found[i].line for i in range(3)]
-    assert lines == ["", "backbone.name=a backbone.edit=[{remove: last-1}]", "backbone.name=a"]
+    assert lines == ["", "backbone.name=a 'backbone.edit=[{remove: last-1}]'", "backbone.name=a"]
     whole = transformers.AutoModel.from_pretrained("a")
     block = sum(p.numel() for p in whole.encoder.layer[0].parameters())
     assert found[1].parameters - found[0].parameters == block
@@ -176,7 +176,7 @@ def test_an_adapter_is_ranked_on_its_backbone(tmp_path):
     transformers.AutoTokenizer.from_pretrained("a").save_pretrained(tmp_path / "merged")
     features = by_hand(tmp_path / "merged", train["said"])[0]
     assert rows["adapter"].scores["logme"] == pytest.approx(logme(features, np.array(train["labels"])), abs=1e-5)
-    assert rows["adapter"].line == f"backbone.name=a layers.adapter={{from: {where}}}"
+    assert rows["adapter"].line == f"backbone.name=a 'layers.adapter={{from: {where}}}'"
     assert rows["random"].name == where
 
 
