@@ -94,6 +94,8 @@ def rank(
         BadInput: the recipe, the data or the arguments cannot be used.
         RunError: no model could be ranked.
     """
+    if output is not None:
+        writable(Path(output), "output")
     found = ranking(recipe, backbones, rows, layers, verify, None if output is None else Path(output), say)
     if output is not None:
         found.write(Path(output))
@@ -143,6 +145,23 @@ def ranking(
         [*sample.notes, *notes, *floor_notes(ordered)],
         checked,
     )
+
+
+def writable(folder: Path, said: str) -> None:
+    """Make a folder, and test that files can be written to it.
+
+    Args:
+        said: the option that names it.
+
+    Raises:
+        BadInput: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write(folder / ".writable", "")
+        (folder / ".writable").unlink()
+    except OSError as error:
+        raise BadInput(f"{said}: {folder} cannot be written ({error.strerror}); use another folder") from None
 
 
 def _measured(

@@ -228,6 +228,11 @@ def test_a_model_whose_features_are_not_finite_is_a_row_that_says_so(here):
         ([], 2, "no model is named"),
         (["--backbones", "a", "--json", "--csv"], 2, "--json and --csv are two forms of one table"),
         (["--backbones", "a", "b", "--layers"], 2, "--layers ranks the layers of one model; 2 are given: a, b"),
+        (
+            ["--backbones", "a", "--output", "x.csv"],
+            2,
+            "--output: x.csv cannot be written (File exists); use another folder",
+        ),
         (["--backbones", "a", "--rows", "0"], 2, "--rows: is 0; expected a number of rows"),
         (["--backbones", "a", "--rows", "4"], 2, "--rows: 4 rows are fewer than the 5 folds"),
         (["--backbones", "a", "--verify", "-1"], 2, "--verify: takes the number of models"),
