@@ -124,7 +124,7 @@ def ranking(
     sample = sample_of(recipe, rows)
     made, candidates, notes = _measured(recipe, names, sample, layers, say)
     ordered = in_order(made)
-    if not any(row.ranked for row in ordered):
+    if not any(row.ranked and row.kind != "random" for row in ordered):
         raise RunError("no model could be ranked", *(f"{row.shown}: {row.error}" for row in ordered))
     checked = None
     if verify:
@@ -178,7 +178,7 @@ def _measured(
         found.append(chosen)
         rows.extend(replace(row, architecture=architecture) for row in made)
         notes.extend(said)
-        best = max(made, key=Row.score)
+        best = max((row for row in made if row.ranked), key=Row.score, default=made[-1])
         say(f"{best.shown}: LogME {best.score():.3f}, linear probe {best.score('linear'):.3f}")
         return best
 

@@ -120,6 +120,15 @@ def test_layers_are_ranked_from_the_hidden_states_of_one_pass():
 
 
 @pytest.mark.slow
+def test_a_layer_that_says_nothing_is_a_row_that_says_so():
+    """The class token of a ViT before its first block is the same for all images."""
+    rows = hfft.rank("i.yaml", ["nano-vit"], layers=True)
+    assert [row.layer for row in rows if not row.ranked] == [0]
+    assert rows[-1].error.startswith("all rows have the same features")
+    assert sum(row.ranked for row in rows) >= 3
+
+
+@pytest.mark.slow
 def test_a_published_classifier_is_scored_by_what_it_predicts():
     rows = hfft.rank("i.yaml", ["resnet"])
     (row,) = (row for row in rows if row.kind == "pretrained")
