@@ -25,7 +25,7 @@ def run(given: argparse.Namespace) -> int:
         raise BadInput("--json and --csv are two forms of one table; give one of them")
     with importing():
         from hfft.rank.candidates import read_names
-        from hfft.rank.ranking import ranking
+        from hfft.rank.ranking import ranking, writable
         from hfft.rank.table import as_csv
 
     if given.backbones_file is not None:
@@ -40,6 +40,7 @@ def run(given: argparse.Namespace) -> int:
         print(printable(line), file=sys.stderr if formed else sys.stdout, flush=True)
 
     folder = Path(given.output) if given.output is not None else Path(f"{recipe.output_dir}-rank")
+    writable(folder, "--output")
     found = ranking(recipe, names, given.rows, given.layers, given.verify, folder, say)
     page = found.write(folder)
     if formed:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +15,7 @@ import yaml
 
 from hfft import backbone, layers
 from hfft.backbone.spec import UNTRAINED, Backbone
-from hfft.errors import BadInput, RecipeError
+from hfft.errors import BadInput, HfftError, RecipeError
 from hfft.recipe import Recipe
 from hfft.wording import printable
 
@@ -30,7 +33,7 @@ class Candidate:
         name: as it was given; of random weights, the architecture's first model.
         kind: `pretrained`, `adapter`, or `random` weights.
         recipe: the user's recipe with this model.
-        line: the overrides that make the user's recipe this one.
+        line: the overrides that make the user's recipe this one, as words of a shell.
     """
 
     name: str
@@ -44,14 +47,15 @@ class Candidate:
         return replace(
             self,
             kind="random",
-            recipe=_with(self.recipe, backbone=section, layers={}),
+            recipe=_with(self.recipe, section, {"cache": self.recipe.layers.plain()["cache"]}),
             line=f"{self.line} backbone.init=random",
         )
 
     def architecture(self) -> str:
-        """The model's config, without what only names things: equal for models of one architecture."""
+        """A digest of the model's config without what only names things, equal for models of one architecture."""
         config = backbone.load_published_config(self.recipe.backbone).to_dict()
-        return json.dumps({key: config[key] for key in sorted(config) if key not in BESIDE}, default=str)
+        kept = json.dumps({key: config[key] for key in sorted(config) if key not in BESIDE}, default=str)
+        return hashlib.sha256(kept.encode()).hexdigest()[:16]
 
 
 def read_names(path: str) -> list[str]:
@@ -81,21 +85,26 @@ def candidate(recipe: Recipe, name: str) -> Candidate:
         section: dict[str, Any] = {"name": found.base}
         if found.base_revision is not None:
             section["revision"] = found.base_revision
-        adapter = {"from": name}
-        line = " ".join([_line(recipe.backbone, section), f"layers.adapter={{from: {printable(name)}}}"])
-        return Candidate(name, "adapter", _with(recipe, backbone=section, layers={"adapter": adapter}), line)
+        line = [*_overrides(recipe.backbone, section), f"layers.adapter={{from: {printable(name)}}}"]
+        layered = {**recipe.layers.plain(), "adapter": {"from": name}}
+        return Candidate(name, "adapter", _with(recipe, section, layered), shlex.join(line))
     own = name == recipe.backbone.name
     section = {**recipe.backbone.plain(), "init": "pretrained"} if own else {"name": name}
-    return Candidate(name, "pretrained", _with(recipe, backbone=section, layers={}), _line(recipe.backbone, section))
+    layered = recipe.layers.plain()
+    if "from" in (layered.get("adapter") or {}):  # it fits the recipe's backbone only
+        layered["adapter"] = None
+    return Candidate(
+        name, "pretrained", _with(recipe, section, layered), shlex.join(_overrides(recipe.backbone, section))
+    )
 
 
 def _with(recipe: Recipe, backbone: dict[str, Any], layers: dict[str, Any]) -> Recipe:
-    """The recipe with another backbone; of the layers, only the cache's settings stay."""
+    """The recipe with another backbone and other settings of its layers."""
     values = recipe.resolved()
     untrained = UNTRAINED.get(recipe.backbone.name, ())
     new = [module for module in recipe.head.new if module not in untrained]
     values["head"] = {**values["head"], "new": new}
-    values["layers"] = {"cache": values["layers"]["cache"], **layers}
+    values["layers"] = layers
     values["backbone"] = {"dtype": recipe.backbone.dtype, **backbone}
     try:
         return Recipe.model_validate(values)
@@ -103,14 +112,14 @@ def _with(recipe: Recipe, backbone: dict[str, Any], layers: dict[str, Any]) -> R
         raise RecipeError([f"backbone.name={backbone['name']}: {error}"]) from None
 
 
-def _line(given: Backbone, section: dict[str, Any]) -> str:
+def _overrides(given: Backbone, section: dict[str, Any]) -> list[str]:
     """The overrides of a recipe's backbone, which also take back what its other entries say of another model."""
     words = [f"backbone.name={printable(section['name'])}"]
     for key, field in Backbone.model_fields.items():
         value, before = section.get(key, field.get_default()), getattr(given, key)
         if key not in ("name", "dtype", "memory_format") and value != before:
             words.append(f"backbone.{key}={yaml.safe_dump(value, default_flow_style=True).splitlines()[0]}")
-    return " ".join(words)
+    return words
 
 
 def _is_adapter(name: str) -> bool:
@@ -122,7 +131,9 @@ def _is_adapter(name: str) -> bool:
         return False
     from hfft.predict.trained import published_file
 
-    return published_file(name, ADAPTER) is not None
+    with contextlib.suppress(HfftError):  # no network: it may be in the cache, and if not, loading it says so
+        return published_file(name, ADAPTER) is not None
+    return False
 
 
 def distinct(names: Iterable[str]) -> list[str]:

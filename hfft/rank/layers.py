@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 
 from hfft import layers
-from hfft.errors import ModelError
+from hfft.errors import BadInput, ModelError
 from hfft.eval_mode import eval_mode
 from hfft.features.cache import Chosen
 from hfft.features.extract import extract_views
@@ -20,6 +21,7 @@ from hfft.rank.model import RankedModel, few
 from hfft.rank.sample import Sample
 from hfft.rank.scores import scores
 from hfft.rank.table import Row
+from hfft.wording import first_line
 
 
 def measured_layers(chosen: Candidate, sample: Sample) -> tuple[list[Row], list[str]]:
@@ -40,13 +42,21 @@ def measured_layers(chosen: Candidate, sample: Sample) -> tuple[list[Row], list[
     for i, features in enumerate(found):
         parameters, milliseconds = costs[i] if costs else (None, None)
         off = count - 1 - i
-        line = (
-            chosen.line if not off else f"{chosen.line} backbone.edit=[{{remove: last-{off}}}]" if costs and i else ""
-        )
-        found_here = scores(features, sample.targets, None, chosen.recipe.seed)
-        row = replace(whole, layer=i, line=line, scores=found_here, pooling=pooling, width=features.shape[1])
-        made.append(replace(row, parameters=parameters, bytes=None, milliseconds=milliseconds))
+        line = chosen.line if not off else _cut(chosen, off) if costs and i else ""
+        row = replace(whole, layer=i, line=line, pooling=pooling, width=features.shape[1])
+        row = replace(row, parameters=parameters, bytes=None, milliseconds=milliseconds)
+        try:
+            row = replace(row, scores=scores(features, sample.targets, None, chosen.recipe.seed))
+        except BadInput as error:  # such as a class token before the first block, which is the same for all rows
+            row = replace(row, error=first_line(error))
+        made.append(row)
     return made, seen_classes(chosen.name, model.classes, sample)
+
+
+def _cut(chosen: Candidate, count: int) -> str:
+    """The overrides that use the model without its last blocks; empty if it is edited already."""
+    cut = shlex.quote(f"backbone.edit=[{{remove: last-{count}}}]")
+    return "" if chosen.recipe.backbone.edit else f"{chosen.line} {cut}"
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from hfft.rank.measure import measured
 from hfft.rank.page import render
 from hfft.rank.probe import METRICS, kind
 from hfft.rank.sample import ROWS, Sample, sample_of
-from hfft.rank.table import Row, as_csv, as_json, half_interval, in_order, lines, recommendation
+from hfft.rank.table import Row, as_csv, as_json, floor_notes, half_interval, in_order, lines, recommendation
 from hfft.rank.verify import Verified, verified
 from hfft.recipe import Recipe, load_recipe
 from hfft.runs.folder import write
@@ -94,6 +94,8 @@ def rank(
         BadInput: the recipe, the data or the arguments cannot be used.
         RunError: no model could be ranked.
     """
+    if output is not None:
+        writable(Path(output), "output")
     found = ranking(recipe, backbones, rows, layers, verify, None if output is None else Path(output), say)
     if output is not None:
         found.write(Path(output))
@@ -122,7 +124,7 @@ def ranking(
     sample = sample_of(recipe, rows)
     made, candidates, notes = _measured(recipe, names, sample, layers, say)
     ordered = in_order(made)
-    if not any(row.ranked for row in ordered):
+    if not any(row.ranked and row.kind != "random" for row in ordered):
         raise RunError("no model could be ranked", *(f"{row.shown}: {row.error}" for row in ordered))
     checked = None
     if verify:
@@ -133,7 +135,33 @@ def ranking(
     floor = ordered[0].kind == "random"
     advice = recommendation(ordered, metric, half)
     use = "" if best is None or floor else best.line
-    return Ranking(recipe.name, ordered, sample.origin, metric, advice, use, [*sample.notes, *notes], checked)
+    return Ranking(
+        recipe.name,
+        ordered,
+        sample.origin,
+        metric,
+        advice,
+        use,
+        [*sample.notes, *notes, *floor_notes(ordered)],
+        checked,
+    )
+
+
+def writable(folder: Path, said: str) -> None:
+    """Make a folder, and test that files can be written to it.
+
+    Args:
+        said: the option that names it.
+
+    Raises:
+        BadInput: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write(folder / ".writable", "")
+        (folder / ".writable").unlink()
+    except OSError as error:
+        raise BadInput(f"{said}: {folder} cannot be written ({error.strerror}); use another folder") from None
 
 
 def _measured(
@@ -143,33 +171,33 @@ def _measured(
     rows: list[Row] = []
     found: list[Candidate] = []
     notes: list[str] = []
-    architectures: set[str] = set()
+    floors: dict[str, float | None] = {}  # architecture -> LogME of random weights
 
-    def add(chosen: Candidate, of_layers: bool) -> None:
+    def add(chosen: Candidate, architecture: str, of_layers: bool = False) -> Row:
         made, said = measured_layers(chosen, sample) if of_layers else _one(chosen, sample)
-        rows.extend(made)
+        found.append(chosen)
+        rows.extend(replace(row, architecture=architecture) for row in made)
         notes.extend(said)
-        best = max(made, key=Row.score)
+        best = max((row for row in made if row.ranked), key=Row.score, default=made[-1])
         say(f"{best.shown}: LogME {best.score():.3f}, linear probe {best.score('linear'):.3f}")
+        return best
 
     for name in names:
         try:
             chosen = candidate(recipe, name)
-            found.append(chosen)
-            add(chosen, layers)
-            if (kind_of := chosen.architecture()) in architectures:
-                continue
-            architectures.add(kind_of)
-            floor = chosen.untrained()
-            found.append(floor)
+            architecture = chosen.architecture()
+            add(chosen, architecture, layers)
         except HfftError as error:
             rows.append(_failed(Row(name), error, say))
             continue
-        try:
-            add(floor, False)
-        except HfftError as error:
-            rows.append(_failed(Row(name, "random", floor.line), error, say))
-    return rows, found, notes
+        if architecture not in floors:
+            floor = chosen.untrained()
+            try:
+                floors[architecture] = add(floor, architecture).score()
+            except HfftError as error:
+                floors[architecture] = None
+                rows.append(_failed(Row(name, "random", floor.line), error, say))
+    return [replace(row, floor=floors.get(row.architecture)) for row in rows], found, notes
 
 
 def _one(chosen: Candidate, sample: Sample) -> tuple[list[Row], list[str]]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from hfft.wording import human, printable
+from hfft.wording import human, listing, printable
 
 SCORES = ("logme", "linear", "knn", "h_score", "nce")
 BY = "logme"
@@ -29,9 +29,11 @@ class Row:
         bytes: of the parameters and buffers of the network without its head.
         milliseconds: of the forward pass, per row.
         own_accuracy, own_data: from 0 to 1, as its card states it, and the data.
+        floor: the LogME of the same architecture with random weights.
         front: whether no other row has a larger LogME in less time.
         error: why it could not be ranked.
         verified: the metric of a brief fine-tune of it.
+        architecture: a digest, equal for models of one architecture.
     """
 
     name: str
@@ -49,9 +51,11 @@ class Row:
     own_data: str | None = None
     licence: str | None = None
     date: str | None = None
+    floor: float | None = None
     front: bool = False
     error: str | None = None
     verified: float | None = None
+    architecture: str = field(default="", repr=False)
 
     @property
     def shown(self) -> str:
@@ -74,7 +78,7 @@ class Row:
     def flat(self) -> dict[str, Any]:
         """The row as plain values, with its scores as columns."""
         values = asdict(self)
-        scores = values.pop("scores")
+        scores, _ = values.pop("scores"), values.pop("architecture")
         names = {key: values.pop(key) for key in ("name", "kind", "layer")}
         return {**names, **{key: scores.get(key) for key in SCORES}, **values}
 
@@ -109,19 +113,21 @@ def recommendation(rows: Sequence[Row], metric: str, half: float | None) -> str:
             f"take none of them: {floor.shown} has a LogME of {floor.score():.3f}, the best pretrained one, {first.shown}, "
             f"only {first.score():.3f}, so that its pretraining says nothing about this data"
         )
-    reason = f"its LogME is the highest, {first.score():.3f}"
-    if len(usable) > 1:
-        reason += f" before {usable[1].score():.3f} of {usable[1].shown}"
-    if floor is not None:
-        reason += f" and {floor.score():.3f} of random weights"
+    alone, margin = len(usable) == 1, f" ± {half:.3f}" if half is not None else ""
+    others = [] if alone else [f"{usable[1].shown} has {usable[1].score():.3f}"]
+    others += [] if floor is None else [f"random weights have {floor.score():.3f}"]
+    reason = f"its LogME is {'' if alone else 'the highest, '}{first.score():.3f}"
+    reason += f" ({', '.join(others)})" if others else ""
     probed = max(usable, key=lambda row: row.score("linear"))
-    margin = f" ± {half:.3f}" if half is not None else ""
-    if probed is first:
-        reason += f", and so is its linear probe, {metric} {first.score('linear'):.3f}{margin}"
+    probe = f"{metric} {first.score('linear'):.3f}{margin}"
+    if alone:
+        reason += f", its linear probe comes to {probe}"
+    elif probed is first:
+        reason += f", and so is its linear probe, {probe}"
     else:
         near = half is not None and probed.score("linear") - first.score("linear") <= half
         reason += (
-            f"; by the linear probe ({metric} {first.score('linear'):.3f}{margin}) {probed.shown} is "
+            f"; by the linear probe ({probe}) {probed.shown} is "
             f"{'as good within its interval' if near else 'better'} ({probed.score('linear'):.3f})"
         )
     quick = next((row for row in reversed(usable) if row.front and row is not first and _above(row, floor)), None)
@@ -141,6 +147,19 @@ def half_interval(row: Row, count: int, metric: str) -> float | None:
     """Half the width of the 95 % interval of a linear probe's accuracy on `count` rows (normal approximation)."""
     share = row.score("linear")
     return 1.96 * math.sqrt(share * (1 - share) / count) if metric == "accuracy" and row.ranked else None
+
+
+def floor_notes(rows: Sequence[Row]) -> list[str]:
+    """A line if the pretraining of some models says no more of the data than random weights do."""
+    below = [
+        row
+        for row in rows
+        if row.ranked and row.kind != "random" and row.floor is not None and row.score() <= row.floor
+    ]
+    if not below:
+        return []
+    named = listing([f"{row.shown} ({row.score():.3f}, random {row.floor:.3f})" for row in below])
+    return [f"no better than their own architecture with random weights: {named}"]
 
 
 # --- forms

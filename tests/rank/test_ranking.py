@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 import hfft
 from hfft import cli
@@ -82,8 +83,10 @@ def test_scores_are_those_of_features_computed_by_hand():
     assert len(rows) == 3
     train = train_of(hfft.load_recipe("r.yaml"))
     labels = np.array(train["labels"])
+    (floor,) = (row for row in rows if row.kind == "random")
     for row in rows:
-        if row.kind == "random":
+        assert row.floor == floor.scores["logme"]
+        if row is floor:
             continue
         features = by_hand(row.name, train["said"])[0]
         assert row.scores["logme"] == pytest.approx(logme(features, labels), abs=1e-5)
@@ -109,11 +112,20 @@ def test_layers_are_ranked_from_the_hidden_states_of_one_pass():
         assert row.scores["logme"] == pytest.approx(logme(states[layer], np.array(train["labels"])), abs=1e-5)
         assert row.pooling == "mean"
     lines = [found[i].line for i in range(3)]
-    assert lines == ["", "backbone.name=a backbone.edit=[{remove: last-1}]", "backbone.name=a"]
+    assert lines == ["", "backbone.name=a 'backbone.edit=[{remove: last-1}]'", "backbone.name=a"]
     whole = transformers.AutoModel.from_pretrained("a")
     block = sum(p.numel() for p in whole.encoder.layer[0].parameters())
     assert found[1].parameters - found[0].parameters == block
     assert found[0].milliseconds < found[1].milliseconds < found[2].milliseconds
+
+
+@pytest.mark.slow
+def test_a_layer_that_says_nothing_is_a_row_that_says_so():
+    """The class token of a ViT before its first block is the same for all images."""
+    rows = hfft.rank("i.yaml", ["nano-vit"], layers=True)
+    assert [row.layer for row in rows if not row.ranked] == [0]
+    assert rows[-1].error.startswith("all rows have the same features")
+    assert sum(row.ranked for row in rows) >= 3
 
 
 @pytest.mark.slow
@@ -173,7 +185,7 @@ def test_an_adapter_is_ranked_on_its_backbone(tmp_path):
     transformers.AutoTokenizer.from_pretrained("a").save_pretrained(tmp_path / "merged")
     features = by_hand(tmp_path / "merged", train["said"])[0]
     assert rows["adapter"].scores["logme"] == pytest.approx(logme(features, np.array(train["labels"])), abs=1e-5)
-    assert rows["adapter"].line == f"backbone.name=a layers.adapter={{from: {where}}}"
+    assert rows["adapter"].line == f"backbone.name=a 'layers.adapter={{from: {where}}}'"
     assert rows["random"].name == where
 
 
@@ -209,6 +221,15 @@ def test_the_command_goes_on_after_a_model_that_cannot_be_loaded(capsys, here):
     assert [row["logme"] for row in again["rows"]] == [row["logme"] for row in written["rows"]]
 
 
+def test_a_model_whose_features_are_not_finite_is_a_row_that_says_so(here):
+    stand_ins.MODELS["google-bert/bert-base-uncased"](here / "nan")
+    weights = load_file(here / "nan" / "model.safetensors")
+    name = next(name for name in weights if "word_embeddings" in name)
+    save_file({**weights, name: weights[name] * np.nan}, here / "nan" / "model.safetensors", {"format": "pt"})
+    with pytest.raises(RunError, match="nan: the features of 60 of 60 rows are not finite"):
+        hfft.rank("r.yaml", [str(here / "nan")])
+
+
 @pytest.mark.parametrize(
     ("given", "status", "said"),
     [
@@ -216,6 +237,11 @@ def test_the_command_goes_on_after_a_model_that_cannot_be_loaded(capsys, here):
         ([], 2, "no model is named"),
         (["--backbones", "a", "--json", "--csv"], 2, "--json and --csv are two forms of one table"),
         (["--backbones", "a", "b", "--layers"], 2, "--layers ranks the layers of one model; 2 are given: a, b"),
+        (
+            ["--backbones", "a", "--output", "x.csv"],
+            2,
+            "--output: x.csv cannot be written (File exists); use another folder",
+        ),
         (["--backbones", "a", "--rows", "0"], 2, "--rows: is 0; expected a number of rows"),
         (["--backbones", "a", "--rows", "4"], 2, "--rows: 4 rows are fewer than the 5 folds"),
         (["--backbones", "a", "--verify", "-1"], 2, "--verify: takes the number of models"),

@@ -9,7 +9,7 @@ import pytest
 
 from hfft.rank.page import render, scatter
 from hfft.rank.ranking import Ranking
-from hfft.rank.table import Row, as_csv, as_json, half_interval, in_order, lines, recommendation
+from hfft.rank.table import Row, as_csv, as_json, floor_notes, half_interval, in_order, lines, recommendation
 
 
 def row(name, logme, milliseconds, linear=0.5, kind="pretrained", **more):
@@ -41,8 +41,15 @@ def test_the_front_is_what_no_other_model_beats_in_less_time():
 def test_the_recommendation_names_the_best_and_its_reasons():
     said = recommendation(ROWS, "accuracy", 0.05)
     assert said == (
-        "take slow: its LogME is the highest, 0.900 before 0.400 of quick and -0.500 of random weights, and so is its linear "
+        "take slow: its LogME is the highest, 0.900 (quick has 0.400, random weights have -0.500), and so is its linear "
         "probe, accuracy 0.800 ± 0.050; the fastest on the Pareto front, quick, takes 11% of its time for a LogME of 0.400"
+    )
+
+
+def test_one_model_alone_is_compared_with_random_weights_only():
+    said = recommendation(in_order([SLOW, FLOOR]), "accuracy", None)
+    assert (
+        said == "take slow: its LogME is 0.900 (random weights have -0.500), its linear probe comes to accuracy 0.800"
     )
 
 
@@ -57,6 +64,13 @@ def test_where_random_weights_are_no_worse_no_model_is_recommended():
     assert said.startswith(
         "take none of them: random quick has a LogME of 0.700, the best pretrained one, quick, only 0.400"
     )
+
+
+def test_models_that_are_no_better_than_their_own_floor_are_told():
+    rows = [row("good", 0.5, 1.0, floor=0.1), row("bad", 0.05, 1.0, floor=0.1), row("own", 0.0, 1.0), FLOOR]
+    (said,) = floor_notes(rows)
+    assert said == "no better than their own architecture with random weights: bad (0.050, random 0.100)"
+    assert floor_notes(rows[:1]) == []
 
 
 def test_the_interval_is_that_of_a_share_of_so_many_rows():
