@@ -22,6 +22,8 @@ STUDIES: dict[str, tuple[str, str]] = {
     "folds": ("hfft.studies.folds", "Folds"),
     "grid": ("hfft.studies.grid", "Grid"),
     "compare": ("hfft.studies.compare", "Compare"),
+    "scratch": ("hfft.studies.scratch", "Scratch"),
+    "rows": ("hfft.studies.rows", "Rows"),
 }
 
 
