@@ -34,7 +34,7 @@ class InversePower:
         return self.floor + self.scale * rows**-self.power
 
 
-def fit_inverse_power(rows: Sequence[float], errors: Sequence[float]) -> InversePower:
+def fit_inverse_power(rows: Sequence[float] | np.ndarray, errors: Sequence[float] | np.ndarray) -> InversePower:
     """Fit by least squares; with fewer than four sizes the floor is 0, since three points fit any three numbers.
 
     Args:
@@ -128,7 +128,7 @@ def over_seeds(value: Callable[..., float], *measured: np.ndarray, draws: int = 
 
 
 def first_step(curve: Sequence[tuple[float, float]], target: float) -> float:
-    """The first step at which a learning curve `(step, value)` reaches `target`, between two points on a line; infinite if never."""
+    """The first step at which a learning curve `(step, value)` reaches `target`, interpolated; infinite if never."""
     before: tuple[float, float] | None = None
     for step, value in curve:
         if value >= target:

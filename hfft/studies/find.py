@@ -24,6 +24,8 @@ STUDIES: dict[str, tuple[str, str]] = {
     "compare": ("hfft.studies.compare", "Compare"),
     "scratch": ("hfft.studies.scratch", "Scratch"),
     "rows": ("hfft.studies.rows", "Rows"),
+    "layers": ("hfft.studies.layers", "Layers"),
+    "few-shot": ("hfft.studies.few_shot", "FewShot"),
 }
 
 

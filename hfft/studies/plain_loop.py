@@ -58,12 +58,16 @@ def difference(recipe: Recipe, steps: int = 20) -> float:
     with tempfile.TemporaryDirectory() as folder:
         values = recipe.resolved()
         values["training"] = {**values["training"], "output_dir": str(Path(folder) / "run")}
-        values["layers"] = {**values["layers"], "last_block": "whole"}  # finding what is read of it takes a batch of its own
+        values["layers"] = {
+            **values["layers"],
+            "last_block": "whole",
+        }  # finding what is read of it takes a batch of its own
         values["training"] |= {"max_steps": steps, "save_strategy": "no", "eval_strategy": "no"}
         again = Recipe.model_validate(values)
         trainer = build_run(again, training_arguments(again)).trainer
         model = trainer.model.double()
-        alone, batches = copy.deepcopy(model), []
+        alone = copy.deepcopy(model)
+        batches: list[dict[str, Tensor]] = []
 
         def in_float64(batch: dict[str, Any]) -> dict[str, Any]:
             batch = batch if own is None else own(batch)

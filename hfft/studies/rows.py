@@ -29,7 +29,7 @@ class Rows(Study):
 
     name: ClassVar[str] = "rows"
     question: str = "How many labelled rows is pretraining worth?"
-    rows: Numbers = [20, 50, 100, 300, 1200]
+    rows: Numbers = Field(default=[20, 50, 100, 300, 1200])
     equal: Literal["steps", "epochs"] = "steps"
     more: int = Field(default=200, ge=1)
 
@@ -111,9 +111,10 @@ class Rows(Study):
         if chosen is None:
             return f"{self.recipe.name}: nothing to compare yet."
         rows, value = chosen
+        like = between(value, list(sizes.values())[-1])
         ours, theirs = arms.cell(pretrained(rows)), arms.cell(scratch(rows))
         return (
-            f"{self.recipe.name}: {sizes[rows]} rows with pretrained weights are worth {between(value, list(sizes.values())[-1])} "
+            f"{self.recipe.name}: {sizes[rows]} rows with pretrained weights are worth {like} "
             f"with random ones ({arms.heading} {_mean(ours)} against {_mean(theirs)} on the same rows, "
             f"{arms.difference(ours.minus(theirs))}; n={arms.n}, {seeds_in_words(len(ours.values))})."
         )

@@ -26,7 +26,7 @@ class Scratch(Study):
 
     name: ClassVar[str] = "scratch"
     question: str = "What does pretraining save, and when does a training from random weights catch up?"
-    budgets: Budgets = [1.0, 3.0, 10.0, 30.0]
+    budgets: Budgets = Field(default=[1.0, 3.0, 10.0, 30.0])
     longer: int = Field(default=3, ge=1)
 
     @field_validator("budgets")
@@ -48,7 +48,7 @@ class Scratch(Study):
 
     def plan(self, done: Done) -> list[Child]:
         """A child for each budget, start and seed."""
-        arms = {pretrained(b): {"training.num_train_epochs": b} for b in self.budgets}
+        arms: dict[str, dict[str, Any]] = {pretrained(b): {"training.num_train_epochs": b} for b in self.budgets}
         arms |= {scratch(b): {"training.num_train_epochs": b, **RANDOM} for b in self.random_budgets()}
         return self.each_seed(arms)
 
@@ -130,9 +130,13 @@ class Scratch(Study):
             best, at = caught
             most = self.random_budgets()[-1]
             if at.value == math.inf:
-                said += f"; random weights do not reach the best pretrained score ({best:g} epochs) within {most:g} epochs"
+                said += (
+                    f"; random weights do not reach the best pretrained score ({best:g} epochs) within {most:g} epochs"
+                )
             else:
-                said += f"; random weights reach the best pretrained score ({best:g} epochs) at {between(at, most)} epochs"
+                said += (
+                    f"; random weights reach the best pretrained score ({best:g} epochs) at {between(at, most)} epochs"
+                )
         saved = middle.cells["steps saved"].summary()
         if saved is not None:
             said += f"; until equal on validation, {saved.mean:.0f} steps are saved"

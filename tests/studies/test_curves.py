@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from hfft.studies.curves import Estimate, InversePower, first_step, fit_inverse_power, forecast, over_seeds, reached, worth
+from hfft.studies.curves import (
+    Estimate,
+    InversePower,
+    first_step,
+    fit_inverse_power,
+    forecast,
+    over_seeds,
+    reached,
+    worth,
+)
 
 
 def test_the_fit_gives_back_the_curve_that_made_the_points():
@@ -24,7 +33,9 @@ def test_noisy_points_are_fitted_by_least_squares():
     def squares(values):
         return float(((values[0] + values[1] * rows ** -values[2] - errors) ** 2).sum())
 
-    best = minimize(squares, [0.05, 1.2, 0.5], method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-14, "maxiter": 9999})
+    best = minimize(
+        squares, [0.05, 1.2, 0.5], method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-14, "maxiter": 9999}
+    )
     assert squares([found.floor, found.scale, found.power]) == pytest.approx(best.fun, rel=1e-6)
 
 
@@ -48,7 +59,9 @@ def test_where_a_curve_reaches_a_value():
     assert reached([10, 1000], [0.5, 0.9], 0.4) == 10
     assert reached([10, 1000], [0.5, 0.9], 0.95) == math.inf
     # (0.8, 0.6) is pooled to 0.7: a lucky point alone does not reach 0.75
-    assert reached([1, 2, 4, 8], [0.5, 0.8, 0.6, 0.9], 0.75) == pytest.approx(math.exp(math.log(4) + 0.25 * math.log(2)))
+    assert reached([1, 2, 4, 8], [0.5, 0.8, 0.6, 0.9], 0.75) == pytest.approx(
+        math.exp(math.log(4) + 0.25 * math.log(2))
+    )
 
 
 def test_what_pretraining_is_worth_in_rows():

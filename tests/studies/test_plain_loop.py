@@ -43,7 +43,9 @@ def test_another_decay_or_rate_would_be_seen(resnet, monkeypatch):
     assert difference(founding(resnet), steps=3) > 1e-8
 
 
-@pytest.mark.parametrize("change", ["training.lr_scheduler_type=cosine", "layers.train=head", "training.optim=adamw_torch"])
+@pytest.mark.parametrize(
+    "change", ["training.lr_scheduler_type=cosine", "layers.train=head", "training.optim=adamw_torch"]
+)
 def test_a_run_of_another_kind_is_refused(resnet, change):
     with pytest.raises(BadInput, match="does not train as the plain loop does"):
         difference(founding(resnet, change))
