@@ -13,7 +13,7 @@ from hfft.studies.run import run_study
 from hfft.studies.shots import classify, features, few
 from hfft.studies.study import recipe_of
 from hfft.studies.table import Cell
-from tests.studies.made_up import came_to, seeds_of
+from tests.studies.figures import came_to, seeds_of
 
 
 def study(*overrides, **options):

@@ -9,7 +9,7 @@ from hfft.recipe import load_recipe
 from hfft.studies.find import make_study
 from hfft.studies.measures import count_blocks, keep_first, layer_probes
 from hfft.studies.run import run_study
-from tests.studies.made_up import came_to, seeds_of
+from tests.studies.figures import came_to, seeds_of
 
 
 def study(*overrides, **options):

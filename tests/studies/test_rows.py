@@ -5,7 +5,7 @@ import pytest
 from hfft.errors import RecipeError
 from hfft.studies.find import make_study
 from hfft.studies.rows import pretrained, scratch
-from tests.studies.made_up import seeds_of
+from tests.studies.figures import seeds_of
 
 
 def study(**options):

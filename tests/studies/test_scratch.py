@@ -5,7 +5,7 @@ import pytest
 from hfft.errors import RecipeError
 from hfft.studies.find import make_study
 from hfft.studies.run import run_study
-from tests.studies.made_up import came_to, seeds_of
+from tests.studies.figures import came_to, seeds_of
 
 
 def study(**options):
