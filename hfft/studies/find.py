@@ -26,6 +26,9 @@ STUDIES: dict[str, tuple[str, str]] = {
     "rows": ("hfft.studies.rows", "Rows"),
     "layers": ("hfft.studies.layers", "Layers"),
     "few-shot": ("hfft.studies.few_shot", "FewShot"),
+    "fine-grained": ("hfft.studies.fine_grained", "FineGrained"),
+    "founding": ("hfft.studies.founding", "Founding"),
+    "upstream": ("hfft.studies.upstream", "Upstream"),
 }
 
 

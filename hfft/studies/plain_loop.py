@@ -103,3 +103,8 @@ def _check(recipe: Recipe) -> None:
             f"{recipe.name} does not train as the plain loop does; use training.optim=sgd with momentum in optim_args, "
             f"lr_scheduler_type=constant, layers.train=all and single-label classes"
         )
+
+
+def same_steps(recipe: Recipe, steps: int) -> dict[str, Any]:
+    """`difference` as the figures of a child."""
+    return {"difference": difference(recipe, steps), "steps": steps}
