@@ -89,13 +89,13 @@ class FineGrained(Study):
         found = there[most].summary()
         assert found is not None
         if found.n == 1 or not found.differs:
-            verdict = "is neither smaller nor larger for sure, so that the published effect does not reproduce here"
+            outcome = "is neither smaller nor larger for sure, so that the published effect does not reproduce here"
         elif arms.sign * found.mean < 0:
-            verdict = "is smaller, as published for many rows"
+            outcome = "is smaller, as published for many rows"
         else:
-            verdict = "is larger: the published effect does not reproduce here"
+            outcome = "is larger: the published effect does not reproduce here"
         said = ", ".join(f"{in_points(cell)} with {rows} rows of each class" for rows, cell in there.items())
         return (
-            f"{self.recipe.name}: beside different classes, the gain of pretraining on look-alike ones {verdict} "
+            f"{self.recipe.name}: beside different classes, the gain of pretraining on look-alike ones {outcome} "
             f"({arms.heading}: {said}; {seeds_in_words(found.n)})."
         )

@@ -113,8 +113,8 @@ class Upstream(Study):
         summary = apart["probe"].summary()
         assert summary is not None
         worse = summary.n > 1 and summary.high < 0
-        verdict = "" if worse else "; that smoothed features transfer worse (Kornblith et al.) does not reproduce here"
-        return (f"label smoothing of {self.smoothing:g} in the pretraining, last checkpoint: {said}{verdict}",)
+        outcome = "" if worse else "; that smoothed features transfer worse (Kornblith et al.) does not reproduce here"
+        return (f"label smoothing of {self.smoothing:g} in the pretraining, last checkpoint: {said}{outcome}",)
 
 
 def steps_of(figures: Figures) -> list[int]:
