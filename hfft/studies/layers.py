@@ -22,6 +22,7 @@ class Layers(Study):
 
     Attributes:
         blocks: numbers of first blocks that are frozen or kept; default: each from 1 to all but one.
+        num_blocks: blocks of the backbone; default: as many as its config says.
         treatments: of AnB, AnB+, BnB and BnB+ (Yosinski et al. 2014), those that are run; none if `none`.
         features: whether a logistic regression is fitted on the features of each layer.
     """
@@ -29,6 +30,7 @@ class Layers(Study):
     name: ClassVar[str] = "layers"
     question: str = "Which layers may be frozen, which are worth keeping, and whose features are best?"
     blocks: Numbers | None = None
+    num_blocks: int | None = Field(default=None, ge=1)
     treatments: str | list[str] = Field(default=list(TREATMENTS))
     features: bool = True
 
@@ -49,7 +51,7 @@ class Layers(Study):
 
     def depth(self) -> int:
         """The number of blocks of the backbone."""
-        return _blocks(self.recipe)
+        return self.num_blocks or _blocks(self.recipe)
 
     def kept(self) -> list[int]:
         """The numbers of first blocks that are frozen or kept."""

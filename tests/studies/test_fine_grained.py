@@ -4,6 +4,7 @@ import pytest
 
 from hfft.errors import RecipeError
 from hfft.studies.find import make_study
+from hfft.studies.run import run_study
 from tests.studies.figures import seeds_of
 
 CLASSES = {"look_alike": ["3", "5", "8"], "different": ["0", "1", "6"]}
@@ -46,3 +47,12 @@ def test_a_difference_that_may_be_nothing_does_not_reproduce_it():
 def test_groups_of_other_sizes_are_refused():
     with pytest.raises(RecipeError, match="give as many of both"):
         study(different=["0", "1"])
+
+
+@pytest.mark.slow
+def test_a_small_one_runs_to_its_page(tmp_path):
+    few = ("data.max_eval_samples=20", "training.num_train_epochs=1")
+    small = make_study("fine-grained", "digits", few, look_alike=["3", "8"], different=["0", "1"], rows=5, seeds=1)
+    table = run_study(small, tmp_path / "study")
+    assert not table.failed
+    assert [row.cells["gain"].values.keys() for row in table.rows] == [{1}, {1}]

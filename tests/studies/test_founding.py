@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from transformers import ConvNextImageProcessor, ResNetConfig, ResNetForImageClassification
 
+from hfft.data import load_splits
 from hfft.recipe import load_recipe
 from hfft.studies.find import make_study
+from hfft.studies.run import run_study
 from hfft.studies.study import Figures, recipe_of
 from hfft.studies.training_mode import score
 from tests.studies.figures import came_to, seeds_of
@@ -58,11 +61,19 @@ def test_nothing_done_is_a_table_too():
     assert study().table({}).answer == "resnet50_cifar10_plain: no run has finished."
 
 
+def resnet(folder):
+    """A small residual net for digits, saved in a folder, and its processor."""
+    torch.manual_seed(0)
+    names = {i: str(i) for i in range(10)}
+    config = ResNetConfig(embedding_size=4, hidden_sizes=[4, 8], depths=[1, 1], layer_type="basic", id2label=names)
+    model, processor = ResNetForImageClassification(config), ConvNextImageProcessor(size={"shortest_edge": 32})
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return model, processor
+
+
 @pytest.mark.slow
 def test_in_training_mode_the_score_depends_on_which_rows_share_a_batch(tmp_path):
-    from transformers import ConvNextImageProcessor, ResNetConfig, ResNetForImageClassification
-
-    from hfft.data import load_splits
 
     torch.manual_seed(0)
     names = {i: str(i) for i in range(10)}
@@ -88,3 +99,17 @@ def test_in_training_mode_the_score_depends_on_which_rows_share_a_batch(tmp_path
         np.mean(np.concatenate(parts) == truth[order])
     )
     assert score(recipe, [20, 2]) == found
+
+
+@pytest.mark.slow
+def test_a_small_one_runs_to_its_page(tmp_path):
+    resnet(tmp_path / "resnet")
+    few = ("data.path=digits", "data.columns={}", "data.max_train_samples=40", "data.max_eval_samples=20")
+    few += ("data.augment=[horizontal_flip]", "training.num_train_epochs=1", "training.per_device_train_batch_size=20")
+    few += (f"backbone.name={tmp_path / 'resnet'}", "training.dataloader_num_workers=0")
+    table = run_study(make_study("founding", None, few, pixels=48, steps=2, seeds=1), tmp_path / "study")
+    assert not table.failed
+    assert {"pixels mended", "all of these mended", "tested in training mode, sorted by class"} < {
+        row.arm for row in table.rows
+    }
+    assert "2 steps differ from a plain loop by" in table.answer

@@ -2,9 +2,13 @@
 
 import pytest
 
+from hfft.data import load_splits
+from hfft.data.splits import column
 from hfft.errors import RecipeError
+from hfft.recipe import load_recipe
 from hfft.studies.find import make_study
 from hfft.studies.rows import pretrained, scratch
+from hfft.studies.run import run_study
 from tests.studies.figures import seeds_of
 
 
@@ -72,3 +76,19 @@ def test_a_number_of_rows_twice_is_refused():
 
 def test_nothing_done_is_a_table_too():
     assert study().table({}).answer == "digits: nothing to compare yet."
+
+
+@pytest.mark.slow
+def test_a_small_one_runs_to_its_page_with_nested_rows(tmp_path):
+    few = ("data.max_eval_samples=20", "training.num_train_epochs=1")
+    small = make_study("rows", "digits", few, rows=[10, 20], seeds=1)
+    table = run_study(small, tmp_path / "study")
+    assert not table.failed
+    assert table.row("20 rows").cells["gain"].values.keys() == {1}
+    taken = []
+    for rows in (10, 20):
+        recipe = load_recipe(tmp_path / "study" / "children" / f"pretrained-{rows}-1" / "recipe.yaml")
+        splits, _ = load_splits(recipe.data, recipe.the_task, recipe.seed)
+        taken.append(set(column(splits.train, "row").to_pylist()))
+    assert len(taken[0]) == 10
+    assert taken[0] < taken[1]
