@@ -92,12 +92,10 @@ class Founding(Study):
         loop = done.get(f"plain-loop-{self.all_seeds[0]}", Figures())
         if loop.failed:
             found.append(Row("plain loop", {}, {self.all_seeds[0]: loop.failed}))
-        apart = loop.metrics.get("difference")
-        exact = (
-            ""
-            if apart is None
-            else f"{loop.metrics['steps']} steps differ from a plain loop by {apart:.0e} at most (float64)"
-        )
+        apart, exact = loop.metrics.get("difference"), ""
+        if apart is not None:
+            by = "not at all" if apart == 0 else f"by {apart:.0e} at most"
+            exact = f"{loop.metrics['steps']} steps differ {by} from a plain loop (float64)"
         columns = (arms.heading, "minus it", "seconds")
         return Table(self._answer(arms, found, exact), columns, tuple(found), (), (exact,) if exact else ())
 

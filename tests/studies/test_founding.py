@@ -53,7 +53,7 @@ def test_the_table_has_the_run_its_tests_and_what_mending_gains():
     assert table.row("pixels mended").cells["minus it"].values == pytest.approx({1: 0.2, 2: 0.2})
     assert table.answer == (
         "resnet50_cifar10_plain: as published, test accuracy is 0.610 (n=500, 2 seeds); of the faults, most is gained by pixels "
-        "(+20.0 ± 0.0 points), by all together +30.0 ± 0.0 points; 20 steps differ from a plain loop by 3e-15 at most (float64)."
+        "(+20.0 ± 0.0 points), by all together +30.0 ± 0.0 points; 20 steps differ by 3e-15 at most from a plain loop (float64)."
     )
 
 
@@ -107,9 +107,9 @@ def test_a_small_one_runs_to_its_page(tmp_path):
     few = ("data.path=digits", "data.columns={}", "data.max_train_samples=40", "data.max_eval_samples=20")
     few += ("data.augment=[horizontal_flip]", "training.num_train_epochs=1", "training.per_device_train_batch_size=20")
     few += (f"backbone.name={tmp_path / 'resnet'}", "training.dataloader_num_workers=0")
-    table = run_study(make_study("founding", None, few, pixels=48, steps=2, seeds=1), tmp_path / "study")
+    table = run_study(make_study("founding", None, few, pixels=64, steps=2, seeds=1), tmp_path / "study")
     assert not table.failed
     assert {"pixels mended", "all of these mended", "tested in training mode, sorted by class"} < {
         row.arm for row in table.rows
     }
-    assert "2 steps differ from a plain loop by" in table.answer
+    assert "from a plain loop (float64)" in table.answer
