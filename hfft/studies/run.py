@@ -195,4 +195,4 @@ def _line(child: Child, figures: Figures, count: int, of: int) -> str:
         if figures.value(split) is not None
     ]
     parts += [f"{figures.seconds:.1f} s"] if figures.seconds is not None else []
-    return head + ", ".join(parts)
+    return head + (", ".join(parts) or "done")
