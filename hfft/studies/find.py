@@ -22,6 +22,13 @@ STUDIES: dict[str, tuple[str, str]] = {
     "folds": ("hfft.studies.folds", "Folds"),
     "grid": ("hfft.studies.grid", "Grid"),
     "compare": ("hfft.studies.compare", "Compare"),
+    "scratch": ("hfft.studies.scratch", "Scratch"),
+    "rows": ("hfft.studies.rows", "Rows"),
+    "layers": ("hfft.studies.layers", "Layers"),
+    "few-shot": ("hfft.studies.few_shot", "FewShot"),
+    "fine-grained": ("hfft.studies.fine_grained", "FineGrained"),
+    "founding": ("hfft.studies.founding", "Founding"),
+    "upstream": ("hfft.studies.upstream", "Upstream"),
 }
 
 

@@ -18,6 +18,7 @@ from hfft.studies.table import Table
 from hfft.wording import first_line
 
 LOG = "log.txt"  # in a child's folder: what the run printed
+MEASURED = "measured.json"  # in the folder of a child that was measured instead of trained
 
 
 class StudyFolder:
@@ -57,7 +58,8 @@ class StudyFolder:
             path.unlink(missing_ok=True)
         for path in self.children.iterdir():
             RunFolder(path).clear()
-            (path / LOG).unlink(missing_ok=True)
+            for name in (LOG, MEASURED):
+                (path / name).unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # it contains something else
                 path.rmdir()
 

@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hfft.runs import RunFolder
 from hfft.runs.lock import lock_folder
 from hfft.studies.find import STUDIES, load_study, make_study
 from hfft.studies.folder import LOG, StudyFolder
+from hfft.studies.measure import is_measured, measure
 from hfft.studies.page import render_study
 from hfft.studies.study import Child, Figures, Study, recipe_of
 from hfft.studies.table import Table
@@ -126,7 +128,10 @@ def _ended(
         except BadInput as error:
             yield child, Figures(failed=str(error.args[0]))
             continue
-        if _is_finished(recipe):
+        if child.measure is not None:
+            why = None if is_measured(child, recipe) else train_child(recipe, partial(measure, child))
+            yield child, files.figures(child) if why is None else Figures(failed=why, folder=recipe.output_dir)
+        elif _is_finished(recipe):
             yield child, files.figures(child)
         else:
             ready.append(child)
@@ -190,4 +195,4 @@ def _line(child: Child, figures: Figures, count: int, of: int) -> str:
         if figures.value(split) is not None
     ]
     parts += [f"{figures.seconds:.1f} s"] if figures.seconds is not None else []
-    return head + ", ".join(parts)
+    return head + (", ".join(parts) or "done")

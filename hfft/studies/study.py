@@ -40,12 +40,17 @@ class Child:
         seed: the `training.seed` of the run, unless the overrides set it.
         overrides: `section.key` -> value, as on the command line.
         begins_from: name of the child whose finished model is this one's backbone.
+        measure: `module:function` that is called with the recipe in place of a training, and returns the figures
+            (`hfft.studies.measure`).
+        options: further arguments of that function, as JSON values.
     """
 
     arm: str
     seed: int
     overrides: Mapping[str, Any] = field(default_factory=dict)
     begins_from: str | None = None
+    measure: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not _ARM.fullmatch(self.arm):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import traceback
+from collections.abc import Callable
+from typing import Any
 
 from hfft.errors import HfftError, RunError
 from hfft.recipe import Recipe
@@ -19,8 +21,11 @@ class DiskFull(RunError):
     """No child can go on: the disk is full or cannot be written."""
 
 
-def train_child(recipe: Recipe) -> str | None:
+def train_child(recipe: Recipe, work: Callable[[Recipe], Any] | None = None) -> str | None:
     """Train and score a child, or continue it; returns why it failed, in one line.
+
+    Args:
+        work: what is done with the recipe instead.
 
     Raises:
         DiskFull: there is no room to write; what is finished is kept.
@@ -37,7 +42,7 @@ def train_child(recipe: Recipe) -> str | None:
             contextlib.redirect_stderr(log),
         ):
             try:
-                finetune(recipe)
+                (work or finetune)(recipe)
             except Exception as error:
                 _refuse_full(error)
                 log.write(str(error) if isinstance(error, HfftError) else traceback.format_exc())

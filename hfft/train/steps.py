@@ -160,8 +160,9 @@ class Steps(RunHooks):
             seen = pass_of(outputs, batch, self.reader)
             processes, problem = self._processes, self.trainer.problem
             counts = problem.targets(batch.labels)[: batch.own]
-            scale = processes / (counts.sum() if targets is None else targets)
-            per_row = processes / (batch.own if self._rows is None else self._rows)
+            whole = partial(torch.as_tensor, dtype=seen.logits[TASK].dtype)  # integers would be divided in float32
+            scale = processes / whole(counts.sum() if targets is None else targets)
+            per_row = processes / whole(batch.own if self._rows is None else self._rows)
             terms: dict[str, Tensor] = {}
             if only in (None, TASK):
                 terms[TASK] = task_loss(seen, batch, self.loss_of_row) * scale

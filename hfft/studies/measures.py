@@ -1,0 +1,86 @@
+"""What children of several studies measure: a classifier on features, and a model of which only the first blocks are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from transformers import set_seed
+
+from hfft import backbone, head, layers
+from hfft.classifier import ClassifierSpec, Fitted, fit
+from hfft.features import Features, layers_of_recipe
+from hfft.head.replace_head import reinitialise
+from hfft.recipe import Recipe
+from hfft.tasks.labels import Labels
+from hfft.tasks.problem import PROBLEMS
+
+PROBE = ClassifierSpec(type="logistic-regression", transform=["standardise"])
+
+
+def layer_probes(recipe: Recipe, layers: Sequence[int]) -> dict[str, Any]:
+    """The accuracy of a logistic regression on the features of each layer, whose strength is chosen on validation rows.
+
+    Args:
+        layers: numbers of hidden states: 1 the first block's, -1 the last one's.
+
+    Returns:
+        `test`: the best layer's figures; `layers`: number -> accuracy.
+    """
+    by_layer = layers_of_recipe(recipe, layers)
+    found = {layer: accuracy_of(fit_probe(parts, recipe.seed), parts["test"]) for layer, parts in by_layer.items()}
+    n = len(by_layer[layers[0]]["test"].values)
+    return {
+        "test": {"accuracy": max(found.values()), "n": n},
+        "layers": {str(layer): value for layer, value in found.items()},
+    }
+
+
+def probe(recipe: Recipe) -> dict[str, Any]:
+    """The accuracy of a logistic regression on the features of the last layer."""
+    found = layer_probes(recipe, [-1])
+    return {"test": found["test"]}
+
+
+def fit_probe(parts: dict[str, Features], seed: int, spec: ClassifierSpec = PROBE) -> Fitted:
+    """A classifier fitted on the features of train, with its argument chosen on those of validation if there are any."""
+    train, held = parts["train"], parts.get("validation")
+    assert train.labels is not None
+    validation = None if held is None or held.labels is None else (held.values, held.labels)
+    return fit(spec, train.values, train.labels, validation=validation, seed=seed, names=train.names)
+
+
+def accuracy_of(fitted: Fitted, rows: Features) -> float:
+    """The share of rows whose class is the most probable one."""
+    return float(np.mean(fitted.logits(rows.values).argmax(1) == rows.labels))
+
+
+def keep_first(recipe: Recipe, blocks: int) -> dict[str, Any]:
+    """Write a model with the embeddings and first blocks of the recipe's backbone, and the others untrained, drawn by the seed.
+
+    Args:
+        blocks: how many are kept, counted from the input; 0 keeps the embeddings alone.
+    """
+    task = recipe.the_task
+    processor = backbone.load_processor(recipe.backbone, task)
+    labels = Labels(task.problem, size=PROBLEMS[task.problem].fewest_outputs)  # the head is replaced when it is trained
+    model = backbone.load_model(recipe.backbone, recipe.head, task, labels, processor)
+    depths = layers.depths(model, head.parameter_names(model, recipe.head.new))
+    tensors = [name for name, _ in [*model.named_parameters(), *model.named_buffers()]]
+    drawn = {name for name in tensors if depths.of(name) > blocks}
+    set_seed(recipe.seed)
+    reinitialise(model, drawn)
+    model.save_pretrained(recipe.output_dir / "model")
+    processor.save_pretrained(recipe.output_dir / "model")
+    return {"kept": len(tensors) - len(drawn), "untrained": len(drawn)}
+
+
+def count_blocks(recipe: Recipe) -> int:
+    """The number of blocks of the recipe's backbone, from its config alone where that is possible."""
+    task = recipe.the_task
+    model: Any = backbone.build_meta_model(recipe.backbone, recipe.head, task)
+    if model is None:
+        labels = Labels(task.problem, size=PROBLEMS[task.problem].fewest_outputs)
+        model = backbone.load_model(recipe.backbone, recipe.head, task, labels)
+    return layers.depths(model, head.parameter_names(model, recipe.head.new)).blocks
