@@ -123,6 +123,15 @@ def _resnet(
     transformers.ConvNextImageProcessorPil(size={"shortest_edge": 64}).save_pretrained(folder)
 
 
+def dinov2(folder: Path) -> None:
+    """A tiny DINOv2."""
+    sizes: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = transformers.Dinov2Config(image_size=28, patch_size=14, **sizes)
+    transformers.Dinov2Model(config).save_pretrained(folder)
+    size = {"size": {"shortest_edge": 28}, "crop_size": {"height": 28, "width": 28}}
+    transformers.BitImageProcessorPil(**size).save_pretrained(folder)
+
+
 def _clip(folder: Path) -> None:
     sizes: dict[str, Any] = {
         "hidden_size": 16,
@@ -161,6 +170,7 @@ MODELS: dict[str, Callable[..., None]] = {
         folder, layer_type="basic", names=[name for name in CIFAR10 if name not in ("cat", "dog")]
     ),
     "openai/clip-vit-base-patch32": _clip,
+    "facebook/dinov2-small": dinov2,
     "FacebookAI/roberta-large-mnli": _text(
         transformers.RobertaForSequenceClassification,
         transformers.RobertaConfig(**small(), id2label={0: "CONTRADICTION", 1: "NEUTRAL", 2: "ENTAILMENT"}),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -139,20 +138,27 @@ def trained_pooler(backbone: Backbone) -> bool | None:
 
 
 def tensor_names(backbone: Backbone, download: bool = True) -> Iterable[str] | None:
-    """Names of the tensors in a checkpoint, read without loading them; None if there is no such file.
+    """Names of the tensors in a checkpoint, read without loading them; None if there is no such file, or it is damaged.
+
+    A damaged file is refused where the weights are loaded.
 
     Args:
         download: whether the weights of a hub model may be downloaded for it.
     """
     index = _file(backbone, "model.safetensors.index.json", download)
-    if index is not None:
-        return list(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
-    path = _file(backbone, "model.safetensors", download)
+    path = index or _file(backbone, "model.safetensors", download)
     if path is None:
         return None
-    with open(path, "rb") as file:
-        (size,) = struct.unpack("<Q", file.read(8))
-        return [name for name in json.loads(file.read(size)) if name != "__metadata__"]
+    try:
+        if index is not None:
+            return list(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
+        with open(path, "rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            if size > path.stat().st_size:
+                return None
+            return [name for name in json.loads(file.read(size)) if name != "__metadata__"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def _file(backbone: Backbone, name: str, download: bool = True) -> Path | None:

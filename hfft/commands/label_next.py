@@ -49,7 +49,7 @@ def run(given: argparse.Namespace) -> int:
         write_table(next_labels(predictor, pool, given.n, given.by, labelled, given.seed), file, suffix)
     bad, rows = len(pool.errors), len(pool.ids)
     if bad:
-        print(f"{bad} of {rows + bad} rows cannot be used and are not chosen from", file=sys.stderr)
+        print(printable(f"{bad} of {rows + bad} rows cannot be used and are not chosen from"), file=sys.stderr)
     after = f", beside {len(labelled)} training rows" if core_set else ""
     print(
         printable(f"{given.output}: {given.n} of {rows + bad} rows of {given.data} to label next, by {given.by}{after}")

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
 from torch import Tensor
 from transformers import PretrainedConfig
 
-from hfft.classifier.fitted import Fitted
-from hfft.classifier.store import ARRAYS, REST, load_files
 from hfft.errors import BadInput
 from hfft.features.views import View, Views
 from hfft.hub.client import arrived
 from hfft.tasks.modality import Modality
 from hfft.tasks.table import TASKS
+
+if TYPE_CHECKING:
+    from hfft.classifier.fitted import Fitted
 
 MARK = "classifier_file"  # the key of a features model's config that names the classifier beside it
 
@@ -51,6 +52,8 @@ def load_classified(
     Raises:
         BadInput: the classifier is missing or damaged, or is of a task that hfft does not know.
     """
+    from hfft.classifier.store import ARRAYS, REST, load_files  # imports scikit-learn, which other models do not need
+
     fitted, about = load_files(_file(where, REST, revision), _file(where, ARRAYS, revision))
     if about.get("task") not in TASKS:
         raise BadInput(f"{where}: its classifier is of task {about.get('task')!r}, which hfft does not know")

@@ -38,7 +38,7 @@ def files(tmp_path_factory):
     for seed, name in enumerate("ab"):
         torch.manual_seed(seed)
         stand_ins.MODELS["google-bert/bert-base-uncased"](folder / name)
-    stand_ins.model("microsoft/resnet-50", folder / "resnet")
+    stand_ins.model("microsoft/resnet-50", folder / "resnet", names=["label_0", "other"])
     rows = stand_ins.texts(80, "said", "kind", 2)
     rows.to_csv(str(folder / "x.csv"))
     stand_ins.save_splits(folder / "images", train=stand_ins.images(60, "img", "label", ["label_0", "cat", "dog"]))

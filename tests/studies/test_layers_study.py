@@ -103,8 +103,10 @@ def test_probes_of_layers_are_those_of_scikit_learn(tmp_path, monkeypatch):
     scale = StandardScaler().fit(parts["train"].values)
     x, held, test = (scale.transform(parts[name].values) for name in ("train", "validation", "test"))
     fitted = [LogisticRegression(C=c, max_iter=1000).fit(x, parts["train"].labels) for c in GRID]
-    best = max(fitted, key=lambda model: model.score(held, parts["validation"].labels))
-    assert found["layers"]["2"] == pytest.approx(best.score(test, parts["test"].labels), abs=0.006)
+    scores = [model.score(held, parts["validation"].labels) for model in fitted]
+    tied = [model for model, score in zip(fitted, scores, strict=True) if score == max(scores)]
+    accuracies = [model.score(test, parts["test"].labels) for model in tied]
+    assert any(found["layers"]["2"] == pytest.approx(accuracy, abs=0.006) for accuracy in accuracies)
     assert found["test"] == {"accuracy": max(found["layers"].values()), "n": 200}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.decomposition import PCA
 
 from hfft.classifier.transforms.affine import Affine
 from hfft.errors import BadInput
@@ -21,6 +20,8 @@ def fit(x: np.ndarray, target: np.ndarray | None, option: int | str | None) -> t
             f"classifier.transform: pca has {option} components, but {rows} training rows with {width} features have at most "
             f"{min(rows, width)}; lower it"
         )
+    from sklearn.decomposition import PCA  # slow to import, and recipes are checked without it
+
     found = PCA(int(option or 0), svd_solver="full").fit(x)
     step = Affine(mean=found.mean_, matrix=found.components_.T)
     return step, step

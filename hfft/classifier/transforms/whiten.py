@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.decomposition import PCA
 
 from hfft.classifier.transforms.affine import Affine
 from hfft.errors import BadInput
@@ -17,6 +16,8 @@ def fit(x: np.ndarray, target: np.ndarray | None, option: object) -> tuple[Affin
     Raises:
         BadInput: the rows do not vary at all.
     """
+    from sklearn.decomposition import PCA  # slow to import, and recipes are checked without it
+
     found = PCA(svd_solver="full").fit(x)
     variances = found.explained_variance_
     varying = variances > LEAST * variances.max()

@@ -62,6 +62,9 @@ class Setting:
         check_files(recipe.metrics)
         recipe = recipe.model_copy(update={"backbone": backbone.pinned(recipe.backbone)})
         task = recipe.the_task
+        backbone.load_published_config(
+            recipe.backbone
+        )  # first, so that a model that is not there is told as for any recipe
         processor = backbone.load_processor(recipe.backbone, task)
         splits, labels = data.load_splits(recipe.data, task, recipe.seed)
         pooling: str | None = recipe.head.pooling
