@@ -117,7 +117,7 @@ class ClassifierSpec(Spec):
     @model_validator(mode="before")
     @classmethod
     def _of_the_type(cls, given: Any) -> Any:
-        if isinstance(given, Mapping) and given.get("type") in TYPES:
+        if isinstance(given, Mapping) and isinstance(given.get("type"), str) and given["type"] in TYPES:
             kind = given["type"]
             takes = (*TYPES[kind][1], "transform")
             for key in given:

@@ -38,8 +38,13 @@ def run(given: argparse.Namespace) -> int:
     """Run a study, or what is left of it; returns 1 if a child failed."""
     name, *words = given.words or ["--help"]
     if name in ("-h", "--help"):
-        print(f"usage: hfft study NAME RECIPE [section.key=value ...] [options]\n       hfft study FILE.yaml [options]\n\n"
-              f"studies: {', '.join(STUDIES)} (hfft study NAME --help)\nfiles: {', '.join(shipped()) or 'none'}")  # fmt: skip
+        _say(
+            "usage: hfft study NAME RECIPE [section.key=value ...] [options]",
+            "       hfft study FILE.yaml [options]",
+            "",
+            f"studies: {', '.join(STUDIES)} (hfft study NAME --help)",
+            f"files: {', '.join(shipped()) or 'none'}",
+        )
         return 0
     study, settings = _asked(name, words)
     signals.follow_launcher()

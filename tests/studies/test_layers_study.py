@@ -97,7 +97,7 @@ def test_probes_of_layers_are_those_of_scikit_learn(tmp_path, monkeypatch):
     from hfft.features import of_recipe
 
     monkeypatch.setenv("HFFT_CACHE", str(tmp_path))
-    recipe = load_recipe("digits", "data.max_train_samples=40", "data.max_eval_samples=200")
+    recipe = load_recipe("digits", "data.max_train_samples=200", "data.max_eval_samples=200")
     found = layer_probes(recipe, [2, 4])
     parts = of_recipe(recipe, layer=2)
     scale = StandardScaler().fit(parts["train"].values)
