@@ -10,7 +10,7 @@ from pathlib import Path
 from hfft.errors import BadInput
 from hfft.recipe.find import load_recipe
 from hfft.run import importing
-from hfft.wording import printable
+from hfft.wording import block, printable
 
 OVERRIDE = re.compile(r"[a-z_]+(\.\w+)*=")  # no hub id has an equals sign
 
@@ -44,7 +44,7 @@ def run(given: argparse.Namespace) -> int:
     found = ranking(recipe, names, given.rows, given.layers, given.verify, folder, say)
     page = found.write(folder)
     if formed:
-        print(found.json() if given.json else as_csv(found.rows), end="" if given.csv else "\n")
+        print(block((found.json() if given.json else as_csv(found.rows)).splitlines()))
     else:
         for line in ["", *found.lines()]:
             say(line)
