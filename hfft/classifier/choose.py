@@ -13,9 +13,7 @@ from hfft.classifier.fitted import Model
 from hfft.classifier.spec import MULTI, SINGLE
 
 FOLDS = 5
-PATIENCE = (
-    8  # values in a row without a better score, after which the rest of a grid, ever less regularised, is not tried
-)
+PATIENCE = 8  # values in a row that are worse than the best, after which the rest of a grid, ever less regularised, is not tried
 # fits the models of a grid on rows and targets, one after the other
 Path = Callable[[np.ndarray, np.ndarray, Sequence[Any]], Iterator[Model]]
 
@@ -52,7 +50,7 @@ def choose(
     The score is accuracy, of several labels that of all labels, of a regression R². Without validation rows it is the mean
     of a stratified cross-validation of the training rows.
 
-    After `PATIENCE` values in a row that are no better than the best before them, the rest is not tried: the least
+    After `PATIENCE` values in a row that are worse than the best before them, the rest is not tried: the least
     regularised fits take longest, and overfit most.
 
     Args:
@@ -83,7 +81,8 @@ def _patient(scores: Iterable[float]) -> list[float]:
     found: list[float] = []
     for one in scores:
         found.append(one)
-        if len(found) - 1 - int(np.argmax(found)) >= PATIENCE:
+        # equal scores are no reason to stop: the strongest regularisations often answer alike
+        if len(found) > PATIENCE and max(found[-PATIENCE:]) < max(found):
             break
     return found
 
