@@ -14,8 +14,6 @@ from hfft.studies.study import Study
 from hfft.studies.words import option_values
 from hfft.wording import printable
 
-ENGINE = ("jobs", "output", "fresh")
-
 
 def parser(name: str, kind: type[Study] | None) -> argparse.ArgumentParser:
     """The arguments of one study; of a YAML file's if `kind` is None."""

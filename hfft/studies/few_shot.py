@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import BeforeValidator, Field, field_validator
 
 from hfft.studies.arms import Arms, merged, seeds_in_words
-from hfft.studies.study import Child, Done, Figures, Study, as_items
+from hfft.studies.study import Child, Done, Figures, Study, as_items, ascending
 from hfft.studies.table import Cell, Line, Plot, Row, Table
 
 FULL: Literal["full"] = "full"
-Shots = Annotated[list[Annotated[int, Field(ge=1)] | Literal["full"]], BeforeValidator(as_items), Field(min_length=1)]
+Shot = Annotated[int, Field(ge=1)] | Literal["full"]
+Shots = Annotated[
+    list[Shot], BeforeValidator(as_items), Field(min_length=1), ascending("numbers of rows of each class, or full")
+]
 Uses = Annotated[list[Literal["classifier", "fine-tune", "lora"]], BeforeValidator(as_items), Field(min_length=1)]
 LORA = {"adapter": {"type": "lora", "r": 8, "lora_alpha": 16}}
 
@@ -40,13 +42,6 @@ class FewShot(Study):
     classifier: dict[str, Any] = Field(default={"type": "logistic-regression", "transform": ["l2"], "C": 1.0})
     steps: int = Field(default=100, ge=1)
     lora_rate: float = Field(default=10.0, gt=0)
-
-    @field_validator("shots")
-    @classmethod
-    def _ascending(cls, value: list[int | str]) -> list[int | str]:
-        if len(set(value)) < len(value):
-            raise ValueError(f"is {value}; expected different numbers of rows, or full")
-        return sorted(value, key=lambda k: math.inf if k == FULL else int(k))
 
     @field_validator("classifier")
     @classmethod

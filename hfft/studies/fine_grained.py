@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from hfft.studies.arms import Arms, in_points, seeds_in_words
 from hfft.studies.scratch import RANDOM
-from hfft.studies.study import Child, Done, Numbers, Study, Words
+from hfft.studies.study import Child, Done, Numbers, Study, Words, ascending
 from hfft.studies.table import Cell, Line, Plot, Row, Table
 
 GROUPS = ("look-alike", "different")
@@ -29,14 +29,7 @@ class FineGrained(Study):
     question: str = "Does pretraining gain less where classes look alike?"
     look_alike: Words
     different: Words
-    rows: Numbers = Field(default=[5, 20, 80])
-
-    @field_validator("rows")
-    @classmethod
-    def _ascending(cls, value: list[int]) -> list[int]:
-        if len(set(value)) < len(value) or min(value) < 1:
-            raise ValueError(f"is {value}; expected different numbers of rows, 1 or more")
-        return sorted(value)
+    rows: Annotated[Numbers, ascending("numbers of rows")] = Field(default=[5, 20, 80])
 
     @model_validator(mode="after")
     def _alike(self) -> FineGrained:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator
 
 from hfft.recipe import Recipe
 from hfft.studies.arms import Arms, in_points, seeds_in_words
 from hfft.studies.scratch import RANDOM
-from hfft.studies.study import Child, Done, Numbers, Study
+from hfft.studies.study import Child, Done, Numbers, Study, ascending
 from hfft.studies.table import Cell, Line, Plot, Row, Table
 
 # The four treatments of https://arxiv.org/abs/1411.1792: the first n blocks come from A (the pretraining) or B (a run on
@@ -29,17 +29,10 @@ class Layers(Study):
 
     name: ClassVar[str] = "layers"
     question: str = "Which layers may be frozen, which are worth keeping, and whose features are best?"
-    blocks: Numbers | None = None
+    blocks: Annotated[Numbers, ascending("numbers of blocks")] | None = None
     num_blocks: int | None = Field(default=None, ge=1)
     treatments: str | list[str] = Field(default=list(TREATMENTS))
     features: bool = True
-
-    @field_validator("blocks")
-    @classmethod
-    def _ascending(cls, value: list[int] | None) -> list[int] | None:
-        if value is not None and (min(value) < 1 or len(set(value)) < len(value)):
-            raise ValueError(f"is {value}; expected different numbers of blocks, 1 or more")
-        return None if value is None else sorted(value)
 
     @field_validator("treatments")
     @classmethod

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from hfft.studies.arms import Arms, between, seeds_in_words
 from hfft.studies.curves import Estimate, fit_inverse_power, forecast, worth
 from hfft.studies.scratch import RANDOM
-from hfft.studies.study import Child, Done, Figures, Numbers, Study
+from hfft.studies.study import Child, Done, Figures, Numbers, Study, ascending
 from hfft.studies.table import Cell, Line, Plot, Row, Table
 
 EVALUATED = {"eval_strategy": "steps", "eval_steps": 0.2, "save_strategy": "steps", "save_steps": 0.2}
@@ -29,16 +29,9 @@ class Rows(Study):
 
     name: ClassVar[str] = "rows"
     question: str = "How many labelled rows is pretraining worth?"
-    rows: Numbers = Field(default=[20, 50, 100, 300, 1200])
+    rows: Annotated[Numbers, ascending("numbers of rows")] = Field(default=[20, 50, 100, 300, 1200])
     equal: Literal["steps", "epochs"] = "steps"
     more: int = Field(default=200, ge=1)
-
-    @field_validator("rows")
-    @classmethod
-    def _ascending(cls, value: list[int]) -> list[int]:
-        if len(set(value)) < len(value) or min(value) < 1:
-            raise ValueError(f"is {value}; expected different numbers of rows, 1 or more")
-        return sorted(value)
 
     def plan(self, done: Done) -> list[Child]:
         """A child for each number of rows, start and seed."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from hfft.studies.arms import Arms, between, seeds_in_words
 from hfft.studies.curves import Estimate, first_step, over_seeds, reached
-from hfft.studies.study import Child, Done, Figures, Study, as_items
+from hfft.studies.study import Child, Done, Figures, Study, as_items, ascending
 from hfft.studies.table import Cell, Line, Plot, Row, Table
 
 RANDOM = {"backbone.init": "random", "layers": {"train": "all"}}
-Budgets = Annotated[list[Annotated[float, Field(gt=0)]], BeforeValidator(as_items), Field(min_length=1)]
+Epochs = Annotated[float, Field(gt=0)]
+Budgets = Annotated[list[Epochs], BeforeValidator(as_items), Field(min_length=1), ascending("numbers of epochs")]
 
 
 class Scratch(Study):
@@ -28,13 +29,6 @@ class Scratch(Study):
     question: str = "What does pretraining save, and when does a training from random weights catch up?"
     budgets: Budgets = Field(default=[1.0, 3.0, 10.0, 30.0])
     longer: int = Field(default=3, ge=1)
-
-    @field_validator("budgets")
-    @classmethod
-    def _ascending(cls, value: list[float]) -> list[float]:
-        if len(set(value)) < len(value):
-            raise ValueError(f"is {value}; expected different numbers of epochs")
-        return sorted(value)
 
     @model_validator(mode="after")
     def _epochs(self) -> Scratch:

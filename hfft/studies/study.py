@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from hfft.backbone.spec import UNTRAINED
 from hfft.errors import BadInput
@@ -27,7 +29,22 @@ def as_items(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
-Numbers = Annotated[list[int], BeforeValidator(as_items), Field(min_length=1)]
+def ascending(what: str) -> AfterValidator:
+    """Sort a list of numbers, with words after them, and refuse an item that stands twice.
+
+    Args:
+        what: is expected, such as `numbers of rows`.
+    """
+
+    def checked(value: list[Any]) -> list[Any]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"is {value}; expected different {what}")
+        return sorted(value, key=lambda item: math.inf if isinstance(item, str) else item)
+
+    return AfterValidator(checked)
+
+
+Numbers = Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(as_items), Field(min_length=1)]
 Words = Annotated[list[str], BeforeValidator(as_items), Field(min_length=1)]
 
 
@@ -142,13 +159,13 @@ class Study(Spec):
         """The default name of the study's folder."""
         return f"{self.recipe.name}-{self.name}"
 
+    @abstractmethod
     def plan(self, done: Done) -> list[Child]:
         """All children known so far; a function of what is done alone. Those that are done may be among them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def table(self, done: Done) -> Table:
         """What the children that are done say together; those that failed are in `done` with the reason."""
-        raise NotImplementedError
 
     def finish(self, done: Done, folder: Path) -> None:
         """Write what the study leaves besides its table, such as predictions; called once all children are done."""
