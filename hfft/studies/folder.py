@@ -15,9 +15,10 @@ from hfft.runs import RunFolder
 from hfft.runs.folder import differences, write
 from hfft.studies.study import Child, Figures, Study
 from hfft.studies.table import Table
-from hfft.wording import first_line
+from hfft.wording import first_line, listing
 
 LOG = "log.txt"  # in a child's folder: what the run printed
+LEFT = "out_of_fold-*"  # what `Folds.finish` writes
 MEASURED = "measured.json"  # in the folder of a child that was measured instead of trained
 
 
@@ -37,8 +38,10 @@ class StudyFolder:
         A study goes on with more seeds or further arms; nothing that its children depend on may differ.
 
         Raises:
-            BadInput: the folder cannot be written, or contains another study.
+            BadInput: the folder cannot be written, or contains another study, a run, or files whose study is unknown.
         """
+        if not self.file.is_file() and (strange := self._strange()):
+            raise BadInput(f"{self.path} contains {listing(strange)} but no study.yaml; use another --output")
         try:
             self.children.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -53,15 +56,21 @@ class StudyFolder:
         write(self.file, yaml_lines.dump(described(study)))
 
     def clear(self) -> None:
-        """Remove what a study wrote, and nothing else."""
-        for path in (self.file, self.table, self.report):
-            path.unlink(missing_ok=True)
+        """Remove what a study wrote, and nothing else; `study.yaml` last, so that a kill does not leave the rest unknown."""
         for path in self.children.iterdir():
             RunFolder(path).clear()
             for name in (LOG, MEASURED):
                 (path / name).unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # it contains something else
                 path.rmdir()
+        for path in (self.table, self.report, *self.path.glob(LEFT), self.file):
+            path.unlink(missing_ok=True)
+
+    def _strange(self) -> list[str]:
+        """The names of a run's files, or of those that a study would write over."""
+        run = RunFolder(self.path)
+        there = [path for path in (run.recipe, run.metrics, self.table, self.report) if path.exists()]
+        return [path.name for path in there]
 
     def _changed(self, study: Study) -> list[str]:
         """How a study differs from the one in the folder, in what its children depend on."""

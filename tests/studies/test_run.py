@@ -105,6 +105,26 @@ def test_another_study_in_the_folder_is_refused_and_more_seeds_are_not(tmp_path,
     assert {path.name for path in (tmp_path / "children").iterdir()} == {"a-1", "recipe-1"}, "others' files stay"
 
 
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize("name", ["recipe.yaml", "metrics.json", "report.html", "table.json"])
+def test_files_that_are_no_studys_are_not_written_over(tmp_path, trained, name, fresh):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(BadInput, match=rf"contains {name} but no study\.yaml; use another --output"):
+        run_study(compare(), tmp_path, fresh=fresh)
+    assert (tmp_path / name).read_text() == "mine"
+    assert not (tmp_path / "children").exists()
+    assert trained == []
+
+
+def test_a_fresh_study_begins_without_the_predictions_of_the_earlier_one(tmp_path, trained):
+    run_study(compare(), tmp_path)
+    (tmp_path / "out_of_fold-1.csv").write_text("row,label\n")
+    run_study(compare(), tmp_path)
+    assert (tmp_path / "out_of_fold-1.csv").exists()
+    run_study(compare(), tmp_path, fresh=True)
+    assert not (tmp_path / "out_of_fold-1.csv").exists()
+
+
 @pytest.mark.parametrize("text", ["", "[", "study: compare\n", "study: compare\nrecipe: 3\narms: {}\n"])
 def test_a_damaged_study_is_refused(tmp_path, trained, text):
     (tmp_path / "study.yaml").write_text(text)
