@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,15 +12,13 @@ from hfft.data import builtin, columns, labels, shots, splits
 from hfft.data.audit import Faults, Tally, check, remark_notes, twin_notes, without_bad
 from hfft.data.augment.grammar import columns_read
 from hfft.data.class_counts import absent_notes, class_counts
-from hfft.data.imbalance import cut, imbalance_note
-from hfft.data.label_noise import noise_note, with_noise
+from hfft.data.draw_rows import DrawnRows, cap_of
 from hfft.data.modality.base import Rows
 from hfft.data.source import load_raw
 from hfft.data.source.raw import Raw
 from hfft.data.spec import Data
 from hfft.errors import DataError
 from hfft.tasks.labels import Labels
-from hfft.tasks.problem import PROBLEMS
 from hfft.tasks.table import Task
 
 
@@ -87,10 +85,7 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
         splits.choose(builtin.split_names(data.path), data)
     given = load_raw(data)
     raw = given.splits
-    train, validation, test = splits.choose(list(raw), data)
-    wanted = {"validation": validation, "test": test if data.fold is None else None}
-    origin = {"train": train, **{name: split for name, split in wanted.items() if isinstance(split, str)}}
-    shares = {name: share for name in ("test", "validation") if isinstance(share := wanted[name], float)}
+    origin, shares = _wanted(list(raw), data)
 
     parts = {name: columns.typed(raw[split]) for name, split in origin.items()}
     found = columns.find(parts["train"], data, task)
@@ -112,62 +107,33 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
     faults.totals = {name: len(rows) for name, rows in parts.items()}
     try:
         encoded, meaning, notes = labels.encode(parts, found, data, task, faults, joined)
-        whole = encoded["train"]
-        if data.fold is not None:
-            whole, held_out = splits.fold_apart(whole, data.fold, meaning)
-        encoded |= splits.set_aside(whole, shares, meaning, seed)
-        if data.shots is not None:
-            few = shots.chosen(whole, data, meaning)
-            encoded |= {"train": few, **shots.without(few, {name: encoded[name] for name in shares})}
-        if data.fold is not None:
-            encoded["test"] = held_out
+        drawn = DrawnRows(data, meaning, seed, encoded, origin, notes)
+        drawn.divide(shares)
     except DataError:
         faults.refuse()  # bad rows may be the cause
         raise
-    if data.validation is None and "validation" in shares:
-        notes.append(splits.default_note(len(encoded["validation"]), len(whole)))
-    for name, share in shares.items():
-        stratified = ", stratified" if PROBLEMS[meaning.problem].classes else ""
-        origin[name] = f"{share:.3g} of {train}{stratified}, seed {seed}"
-    if data.fold is not None:
-        origin |= splits.fold_origin(data.fold, train, meaning)
-    if data.shots is not None:
-        notes.append(shots.shots_note(data.shots, data.shots_seed, meaning.size, len(whole)))
-        origin["train"] += f", {data.shots} rows of each class, shots_seed {data.shots_seed}"
-    for name, rows in encoded.items():
-        cap = _cap(name, data)
-        if cap is not None and cap < len(rows):
-            encoded[name] = splits.sample(rows, cap, name, meaning, seed)
-            origin[name] += f", {cap} of {len(rows)} rows"
-    sampled = len(encoded["train"])
-    encoded["train"], per_class = cut(encoded["train"], data.imbalance, meaning, seed)
-    if data.imbalance is not None and per_class:
-        origin["train"] += f", {len(encoded['train'])} of {sampled} rows with imbalance {data.imbalance:g}"
-        notes.append(imbalance_note(data.imbalance, per_class))
-    origin = {name: what for name, what in origin.items() if name in encoded}
+    drawn.cap()
+    drawn.unbalance()
     source = dict.fromkeys([*shares, *(["test"] if data.fold is not None else [])], "train")
-    checked = check(encoded, source, found, inputs, faults)
+    checked = check(drawn.rows, source, found, inputs, faults)
     left_out = faults.settle()
-    encoded = {name: faults.without(rows, source.get(name, name)) for name, rows in encoded.items()}
+    drawn.rows = {name: faults.without(rows, source.get(name, name)) for name, rows in drawn.rows.items()}
     if data.shots is not None and data.imbalance is None:
-        shots.check_complete(class_counts({"train": encoded["train"]}, meaning)["train"], data.shots, data.shots_seed)
-    encoded, wrong_labels = with_noise(encoded, data.label_noise, meaning, seed)
-    for name, changed in wrong_labels.items():
-        origin[name] += f", {changed} labels wrong on purpose"
-        notes.append(noise_note(name, changed, len(encoded[name])))
-    sizes: dict[str, int | None] = {name: len(rows) for name, rows in encoded.items()}
-    counts = class_counts(encoded, meaning)
+        left = class_counts({"train": drawn.rows["train"]}, meaning)["train"]
+        shots.check_complete(left, data.shots, data.shots_seed)
+    wrong_labels = drawn.mislabel()
+    counts = class_counts(drawn.rows, meaning)
     loaded = Splits(
-        encoded["train"],
-        encoded.get("validation"),
-        encoded.get("test"),
+        drawn.rows["train"],
+        drawn.rows.get("validation"),
+        drawn.rows.get("test"),
         columns=found,
-        origin=origin,
-        sizes=sizes,
+        origin={name: what for name, what in drawn.origin.items() if name in drawn.rows},
+        sizes={name: len(rows) for name, rows in drawn.rows.items()},
         revision=given.revision,
         notes=(
             *given.notes,
-            *notes,
+            *drawn.notes,
             *absent_notes(counts),
             *faults.notes(left_out),
             *remark_notes(checked.remarks),
@@ -183,8 +149,13 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
     return loaded, meaning
 
 
-def _cap(split: str, data: Data) -> int | None:
-    return data.max_train_samples if split == "train" else data.max_eval_samples
+def _wanted(there: Sequence[str], data: Data) -> tuple[dict[str, str], dict[str, float]]:
+    """Split -> the split of the data that it is, and split -> the share of train that it is made of."""
+    train, validation, test = splits.choose(there, data)
+    wanted = {"test": test if data.fold is None else None, "validation": validation}
+    shares = {name: share for name, share in wanted.items() if isinstance(share, float)}
+    named = {name: split for name in ("validation", "test") if isinstance(split := wanted[name], str)}
+    return {"train": train, **named}, shares
 
 
 def _stated(rows: IterableDataset, split: str) -> int | None:
@@ -210,7 +181,7 @@ def _streams(
     streams, meaning, notes = labels.encode_streams(parts, found, data, task, tallies, joined)
     sizes: dict[str, int | None] = {}
     for name, rows in streams.items():
-        sizes[name], cap = None if data.classes else stated[name], _cap(name, data)
+        sizes[name], cap = None if data.classes else stated[name], cap_of(name, data)
         if cap is not None:
             rows, sizes[name] = rows.take(cap), min(cap, sizes[name] or cap)
         if name == "train":

@@ -1,0 +1,91 @@
+"""Draw the rows of each split, step by step: fold, shares of train, shots, caps, imbalance, and labels wrong on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from datasets import Dataset
+
+from hfft.data import shots, splits
+from hfft.data.imbalance import cut, imbalance_note
+from hfft.data.label_noise import noise_note, with_noise
+from hfft.data.spec import Data
+from hfft.tasks.labels import Labels
+from hfft.tasks.problem import PROBLEMS
+
+
+@dataclass
+class DrawnRows:
+    """The splits while their rows are drawn. Each step changes `rows`, and says so in `origin` and `notes`.
+
+    Attributes:
+        rows: split -> its rows, with labels encoded.
+        origin: split -> its origin in words.
+        notes: remarks for the user, one line each.
+    """
+
+    data: Data
+    meaning: Labels
+    seed: int
+    rows: dict[str, Dataset]
+    origin: dict[str, str]
+    notes: list[str]
+
+    def divide(self, shares: Mapping[str, float]) -> None:
+        """Make held-out splits of train's rows: the fold as test, and shares of the others; then leave train its shots.
+
+        Raises:
+            DataError: a split would be empty, or a class has too few rows.
+        """
+        data, whole, held_out = self.data, self.rows["train"], dict[str, Dataset]()
+        if data.fold is not None:
+            whole, held_out["test"] = splits.fold_apart(whole, data.fold, self.meaning)
+        self.rows |= splits.set_aside(whole, dict(shares), self.meaning, self.seed)
+        if data.shots is not None:
+            few = shots.chosen(whole, data, self.meaning)
+            self.rows |= {"train": few, **shots.without(few, {name: self.rows[name] for name in shares})}
+        self.rows |= held_out
+        self._tell_division(shares, len(whole))
+
+    def _tell_division(self, shares: Mapping[str, float], whole: int) -> None:
+        data = self.data
+        if data.validation is None and "validation" in shares:
+            self.notes.append(splits.default_note(len(self.rows["validation"]), whole))
+        stratified = ", stratified" if PROBLEMS[self.meaning.problem].classes else ""
+        for name, share in shares.items():
+            self.origin[name] = f"{share:.3g} of {data.train}{stratified}, seed {self.seed}"
+        if data.fold is not None:
+            self.origin |= splits.fold_origin(data.fold, data.train, self.meaning)
+        if data.shots is not None:
+            self.notes.append(shots.shots_note(data.shots, data.shots_seed, self.meaning.size, whole))
+            self.origin["train"] += f", {data.shots} rows of each class, shots_seed {data.shots_seed}"
+
+    def cap(self) -> None:
+        """Draw as many rows as `data.max_train_samples` and `data.max_eval_samples` allow."""
+        for name, rows in self.rows.items():
+            most = cap_of(name, self.data)
+            if most is not None and most < len(rows):
+                self.rows[name] = splits.sample(rows, most, name, self.meaning, self.seed)
+                self.origin[name] += f", {most} of {len(rows)} rows"
+
+    def unbalance(self) -> None:
+        """Cut the classes of train to the profile of `data.imbalance`."""
+        ratio, before = self.data.imbalance, len(self.rows["train"])
+        self.rows["train"], per_class = cut(self.rows["train"], ratio, self.meaning, self.seed)
+        if ratio is not None and per_class:
+            self.origin["train"] += f", {len(self.rows['train'])} of {before} rows with imbalance {ratio:g}"
+            self.notes.append(imbalance_note(ratio, per_class))
+
+    def mislabel(self) -> dict[str, int]:
+        """Change labels as `data.label_noise` says; returns split -> number of rows whose label was changed."""
+        self.rows, changed = with_noise(self.rows, self.data.label_noise, self.meaning, self.seed)
+        for name, count in changed.items():
+            self.origin[name] += f", {count} labels wrong on purpose"
+            self.notes.append(noise_note(name, count, len(self.rows[name])))
+        return changed
+
+
+def cap_of(split: str, data: Data) -> int | None:
+    """The most rows that a split may have."""
+    return data.max_train_samples if split == "train" else data.max_eval_samples
