@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hfft.errors import BadInput
+from hfft.evaluate.findings import NORMAL
 from hfft.wording import listing
-
-NORMAL = 1.959963984540054  # the quantile 0.975 of a normal distribution
 
 
 @dataclass(frozen=True)

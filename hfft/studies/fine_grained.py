@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from hfft.studies.arms import Arms, in_points, seeds_in_words
+from hfft.studies.arms import Arms, seeds_in_words
 from hfft.studies.scratch import RANDOM
 from hfft.studies.study import Child, Done, Numbers, Study, Words, ascending
 from hfft.studies.table import Cell, Line, Plot, Row, Table
@@ -72,6 +72,10 @@ class FineGrained(Study):
         notes = ("differences of gains are of different test rows: those of each group's classes",)
         return Table(self._answer(arms, gains), ("pretrained", "random", "gain"), tuple(found), (plot,), notes)
 
+    def scored(self, arms: Arms, group: str) -> int:
+        """The number of rows on which a group's runs were scored."""
+        return max((figures.n(arms.split) for name, figures in arms.done.items() if name.startswith(group)), default=0)
+
     def _answer(self, arms: Arms, gains: dict[tuple[str, int], Cell]) -> str:
         apart = {rows: gains[GROUPS[0], rows].minus(gains[GROUPS[1], rows]) for rows in self.rows}
         there = {rows: cell for rows, cell in apart.items() if cell.values}
@@ -87,8 +91,9 @@ class FineGrained(Study):
             outcome = "is smaller, as published for many rows"
         else:
             outcome = "is larger: the published effect does not reproduce here"
-        said = ", ".join(f"{in_points(cell)} with {rows} rows of each class" for rows, cell in there.items())
+        sizes = " and ".join(str(self.scored(arms, group)) for group in GROUPS)
+        said = ", ".join(f"{arms.difference(cell)} with {rows} rows of each class" for rows, cell in there.items())
         return (
             f"{self.recipe.name}: beside different classes, the gain of pretraining on look-alike ones {outcome} "
-            f"({arms.heading}: {said}; {seeds_in_words(found.n)})."
+            f"({arms.heading}: {said}; {seeds_in_words(found.n)}, n={sizes})."
         )

@@ -18,7 +18,7 @@ from hfft.studies.table import Table
 from hfft.wording import first_line, listing
 
 LOG = "log.txt"  # in a child's folder: what the run printed
-LEFT = "out_of_fold-*"  # what `Folds.finish` writes
+PREDICTIONS = "out_of_fold"  # the predictions of a cross-validation, for each seed
 MEASURED = "measured.json"  # in the folder of a child that was measured instead of trained
 
 
@@ -63,7 +63,7 @@ class StudyFolder:
                 (path / name).unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # it contains something else
                 path.rmdir()
-        for path in (self.table, self.report, *self.path.glob(LEFT), self.file):
+        for path in (self.table, self.report, *self.path.glob(f"{PREDICTIONS}-*"), self.file):
             path.unlink(missing_ok=True)
 
     def _strange(self) -> list[str]:

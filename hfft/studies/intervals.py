@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.special import ndtri, stdtrit
+from scipy.special import stdtrit
 
 LEVEL = 0.95
 
@@ -65,17 +65,3 @@ def paired(ours: Sequence[float], theirs: Sequence[float], level: float = LEVEL)
         ValueError: not as many of one as of the other, or none.
     """
     return summarise([a - b for a, b in zip(ours, theirs, strict=True)], level)
-
-
-def wilson(successes: int, n: int, level: float = LEVEL) -> tuple[float, float]:
-    """The score interval of a proportion, such as the accuracy on `n` rows (Wilson 1927).
-
-    Raises:
-        ValueError: not 0 <= successes <= n, or n is 0.
-    """
-    if not 0 <= successes <= n or n == 0:
-        raise ValueError(f"{successes} of {n}; expected at least one row and at most all of them")
-    share, z = successes / n, float(ndtri((1 + level) / 2))
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)

@@ -170,9 +170,9 @@ class Layers(Study):
             notes.append(f"the same number of blocks frozen at equal steps: {said}")
         means = {layer: found.mean for layer, cell in by_layer.get("features", {}).items() if (found := cell.summary())}
         if means:
-            best, last = max(means, key=lambda layer: means[layer]), max(means)
+            best, last = max(means, key=lambda layer: arms.sign * means[layer]), max(means)
             gap = by_layer["features"][best].minus(by_layer["features"][last])
-            beside = "" if best == last else f", {in_points(gap)} beside the last layer"
+            beside = "" if best == last else f", {arms.difference(gap)} beside the last layer"
             notes.append(f"best features: layer {best} of {last} ({means[best]:.3f}{beside}; logistic regression)")
         return tuple(notes)
 

@@ -5,40 +5,45 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from transformers import set_seed
 
 from hfft import backbone, head, layers
 from hfft.classifier import ClassifierSpec, Fitted, fit
+from hfft.evaluate import Metrics
 from hfft.features import Features, layers_of_recipe
 from hfft.head.replace_head import reinitialise
+from hfft.pipeline.uses.classifier import answers
 from hfft.recipe import Recipe
 from hfft.tasks.labels import Labels
-from hfft.tasks.problem import PROBLEMS
+from hfft.tasks.measure import metric_names
+from hfft.tasks.problem import PROBLEMS, SMALLER_IS_BETTER
 
 PROBE = ClassifierSpec(type="logistic-regression", transform=["standardise"])
 
 
 def layer_probes(recipe: Recipe, layers: Sequence[int]) -> dict[str, Any]:
-    """The accuracy of a logistic regression on the features of each layer, whose strength is chosen on validation rows.
+    """The score of a logistic regression on the features of each layer, whose strength is chosen on validation rows.
 
     Args:
         layers: numbers of hidden states: 1 the first block's, -1 the last one's.
 
     Returns:
-        `test`: the best layer's figures; `layers`: number -> accuracy.
+        `test`: the best layer's `main_score`; `layers`: number -> the main metric.
     """
     by_layer = layers_of_recipe(recipe, layers)
-    found = {layer: accuracy_of(fit_probe(parts, recipe.seed), parts["test"]) for layer, parts in by_layer.items()}
-    n = len(by_layer[layers[0]]["test"].values)
+    found = {
+        layer: main_score(recipe, fit_probe(parts, recipe.seed), parts["test"]) for layer, parts in by_layer.items()
+    }
+    (metric,) = metric_names(next(iter(found.values())))
+    most = min if metric in SMALLER_IS_BETTER else max
     return {
-        "test": {"accuracy": max(found.values()), "n": n},
-        "layers": {str(layer): value for layer, value in found.items()},
+        "test": most(found.values(), key=lambda score: score[metric]),
+        "layers": {str(layer): score[metric] for layer, score in found.items()},
     }
 
 
 def probe(recipe: Recipe) -> dict[str, Any]:
-    """The accuracy of a logistic regression on the features of the last layer."""
+    """The score of a logistic regression on the features of the last layer."""
     found = layer_probes(recipe, [-1])
     return {"test": found["test"]}
 
@@ -51,9 +56,13 @@ def fit_probe(parts: dict[str, Features], seed: int, spec: ClassifierSpec = PROB
     return fit(spec, train.values, train.labels, validation=validation, seed=seed, names=train.names)
 
 
-def accuracy_of(fitted: Fitted, rows: Features) -> float:
-    """The share of rows whose class is the most probable one."""
-    return float(np.mean(fitted.logits(rows.values).argmax(1) == rows.labels))
+def main_score(recipe: Recipe, fitted: Fitted, rows: Features) -> dict[str, Any]:
+    """The recipe's first metric on some rows, which a run of the recipe reports too, and `n`."""
+    metrics = Metrics(Labels.of(recipe.problem, rows.names), recipe.metrics)
+    for logits, labels in answers(fitted, rows):
+        metrics.update(logits, labels)
+    values = metrics.compute()
+    return {name: values[name] for name in (metric_names(values)[0], "n")}
 
 
 def keep_first(recipe: Recipe, blocks: int) -> dict[str, Any]:

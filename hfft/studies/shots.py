@@ -13,28 +13,30 @@ from hfft.classifier import ClassifierSpec, fit
 from hfft.data.shots import chosen
 from hfft.features import Features, of_recipe
 from hfft.recipe import Recipe
-from hfft.studies.measures import accuracy_of
+from hfft.studies.measures import main_score
 from hfft.tasks.labels import Labels
+from hfft.tasks.measure import metric_names
 
 _KEPT: dict[str, dict[str, Features]] = {}  # of the last recipe: the next seed has the same features
 
 
 def classify(recipe: Recipe, shots: Sequence[int | str], classifier: Mapping[str, Any]) -> dict[str, Any]:
-    """The test accuracy of a classifier on some rows of each class, drawn by the recipe's seed; `shots`: number -> accuracy.
+    """The main test metric of a classifier on some rows of each class, drawn by the recipe's seed; `shots`: number -> metric.
 
     The rows are those that `data.shots` with the same `data.shots_seed` trains on.
     """
     started = time.perf_counter()
     parts, spec = features(recipe), ClassifierSpec.model_validate(dict(classifier))
-    train, found = parts["train"], dict[str, float]()
+    train, found = parts["train"], dict[str, dict[str, Any]]()
     assert train.labels is not None
     for k in shots:
         rows = np.arange(len(train.labels)) if k == "full" else few(recipe, train, int(k))
         fitted = fit(spec, train.values[rows], train.labels[rows], seed=recipe.seed, names=train.names)
-        found[str(k)] = accuracy_of(fitted, parts["test"])
+        found[str(k)] = main_score(recipe, fitted, parts["test"])
+    (metric,) = metric_names(found[str(shots[-1])])
     return {
-        "test": {"accuracy": found[str(shots[-1])], "n": len(parts["test"].values)},
-        "shots": found,
+        "test": found[str(shots[-1])],
+        "shots": {k: score[metric] for k, score in found.items()},
         "train": {"n": len(train.values), "seconds": round(time.perf_counter() - started, 3)},
         "labels": list(train.names),
         "seed": recipe.seed,

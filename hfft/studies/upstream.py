@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from hfft.studies.arms import Arms, in_points, seeds_in_words
+from hfft.studies.arms import Arms, seeds_in_words
 from hfft.studies.study import Child, Done, Figures, Study
 from hfft.studies.table import Cell, Line, Plot, Row, Table
 from hfft.tasks.problem import SMALLER_IS_BETTER
@@ -85,7 +85,7 @@ class Upstream(Study):
         ]
         plot = Plot("Transfer over the score of the pretraining's own task", "own task", arms.heading, tuple(lines))
         columns = ("its own task", "probe", "fine-tune")
-        return Table(self._answer(arms, measured), columns, tuple(found), (plot,), self._notes(measured))
+        return Table(self._answer(arms, measured), columns, tuple(found), (plot,), self._notes(arms, measured))
 
     def _answer(self, arms: Arms, measured: dict[str, list[tuple[float, Cell, Cell]]]) -> str:
         points = measured.get(PLAIN, [])
@@ -102,17 +102,17 @@ class Upstream(Study):
             f"has a rank correlation of {said} ({arms.heading}; n={arms.n}, {seeds})."
         )
 
-    def _notes(self, measured: dict[str, list[tuple[float, Cell, Cell]]]) -> tuple[str, ...]:
+    def _notes(self, arms: Arms, measured: dict[str, list[tuple[float, Cell, Cell]]]) -> tuple[str, ...]:
         if PLAIN not in measured or SMOOTHED not in measured:
             return ()
         pairs = zip(("probe", "fine-tune"), measured[PLAIN][-1][1:], measured[SMOOTHED][-1][1:], strict=True)
         apart = {what: smoothed.minus(plain) for what, plain, smoothed in pairs}
         if not all(cell.values for cell in apart.values()):
             return ()
-        said = ", ".join(f"{what} {in_points(cell)}" for what, cell in apart.items())
+        said = ", ".join(f"{what} {arms.difference(cell)}" for what, cell in apart.items())
         summary = apart["probe"].summary()
         assert summary is not None
-        worse = summary.n > 1 and summary.high < 0
+        worse = summary.n > 1 and summary.differs and arms.sign * summary.mean < 0
         outcome = "" if worse else "; that smoothed features transfer worse (Kornblith et al.) does not reproduce here"
         return (f"label smoothing of {self.smoothing:g} in the pretraining, last checkpoint: {said}{outcome}",)
 

@@ -32,7 +32,7 @@ def test_each_group_has_both_starts_for_each_number_of_rows_of_a_class():
 def test_gains_are_compared_by_seed_with_the_most_rows():
     answer = study().table(gains([0.10, 0.11], [0.20, 0.21])).answer
     assert "on look-alike ones is smaller, as published for many rows" in answer
-    assert "test accuracy: -10.0 ± 0.0 points with 20 rows of each class; 2 seeds" in answer
+    assert "test accuracy: -10.0 ± 0.0 points with 20 rows of each class; 2 seeds, n=500 and 500)" in answer
     assert (
         "is larger: the published effect does not reproduce here"
         in study().table(gains([0.3, 0.31], [0.2, 0.21])).answer

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 import hfft
+from hfft.evaluate.findings import wilson
 from hfft.evaluate.outputs import Outputs
 from hfft.studies.folds import ALL, Folds
-from hfft.studies.intervals import summarise, wilson
+from hfft.studies.intervals import summarise
 from tests.studies.fake_runs import figures, tiny
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hfft.studies.intervals import paired, summarise, wilson
+from hfft.studies.intervals import paired, summarise
 
 VALUES = [0.91, 0.934, 0.902, 0.951, 0.9]
 OTHERS = [0.88, 0.93, 0.91, 0.92, 0.87]
@@ -51,15 +51,3 @@ def test_one_value_has_no_interval_and_none_has_no_mean():
         summarise([])
     with pytest.raises(ValueError, match="zip"):
         paired([1.0, 2.0], [1.0])
-
-
-@pytest.mark.parametrize(("right", "n"), [(0, 7), (3, 7), (7, 7), (471, 500), (1, 100_000)])
-def test_wilsons_interval_is_that_of_scipy(right, n):
-    expected = stats.binomtest(right, n).proportion_ci(0.95, method="wilson")
-    assert wilson(right, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
-
-
-@pytest.mark.parametrize(("right", "n"), [(-1, 5), (6, 5), (0, 0)])
-def test_a_proportion_of_no_rows_or_more_than_all_is_refused(right, n):
-    with pytest.raises(ValueError, match="at most all"):
-        wilson(right, n)
