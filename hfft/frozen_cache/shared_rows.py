@@ -29,12 +29,12 @@ def take_over(store: Store, rows: Any, model: str) -> bool:
 
     A store with states in it is left as it is: its run is continued, and should end as it would have.
 
-    Returns:
-        Whether the store began with rows of others.
-
     Args:
         rows: the split as `data.prepare` makes it; others are not taken over.
         model: a digest of everything besides the rows that states depend on.
+
+    Returns:
+        Whether the store began with rows of others.
     """
     if store.count():
         return (store.folder / SHARED).is_file()
@@ -47,7 +47,7 @@ def take_over(store: Store, rows: Any, model: str) -> bool:
     (store.folder / MODEL).write_text(wanted, encoding="utf-8")
     for folder in sorted(store.folder.parent.iterdir()):
         if folder != store.folder and _model(folder) == wanted:
-            with contextlib.suppress(OSError, ValueError, RunError):  # damaged, or removed meanwhile
+            with contextlib.suppress(OSError, ValueError, IndexError, RunError):  # damaged, or removed meanwhile
                 _copy(store, keys, folder, store.fields)
             if store.count() == store.rows:
                 break

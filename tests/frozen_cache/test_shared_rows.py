@@ -66,11 +66,13 @@ def test_a_store_with_states_is_left_as_it_is(tmp_path):
     assert not take_over(store, text_rows([0, 1]), "m")
 
 
-@pytest.mark.parametrize("damage", ["keys", "row"])
+@pytest.mark.parametrize("damage", ["keys", "no keys", "row"])
 def test_damaged_entries_are_as_absent(tmp_path, damage):
     filled(tmp_path / "a", text_rows([0, 1])).close()
     if damage == "keys":
         (tmp_path / "a" / KEYS).write_bytes(b"none")
+    elif damage == "no keys":
+        np.save(tmp_path / "a" / KEYS, np.zeros(2, np.int64))
     else:
         (shard,) = (tmp_path / "a").glob("shard-*")
         content = bytearray(shard.read_bytes())
