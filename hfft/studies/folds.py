@@ -14,6 +14,7 @@ from hfft.evaluate.findings import wilson
 from hfft.studies.folder import PREDICTIONS
 from hfft.studies.study import USUAL_DIGITS, Child, Done, Study, rows, usual_columns
 from hfft.studies.table import Cell, Row, Table
+from hfft.wording import listing
 
 ALL = "all folds"
 
@@ -78,17 +79,25 @@ class Folds(Study):
             said += f"; {right:,} of {sum(counts):,} rows right, 95% interval [{low:.4f}, {high:.4f}]"
         return f"{said} (n={sum(counts):,})."
 
-    def finish(self, done: Done, folder: Path) -> None:
+    def finish(self, done: Done, folder: Path) -> list[str]:
         """Write the predictions of all rows, for each seed whose folds are all there."""
         from hfft.studies.out_of_fold import gathered, write_outputs
 
+        absent = []
         for seed in self.all_seeds:
             children = [self._child(number, seed) for number in range(1, self.folds + 1)]
-            if all(child.name in done and done[child.name].failed is None for child in children):
+            name = f"{PREDICTIONS}-{seed}"
+            failed = [child.arm for child in children if child.name not in done or done[child.name].failed is not None]
+            try:
+                if failed:
+                    raise LookupError(f"{listing(failed)} failed")
                 found = gathered(self, children, folder)
-                if found is not None:
-                    write_outputs(found, folder / f"{PREDICTIONS}-{seed}.safetensors")
-                    _write_csv(found.table(), folder / f"{PREDICTIONS}-{seed}.csv")
+            except LookupError as error:
+                absent.append(f"{name}.csv is not written: {error.args[0]}")
+                continue
+            write_outputs(found, folder / f"{name}.safetensors")
+            _write_csv(found.table(), folder / f"{name}.csv")
+        return absent
 
 
 def _renamed(row: Row, old: str, new: str) -> dict[str, Cell]:

@@ -59,21 +59,25 @@ class OutOfFold:
         return [head, *(list(line) for line in zip(self.rows, *ids, self.folds, *answered, *values, strict=True))]
 
 
-def gathered(study: Study, children: Sequence[Child], folder: Path) -> OutOfFold | None:
-    """The outputs of the folds of one repetition; None if a run did not store its outputs, or has none per row."""
+def gathered(study: Study, children: Sequence[Child], folder: Path) -> OutOfFold:
+    """The outputs of the folds of one repetition.
+
+    Raises:
+        LookupError: a run did not store its outputs, or has none per row.
+    """
     parts, numbers, folds = list[Outputs](), list[np.ndarray](), list[np.ndarray]()
     for i, child in enumerate(children, 1):
         at = folder / "children" / child.name
         file = at / "outputs" / "test.safetensors"
         if not file.is_file():
-            return None
+            raise LookupError(f"{child.arm} has no stored outputs of its rows (score.outputs)")
         recipe = load_recipe(at / "recipe.yaml")
         splits, _ = data.load_splits(recipe.data, recipe.the_task, recipe.seed)
         parts.append(Outputs.read(file))
         numbers.append(column(splits.test, "row").to_numpy())
         folds.append(np.full(len(parts[-1]), i))
     if any(part.logits is None or part.references is None for part in parts):
-        return None
+        raise LookupError("the task has no answer per row")
     rows = np.concatenate(numbers)
     order = np.argsort(rows, kind="stable")
 

@@ -70,7 +70,8 @@ def run_study(
                     _write(study, done, files)
                     written = time.monotonic()
         table = study.table(done)
-        study.finish(done, path)
+        for line in study.finish(done, path):
+            say(line)
         _write(study, done, files)
     return table
 
@@ -113,24 +114,24 @@ def _ended(
     planned = {child.name for child in todo}
     waits = 0
     for child in todo:
-        before = child.begins_from
+        before, folder = child.begins_from, files.children / child.name
         if before is not None and before not in done:
             if before in planned:
                 waits += 1
             else:
-                yield child, Figures(failed=f"begins from {before}, which is not a child of this study")
+                yield child, Figures(failed=f"begins from {before}, which is not a child of this study", folder=folder)
             continue
         if before is not None and (why := done[before].failed) is not None:
-            yield child, Figures(failed=f"begins from {before}, which failed ({why})")
+            yield child, Figures(failed=f"begins from {before}, which failed ({why})", folder=folder)
             continue
         try:
             recipe = recipe_of(study, child, files.children)
         except BadInput as error:
-            yield child, Figures(failed=str(error.args[0]))
+            yield child, Figures(failed=str(error.args[0]), folder=folder)
             continue
         if child.measure is not None:
             why = None if is_measured(child, recipe) else train_child(recipe, partial(measure, child))
-            yield child, files.figures(child) if why is None else Figures(failed=why, folder=recipe.output_dir)
+            yield child, files.figures(child) if why is None else Figures(failed=why, folder=folder)
         elif _is_finished(recipe):
             yield child, files.figures(child)
         else:

@@ -167,8 +167,13 @@ class Study(Spec):
     def table(self, done: Done) -> Table:
         """What the children that are done say together; those that failed are in `done` with the reason."""
 
-    def finish(self, done: Done, folder: Path) -> None:
-        """Write what the study leaves besides its table, such as predictions; called once all children are done."""
+    def finish(self, done: Done, folder: Path) -> list[str]:
+        """Write what the study leaves besides its table, such as predictions; called once all children are done.
+
+        Returns:
+            What could not be written and why, one line each.
+        """
+        return []
 
     def each_seed(self, arms: Mapping[str, Mapping[str, Any]]) -> list[Child]:
         """A child for each arm and seed, seed by seed, so that a study that is stopped has whole pairs."""

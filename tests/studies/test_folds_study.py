@@ -13,7 +13,8 @@ from hfft.evaluate.findings import wilson
 from hfft.evaluate.outputs import Outputs
 from hfft.studies.folds import ALL, Folds
 from hfft.studies.intervals import summarise
-from tests.studies.fake_runs import figures, tiny
+from hfft.studies.run import run_study
+from tests.studies.fake_runs import figures, finished, tiny
 
 
 def test_all_folds_together_know_that_their_training_rows_overlap():
@@ -43,6 +44,22 @@ def test_repetitions_have_other_folds():
 def test_a_stream_cannot_be_divided():
     with pytest.raises(ValueError, match="need all rows at once"):
         Folds(recipe=tiny("data.streaming=true", "data.validation=none", "data.max_train_samples=null"))
+
+
+def test_predictions_that_are_not_written_are_told(tmp_path, monkeypatch):
+    said = []
+
+    def train(recipe):
+        if recipe.seed == 2 and recipe.data.fold.number == 1:
+            return "out of memory"
+        finished(recipe, 0.5)
+
+    monkeypatch.setattr("hfft.studies.run.train_child", train)
+    run_study(Folds(recipe=tiny(), folds=2, seeds=2), tmp_path / "study", say=lambda *lines: said.extend(lines))
+    assert said[-2:] == [
+        "out_of_fold-1.csv is not written: fold-1 has no stored outputs of its rows (score.outputs)",
+        "out_of_fold-2.csv is not written: fold-1 failed",
+    ]
 
 
 @pytest.mark.slow
