@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator
 
+from hfft.errors import BadInput
 from hfft.recipe import Recipe
 from hfft.studies.arms import Arms, in_points, seeds_in_words
 from hfft.studies.scratch import RANDOM
@@ -47,7 +48,13 @@ class Layers(Study):
         return self.num_blocks or _blocks(self.recipe)
 
     def kept(self) -> list[int]:
-        """The numbers of first blocks that are frozen or kept."""
+        """The numbers of first blocks that are frozen or kept.
+
+        Raises:
+            BadInput: the backbone does not have as many.
+        """
+        if self.blocks is not None and self.blocks[-1] > self.depth():
+            raise BadInput(f"blocks: {self.blocks[-1]} are more than the {self.depth()} of {self.recipe.backbone.name}")
         return self.blocks or list(range(1, self.depth()))
 
     def half(self) -> int:

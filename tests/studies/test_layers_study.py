@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForImageClassification
 
-from hfft.errors import RecipeError
+from hfft.errors import BadInput, RecipeError
 from hfft.recipe import load_recipe
 from hfft.studies.find import make_study
 from hfft.studies.measures import count_blocks, keep_first, layer_probes
@@ -86,6 +86,11 @@ def test_the_kept_blocks_are_the_backbones_and_the_others_are_untrained(tmp_path
 def test_unknown_treatments_are_refused():
     with pytest.raises(RecipeError, match=r"is 'AnA'; expected some of AnB, AnB\+, BnB, BnB\+, or none"):
         study(treatments=["AnA"])
+
+
+def test_more_blocks_than_there_are_are_refused():
+    with pytest.raises(BadInput, match="blocks: 9 are more than the 4 of nano-vit"):
+        study(blocks=[2, 9]).plan({})
 
 
 @pytest.mark.slow
