@@ -96,7 +96,10 @@ def load_study(file: str | Path, *overrides: str, **options: Any) -> Study:
     kind, recipe = study_class(str(values.pop("study"))), values.pop("recipe", None)
     if "arms" not in kind.model_fields:  # in the study.yaml of a folder: what the options come to
         values.pop("arms", None)
-    words = [*_words(values.pop("overrides", None) or {}), *overrides]
+    given = values.pop("overrides", None) or {}
+    if not isinstance(given, dict):
+        raise RecipeError([f"{path}  overrides: is {given!r}; expected section.key: value"])
+    words = [*_words(given), *overrides]
     return _checked(kind, recipe, words, {**values, **options}, str(path))
 
 

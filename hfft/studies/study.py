@@ -54,7 +54,7 @@ class Child:
 
     Attributes:
         arm: what is compared, such as `scratch`; a part of the folder's name.
-        seed: the `training.seed` of the run, unless the overrides set it.
+        seed: the `training.seed` of the run, which the overrides do not set.
         overrides: `section.key` -> value, as on the command line.
         begins_from: name of the child whose finished model is this one's backbone.
         measure: `module:function` that is called with the recipe in place of a training, and returns the figures
@@ -189,7 +189,7 @@ def recipe_of(study: Study, child: Child, children: Path) -> Recipe:
         children: the folder of all children.
 
     Raises:
-        BadInput: the overrides do not fit the recipe.
+        BadInput: the overrides do not fit the recipe, or set another seed: its figures would count as this seed's.
     """
     values = study.recipe.resolved()
     values["publish"] = {}
@@ -203,9 +203,14 @@ def recipe_of(study: Study, child: Child, children: Path) -> Recipe:
         values["head"] = {**values["head"], "new": [m for m in values["head"].get("new", []) if m not in without]}
         values["backbone"] = {key: value for key, value in values["backbone"].items() if key != "revision"}
     try:
-        return load_recipe(values, *override_words(overrides))
+        made = load_recipe(values, *override_words(overrides))
     except BadInput as error:
         raise BadInput(*(f"child {child.name}: {line.removeprefix('recipe  ')}" for line in error.args)) from None
+    if made.seed != child.seed:
+        raise BadInput(
+            f"child {child.name}: training.seed is {made.seed}; leave it out of the arms, since the study's seeds set it"
+        )
+    return made
 
 
 def override_words(overrides: Mapping[str, Any]) -> list[str]:

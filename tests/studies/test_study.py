@@ -24,6 +24,12 @@ def test_a_childs_recipe_is_that_of_the_same_overrides_on_the_command_line():
     assert found == load_recipe(TINY, *words, f"training.output_dir={HERE}/a-3")
 
 
+@pytest.mark.parametrize("overrides", [{"training.seed": 7}, {"training": {"seed": 7}}])
+def test_an_arm_does_not_set_the_seed_that_its_figures_count_for(overrides):
+    with pytest.raises(BadInput, match=r"child a-1: training\.seed is 7; leave it out of the arms"):
+        recipe_of(Compare(recipe=tiny(), seeds=2, arms={"a": overrides}), Child("a", 1, overrides), HERE)
+
+
 def test_a_child_is_not_published_and_has_no_run_from_scratch_beside_it():
     base = tiny("publish.hub_model_id=me/tiny", "score.from_scratch=true")
     found = recipe_of(Seeds(recipe=base), Child("a", 1), HERE)
@@ -125,6 +131,8 @@ def test_a_study_is_found_by_name_and_by_file(tmp_path):
         ("study: seeds\n", r"needs a recipe"),
         ("- a\n", r"expected a study"),
         ("study: [\n", r"not valid YAML"),
+        ("study: seeds\nrecipe: digits\noverrides: 3\n", r"mine.yaml  overrides: is 3; expected section.key: value"),
+        ("study: seeds\nrecipe: digits\noverrides: [a=1]\n", r"overrides: is \['a=1'\]; expected"),
         ("study: compare\nrecipe: digits\narms: {a/b: {}}\n", r"arm 'a/b'; expected letters"),
     ],
 )
