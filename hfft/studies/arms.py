@@ -74,6 +74,12 @@ class Arms:
         return in_points(cell) if self.sign > 0 else plus_minus(cell, 1, 3)
 
 
+def mean_of(cell: Cell) -> str:
+    """`0.958`, the mean over the seeds; a dash without values."""
+    found = cell.summary()
+    return "–" if found is None else f"{found.mean:.3f}"
+
+
 def in_points(cell: Cell) -> str:
     """A difference of shares as percentage points with half its 95% interval."""
     return f"{plus_minus(cell, 100, 1)} points"

@@ -7,8 +7,6 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.special import stdtrit
-
 LEVEL = 0.95
 
 
@@ -53,6 +51,8 @@ def summarise(values: Sequence[float], level: float = LEVEL, overlap: float = 0.
     mean, n = statistics.fmean(values), len(values)
     if n == 1:
         return Summary(mean, 0.0, 1, -math.inf, math.inf)
+    from scipy.special import stdtrit  # a tenth of a second, which a command line need not wait for
+
     sd = statistics.stdev(values)
     half = float(stdtrit(n - 1, (1 + level) / 2)) * sd * math.sqrt(1 / n + overlap)
     return Summary(mean, sd, n, mean - half, mean + half)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from hfft.studies.arms import Arms, between, seeds_in_words
+from hfft.studies.arms import Arms, between, mean_of, seeds_in_words
 from hfft.studies.curves import Estimate, fit_inverse_power, forecast, worth
 from hfft.studies.scratch import RANDOM
 from hfft.studies.study import Child, Done, Figures, Numbers, Study, ascending
@@ -108,7 +108,7 @@ class Rows(Study):
         ours, theirs = arms.cell(pretrained(rows)), arms.cell(scratch(rows))
         return (
             f"{self.recipe.name}: {sizes[rows]} rows with pretrained weights are worth {like} "
-            f"with random ones ({arms.heading} {_mean(ours)} against {_mean(theirs)} on the same rows, "
+            f"with random ones ({arms.heading} {mean_of(ours)} against {mean_of(theirs)} on the same rows, "
             f"{arms.difference(ours.minus(theirs))}; n={arms.n}, {seeds_in_words(len(ours.values))})."
         )
 
@@ -139,11 +139,6 @@ def pretrained(rows: int) -> str:
 def scratch(rows: int) -> str:
     """The arm of random weights."""
     return f"random-{rows}"
-
-
-def _mean(cell: Cell) -> str:
-    found = cell.summary()
-    return "–" if found is None else f"{found.mean:.3f}"
 
 
 def _interval(found: Estimate) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from hfft.studies.arms import Arms, between, seeds_in_words
+from hfft.studies.arms import Arms, between, mean_of, seeds_in_words
 from hfft.studies.curves import Estimate, first_step, over_seeds, reached
 from hfft.studies.study import Child, Done, Figures, Study, as_items, ascending
 from hfft.studies.table import Cell, Line, Plot, Row, Table
@@ -116,7 +116,7 @@ class Scratch(Study):
         seeds = seeds_in_words(len(middle.cells["gain"].values))
         said = (
             f"{self.recipe.name}: at {middle.arm} pretrained weights reach {arms.heading} "
-            f"{_mean(middle.cells['pretrained'])}, random ones {_mean(middle.cells['random'])} "
+            f"{mean_of(middle.cells['pretrained'])}, random ones {mean_of(middle.cells['random'])} "
             f"({arms.difference(middle.cells['gain'])}; n={arms.n}, {seeds})"
         )
         caught = self.catches_up(arms)
@@ -159,8 +159,3 @@ def learning_curve(figures: Figures) -> list[tuple[float, float]]:
         (entry["step"], entry.get(f"eval_{name}")) for entry in figures.history if "step" in entry
     ]
     return [(float(step), sign * float(value)) for step, value in found if value is not None]
-
-
-def _mean(cell: Cell) -> str:
-    found = cell.summary()
-    return "–" if found is None else f"{found.mean:.3f}"
