@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 from hfft.classifier.boosting import Trees
 from hfft.classifier.centroid import Centroids
 from hfft.classifier.easytl import EasyTL
+from hfft.classifier.files import ARRAYS, REST
 from hfft.classifier.fitted import Fitted
 from hfft.classifier.knn import Neighbours
 from hfft.classifier.linear import Linear
@@ -25,7 +26,6 @@ from hfft.classifier.transforms.l2 import L2
 from hfft.errors import BadInput
 from hfft.wording import first_line
 
-ARRAYS, REST = "classifier.safetensors", "classifier.json"
 VERSION = 1
 _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
@@ -74,11 +74,6 @@ def load_files(rest_file: Path, arrays_file: Path) -> tuple[Fitted, dict[str, An
         return fitted, rest["about"]
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise BadInput(f"{folder} holds no classifier that can be read: {first_line(error)}; fit it again") from error
-
-
-def is_saved(folder: Path) -> bool:
-    """Whether a folder holds a classifier."""
-    return (folder / REST).is_file()
 
 
 def _packed(value: Any, place: str, arrays: dict[str, np.ndarray]) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hfft.frozen_cache.folder import IN_USE, make_room
+from hfft.frozen_cache.folder import IN_USE, make_room, write_array
 
 VALUES, INDEX = ".values.npy", ".rows.npy"  # a file of vectors, and of their keys and checksums, written after it
 ROW = np.dtype([("key", "<i8"), ("sum", "<u4")])
@@ -95,7 +95,7 @@ class FeatureStore:
         final = self.folder / f"{hashlib.sha256(keys.tobytes()).hexdigest()[:16]}{INDEX}"
         try:
             for path, array in ((_beside(final), values), (final, index)):
-                _write(path, array)
+                write_array(path, array)
         except OSError as error:
             return f"{self.folder} cannot be written ({error.strerror})"
         return None
@@ -112,14 +112,3 @@ def _sums(values: np.ndarray) -> np.ndarray:
 def _beside(index: Path) -> Path:
     """The file of vectors that belongs to an index."""
     return index.with_name(index.name.removesuffix(INDEX) + VALUES)
-
-
-def _write(path: Path, array: np.ndarray) -> None:
-    """Write an array under a temporary name, and rename it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "wb") as file:
-            np.save(file, array, allow_pickle=False)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -7,8 +7,12 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hfft.wording import human
+
+if TYPE_CHECKING:
+    import numpy as np
 
 IN_USE = "in-use"  # a file in each entry, locked by the runs that use the entry
 
@@ -85,3 +89,16 @@ def make_room(folder: Path, needed: int, limit: int) -> str | None:
     if needed - own > 0.9 * free:
         return f"it needs {human(needed)}, but {folder.parent} has {human(free)} left"
     return None
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write an array so that the file is whole or is not there, also if the disk is full."""
+    import numpy
+
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            numpy.save(file, array, allow_pickle=False)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -7,7 +7,6 @@ new entry of the same model takes over the states of the rows that others have.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 
 from hfft.data.row_keys import labelled_keys_of
 from hfft.errors import RunError
+from hfft.frozen_cache.folder import write_array
 from hfft.frozen_cache.store import Field, Store
 
 KEYS = "keys.npy"  # in an entry: `(rows, 2)` int64, the key and the length of each row
@@ -43,7 +43,7 @@ def take_over(store: Store, rows: Any, model: str) -> bool:
     except (AttributeError, KeyError, TypeError):  # rows of another kind
         return False
     wanted = f"{model} {list(store.fields)!r}"
-    _write(store.folder / KEYS, np.stack([keys, store.lengths], 1))
+    write_array(store.folder / KEYS, np.stack([keys, store.lengths], 1))
     (store.folder / MODEL).write_text(wanted, encoding="utf-8")
     for folder in sorted(store.folder.parent.iterdir()):
         if folder != store.folder and _model(folder) == wanted:
@@ -80,13 +80,3 @@ def _model(folder: Path) -> str | None:
         return (folder / MODEL).read_text(encoding="utf-8")
     except OSError:
         return None
-
-
-def _write(path: Path, values: np.ndarray) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "wb") as file:
-            np.save(file, values, allow_pickle=False)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ import transformers
 from torch import Tensor
 from transformers import PretrainedConfig
 
+from hfft.classifier.files import ARRAYS, REST
 from hfft.errors import BadInput
 from hfft.features.views import View, Views
 from hfft.hub.client import arrived
@@ -52,7 +53,7 @@ def load_classified(
     Raises:
         BadInput: the classifier is missing or damaged, or is of a task that hfft does not know.
     """
-    from hfft.classifier.store import ARRAYS, REST, load_files  # imports scikit-learn, which other models do not need
+    from hfft.classifier.store import load_files  # imports scikit-learn, which other models do not need
 
     fitted, about = load_files(_file(where, REST, revision), _file(where, ARRAYS, revision))
     if about.get("task") not in TASKS:

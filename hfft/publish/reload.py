@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from hfft import direct
 from hfft.backbone import published_code
 from hfft.backbone.spec import Backbone
+from hfft.classifier.files import is_saved
 from hfft.data import Splits
 from hfft.evaluate.load_metric import made
 from hfft.hub.client import arrived
@@ -61,8 +62,6 @@ def loads_plainly(model: Path, backbone: Backbone) -> bool:
     adapter = adapter_config(model)
     own_code = (model / f"{published_code.FILE}.py").is_file()
     channels = any("channels" in edit for edit in backbone.edit)
-    from hfft.classifier.store import is_saved  # imports scikit-learn, which other models do not need
-
     return not own_code and not channels and not is_saved(model) and (adapter is None or stands_alone(adapter))
 
 

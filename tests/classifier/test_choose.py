@@ -93,3 +93,13 @@ def test_refit_takes_the_validation_rows_too():
 def test_a_value_at_the_end_of_the_grid_is_told():
     fitted = fit(ClassifierSpec(type="svm", C=[0.001, 10.0]), X[:300], Y[:300], validation=HELD)
     assert fitted.notes[-1].endswith("at the end of the grid")
+
+
+def test_a_plateau_of_strong_regularisation_does_not_end_the_search():
+    x, held = X[:200] * 0.1, (HELD[0] * 0.1, HELD[1])  # small features: many values of C answer alike
+    found = fit(ClassifierSpec(type="logistic-regression"), x, Y[:200], validation=held, seed=0)
+    models = path(x, Y[:200], {}, "C", GRID)
+    scores = [float((model.logits(held[0]).argmax(1) == held[1]).mean()) for model in models]
+    assert len(set(scores[:9])) == 1 < len(set(scores))
+    assert found.chosen["scores"] == pytest.approx(scores[: len(found.chosen["scores"])])
+    assert max(found.chosen["scores"]) == max(scores)

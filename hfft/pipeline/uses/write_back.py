@@ -12,7 +12,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from hfft import backbone, classifier, head
-from hfft.classifier.store import REST
+from hfft.classifier.files import REST
 from hfft.errors import ModelError
 from hfft.eval_mode import eval_mode
 from hfft.features.views import View, bare
