@@ -9,6 +9,14 @@ from pathlib import Path
 from hfft.frozen_cache import folder
 from hfft.wording import human, printable
 
+HELP = "stored outputs of frozen layers: list them, or clear those that no run uses"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    command.add_argument("what", choices=["list", "clear"])
+    command.add_argument("--dir", metavar="FOLDER", help="a folder instead of $HFFT_CACHE")
+
 
 def run(given: argparse.Namespace) -> int:
     """List stored outputs of frozen layers, or remove those that no run is using."""

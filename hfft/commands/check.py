@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import argparse
 
+from hfft.commands.arguments import takes_recipe
 from hfft.data.tables.check import check_files
 from hfft.errors import BadInput
 from hfft.recipe.find import load_recipe
 from hfft.recipe.training_arguments import missing_trackers
 from hfft.run import importing
 from hfft.wording import listing, printable
+
+HELP = "check a recipe; with --deep, test that it will run to the end"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    takes_recipe(command)
+    command.add_argument(
+        "--deep", action="store_true", help="data, one training and evaluation step, save and reload, hub"
+    )
 
 
 def run(given: argparse.Namespace) -> int:

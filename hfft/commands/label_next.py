@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hfft.commands.arguments import takes_rows
 from hfft.commands.predict import SHOWN, reading_for, replaced, write_table
 from hfft.errors import BadInput, HfftError
 from hfft.run import importing
@@ -16,6 +17,31 @@ if TYPE_CHECKING:
     import numpy as np
 
     from hfft.predict.predictor import Predictor
+
+
+HELP = "which rows of an unlabelled set to label next, by a finished run"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    command.add_argument("source", help="run folder, model folder or hub id")
+    command.add_argument(
+        "--data", required=True, metavar="PATH", help="the unlabelled rows, as in data.path of a recipe"
+    )
+    command.add_argument("--n", type=int, required=True, help="rows to choose")
+    command.add_argument(
+        "--by",
+        choices=["margin", "entropy", "core-set", "badge", "random"],
+        default="margin",
+        help="the smallest margin between two classes, the largest entropy, the rows farthest from those labelled, "
+        "large and different gradients, or at random (default: margin)",
+    )
+    command.add_argument(
+        "--output", required=True, metavar="FILE", help="table to write, .csv or .jsonl, best row first"
+    )
+    takes_rows(command)
+    command.add_argument("--seed", type=int, default=42, help="of badge and random (default: 42)")
+    command.add_argument("--batch-size", type=int, default=64)
 
 
 def run(given: argparse.Namespace) -> int:

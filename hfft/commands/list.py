@@ -6,6 +6,12 @@ import argparse
 
 from hfft.recipe.find import shipped
 
+HELP = "list the recipes that come with hfft"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """The command takes none."""
+
 
 def run(given: argparse.Namespace) -> int:
     """Print each shipped recipe with the first line of its header."""

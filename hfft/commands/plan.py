@@ -5,10 +5,19 @@ from __future__ import annotations
 import argparse
 import itertools
 
+from hfft.commands.arguments import takes_recipe
 from hfft.errors import BadInput
 from hfft.recipe.find import load_recipe
 from hfft.run import importing
 from hfft.wording import printable
+
+HELP = "the memory and time that a recipe needs on this machine, and how alternatives would change them"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    takes_recipe(command)
+    command.add_argument("--profile", action="store_true", help="also show where the time of one training step goes")
 
 
 def run(given: argparse.Namespace) -> int:

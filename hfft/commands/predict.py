@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hfft.commands.arguments import takes_rows
 from hfft.errors import BadInput
 from hfft.run import importing
 from hfft.tasks.problem import Shown
@@ -25,6 +26,34 @@ if TYPE_CHECKING:
     from hfft.tasks.modality import Modality
 
 SHOWN = 10  # errors of single inputs that are told one by one
+
+
+HELP = "predict for files, folders, tables or texts, or for a whole data set"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    command.add_argument("source", help="run folder, model folder or hub id")
+    command.add_argument(
+        "inputs",
+        nargs="*",
+        metavar="FILE_OR_TEXT",
+        help="images and folders, tables, texts, files with one text per line, - for standard input",
+    )
+    command.add_argument("--data", metavar="PATH", help="a data set as in data.path of a recipe")
+    takes_rows(command)
+    command.add_argument("--pair", metavar="TEXT", help="the second text for each text, if the model takes pairs")
+    command.add_argument("--probabilities", action="store_true", help="also every class's probability")
+    command.add_argument("--top-k", type=int, metavar="K", help="the K most probable classes, best first")
+    command.add_argument(
+        "--threshold",
+        action="append",
+        default=[],
+        metavar="[CLASS=]NUMBER",
+        help="probability from which a multi-label model selects a class (default: 0.5); may be repeated",
+    )
+    command.add_argument("--output", metavar="FILE", help="table to write, .csv or .jsonl (default: CSV to the screen)")
+    command.add_argument("--batch-size", type=int, default=32)
 
 
 def run(given: argparse.Namespace) -> int:

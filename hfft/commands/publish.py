@@ -11,6 +11,17 @@ from hfft.run import importing
 from hfft.runs.lock import lock_folder
 from hfft.wording import printable
 
+HELP = "push a finished run's model to the hub"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    command.add_argument("source", help="run folder")
+    command.add_argument(
+        "overrides", nargs="*", metavar="section.key=value", help="such as publish.hub_model_id=me/name"
+    )
+    command.add_argument("--force", action="store_true", help="also push a model whose training went wrong")
+
 
 def run(given: argparse.Namespace) -> int:
     """Push the model of a finished run."""

@@ -7,12 +7,31 @@ import re
 import sys
 from pathlib import Path
 
+from hfft.commands.arguments import takes_recipe
 from hfft.errors import BadInput
 from hfft.recipe.find import load_recipe
 from hfft.run import importing
 from hfft.wording import block, printable
 
 OVERRIDE = re.compile(r"[a-z_]+(\.\w+)*=")  # no hub id has an equals sign
+
+
+HELP = "which pretrained model, or which of its layers, suits a recipe's data"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    takes_recipe(command)
+    command.add_argument("--backbones", nargs="*", metavar="MODEL", help="hub ids, folders, runs or adapters")
+    command.add_argument("--backbones-file", metavar="FILE", help="a file with one of them per line")
+    command.add_argument("--rows", type=int, default=2000, help="training rows to rank on (default: 2000)")
+    command.add_argument("--layers", action="store_true", help="rank the layers of one model")
+    command.add_argument("--verify", type=int, default=0, metavar="N", help="fine-tune the best N briefly, and compare")
+    command.add_argument(
+        "--output", metavar="FOLDER", help="folder of the page and tables (default: runs/<recipe>-rank)"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    command.add_argument("--csv", action="store_true", help="print CSV instead of the table")
 
 
 def run(given: argparse.Namespace) -> int:

@@ -20,6 +20,27 @@ if TYPE_CHECKING:
     from hfft.data.load import Splits
 
 
+HELP = "score a finished run or a published model on its recipe's held-out data"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    command.add_argument("source", help="run folder or hub id")
+    command.add_argument("overrides", nargs="*", metavar="section.key=value", help="other data, other metrics")
+    command.add_argument("--fresh", action="store_true", help="run the model again, even if its outputs are stored")
+    command.add_argument(
+        "--episodes",
+        type=int,
+        metavar="N",
+        help="instead the accuracy of N-way K-shot episodes on the run's features: 600",
+    )
+    command.add_argument("--ways", type=int, metavar="N", help="classes in an episode (default: 5)")
+    command.add_argument(
+        "--shots", type=int, metavar="K", help="rows of each class that make its prototype (default: 5)"
+    )
+    command.add_argument("--queries", type=int, metavar="Q", help="rows of each class to classify (default: 15)")
+
+
 def run(given: argparse.Namespace) -> int:
     """Print a model's metrics on its recipe's held-out splits, or the accuracy of episodes drawn from them."""
     settings = {name: value for name in ("ways", "shots", "queries") if (value := getattr(given, name)) is not None}

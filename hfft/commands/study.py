@@ -32,6 +32,19 @@ def parser(name: str, kind: type[Study] | None) -> argparse.ArgumentParser:
     return found
 
 
+HELP = "several runs and what they say together: seeds, folds, grids, and more"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    command.add_argument(
+        "words",
+        nargs=argparse.REMAINDER,
+        metavar="NAME RECIPE ...",
+        help="hfft study lists the studies, hfft study NAME --help their options",
+    )
+
+
 def run(given: argparse.Namespace) -> int:
     """Run a study, or what is left of it; returns 1 if a child failed."""
     name, *words = given.words or ["--help"]
