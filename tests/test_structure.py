@@ -50,6 +50,7 @@ RANKS = (
     ("evaluate",),
     ("report", "publish", "predict"),
     ("features",),
+    ("scorecard",),
     ("pipeline",),
     ("plan", "rank", "studies", "scenarios"),
     ("", "commands", "cli", "run", "nano"),  # "" is the face of the package

@@ -27,6 +27,13 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     command.add_argument("source", help="run folder or hub id")
     command.add_argument("overrides", nargs="*", metavar="section.key=value", help="other data, other metrics")
+    command.add_argument(
+        "--full", action="store_true", help="compute the whole scorecard, also what runs the model again"
+    )
+    command.add_argument("--blocks", metavar="NAMES", help="compute these blocks of the scorecard: task,calibration")
+    command.add_argument(
+        "--report", action="store_true", help="write the run's report and scorecard again, from the stored outputs"
+    )
     command.add_argument("--fresh", action="store_true", help="run the model again, even if its outputs are stored")
     command.add_argument(
         "--episodes",
@@ -46,7 +53,14 @@ def run(given: argparse.Namespace) -> int:
     settings = {name: value for name in ("ways", "shots", "queries") if (value := getattr(given, name)) is not None}
     if given.episodes is None and settings:
         raise BadInput(f"--{next(iter(settings))}: is for episodes; add --episodes 600, or leave it out")
-    if given.episodes is None:
+    if given.full or given.report or given.blocks is not None:
+        if given.episodes is not None or given.fresh:
+            raise BadInput(
+                "--episodes and --fresh: are not for the scorecard; leave them out, or --full, --blocks and --report"
+            )
+        asked = None if given.blocks is None else [name.strip() for name in given.blocks.split(",")]
+        lines = score_card(given.source, given.overrides, asked, given.full, given.report)
+    elif given.episodes is None:
         lines = score(given.source, given.overrides, given.fresh)
     else:
         lines = score_episodes(given.source, given.overrides, {"episodes": given.episodes, **settings})
@@ -88,6 +102,43 @@ def score(source: str, overrides: list[str], fresh: bool = False) -> Iterator[st
         yield f"from the stored outputs in {files[0].parent}; add --fresh to run the model again"
     else:
         yield from score_model(source, recipe)
+
+
+def score_card(
+    source: str, overrides: list[str], names: Sequence[str] | None, full: bool, rewrite: bool
+) -> Iterator[str]:
+    """Compute blocks of a run's scorecard from its stored outputs, write them into the run folder, and say them.
+
+    Args:
+        names: the blocks; None for the quick ones, or with `full` for all.
+        rewrite: also write the report again.
+
+    Raises:
+        BadInput: it is no finished run with stored outputs, or a block is unknown.
+    """
+    with importing():
+        from hfft import report, scorecard
+        from hfft.console import quiet_libraries
+        from hfft.scorecard import blocks
+        from hfft.scorecard.scorecard import check_names
+
+    chosen = names if names is not None else blocks.FULL if full else blocks.QUICK
+    check_names(chosen)
+    quiet_libraries()
+    if not all(override.startswith("score.") for override in overrides):
+        raise BadInput(
+            "a scorecard is of the run's own data: only score.* can be set beside --full, --blocks and --report"
+        )
+    recipe, folder = recipe_of(source, overrides), RunFolder(Path(source))
+    if not kept(folder.path):
+        raise BadInput(f"{source} has no stored outputs to compute a scorecard from; score.outputs=auto stores them")
+    metrics = folder.metrics_of_run()
+    card = scorecard.make(scorecard.of_run(folder, recipe, metrics), chosen, scorecard.read(folder))
+    folder.write_json(folder.scorecard.name, card)
+    yield from scorecard.lines(card)
+    if rewrite:
+        report.write_report(folder, metrics)
+        yield f"report: {folder.report}"
 
 
 def kept(folder: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hfft.errors import BadInput
-from hfft.evaluate.findings import NORMAL
+from hfft.evaluate.intervals import NORMAL
 from hfft.wording import listing
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hfft.evaluate.intervals import wilson
 from hfft.tasks.measure import FEW
 from hfft.tasks.problem import PROBLEMS
 from hfft.wording import listing
 
 SHOWN = 10  # classes that a line lists
 UNEVEN = 3  # times the rows of the smallest class that the largest has, from which on class weights may help
-NORMAL = 1.959963984540054  # the quantile 0.975 of a normal distribution: for an interval of 95 %
 
 
 def findings(
@@ -98,17 +97,3 @@ def _few(table: Sequence[Mapping[str, Any]], n: int) -> str:
 
 def _little(n: int) -> str:
     return f"so few rows say little; a single row weighs {1 / n:.0%}"
-
-
-def wilson(right: int, n: int) -> tuple[float, float]:
-    """Wilson's interval of 95 % for a share of which `right` of `n` were found (Wilson 1927).
-
-    Raises:
-        ValueError: not 0 <= right <= n, or n is 0.
-    """
-    if not 0 <= right <= n or n == 0:
-        raise ValueError(f"{right} of {n}; expected at least one row and at most all of them")
-    share, square = right / n, NORMAL**2
-    middle = (share + square / (2 * n)) / (1 + square / n)
-    half = NORMAL / (1 + square / n) * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)

@@ -40,11 +40,14 @@ class Score(Spec):
 
     Attributes:
         metrics: metrics of the problem, or .py files that define one each.
+        scorecard: `quick`: the figures that stored outputs give, at the end of the run; `full`: also those that run the model
+            again; `off`: neither.
         outputs: whether the run folder stores the model's outputs for the held-out rows (`auto`: up to 2 GB per split).
         from_scratch: also train the same recipe from random weights.
     """
 
     metrics: list[Annotated[str, AfterValidator(_metric)]] = []
+    scorecard: Literal["quick", "full", "off"] = "quick"
     outputs: Literal["auto", "off"] | OutputsSpec = "auto"
     from_scratch: bool = False
 

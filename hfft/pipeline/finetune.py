@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers import TrainingArguments
 
-from hfft import data, publish, report
+from hfft import data, publish, report, scorecard
 from hfft.backbone import published_code
 from hfft.console import quiet_libraries
 from hfft.errors import BadInput, HfftError
@@ -72,7 +72,7 @@ def finetune(recipe: Recipe | str | Path | Mapping[str, Any], fresh: bool = Fals
             return again(recipe, folder, force)
         if recipe.use != DEFAULT:
             metrics = uses.of(recipe.use).run(recipe, arguments, folder) | own_code(folder)
-            conclude(folder, metrics)
+            conclude(recipe, folder, metrics)
             say(*summary(recipe, folder.path, metrics))
             return Result(folder.path, metrics, published(folder, recipe))
         training = Training(recipe, arguments, folder, state, force)  # the five parts, built
@@ -173,7 +173,7 @@ def from_scratch(recipe: Recipe, fresh: bool, force: bool) -> dict[str, Any]:
 def finish(training: Training, folder: RunFolder, metrics: dict[str, Any]) -> None:
     """Write the report, the card and, last, metrics.json, which marks the run as finished; earlier checkpoints then go."""
     training.run.trainer.save_state()
-    conclude(folder, metrics)
+    conclude(training.recipe, folder, metrics)
     if "save_total_limit" not in training.recipe.training:
         trainer = training.run.trainer
         best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
@@ -181,8 +181,9 @@ def finish(training: Training, folder: RunFolder, metrics: dict[str, Any]) -> No
 
 
 @by_first_process
-def conclude(folder: RunFolder, metrics: dict[str, Any]) -> None:
-    """Write the report, the card and, last, metrics.json, which marks the run as finished."""
+def conclude(recipe: Recipe, folder: RunFolder, metrics: dict[str, Any]) -> None:
+    """Write the scorecard, the report, the card and, last, metrics.json, which marks the run as finished."""
+    scorecard.write(folder, recipe, metrics)
     publish.write_card(folder, metrics)
     report.write_report(folder, metrics)
     folder.write_json("metrics.json", metrics)

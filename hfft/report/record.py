@@ -20,20 +20,22 @@ class Record:
         layers: the table of layers, as in layers.json.
         history: the log of the training, as in trainer_state.json.
         recipe: the text of recipe.yaml.
+        scorecard: the content of scorecard.json; empty without one.
     """
 
     metrics: dict[str, Any]
     layers: list[dict[str, Any]] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
     recipe: str = ""
+    scorecard: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: RunFolder, metrics: dict[str, Any]) -> Record:
         """Read the record from a run folder; a missing file counts as empty."""
-        paths = [folder.path / "layers.json", folder.path / "trainer_state.json", folder.recipe]
-        layers, state, recipe = (p.read_text(encoding="utf-8") if p.is_file() else "" for p in paths)
+        paths = [folder.path / "layers.json", folder.path / "trainer_state.json", folder.recipe, folder.scorecard]
+        layers, state, recipe, scorecard = (p.read_text(encoding="utf-8") if p.is_file() else "" for p in paths)
         history = json.loads(state or "{}").get("log_history", [])
-        return cls(metrics, json.loads(layers or "[]"), history, recipe)
+        return cls(metrics, json.loads(layers or "[]"), history, recipe, json.loads(scorecard or "{}"))
 
     def split(self, name: str, scores: Mapping[str, Any] | None = None) -> str:
         """A split's name with its size and the run's seed, which are shown with every metric.

@@ -24,6 +24,7 @@ State = Literal["new", "unfinished", "finished"]
 # What a run writes in addition to checkpoints.
 _WRITTEN = {"recipe.yaml", "metrics.json", "layers.json", "report.html", "trainer_state.json", "model", "from_scratch"}
 _WRITTEN |= {checkpoint.TEMP_DIR, ".model", "published.json", "outputs", "data.json", "trained_rows.safetensors"}
+_WRITTEN |= {"scorecard.json"}
 # Keys that may change in an unfinished run without changing its final weights.
 HARMLESS = (
     "publish.",
@@ -50,6 +51,7 @@ class RunFolder:
         self.recipe = path / "recipe.yaml"
         self.metrics = path / "metrics.json"
         self.report = path / "report.html"
+        self.scorecard = path / "scorecard.json"
         self.outputs = path / "outputs"
 
     def state(self) -> State:

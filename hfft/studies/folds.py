@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from hfft.evaluate.findings import wilson
+from hfft.evaluate.intervals import wilson
 from hfft.studies.folder import PREDICTIONS
 from hfft.studies.study import USUAL_DIGITS, Child, Done, Study, rows, usual_columns
 from hfft.studies.table import Cell, Row, Table

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from scipy import stats
 
-from hfft.evaluate.findings import NORMAL, findings, wilson
+from hfft.evaluate.findings import findings
 from hfft.evaluate.outputs import Outputs
 from hfft.tasks.labels import Labels
 
@@ -80,24 +79,3 @@ def test_few_rows_say_how_little_they_mean():
     assert line == "test (n=16): so few rows say little; a single row weighs 6%"
     (line,) = findings({"test": {"metrics": {"n": 29, "loss": 1.0}}}, "masked_language_modelling", {})
     assert line == "test (n=29): so few rows say little; a single row weighs 3%"
-
-
-@pytest.mark.parametrize(("right", "n"), [(0, 1), (1, 1), (0, 20), (20, 20), (7, 12), (50, 100)])
-def test_the_interval_holds_the_shares_that_would_not_be_rare(right, n):
-    low, high = wilson(right, n)
-    assert 0 <= low <= right / n <= high <= 1
-    for edge in (low, high):  # its definition: the distance from an edge is so many deviations there
-        if 0 < edge < 1:
-            assert abs(right / n - edge) == pytest.approx(NORMAL * np.sqrt(edge * (1 - edge) / n), abs=1e-9)
-
-
-@pytest.mark.parametrize(("right", "n"), [(0, 7), (3, 7), (7, 7), (471, 500), (1, 100_000)])
-def test_wilsons_interval_is_that_of_scipy(right, n):
-    expected = stats.binomtest(right, n).proportion_ci(0.95, method="wilson")
-    assert wilson(right, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
-
-
-@pytest.mark.parametrize(("right", "n"), [(-1, 5), (6, 5), (0, 0)])
-def test_a_proportion_of_no_rows_or_more_than_all_is_refused(right, n):
-    with pytest.raises(ValueError, match="at most all"):
-        wilson(right, n)

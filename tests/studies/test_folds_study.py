@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import hfft
-from hfft.evaluate.findings import wilson
+from hfft.evaluate.intervals import wilson
 from hfft.evaluate.outputs import Outputs
 from hfft.studies.folds import ALL, Folds
 from hfft.studies.intervals import summarise
