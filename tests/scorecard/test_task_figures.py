@@ -38,10 +38,10 @@ def expected(p, y, weights=None):
         areas = [(oracle.roc_auc_score(y, p[:, 1], **kwargs), oracle.average_precision_score(y, p[:, 1], **kwargs))]
     else:
         areas = [
-            (f(y == k, p[:, k], **kwargs) for f in (oracle.roc_auc_score, oracle.average_precision_score))
+            (oracle.roc_auc_score(y == k, p[:, k], **kwargs), oracle.average_precision_score(y == k, p[:, k], **kwargs))
             for k in present
         ]
-    auroc, auprc = np.mean([tuple(pair) for pair in areas], 0)
+    auroc, auprc = np.mean(areas, 0)
     return {
         "accuracy": oracle.accuracy_score(y, predictions, **kwargs),
         "balanced_accuracy": oracle.recall_score(y, predictions, labels=present, average="macro", **kwargs),
