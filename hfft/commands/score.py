@@ -133,7 +133,9 @@ def score_card(
     if not kept(folder.path):
         raise BadInput(f"{source} has no stored outputs to compute a scorecard from; score.outputs=auto stores them")
     metrics = folder.metrics_of_run()
-    card = scorecard.make(scorecard.of_run(folder, recipe, metrics), chosen, scorecard.read(folder))
+    card = scorecard.make(
+        scorecard.of_run(folder, recipe, metrics, full=full or names is not None), chosen, scorecard.read(folder)
+    )
     folder.write_json(folder.scorecard.name, card)
     yield from scorecard.lines(card)
     if rewrite:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, field_validator
 
+from hfft.data.spec import Data
 from hfft.spec import Spec
 from hfft.tasks.measure import is_file
 from hfft.tasks.problem import known_metrics
@@ -42,12 +43,14 @@ class Score(Spec):
         metrics: metrics of the problem, or .py files that define one each.
         scorecard: `quick`: the figures that stored outputs give, at the end of the run; `full`: also those that run the model
             again; `off`: neither.
+        old_task: labelled rows of the task that the backbone was pretrained for, to measure what it forgot.
         outputs: whether the run folder stores the model's outputs for the held-out rows (`auto`: up to 2 GB per split).
         from_scratch: also train the same recipe from random weights.
     """
 
     metrics: list[Annotated[str, AfterValidator(_metric)]] = []
     scorecard: Literal["quick", "full", "off"] = "quick"
+    old_task: Data | None = None
     outputs: Literal["auto", "off"] | OutputsSpec = "auto"
     from_scratch: bool = False
 

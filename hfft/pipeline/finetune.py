@@ -173,7 +173,7 @@ def from_scratch(recipe: Recipe, fresh: bool, force: bool) -> dict[str, Any]:
 def finish(training: Training, folder: RunFolder, metrics: dict[str, Any]) -> None:
     """Write the report, the card and, last, metrics.json, which marks the run as finished; earlier checkpoints then go."""
     training.run.trainer.save_state()
-    conclude(training.recipe, folder, metrics)
+    conclude(training.recipe, folder, metrics, (training.run.splits, training.run.labels))
     if "save_total_limit" not in training.recipe.training:
         trainer = training.run.trainer
         best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
@@ -181,9 +181,13 @@ def finish(training: Training, folder: RunFolder, metrics: dict[str, Any]) -> No
 
 
 @by_first_process
-def conclude(recipe: Recipe, folder: RunFolder, metrics: dict[str, Any]) -> None:
-    """Write the scorecard, the report, the card and, last, metrics.json, which marks the run as finished."""
-    scorecard.write(folder, recipe, metrics)
+def conclude(recipe: Recipe, folder: RunFolder, metrics: dict[str, Any], rows: Any = None) -> None:
+    """Write the scorecard, the report, the card and, last, metrics.json, which marks the run as finished.
+
+    Args:
+        rows: the recipe's splits and their labels, if they are loaded.
+    """
+    scorecard.write(folder, recipe, metrics, rows)
     publish.write_card(folder, metrics)
     report.write_report(folder, metrics)
     folder.write_json("metrics.json", metrics)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from hfft.errors import BadInput
+from hfft.evaluate.logme import logme
 from hfft.rank.h_score import h_score
-from hfft.rank.logme import logme
 from hfft.rank.nce import nce
 from hfft.rank.probe import FOLDS, kind, linear_probe, nearest_neighbours
 from hfft.wording import listing

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from hfft import backbone, direct
 from hfft.data.load import Splits, load_splits
 from hfft.errors import BadInput
 from hfft.evaluate.outputs import Outputs
@@ -19,6 +21,9 @@ from hfft.recipe import Recipe
 from hfft.tasks.labels import Labels
 from hfft.tasks.problem import PROBLEMS
 from hfft.tasks.problem.base import Problem
+
+SHARE = 0.1  # of the training's forward and backward passes that a quick scorecard may add
+PASSES = 3  # of a training row, in forward passes
 
 
 @dataclass
@@ -30,12 +35,18 @@ class Evidence:
         recipe: how the model was made, and its data.
         metrics: the contents of metrics.json.
         outputs: split -> the model's outputs for its rows, in their order.
+        layers: the table of layers, as in layers.json.
+        full: whether blocks may take long and run the model; a quick scorecard is made at the end of every run.
+        data: the recipe's rows and their labels, where they are at hand; else they are loaded when first used.
     """
 
     source: str
     recipe: Recipe
     metrics: Mapping[str, Any]
     outputs: Mapping[str, Outputs]
+    layers: Sequence[Mapping[str, Any]] = ()
+    full: bool = False
+    data: tuple[Splits, Labels] | None = None
 
     @property
     def split(self) -> str:
@@ -86,17 +97,73 @@ class Evidence:
 
     @cached_property
     def _data(self) -> tuple[Splits, Labels]:
-        return load_splits(self.recipe.data, self.recipe.the_task, self.recipe.seed)
+        return self.data or load_splits(self.recipe.data, self.recipe.the_task, self.recipe.seed)
 
     @property
     def splits(self) -> Splits:
-        """The rows of the recipe's data."""
+        """The recipe's data."""
         return self._data[0]
+
+    @property
+    def data_labels(self) -> Labels:
+        """The labels of the data, whose classes may be in another order than the model's."""
+        return self._data[1]
+
+    def rows(self, split: str) -> Any:
+        """The rows of a split, in the order of its outputs.
+
+        Raises:
+            BadInput: it is a stream, or has changed since.
+        """
+        found = dict(self.splits.items())[split]
+        if not hasattr(found, "select"):
+            raise BadInput(f"{split}: is a stream, whose rows cannot be read again in order; use data.streaming=false")
+        if split in self.outputs and len(found) != len(self.outputs[split]):
+            raise BadInput(
+                f"{split}: has {len(found)} rows, but {len(self.outputs[split])} were scored; the data has changed since"
+            )
+        return found
+
+    def inputs(self, rows: Any) -> list[Any]:
+        """What a predictor takes for rows: images, texts or pairs of them."""
+        reader = self.recipe.the_task.modality.inputs
+        return [reader.of_row(row, self.splits.columns) for row in rows]
+
+    def classes_of(self, labels: np.ndarray) -> np.ndarray:
+        """Classes of the data `(N,)` as the model numbers them."""
+        names = list(self.labels.names)
+        return np.array([names.index(name) for name in self.data_labels.names])[labels]
 
     @cached_property
     def held(self) -> HeldOut:
-        """The model beside its data: `held.answers(splits.test)`."""
-        return HeldOut.of(self.predictor, self.splits.columns, self._data[1], self.source)
+        """The model beside its data: `held.answers(rows)`."""
+        return HeldOut.of(self.predictor, self.splits.columns, self.data_labels, self.source)
+
+    def pretrained(self) -> HeldOut:
+        """The pretrained model as it answers without any training, by its own head or zero-shot.
+
+        Raises:
+            BadInput: it has no classes that match the data's.
+        """
+        spec = backbone.pinned(self.recipe.backbone)
+        task, length = self.recipe.the_task, self.recipe.data.max_length
+        made = direct.answering(spec, self.recipe.head, task, self.data_labels, length, self.predictor_device)
+        predictor = Predictor(made.model, made.processor, task.modality, made.hypotheses)
+        return HeldOut.of(predictor, self.splits.columns, self.data_labels, self.recipe.backbone.name)
+
+    @property
+    def predictor_device(self) -> str:
+        """Where models run."""
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    def afford(self, rows: int) -> None:
+        """Raise BadInput if a quick scorecard may not run a model on so many rows: that is for a full one."""
+        train = self.metrics.get("train", {})
+        passes = PASSES * (train.get("n") or 0) * (train.get("epochs") or 0)
+        if not self.full and rows > SHARE * passes:
+            raise BadInput(
+                f"it takes {rows} forward passes, more than {SHARE:.0%} of the training; see `hfft score --full`"
+            )
 
 
 def logits_and_references(outputs: Outputs) -> tuple[np.ndarray, np.ndarray]:
@@ -118,8 +185,6 @@ def logits_and_references(outputs: Outputs) -> tuple[np.ndarray, np.ndarray]:
 
 def probabilities(outputs: Outputs) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities (values for a regression) `(N, C)` float64 and references, as `logits_and_references`."""
-    import torch
-
     logits, references = logits_and_references(outputs)
     found: Tensor = PROBLEMS[outputs.labels.problem].probabilities(torch.from_numpy(logits))
     return found.numpy(), references

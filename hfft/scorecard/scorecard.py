@@ -50,7 +50,7 @@ def make(evidence: Evidence, names: Iterable[str], earlier: Mapping[str, Any] | 
             result = {"error": first_line(error) or type(error).__name__}
         found.pop(name, None)
         if result is not None:
-            found[name] = {**result, "seconds": round(time.perf_counter() - began, 3)}
+            found[name] = {**result, "score_seconds": round(time.perf_counter() - began, 3)}
     ordered = {name: found[name] for name in blocks.FULL if name in found}
     return {"format": FORMAT, "seed": evidence.seed, "blocks": ordered}
 
@@ -65,25 +65,33 @@ def lines(card: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def of_run(folder: RunFolder, recipe: Recipe, metrics: Mapping[str, Any]) -> Evidence:
+def of_run(folder: RunFolder, recipe: Recipe, metrics: Mapping[str, Any], **more: Any) -> Evidence:
     """The evidence of a run folder; outputs that are not stored are missing in it.
+
+    Args:
+        more: `full` and `data` of the evidence.
 
     Raises:
         BadInput: stored outputs are damaged.
     """
     files = {name: folder.outputs / f"{name}.safetensors" for name in ("validation", "test") if name in metrics}
     outputs = {name: Outputs.read(path) for name, path in files.items() if path.is_file()}
-    return Evidence(str(folder.path), recipe, metrics, outputs)
+    return Evidence(str(folder.path), recipe, metrics, outputs, folder.layers() or (), **more)
 
 
-def write(folder: RunFolder, recipe: Recipe, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Write scorecard.json as the recipe asks for, and return it; empty where nothing is asked for or no outputs are stored."""
+def write(folder: RunFolder, recipe: Recipe, metrics: Mapping[str, Any], data: Any = None) -> dict[str, Any]:
+    """Write scorecard.json as the recipe asks for, and return it; empty where nothing is asked for or no outputs are stored.
+
+    Args:
+        data: the recipe's rows and their labels, if they are loaded.
+    """
     if recipe.score.scorecard == "off":
         return {}
-    evidence = of_run(folder, recipe, metrics)
+    full = recipe.score.scorecard == "full"
+    evidence = of_run(folder, recipe, metrics, full=full, data=data)
     if not evidence.outputs:
         return {}
-    card = make(evidence, blocks.QUICK if recipe.score.scorecard == "quick" else blocks.FULL)
+    card = make(evidence, blocks.FULL if full else blocks.QUICK)
     folder.write_json(folder.scorecard.name, card)
     return card
 

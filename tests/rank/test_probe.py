@@ -6,8 +6,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from hfft.errors import BadInput
+from hfft.evaluate.logme import logme
 from hfft.rank.h_score import h_score
-from hfft.rank.logme import logme
 from hfft.rank.nce import nce
 from hfft.rank.probe import linear_probe, nearest_neighbours
 from hfft.rank.scores import checked_targets, scores

@@ -14,8 +14,8 @@ import hfft
 from hfft import cli
 from hfft.data.load import load_splits
 from hfft.errors import BadInput, RunError
+from hfft.evaluate.logme import logme
 from hfft.rank.h_score import h_score
-from hfft.rank.logme import logme
 from hfft.rank.nce import nce
 from hfft.rank.probe import linear_probe, nearest_neighbours
 from hfft.rank.sample import sample_of

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from hfft.rank.logme import logme
+from hfft.evaluate.logme import logme
 
 
 def log_evidence(features, target, alpha, beta):
