@@ -34,6 +34,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--report", action="store_true", help="write the run's report and scorecard again, from the stored outputs"
     )
+    command.add_argument(
+        "--as-published",
+        action="store_true",
+        help="score with the pipeline of plain transformers, and compare with the published figures",
+    )
     command.add_argument("--fresh", action="store_true", help="run the model again, even if its outputs are stored")
     command.add_argument(
         "--episodes",
@@ -60,6 +65,10 @@ def run(given: argparse.Namespace) -> int:
             )
         asked = None if given.blocks is None else [name.strip() for name in given.blocks.split(",")]
         lines = score_card(given.source, given.overrides, asked, given.full, given.report)
+    elif given.as_published:
+        if given.episodes is not None:
+            raise BadInput("--episodes: is not computed as published; leave out --as-published")
+        lines = as_published(given.source, given.overrides)
     elif given.episodes is None:
         lines = score(given.source, given.overrides, given.fresh)
     else:
@@ -141,6 +150,23 @@ def score_card(
     if rewrite:
         report.write_report(folder, metrics)
         yield f"report: {folder.report}"
+
+
+def as_published(source: str, overrides: list[str]) -> Iterator[str]:
+    """One line per held-out split, scored with a pipeline of plain transformers.
+
+    Raises:
+        BadInput: a pipeline cannot serve the model, or the data does not suit it.
+        RunError: a figure differs from the published one.
+    """
+    with importing():
+        from hfft.console import quiet_libraries
+        from hfft.publish.as_published import score_as_published
+
+    quiet_libraries()
+    recipe = recipe_of(source, overrides)
+    for split, figures, origin in score_as_published(source, recipe):
+        yield line(split, figures, f"{origin}, as plain transformers loads it")
 
 
 def kept(folder: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -77,6 +78,15 @@ def load_pipeline(
 
 def pipeline_difference(pipe: transformers.Pipeline, task: Task, sample: Sample) -> float:
     """`difference` between the outputs of a pipeline and the expected ones, computed with the task's `evaluate.evaluator`."""
+    return difference(pipeline_answers(pipe, task, sample.inputs), sample.expected.double())
+
+
+def pipeline_answers(pipe: transformers.Pipeline, task: Task, inputs: Sequence[Any]) -> Tensor:
+    """The outputs of a pipeline for inputs in their order, `(n, C)` float64, by the task's `evaluate.evaluator`.
+
+    Args:
+        inputs: images, texts, or pairs of texts, as a user passes them to a pipeline.
+    """
     import evaluate
     from datasets import Dataset, Features, List, Value
 
@@ -99,31 +109,29 @@ def pipeline_difference(pipe: transformers.Pipeline, task: Task, sample: Sample)
             scores = [{item["label"]: item["score"] for item in row} for row in predictions]
             return {"predictions": [[row[name] for name in names] for row in scores]}
 
-    class Difference(evaluate.Metric):
-        """The largest difference in a sample."""
+    class Outputs(evaluate.Metric):
+        """The outputs themselves."""
 
         def _info(self) -> evaluate.MetricInfo:
-            rows = List(Value("float64"))
-            features = Features({"predictions": rows, "references": rows})
+            features = Features({"predictions": List(Value("float64")), "references": Value("int64")})
             return evaluate.MetricInfo(description="", citation="", features=features)
 
-        def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
-            return {"difference": difference(torch.tensor(predictions), torch.tensor(references))}
+        def _compute(self, predictions: Any, references: Any) -> dict[str, Any]:
+            return {"outputs": torch.tensor(predictions, dtype=torch.float64)}
 
     roles = list(task.modality.columns)
-    rows = [dict(zip(roles, x if isinstance(x, tuple) else (x,), strict=False)) for x in sample.inputs]
-    columns = {f"{key}_column": role for key, role in zip(("input", "second_input"), rows[0], strict=False)}
-    for row, answer in zip(rows, sample.expected.double().tolist(), strict=True):
-        row["expected"] = answer
+    rows = [dict(zip(roles, x if isinstance(x, tuple) else (x,), strict=False)) | {"label": 0} for x in inputs]
+    columns = {
+        f"{key}_column": role for key, role in zip(("input", "second_input"), rows[0], strict=False) if role != "label"
+    }
 
     def look_up(batch: dict[str, list[int]]) -> dict[str, list[Any]]:
         return {name: [rows[i][name] for i in numbers] for name, numbers in batch.items()}
 
     # A table of row numbers: a table of the inputs would encode images again and store arrays as lists.
     data = Dataset.from_dict({name: range(len(rows)) for name in rows[0]}).with_transform(look_up)
-    columns["label_column"] = "expected"
-    found = Probabilities(task.pipeline).compute(pipe, data, metric=made(Difference), **columns)
-    return found["difference"]
+    columns["label_column"] = "label"
+    return Probabilities(task.pipeline).compute(pipe, data, metric=made(Outputs), **columns)["outputs"]
 
 
 def difference(found: Tensor, expected: Tensor) -> float:

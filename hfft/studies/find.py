@@ -28,6 +28,7 @@ STUDIES: dict[str, tuple[str, str]] = {
     "few-shot": ("hfft.studies.few_shot", "FewShot"),
     "fine-grained": ("hfft.studies.fine_grained", "FineGrained"),
     "founding": ("hfft.studies.founding", "Founding"),
+    "robustness": ("hfft.studies.robustness", "Robustness"),
     "upstream": ("hfft.studies.upstream", "Upstream"),
 }
 

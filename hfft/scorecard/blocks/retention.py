@@ -22,7 +22,6 @@ from hfft.scorecard.start import sampled, without_adapter
 from hfft.scorecard.words import with_interval
 from hfft.tasks.labels import Labels
 
-GIVEN = "given"
 MOST = 1000  # rows that both models answer
 
 
@@ -73,7 +72,7 @@ def models(evidence: Evidence) -> tuple[Predictor, Predictor]:
 def _accuracies(evidence: Evidence, spec: Data, old: Predictor, now: Predictor) -> dict[str, Any]:
     """Accuracy on rows of the old task, before and after, with the paired difference."""
     splits, labels = load_splits(spec, evidence.recipe.the_task, evidence.seed)
-    name, rows = old_rows(splits)
+    name, rows = old_rows(splits, spec.train)
     rows = rows.select(sampled(len(rows), MOST, evidence.seed))
     right = [_right(predictor, splits.columns, labels, rows, spec.path) for predictor in (old, now)]
     before, after = (figure(one.mean(), *wilson(int(one.sum()), len(one))) for one in right)
@@ -86,10 +85,10 @@ def _accuracies(evidence: Evidence, spec: Data, old: Predictor, now: Predictor) 
     }
 
 
-def old_rows(splits: Splits) -> tuple[str, Any]:
+def old_rows(splits: Splits, train: str) -> tuple[str, Any]:
     """The rows that the old task is scored on: the data's own test or validation split, or all rows where it has one split."""
     for name in ("test", "validation"):
-        if splits.origin.get(name) == GIVEN:
+        if name in splits.origin and f" of {train}" not in splits.origin[name]:  # otherwise it is drawn from train
             return name, dict(splits.items())[name]
     return "all rows", concatenate_datasets([rows for _, rows in splits.items()])
 

@@ -1,0 +1,31 @@
+"""What a study measures of another child's finished model: blocks of its scorecard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hfft import scorecard
+from hfft.errors import RunError
+from hfft.recipe import Recipe
+from hfft.runs import RunFolder
+
+
+def blocks_of(recipe: Recipe, child: str, blocks: Sequence[str]) -> dict[str, Any]:
+    """Blocks of the scorecard of another child, which is finished.
+
+    Args:
+        recipe: of the measuring child; its options of `score` apply.
+        child: name of the measured one.
+        blocks: names of the blocks.
+
+    Raises:
+        RunError: a block could not be computed.
+    """
+    folder = RunFolder(recipe.output_dir.parent / child)
+    metrics = folder.metrics_of_run()
+    found = scorecard.make(scorecard.of_run(folder, recipe, metrics, full=True), blocks)["blocks"]
+    for name in blocks:
+        if "error" in found.get(name, {"error": "does not suit the problem"}):
+            raise RunError(f"{child}: {name}: {found.get(name, {}).get('error', 'does not suit the problem')}")
+    return {"blocks": found, "test": {"n": metrics["test"]["n"]}}
