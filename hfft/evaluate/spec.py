@@ -46,6 +46,8 @@ class Score(Spec):
         old_task: labelled rows of the task that the backbone was pretrained for, to measure what it forgot.
         outputs: whether the run folder stores the model's outputs for the held-out rows (`auto`: up to 2 GB per split).
         from_scratch: also train the same recipe from random weights.
+        calibrate: after training, scale the logits so that the validation rows are most likely, by one `temperature`, which
+            changes no answer, or by a scale and a shift per class (`vector`); it becomes part of the model's last layer.
     """
 
     metrics: list[Annotated[str, AfterValidator(_metric)]] = []
@@ -53,6 +55,7 @@ class Score(Spec):
     old_task: Data | None = None
     outputs: Literal["auto", "off"] | OutputsSpec = "auto"
     from_scratch: bool = False
+    calibrate: Literal["temperature", "vector", "none"] = "none"
 
     @property
     def outputs_limit(self) -> int:

@@ -24,7 +24,7 @@ from hfft.frozen_cache import folder
 from hfft.frozen_cache.frozen_cache import FrozenCacheSettings
 from hfft.frozen_cache.spec import FrozenCacheSpec
 from hfft.head.replace_head import rows as head_rows
-from hfft.pipeline import model_check
+from hfft.pipeline import calibrate, model_check
 from hfft.pipeline.dry_build import check_turns, dry_build, lr_rules
 from hfft.pipeline.head_start import start_from_classifier, with_pooling
 from hfft.pipeline.teachers import teachers
@@ -127,6 +127,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     metrics = Metrics(labels, recipe.metrics)
     stopping = recipe.training_keys.early_stopping
     check_schedule(arguments, splits, stopping is not None)
+    calibrate.check(recipe, arguments, model, splits)
     if recipe.head.fitted:  # in a resumed run too, since methods may start from these weights
         start_from_classifier(model, recipe, splits, labels, processor, arguments.device)
     lay_out(model, recipe.backbone.memory_format)

@@ -14,7 +14,7 @@ from hfft import data, publish, report, scorecard
 from hfft.backbone import published_code
 from hfft.console import quiet_libraries
 from hfft.errors import BadInput, HfftError
-from hfft.pipeline import uses
+from hfft.pipeline import calibrate, uses
 from hfft.pipeline.fit import Training
 from hfft.pipeline.record import collect, opening, summary
 from hfft.pipeline.save import prove_saved, save_model
@@ -79,7 +79,9 @@ def finetune(recipe: Recipe | str | Path | Mapping[str, Any], fresh: bool = Fals
         say(*opening(training))
         training.finish()  # trained
         with training.run.trainer.scored():
+            done = calibrate.calibrate(training)
             metrics = collect(training)  # scored
+            metrics |= calibrate.described(done, folder, metrics)
             save_model(training.run, training.model, training.recipe, folder.model)
             prove_saved(training.run, training.model, training.recipe, folder)
         metrics |= own_code(folder) | from_scratch(recipe, fresh, force)

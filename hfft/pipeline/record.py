@@ -16,6 +16,7 @@ from hfft.evaluate.findings import findings
 from hfft.evaluate.outputs import Outputs
 from hfft.evaluate.seen import seen_line
 from hfft.pipeline.build import Run, uncached
+from hfft.pipeline.calibrate import in_words as calibrated_in_words
 from hfft.pipeline.fit import VERSIONS, Training
 from hfft.processes import by_first_process
 from hfft.recipe import Recipe
@@ -168,6 +169,7 @@ def summary(recipe: Recipe, folder: Path, metrics: dict[str, Any]) -> list[str]:
     for split, found in metrics.get("from_scratch", {}).items():
         shown = " ".join(f"{name} {found[name]:.4f}" for name in metric_names(found))
         lines.append(f"{split} {shown}  from random weights (n={found['n']}, seed {metrics['seed']})")
+    lines += calibrated_in_words(metrics["calibrated"]) if "calibrated" in metrics else []
     lines += [compared_in_words(name, found) for name, found in metrics.get("compared", {}).items()]
     lines += metrics.get("findings", [])
     lines += [f"WRONG: {fault}" for fault in metrics.get("faults", [])]

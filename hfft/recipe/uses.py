@@ -67,7 +67,7 @@ READS: dict[str, dict[str, Keys]] = {
         "head": only("pooling", *ANSWERS),
         "data": all_but(*TRAINED_ON),
         "training": WITHOUT_TRAINING,
-        "score": all_but("from_scratch"),
+        "score": all_but("from_scratch", "calibrate"),
         "publish": all_but("as"),
     },
     "classifier": {

@@ -25,7 +25,7 @@ State = Literal["new", "unfinished", "finished"]
 _WRITTEN = {"recipe.yaml", "metrics.json", "layers.json", "report.html", "trainer_state.json", "model", "from_scratch"}
 _WRITTEN |= {checkpoint.TEMP_DIR, ".model", "published.json", "outputs", "data.json", "trained_rows.safetensors"}
 _WRITTEN |= {"scorecard.json"}
-# Keys that may change in an unfinished run without changing its final weights.
+# Keys that may change in an unfinished run without changing what is trained.
 HARMLESS = (
     "publish.",
     "score.",

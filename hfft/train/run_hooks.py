@@ -25,6 +25,7 @@ class RunHooks:
     trainer: Any
     methods: Sequence[Method]
     of: Mapping[str, Sequence[Method]]
+    _scoring = False
 
     def rate(self) -> float:
         """The factor on the learning rates of the step."""
@@ -47,7 +48,10 @@ class RunHooks:
 
     @contextlib.contextmanager
     def scored(self) -> Iterator[None]:
-        """A context with the model as it is evaluated and published."""
+        """A context with the model as it is evaluated and published; inside another one it changes nothing."""
+        if self._scoring:  # it would undo what was done to the model since, such as its calibration
+            yield
+            return
         model, training = self.trainer.accelerator.unwrap_model(self.trainer.model), self.trainer.is_in_train
         methods = [method for method in self.of["scored"] if method.scored_in_training or not training]
         with contextlib.ExitStack() as stack:
@@ -57,6 +61,8 @@ class RunHooks:
                 stack.enter_context(method.scored(model))
             if methods:
                 stack.callback(divide_again, model)  # before the weights are restored
+            self._scoring = True
+            stack.callback(setattr, self, "_scoring", False)
             yield
 
     def state(self) -> dict[str, Tensor]:

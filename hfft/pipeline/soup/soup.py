@@ -34,6 +34,8 @@ from hfft.tasks.measure import metric_names
 from hfft.wording import first_line, listing
 
 Say = Callable[[str], None]
+# What metrics.json of a member says of its own weights.
+NOT_OF_A_SOUP = ("validation", "test", "from_scratch", "stock_loads", "calibrated")
 
 
 @dataclass
@@ -196,7 +198,7 @@ def _recipe(member: Member, path: Path, overrides: Sequence[str]) -> Recipe:
     values = load_recipe(RunFolder(Path(member.source)).recipe, *overrides).resolved()
     values["name"] = path.resolve().name
     values["training"]["output_dir"] = str(path)
-    values["score"]["from_scratch"] = False
+    values["score"] |= {"from_scratch": False, "calibrate": "none"}  # the members may be calibrated
     values["publish"] = {**values["publish"], "hub_model_id": None}
     if member.recipe.layers.adapter is not None:
         values["publish"]["as"] = "merged"
@@ -236,7 +238,7 @@ def _write(
     counts = splits.classes.get("train", {})
     same = [member for member in members if member.metrics.get("strategy") == known.get("strategy")]
     metrics = {
-        **{key: value for key, value in known.items() if key not in ("validation", "test", "from_scratch", "stock_loads")},
+        **{key: value for key, value in known.items() if key not in NOT_OF_A_SOUP},
         **{name: score["metrics"] for name, score in scores.items()},
         "train": {
             **known["train"],

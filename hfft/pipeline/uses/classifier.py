@@ -24,6 +24,7 @@ from hfft.evaluate import Metrics, check_files
 from hfft.evaluate.splits import score_answers
 from hfft.features.model import FeatureModel
 from hfft.features.views import View
+from hfft.pipeline import calibrate
 from hfft.pipeline.save import save_whole, tolerance
 from hfft.pipeline.uses import common
 from hfft.pipeline.uses.write_back import save_beside, with_linear_head
@@ -121,6 +122,7 @@ def run(recipe: Recipe, arguments: TrainingArguments, folder: RunFolder) -> dict
     if of_target is not None:
         say(f"target domain: {of_target}")
     fitted = fit(setting, found, target)
+    fitted, done = calibrate.of_classifier(recipe, fitted, found.get("validation"), setting.labels)
     seconds = time.perf_counter() - computed
     if fitted.notes:
         say(*fitted.notes)
@@ -142,6 +144,7 @@ def run(recipe: Recipe, arguments: TrainingArguments, folder: RunFolder) -> dict
         REMEDY,
         use=use_of(recipe, about, list(fitted.notes)),
         classifier=about,
+        **calibrate.described(done, folder, scores),
         **({"own_code": f"{FILE}.py"} if (folder.model / f"{FILE}.py").is_file() else {}),
         **({"stock_loads": False} if stored == "beside" else {}),
     )
