@@ -34,8 +34,11 @@ def check_columns(key: str, names: Sequence[str], splits: Splits) -> None:
                 )
 
 
-def values_of(data: Data, splits: Splits, split: str, name: str) -> list[Any]:
+def values_of(key: str, data: Data, splits: Splits, split: str, name: str) -> list[Any]:
     """The values of a column of the data for the rows of a split, in their order; names of classes as text.
+
+    Args:
+        key: where the recipe names the column, for messages.
 
     Raises:
         DataError: there is no such column, or it holds neither words nor numbers.
@@ -46,11 +49,11 @@ def values_of(data: Data, splits: Splits, split: str, name: str) -> list[Any]:
     whole = raw[str(named[splits.source.get(split, split)])]
     if name not in whole.features:
         raise DataError(
-            f"no column {name!r} in split {split}{nearest(name, whole.features)} (it has: {listing(whole.features)})"
+            f"{key}: no column {name!r} in split {split}{nearest(name, whole.features)} (it has: {listing(whole.features)})"
         )
     feature = whole.features[name]
     if not isinstance(feature, datasets.Value | datasets.ClassLabel) or "binary" in str(feature.dtype):
-        raise DataError(f"column {name!r} has type {feature}; choose one of words or numbers")
+        raise DataError(f"{key}: column {name!r} has type {feature}; choose one of words or numbers")
     rows = dict(splits.items())[split]
     numbers = column(cast(datasets.Dataset, rows), "row").to_numpy()
     found = column(whole, name).take(numbers).to_pylist()
