@@ -41,11 +41,12 @@ def block(evidence: Evidence) -> dict[str, Any] | None:
         p, _ = probabilities(outputs)
         found |= {"atc_fitted_n": len(_fitting(evidence)), "atc_here": atc(negative_entropy(p), threshold)}
     for name, spec in score.shift.items():
-        logits, references = _answers(evidence, name, spec)
+        logits, references, notes = _answers(evidence, name, spec)
         there = result(evidence.problem, logits, references)
         estimate = None if threshold is None else atc(negative_entropy(_probabilities(evidence, logits)), threshold)
         figures = {there.name: there.figure(seed), "gap": here.gap(there, seed), "atc": estimate}
         found["splits"][name] = {"n": len(there), **figures} | ({} if threshold is not None else {"why": why})
+        found["splits"][name] |= {"notes": notes} if notes else {}
     return {**about(outputs, seed), "measure": here.name, here.name: here.figure(seed), **found}
 
 
@@ -101,8 +102,8 @@ def _probabilities(evidence: Evidence, logits: np.ndarray) -> np.ndarray:
     return found.numpy()
 
 
-def _answers(evidence: Evidence, name: str, spec: FurtherRows) -> tuple[np.ndarray, np.ndarray]:
-    """Logits `(N, C)` and references of a further split, whose classes are matched with the model's by name."""
+def _answers(evidence: Evidence, name: str, spec: FurtherRows) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Logits `(N, C)` and references of a further split, and what a user should know; its classes are matched by name."""
     recipe = evidence.recipe
     same = {"label_sep": recipe.data.label_sep, "max_length": recipe.data.max_length}
     data = spec.data(train=spec.split, validation=NONE, test=NONE, on_bad_rows=recipe.data.on_bad_rows, **same)
@@ -111,15 +112,20 @@ def _answers(evidence: Evidence, name: str, spec: FurtherRows) -> tuple[np.ndarr
         held = HeldOut.of(evidence.predictor, splits.columns, labels, evidence.source)
     except BadInput as error:
         raise BadInput(*(f"score.shift.{name}: {line}" for line in error.args)) from None
-    rows = splits.train
+    rows, content = splits.train, splits.content["train"]
     if spec.max_samples is not None:
-        rows = rows.select(range(min(spec.max_samples, len(rows))))
+        rows, content = rows.select(range(min(spec.max_samples, len(rows)))), content[: spec.max_samples]
+    notes = [
+        f"{twins} of its {len(rows)} rows are also rows of {split}"
+        for split, known in evidence.splits.content.items()
+        if (twins := int(np.isin(content, known[known != 0]).sum()))
+    ]
     pairs = list(held.answers(rows))
     logits, references = (torch.cat(parts) for parts in zip(*pairs, strict=True))
     wrong = int((~logits.isfinite()).any(1).sum())
     if wrong:
         raise BadInput(f"score.shift.{name}: the logits of {wrong} of {len(logits)} rows are not finite")
-    return logits.double().numpy(), references.numpy()
+    return logits.double().numpy(), references.numpy(), notes
 
 
 def lines(found: dict[str, Any]) -> list[str]:
@@ -137,4 +143,5 @@ def lines(found: dict[str, Any]) -> list[str]:
         said.append(
             f"{name} {measure} {with_interval(one[measure])}, worse by {with_interval(one['gap'])}, {atc_said}, n={one['n']}"
         )
+        said += [f"  {note}" for note in one.get("notes", [])]
     return said
