@@ -53,8 +53,8 @@ def block(evidence: Evidence) -> dict[str, Any] | None:
         return None
     if evidence.recipe.data.streaming:
         raise BadInput("needs stored rows of train to fit the scores on; use data.streaming=false")
-    splits, seed, predictor = evidence.splits, evidence.seed, evidence.predictor
-    train, scored = splits.train, dict(splits.items())[evidence.split]
+    seed, predictor = evidence.seed, evidence.predictor
+    train, scored = evidence.rows("train"), evidence.rows(evidence.split)
     classes = column(train, "labels").to_numpy()
     fitted, here = drawn(classes, TRAIN, seed), drawn(column(scored, "labels").to_numpy(), SCORED, seed)
     why = no_features(predictor)
