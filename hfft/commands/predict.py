@@ -172,8 +172,11 @@ def printing() -> Any:
 
 
 @contextlib.contextmanager
-def replaced(name: str) -> Iterator[Any]:
+def replaced(name: str, flag: str = "--output") -> Iterator[Any]:
     """A file to write, which takes the place of one of this name only at the end, and only if nothing went wrong.
+
+    Args:
+        flag: the option that names it.
 
     Raises:
         BadInput: it cannot be written there.
@@ -181,13 +184,13 @@ def replaced(name: str) -> Iterator[Any]:
     path = Path(os.path.realpath(name))
     if path.is_dir() or not path.parent.is_dir():
         what = "is a folder; give a file" if path.is_dir() else f"there is no folder {path.parent}; make it first"
-        raise BadInput(f"--output {name}: {what}")
+        raise BadInput(f"{flag} {name}: {what}")
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         try:
             file = open(beside, "w", encoding="utf-8", newline="", errors="backslashreplace")  # noqa: SIM115
         except OSError as error:
-            raise BadInput(f"--output {name}: cannot be written ({error.strerror}); use another folder") from None
+            raise BadInput(f"{flag} {name}: cannot be written ({error.strerror}); use another folder") from None
         with file:
             yield file
         if path.exists():

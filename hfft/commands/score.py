@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hfft.commands.predict import replaced, write_table
 from hfft.errors import BadInput, HfftError
 from hfft.recipe.find import load_recipe
 from hfft.recipe.recipe import Recipe
@@ -31,6 +32,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--full", action="store_true", help="compute the whole scorecard, also what runs the model again"
     )
     command.add_argument("--blocks", metavar="NAMES", help="compute these blocks of the scorecard: task,calibration")
+    command.add_argument(
+        "--export", metavar="FILE", help="write the labels that the block labels doubts to a .csv or .jsonl file"
+    )
     command.add_argument(
         "--report", action="store_true", help="write the run's report and scorecard again, from the stored outputs"
     )
@@ -58,13 +62,15 @@ def run(given: argparse.Namespace) -> int:
     settings = {name: value for name in ("ways", "shots", "queries") if (value := getattr(given, name)) is not None}
     if given.episodes is None and settings:
         raise BadInput(f"--{next(iter(settings))}: is for episodes; add --episodes 600, or leave it out")
+    if given.export is not None:
+        check_export(given)
     if given.full or given.report or given.blocks is not None:
         if given.episodes is not None or given.fresh:
             raise BadInput(
                 "--episodes and --fresh: are not for the scorecard; leave them out, or --full, --blocks and --report"
             )
         asked = None if given.blocks is None else [name.strip() for name in given.blocks.split(",")]
-        lines = score_card(given.source, given.overrides, asked, given.full, given.report)
+        lines = score_card(given.source, given.overrides, asked, given.full, given.report, given.export)
     elif given.as_published:
         if given.episodes is not None:
             raise BadInput("--episodes: is not computed as published; leave out --as-published")
@@ -76,6 +82,19 @@ def run(given: argparse.Namespace) -> int:
     for line in lines:
         print(printable(line), flush=True)
     return 0
+
+
+def check_export(given: argparse.Namespace) -> None:
+    """Check that the file of `--export` can be written as asked.
+
+    Raises:
+        BadInput: the block of doubted labels is not computed, or it is another kind of file.
+    """
+    blocks = [] if given.blocks is None else [name.strip() for name in given.blocks.split(",")]
+    if "labels" not in blocks and not (given.full and given.blocks is None):
+        raise BadInput("--export: writes the doubted labels; add --blocks labels, or leave it out")
+    if Path(given.export).suffix not in (".csv", ".jsonl"):
+        raise BadInput(f"--export {given.export}: the file name must end in .csv or .jsonl")
 
 
 def recipe_of(source: str, overrides: list[str]) -> Recipe:
@@ -114,13 +133,19 @@ def score(source: str, overrides: list[str], fresh: bool = False) -> Iterator[st
 
 
 def score_card(
-    source: str, overrides: list[str], names: Sequence[str] | None, full: bool, rewrite: bool
+    source: str,
+    overrides: list[str],
+    names: Sequence[str] | None,
+    full: bool,
+    rewrite: bool,
+    export: str | None = None,
 ) -> Iterator[str]:
     """Compute blocks of a run's scorecard from its stored outputs, write them into the run folder, and say them.
 
     Args:
         names: the blocks; None for the quick ones, or with `full` for all.
         rewrite: also write the report again.
+        export: the file that receives the doubted labels.
 
     Raises:
         BadInput: it is no finished run with stored outputs, or a block is unknown.
@@ -129,6 +154,7 @@ def score_card(
         from hfft import report, scorecard
         from hfft.console import quiet_libraries
         from hfft.scorecard import blocks
+        from hfft.scorecard.doubted_rows import doubted_rows
         from hfft.scorecard.scorecard import check_names
 
     chosen = names if names is not None else blocks.FULL if full else blocks.QUICK
@@ -142,11 +168,14 @@ def score_card(
     if not kept(folder.path):
         raise BadInput(f"{source} has no stored outputs to compute a scorecard from; score.outputs=auto stores them")
     metrics = folder.metrics_of_run()
-    card = scorecard.make(
-        scorecard.of_run(folder, recipe, metrics, full=full or names is not None), chosen, scorecard.read(folder)
-    )
+    evidence = scorecard.of_run(folder, recipe, metrics, full=full or names is not None)
+    card = scorecard.make(evidence, chosen, scorecard.read(folder))
     folder.write_json(folder.scorecard.name, card)
     yield from scorecard.lines(card)
+    if export is not None:
+        with replaced(export, "--export") as file:
+            write_table(doubted_rows(evidence, card), file, Path(export).suffix)
+        yield f"doubted labels: {export}"
     if rewrite:
         report.write_report(folder, metrics)
         yield f"report: {folder.report}"

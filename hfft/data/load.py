@@ -38,6 +38,7 @@ class Splits:
         stored: split -> the rows of a stream as stored, images undecoded; those of train in shuffled shards.
         leaked: held-out split -> number of its rows that also occur in train.
         wrong_labels: split -> number of its rows whose label was changed by `data.label_noise`.
+        offered: split -> the names of all columns that it has in the data; none for a stream.
         classes: split -> class -> number of rows; empty without classes and for streams, whose rows are not read yet.
         content: split -> a digest of each row's inputs, `(N,)`, 0 where they are not read before training; none for a stream.
     """
@@ -58,6 +59,7 @@ class Splits:
     content: Mapping[str, np.ndarray] = field(default_factory=dict)
     classes: dict[str, dict[str, int]] = field(default_factory=dict)
     wrong_labels: dict[str, int] = field(default_factory=dict)
+    offered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def skipped(self) -> dict[str, int]:
@@ -88,6 +90,7 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
     origin, shares = _wanted(list(raw), data)
 
     parts = {name: columns.typed(raw[split]) for name, split in origin.items()}
+    offered = {name: tuple(rows.features or ()) for name, rows in parts.items()}
     found = columns.find(parts["train"], data, task)
     found, joined = columns.label_parts(parts["train"], found, data, task)
     faults = Faults(data)
@@ -145,6 +148,7 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
         content=checked.content,
         classes=counts,
         wrong_labels=wrong_labels,
+        offered={name: offered[source.get(name, name)] for name in drawn.rows},
     )
     return loaded, meaning
 

@@ -13,7 +13,7 @@ from datasets.fingerprint import Hasher
 from hfft.data import columns
 from hfft.data.inputs import VERSION
 from hfft.data.source import load_raw
-from hfft.data.spec import Data, DataSet
+from hfft.data.spec import DataSet, FurtherRows
 from hfft.errors import DataError
 from hfft.processes import say
 from hfft.tasks.labels import Labels
@@ -44,22 +44,30 @@ def load_sets(
     found: dict[str, Any] = {}
     inputs = task.modality.inputs
     for name, spec in specs.items():
-        rows, roles = _rows(name, spec, task, labels)
+        rows, roles = rows_of(f"data.sets.{name}", spec, task, labels)
         step = inputs.step(processor, roles, name, seed, augment, on_device)
         found[name] = inputs.rows(rows, step, Hasher.hash((VERSION, processor, roles, "set")))
     return found
 
 
-def _rows(name: str, spec: DataSet, task: Task, labels: Labels) -> tuple[Dataset, dict[str, str]]:
-    """The rows of a set with zeros as `labels` and row numbers, and role -> column."""
-    data = Data(**{key: value for key in _SAME if (value := getattr(spec, key)) is not None})
+def rows_of(key: str, spec: FurtherRows, task: Task, labels: Labels) -> tuple[Dataset, dict[str, str]]:
+    """The rows of a set with zeros as `labels` and row numbers, and role -> column.
+
+    Args:
+        key: where the recipe names the set, for messages.
+
+    Raises:
+        DataError: a split or column does not exist, or there are no rows.
+        BadInput, HubError: the data does not exist or cannot be reached.
+    """
+    data = spec.data()
     given = load_raw(data)
     raw = given.splits
     for note in given.notes:
-        say(f"data.sets.{name}: {note}")
+        say(f"{key}: {note}")
     if spec.split not in raw:
         raise DataError(
-            f"data.sets.{name}.split: no split {spec.split!r}{nearest(spec.split, raw)} ({spec.path} has: {listing(raw)})"
+            f"{key}.split: no split {spec.split!r}{nearest(spec.split, raw)} ({spec.path} has: {listing(raw)})"
         )
     rows = cast(Dataset, columns.typed(raw[spec.split]))
     roles: dict[str, str] = {}
@@ -73,28 +81,13 @@ def _rows(name: str, spec: DataSet, task: Task, labels: Labels) -> tuple[Dataset
             continue
         if chosen is None or chosen not in rows.features:
             what = f"no column {named!r}{nearest(named, rows.features)}" if named else "which column is it?"
-            raise DataError(f"data.sets.{name}.columns.{role}: {what} ({spec.path} has: {listing(rows.features)})")
+            raise DataError(f"{key}.columns.{role}: {what} ({spec.path} has: {listing(rows.features)})")
         roles[role] = chosen
-    rows = cast(Dataset, columns.read(rows, roles, data, task, name, spec.split))
+    rows = cast(Dataset, columns.read(rows, roles, data, task, key.rpartition(".")[2], spec.split))
     if spec.max_samples is not None:
         rows = rows.select(range(min(spec.max_samples, len(rows))))
     if not len(rows):
-        raise DataError(f"data.sets.{name}: {spec.path} has no rows in split {spec.split!r}; choose another")
+        raise DataError(f"{key}: {spec.path} has no rows in split {spec.split!r}; choose another")
     unused = PROBLEMS[labels.problem].empty_label(labels.size)
     rows = rows.add_column("labels", pa.array([unused] * len(rows)))
     return rows.add_column("row", pa.array(np.arange(len(rows)))), roles
-
-
-_SAME = (
-    "path",
-    "name",
-    "data_files",
-    "data_dir",
-    "revision",
-    "sep",
-    "encoding",
-    "quoting",
-    "missing",
-    "field",
-    "columns",
-)

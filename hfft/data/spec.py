@@ -68,14 +68,13 @@ class Columns(Spec):
         return isinstance(self.label, list) or (len(self.label or "") > 2 and self.label[0] == self.label[-1] == "/")  # type: ignore[index]
 
 
-class DataSet(Spec):
-    """Further rows besides the task's, for methods that read them; their labels, if any, are ignored.
+class FurtherRows(Spec):
+    """Further rows besides the task's.
 
     Attributes:
         path, name, data_files, data_dir, revision: as in `data`.
         sep, encoding, quoting, missing, field: as in `data`.
         split: the split whose rows are read.
-        labels: `none`: the rows count as unlabelled.
         max_samples: at most so many rows, the first ones.
     """
 
@@ -91,8 +90,30 @@ class DataSet(Spec):
     field: str | None = Field(default=None, min_length=1)
     columns: Columns = Columns()
     split: str = "train"
-    labels: Literal["none"] = "none"
     max_samples: int | None = Field(default=None, ge=1)
+
+    def data(self, **more: Any) -> Data:
+        """The section `data` that reads the same files.
+
+        Args:
+            more: further keys of it.
+        """
+        same = {key: value for key in FurtherRows.model_fields if (value := getattr(self, key)) is not None}
+        return Data(**{key: value for key, value in same.items() if key in Data.model_fields}, **more)
+
+
+class DataSet(FurtherRows):
+    """Further rows besides the task's, for methods that read them; their labels, if any, are ignored.
+
+    Attributes:
+        path, name, data_files, data_dir, revision: as in `data`.
+        sep, encoding, quoting, missing, field: as in `data`.
+        split: the split whose rows are read.
+        labels: `none`: the rows count as unlabelled.
+        max_samples: at most so many rows, the first ones.
+    """
+
+    labels: Literal["none"] = "none"
 
 
 class LabelNoise(Spec):

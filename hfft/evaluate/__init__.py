@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hfft.lazy import names
 
 if TYPE_CHECKING:
+    from hfft.evaluate.further import check_further
     from hfft.evaluate.load_metric import check_files
     from hfft.evaluate.old_task import measure_retention, retention, with_old_head
     from hfft.evaluate.scores import Metrics
@@ -17,6 +18,7 @@ __getattr__, __all__ = names(
     {
         "Metrics": "hfft.evaluate.scores",
         "check_files": "hfft.evaluate.load_metric",
+        "check_further": "hfft.evaluate.further",
         "measure_retention": "hfft.evaluate.old_task",
         "retention": "hfft.evaluate.old_task",
         "score_splits": "hfft.evaluate.splits",

@@ -39,6 +39,23 @@ def wilson(right: int, n: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
+def difference_of_shares(right: int, n: int, others_right: int, others: int) -> tuple[float, float]:
+    """Interval of 95 % for the difference of two shares of different rows, from Wilson's of each (Newcombe 1998, method 10).
+
+    Args:
+        right, n: of the first share, from which the second is subtracted.
+
+    Raises:
+        ValueError: as for `wilson`.
+    """
+    (low, high), (other_low, other_high) = wilson(right, n), wilson(others_right, others)
+    share, other = right / n, others_right / others
+    return (
+        share - other - math.hypot(share - low, other_high - other),
+        share - other + math.hypot(high - share, other - other_low),
+    )
+
+
 def resamples(n: int, cost: int = 1) -> int:
     """Number of bootstrap resamples of `n` rows: 1,000, and fewer where rows times `cost` are many."""
     return int(np.clip(MOST_NUMBERS // max(n * cost, 1), FEWEST, RESAMPLES))

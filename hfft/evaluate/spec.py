@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
-from hfft.data.spec import Data
+from hfft.data.spec import Data, FurtherRows
 from hfft.spec import Spec
 from hfft.tasks.measure import is_file
 from hfft.tasks.problem import known_metrics
@@ -36,6 +36,20 @@ class OutputsSpec(Spec):
         return value
 
 
+class OutsideRows(FurtherRows):
+    """Rows that belong to none of the classes, to measure how well the model's scores tell them from the task's.
+
+    Attributes:
+        path, name, data_files, data_dir, revision: as in `data`.
+        sep, encoding, quoting, missing, field: as in `data`.
+        split: the split whose rows are read.
+        max_samples: at most so many rows, the first ones.
+        near: whether they resemble the task's own rows, as other classes of the same kind do; said beside the figures.
+    """
+
+    near: bool | None = None
+
+
 class Score(Spec):
     """How the result is measured.
 
@@ -45,6 +59,9 @@ class Score(Spec):
             again; `off`: neither.
         old_task: labelled rows of the task that the backbone was pretrained for, to measure what it forgot.
         outputs: whether the run folder stores the model's outputs for the held-out rows (`auto`: up to 2 GB per split).
+        ood: name -> rows that belong to none of the classes; without any, the scorecard makes some.
+        shift: name -> another split with labels, such as one of another year or place.
+        groups: columns of the data whose values divide the scored rows into subgroups.
         from_scratch: also train the same recipe from random weights.
         calibrate: after training, scale the logits so that the validation rows are most likely, by one `temperature`, which
             changes no answer, or by a scale and a shift per class (`vector`); it becomes part of the model's last layer.
@@ -54,6 +71,9 @@ class Score(Spec):
     scorecard: Literal["quick", "full", "off"] = "quick"
     old_task: Data | None = None
     outputs: Literal["auto", "off"] | OutputsSpec = "auto"
+    ood: dict[str, OutsideRows] = {}
+    shift: dict[str, FurtherRows] = {}
+    groups: list[Annotated[str, Field(min_length=1)]] = []
     from_scratch: bool = False
     calibrate: Literal["temperature", "vector", "none"] = "none"
 

@@ -61,6 +61,23 @@ def auroc_and_average_precision(
         return area / (positives * others), (np.diff(hits, axis=1) * precision).sum(1) / positives
 
 
+def false_positive_rate(
+    weights: np.ndarray, scores: np.ndarray, positive: np.ndarray, recall: float = 0.95
+) -> np.ndarray:
+    """Share of the negative rows whose score is above the threshold at which `recall` of the positive ones are found, `(R,)`.
+
+    Equal scores are one threshold, as in scikit-learn's `roc_curve`; nan without both kinds.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    of_positive = np.cumsum(weights[:, order] * positive[order], 1)[:, ends]
+    of_others = np.cumsum(weights[:, order] * ~positive[order], 1)[:, ends]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        first = np.argmax(of_positive / of_positive[:, -1:] >= recall, axis=1)
+        found = np.take_along_axis(of_others, first[:, None], 1)[:, 0] / of_others[:, -1]
+    return np.where(of_positive[:, -1] > 0, found, np.nan)
+
+
 def mean(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Weighted means `(R,)` of values `(N,)`."""
     return weights @ values / weights.sum(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from hfft.backbone.pooling import fitting_pooling
 from hfft.console import quiet_libraries
 from hfft.data.splits import column
 from hfft.errors import BadInput
-from hfft.features.cache import opened_cache
+from hfft.features.cache import Chosen, opened_cache
 from hfft.features.extract import check_finite, extract_views
 from hfft.features.model import FeatureModel
 from hfft.features.views import View
@@ -45,7 +45,12 @@ class Features:
 
 
 def of_recipe(
-    recipe: Recipe, splits: Sequence[str] = SPLITS, *, pooling: str | None = None, layer: int | str = -1
+    recipe: Recipe,
+    splits: Sequence[str] = SPLITS,
+    *,
+    pooling: str | None = None,
+    layer: int | str = -1,
+    places: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Features]:
     """Split -> the features of its rows, not augmented; from disk where they were computed before.
 
@@ -55,17 +60,23 @@ def of_recipe(
     Args:
         splits: the splits wanted; those that the data lacks are left out. Also names of `data.sets`, whose rows have no labels.
         pooling: default: the recipe's `head.pooling`, or what the checkpoint was trained with.
+        places: split -> the rows wanted of it, `(N,)`; default: all.
         layer: number of a hidden state, -1 the last, or the path of a module.
 
     Raises:
         BadInput: data, model, layer or pooling cannot be used.
         DataError: the features of a row are not finite.
     """
-    return layers_of_recipe(recipe, [layer], splits, pooling=pooling)[layer]
+    return layers_of_recipe(recipe, [layer], splits, pooling=pooling, places=places)[layer]
 
 
 def layers_of_recipe(
-    recipe: Recipe, layers: Sequence[int | str], splits: Sequence[str] = SPLITS, *, pooling: str | None = None
+    recipe: Recipe,
+    layers: Sequence[int | str],
+    splits: Sequence[str] = SPLITS,
+    *,
+    pooling: str | None = None,
+    places: Mapping[str, np.ndarray] | None = None,
 ) -> dict[int | str, dict[str, Features]]:
     """Layer -> split -> features, as `of_recipe`, with all layers computed in one forward pass."""
     quiet_libraries()
@@ -91,9 +102,13 @@ def layers_of_recipe(
     def computed(part: Any) -> list[np.ndarray]:
         return extract_views(model.loaded(), processor, part, task, views)
 
+    chosen_rows = places or {}
     with opened_cache(model, views, recipe.layers.cache) as cache:
-        found = {name: cache.features(rows[name], computed) for name in wanted}
-    given = dict(loaded.items())
+        found = {
+            name: cache.features(Chosen(rows[name], chosen_rows[name]) if name in chosen_rows else rows[name], computed)
+            for name in wanted
+        }
+    given = {name: part.select(chosen_rows[name]) if name in chosen_rows else part for name, part in loaded.items()}
     return {
         view.layer: {name: _features(found[name][i], given.get(name), labels, view, f"split {name}") for name in wanted}
         for i, view in enumerate(views)

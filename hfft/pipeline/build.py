@@ -19,7 +19,7 @@ from hfft.backbone.edit import edit
 from hfft.backbone.source_head import source_head
 from hfft.data.splits import column
 from hfft.errors import BadInput, HfftError
-from hfft.evaluate import Metrics, check_files
+from hfft.evaluate import Metrics, check_files, check_further
 from hfft.frozen_cache import folder
 from hfft.frozen_cache.frozen_cache import FrozenCacheSettings
 from hfft.frozen_cache.spec import FrozenCacheSpec
@@ -86,6 +86,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     model_check.check_ahead(recipe, processor)
     with arguments.main_process_first(local=True, desc="data"):
         splits, labels = data.load_splits(recipe.data, task, recipe.seed)  # 5
+    check_further(recipe.score, splits)
     if pooling is None:
         recipe, pooling = with_pooling(recipe, download=True)
     set_seed(arguments.seed)

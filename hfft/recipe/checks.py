@@ -107,12 +107,6 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
             )
     target = PROBLEMS[recipe.problem]
     found += _label_checks(recipe) + _purpose_checks(recipe)
-    for i, metric in enumerate(recipe.score.metrics):
-        if metric not in target.metrics and not is_file(metric):
-            fitting = listing(target.metrics, 30)
-            found.append(
-                (("score", "metrics", i), f"{metric!r} does not measure {recipe.problem}; choose from {fitting}")
-            )
     if recipe.backbone.init == "random" and (recipe.layers.adapter or recipe.train_layers != ["all"]):
         found.append((("backbone", "init"), "is random, and frozen layers would never learn; use layers.train=all"))
     for i, edit in enumerate(recipe.backbone.edit):
@@ -129,9 +123,8 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
     for part in ("validation", "test"):
         if recipe.data.streaming and isinstance(getattr(recipe.data, part), float):
             found.append((("data", part), "is a share, which cannot be taken from a streamed set; name a split"))
-    return (
-        found + classifier_checks(recipe) + score_checks(recipe) + _schedule_checks(recipe) + _training_checks(recipe)
-    )
+    found += classifier_checks(recipe) + score_checks(recipe)
+    return found + _schedule_checks(recipe) + _training_checks(recipe)
 
 
 def _augment_checks(recipe: Recipe) -> list[tuple[Path, str]]:

@@ -1,4 +1,4 @@
-"""Checks of `score.calibrate` that no single section can make."""
+"""Checks of the section `score` beside the problem and the data."""
 
 from __future__ import annotations
 
@@ -6,17 +6,36 @@ from typing import TYPE_CHECKING
 
 from hfft.data.spec import NONE
 from hfft.recipe.yaml_lines import Path
+from hfft.tasks.measure import is_file
 from hfft.tasks.problem import PROBLEMS
+from hfft.wording import listing
 
 if TYPE_CHECKING:
     from hfft.recipe.recipe import Recipe
 
 
 def score_checks(recipe: Recipe) -> list[tuple[Path, str]]:
-    """Whether the recipe has what probabilities are calibrated with: classes, stored validation rows, a last linear layer."""
-    way = recipe.score.calibrate
-    why = None if way == "none" else _not_calibrated(recipe)
-    return [] if why is None else [(("score", "calibrate"), f"is {way}, {why}")]
+    """What is scored that the problem or the data has no use for, and what probabilities are calibrated with."""
+    score, problem = recipe.score, PROBLEMS[recipe.problem]
+    found: list[tuple[Path, str]] = [
+        (
+            ("score", "metrics", i),
+            f"{metric!r} does not measure {recipe.problem}; choose from {listing(problem.metrics, 30)}",
+        )
+        for i, metric in enumerate(score.metrics)
+        if metric not in problem.metrics and not is_file(metric)
+    ]
+    if score.ood and not (recipe.the_task.labelled and problem.classes):
+        found.append((("score", "ood"), f"needs one class a row, which {recipe.problem} does not have; leave it out"))
+    for key in ("groups", "shift"):
+        if getattr(score, key) and not recipe.the_task.labelled:
+            found.append((("score", key), f"needs labels, which task {recipe.task} does not have; leave it out"))
+        elif getattr(score, key) and recipe.data.streaming:
+            found.append((("score", key), "needs stored rows; use data.streaming=false, or leave it out"))
+    for name in set(score.ood) & set(score.shift):
+        found.append((("score", "shift", name), "is also the name of a set in score.ood; choose another"))
+    why = None if score.calibrate == "none" else _not_calibrated(recipe)
+    return found if why is None else [*found, (("score", "calibrate"), f"is {score.calibrate}, {why}")]
 
 
 def _not_calibrated(recipe: Recipe) -> str | None:

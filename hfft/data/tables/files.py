@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hfft.data.spec import Data, DataSet
+from hfft.data.spec import Data, FurtherRows
 from hfft.data.tables.dialect import head_text
 from hfft.data.tables.endings import KINDS, KNOWN, kind_of, stem
 from hfft.errors import DataError
@@ -55,7 +55,7 @@ class Files:
     notes: list[str] = field(default_factory=list)
 
 
-def find_files(data: Data | DataSet) -> Files | None:
+def find_files(data: Data | FurtherRows) -> Files | None:
     """The files of rows that `path` and `data_files` name; None if they name something else: images, a data set of the hub.
 
     A folder is read as its tables. They belong to the split that is the whole name of the file (`train.csv`, `dev.csv`,
@@ -116,7 +116,7 @@ def _described(folder: Path) -> bool:
     return bool(front and re.search(r"^(configs|dataset_info):", front[1], re.MULTILINE))
 
 
-def _listed(data: Data | DataSet, root: Path) -> Files | None:
+def _listed(data: Data | FurtherRows, root: Path) -> Files | None:
     """The files of `data_files`; None if some are not on this machine or hold no rows of tables."""
     given = data.data_files
     named = given if isinstance(given, dict) else {"train": given}
@@ -204,7 +204,7 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith((".", "__")) for part in path.parts) or path.name.lower() == "readme.md"
 
 
-def is_table_of_text(path: Path, data: Data | DataSet) -> bool:
+def is_table_of_text(path: Path, data: Data | FurtherRows) -> bool:
     """Whether a `.txt` file is a table: its separator is stated, or each of its first lines has as many tabs as its header."""
     if data.sep is not None:
         return True
@@ -220,7 +220,7 @@ def is_table_of_text(path: Path, data: Data | DataSet) -> bool:
     )
 
 
-def missing_path(data: Data | DataSet) -> str | None:
+def missing_path(data: Data | FurtherRows) -> str | None:
     """What is wrong with a path of this machine that does not exist; None if it exists or is a name on the hub.
 
     It is a path if it begins as one, has a known ending or two `/`, or if the folder that should hold it exists.

@@ -20,7 +20,7 @@ from hfft.backbone.published_code import FILE
 from hfft.classifier.fitting import arguments_used
 from hfft.data.class_counts import describe_counts
 from hfft.errors import BadInput, RunError
-from hfft.evaluate import Metrics, check_files
+from hfft.evaluate import Metrics, check_files, check_further
 from hfft.evaluate.splits import score_answers
 from hfft.features.model import FeatureModel
 from hfft.features.views import View
@@ -68,6 +68,7 @@ class Setting:
         )  # first, so that a model that is not there is told as for any recipe
         processor = backbone.load_processor(recipe.backbone, task)
         splits, labels = data.load_splits(recipe.data, task, recipe.seed)
+        check_further(recipe.score, splits)
         pooling: str | None = recipe.head.pooling
         if pooling is None:
             fitting = fitting_pooling(recipe.backbone, task)

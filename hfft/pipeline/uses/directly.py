@@ -17,7 +17,7 @@ from hfft.data.class_counts import describe_counts
 from hfft.data.modality.base import Rows
 from hfft.direct import Answering
 from hfft.errors import BadInput, RunError
-from hfft.evaluate import check_files
+from hfft.evaluate import check_files, check_further
 from hfft.pipeline.model_check import check_inputs
 from hfft.pipeline.save import tolerance
 from hfft.pipeline.uses import common
@@ -74,6 +74,7 @@ def built(recipe: Recipe, device: Any) -> tuple[Backbone, data.Splits, Labels, A
     task, spec = recipe.the_task, backbone.pinned(recipe.backbone)
     backbone.load_published_config(spec)  # a name that does not exist is refused before the data is read
     splits, labels = data.load_splits(recipe.data, task, recipe.seed)
+    check_further(recipe.score, splits)
     # nothing is learned from train, so rows that are in it as well flatter nobody
     splits = replace(splits, leaked={}, notes=tuple(note for note in splits.notes if OPTIMISTIC not in note))
     made = direct.answering(spec, recipe.head, task, labels, recipe.data.max_length, device)
