@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from hfft.data.spec import Data
 from hfft.spec import Spec
+from hfft.strategy.adversarial.pixels import fraction
 from hfft.tasks.measure import is_file
 from hfft.tasks.problem import known_metrics
 from hfft.wording import listing, nearest, size_in_bytes
@@ -36,6 +37,39 @@ class OutputsSpec(Spec):
         return value
 
 
+class CorruptionSpec(Spec):
+    """How the scorecard measures corruptions.
+
+    Attributes:
+        rows: maximum number of rows, which are drawn by the seed; each is answered 75 times as an image, 25 times as a text.
+    """
+
+    rows: int = Field(default=1000, ge=1)
+
+
+class AttackSpec(Spec):
+    """How the scorecard attacks inputs.
+
+    Attributes:
+        norm: `linf` bounds the change of each pixel, `l2` the Euclidean length of an image's change; texts have `l2` alone.
+        radius: largest change of pixels in [0, 1], where a fraction may be written (8/255); of a text's embeddings. Default:
+            for images 8/255 up to 64 pixels and 4/255 above, or 0.5 for `l2`; 0.3 for texts.
+        steps: steps of PGD.
+        rows: maximum number of rows: images 1,000, texts 200.
+    """
+
+    norm: Literal["linf", "l2"] | None = None
+    radius: Annotated[float, BeforeValidator(fraction), Field(gt=0)] | None = None
+    steps: int = Field(default=20, ge=1, le=1000)
+    rows: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _within_pixels(self) -> AttackSpec:
+        if self.norm == "linf" and self.radius is not None and self.radius > 1:
+            raise ValueError(f"radius: is {self.radius:g}, but pixels are in [0, 1]; use at most 1, such as 8/255")
+        return self
+
+
 class Score(Spec):
     """How the result is measured.
 
@@ -45,6 +79,8 @@ class Score(Spec):
             again; `off`: neither.
         old_task: labelled rows of the task that the backbone was pretrained for, to measure what it forgot.
         outputs: whether the run folder stores the model's outputs for the held-out rows (`auto`: up to 2 GB per split).
+        corruption: the scorecard's corruptions.
+        attack: the scorecard's attacks.
         from_scratch: also train the same recipe from random weights.
     """
 
@@ -52,6 +88,8 @@ class Score(Spec):
     scorecard: Literal["quick", "full", "off"] = "quick"
     old_task: Data | None = None
     outputs: Literal["auto", "off"] | OutputsSpec = "auto"
+    corruption: CorruptionSpec = CorruptionSpec()
+    attack: AttackSpec = AttackSpec()
     from_scratch: bool = False
 
     @property

@@ -6,4 +6,4 @@ them in a terminal. Every block names its `split` and `n`; figures with an inter
 
 # In the order of the scorecard. The quick ones need no model; the others run it again or compute for longer.
 QUICK: tuple[str, ...] = ("task", "beside", "cost")
-FULL: tuple[str, ...] = (*QUICK, "retention", "representation")
+FULL: tuple[str, ...] = (*QUICK, "corruption", "attack", "retention", "representation")
