@@ -62,7 +62,9 @@ def _rows(evidence: Evidence) -> tuple[Any, int | None]:
     """The rows of the split, and their number; None for a stream."""
     rows = getattr(evidence.splits, evidence.split)
     if rows is None:
-        raise BadInput(f"the recipe's data has no {evidence.split} split any more; score the model on the data of its run")
+        raise BadInput(
+            f"the recipe's data has no {evidence.split} split any more; score the model on the data of its run"
+        )
     return rows, len(rows) if hasattr(rows, "__len__") else None
 
 

@@ -58,9 +58,7 @@ def figures(clean: np.ndarray, found: dict[str, np.ndarray], seed: int) -> dict[
     """The figures of which rows were right `(N,)`, and of which were under each corruption, `(N, severities)`."""
     n = len(clean)
     of_rows = np.stack([answers.mean(1) for answers in found.values()]).mean(0)
-    drawn = bootstrap(
-        lambda weights: {"mean": weights @ of_rows / n, "drop": weights @ (clean - of_rows) / n}, n, seed
-    )
+    drawn = bootstrap(lambda weights: {"mean": weights @ of_rows / n, "drop": weights @ (clean - of_rows) / n}, n, seed)
     share, accuracies = float(clean.mean()), {name: answers.mean(0).tolist() for name, answers in found.items()}
     worst = min(accuracies, key=lambda name: min(accuracies[name]))
     at = int(np.argmin(accuracies[worst]))
