@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from hfft.data.spec import Data, FurtherRows
 from hfft.spec import Spec
+from hfft.strategy.adversarial.pixels import fraction
 from hfft.tasks.measure import is_file
 from hfft.tasks.problem import known_metrics
 from hfft.wording import listing, nearest, size_in_bytes
@@ -50,6 +51,39 @@ class OutsideRows(FurtherRows):
     near: bool | None = None
 
 
+class CorruptionSpec(Spec):
+    """How the scorecard measures corruptions.
+
+    Attributes:
+        rows: maximum number of rows, which are drawn by the seed; each is answered 75 times as an image, 25 times as a text.
+    """
+
+    rows: int = Field(default=1000, ge=1)
+
+
+class AttackSpec(Spec):
+    """How the scorecard attacks inputs.
+
+    Attributes:
+        norm: `linf` bounds the change of each pixel, `l2` the Euclidean length of an image's change; texts have `l2` alone.
+        radius: largest change of pixels in [0, 1], where a fraction may be written (8/255); of a text's embeddings. Default:
+            for images 8/255 up to 64 pixels and 4/255 above, or 0.5 for `l2`; 0.3 for texts.
+        steps: steps of PGD.
+        rows: maximum number of rows: images 1,000, texts 200.
+    """
+
+    norm: Literal["linf", "l2"] | None = None
+    radius: Annotated[float, BeforeValidator(fraction), Field(gt=0)] | None = None
+    steps: int = Field(default=20, ge=1, le=1000)
+    rows: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _within_pixels(self) -> AttackSpec:
+        if self.norm == "linf" and self.radius is not None and self.radius > 1:
+            raise ValueError(f"radius: is {self.radius:g}, but pixels are in [0, 1]; use at most 1, such as 8/255")
+        return self
+
+
 class Score(Spec):
     """How the result is measured.
 
@@ -62,6 +96,8 @@ class Score(Spec):
         ood: name -> rows that belong to none of the classes; without any, the scorecard makes some.
         shift: name -> another split with labels, such as one of another year or place.
         groups: columns of the data whose values divide the scored rows into subgroups.
+        corruption: the scorecard's corruptions.
+        attack: the scorecard's attacks.
         from_scratch: also train the same recipe from random weights.
         calibrate: after training, scale the logits so that the validation rows are most likely, by one `temperature`, which
             changes no answer, or by a scale and a shift per class (`vector`); it becomes part of the model's last layer.
@@ -74,6 +110,8 @@ class Score(Spec):
     ood: dict[str, OutsideRows] = {}
     shift: dict[str, FurtherRows] = {}
     groups: list[Annotated[str, Field(min_length=1)]] = []
+    corruption: CorruptionSpec = CorruptionSpec()
+    attack: AttackSpec = AttackSpec()
     from_scratch: bool = False
     calibrate: Literal["temperature", "vector", "none"] = "none"
 

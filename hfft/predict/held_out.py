@@ -68,6 +68,12 @@ class HeldOut:
                 self._labels(torch.tensor([label for _, label in batch])),
             )
 
+    def read(self, rows: Iterable[dict[str, Any]]) -> tuple[list[Any], Tensor]:
+        """What the predictor takes for rows, and their labels in the model's order of classes."""
+        reader = self.predictor.modality.inputs
+        pairs = [(reader.of_row(row, self.columns), row["labels"]) for row in rows]
+        return [x for x, _ in pairs], self._labels(torch.tensor([label for _, label in pairs]))
+
     def _labels(self, labels: Tensor) -> Tensor:
         if self.order is None:
             return labels

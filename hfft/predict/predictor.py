@@ -76,19 +76,25 @@ class Predictor:
 
     def passes(self, inputs: Sequence[Any], batch_size: int = 32) -> Iterator[tuple[Sequence[int], torch.Tensor]]:
         """(places, outputs `(b, C)`) of each forward pass: each input once, in an efficient order."""
-        for places, batch in self.modality.inputs.batches(inputs, batch_size, self.processor, self._on_device):
-            yield places, self._outputs(batch)
+        for places, batch in self.batches(inputs, batch_size):
+            with torch.no_grad():
+                found = self.outputs(self.model, batch).float().cpu()
+            yield places, found
 
-    @torch.no_grad()
-    def _outputs(self, batch: dict[str, Any]) -> torch.Tensor:
+    def batches(self, inputs: Sequence[Any], batch_size: int = 32) -> Iterator[tuple[Sequence[int], dict[str, Any]]]:
+        """(places, inputs of the model on its device) of each forward pass, as in `passes`."""
+        for places, batch in self.modality.inputs.batches(inputs, batch_size, self.processor, self.on_device):
+            yield places, self._placed(batch)
+
+    def _placed(self, batch: dict[str, Any]) -> dict[str, Any]:
         device = self.model.device
         batch = {k: v.to(device, non_blocking=True) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
-        if self._on_device is not None:
-            batch = self._on_device(batch)
+        if self.on_device is not None:
+            batch = self.on_device(batch)
         dtype = getattr(self.model, "dtype", torch.float32)
         if dtype != torch.float32:
             batch = {k: v.to(dtype) if torch.is_tensor(v) and v.is_floating_point() else v for k, v in batch.items()}
-        return self.outputs(self.model, batch).float().cpu()
+        return batch
 
     @property
     def _problem(self) -> Problem:
@@ -97,7 +103,8 @@ class Predictor:
         return PROBLEMS[config.problem_type or alone]
 
     @cached_property
-    def _on_device(self) -> OnDevice | None:
+    def on_device(self) -> OnDevice | None:
+        """The preprocessing that is done for a batch on the device; None if there is none."""
         return self.modality.inputs.on_device(self.processor)
 
     def __call__(self, inputs: Any, batch_size: int = 32) -> torch.Tensor:

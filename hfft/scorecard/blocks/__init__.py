@@ -6,4 +6,13 @@ them in a terminal. Every block names its `split` and `n`; figures with an inter
 
 # In the order of the scorecard. The quick ones need no model; the others run it again or compute for longer.
 QUICK: tuple[str, ...] = ("task", "beside", "calibration", "selective", "unknown", "cost")
-FULL: tuple[str, ...] = (*QUICK, "ood", "shift", "labels", "retention", "representation")
+FULL: tuple[str, ...] = (
+    *QUICK,
+    "ood",
+    "corruption",
+    "attack",
+    "shift",
+    "labels",
+    "retention",
+    "representation",
+)

@@ -52,20 +52,31 @@ class Embeddings:
         Raises:
             BadInput: the model did not read its input embedding.
         """
-        first, last = part * len(change), (part + 1) * len(change)
-        calls = []
-
-        def add(_: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-            calls.append(output.shape)
-            moved = output[first:last] + change.to(output.dtype)
-            return moved if len(output) == len(change) else torch.cat([output[:first], moved, output[last:]])
-
-        handle = self.table.register_forward_hook(add)
-        try:
+        with added(self.table, change, part) as calls:
             yield
-        finally:
-            handle.remove()
         if not calls:
             raise BadInput(
                 f"strategy.{self.name}: the model does not read its input embedding as a module; leave {self.name} out"
             )
+
+
+@contextlib.contextmanager
+def added(table: nn.Module, change: Tensor, part: int = 0) -> Iterator[list[Any]]:
+    """Inside, `change` `(B, L, D)` is added to rows `part * B` to `(part + 1) * B` of what an embedding returns.
+
+    Yields:
+        a list with an entry for each time that the embedding was read.
+    """
+    first, last = part * len(change), (part + 1) * len(change)
+    calls: list[Any] = []
+
+    def add(_: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        calls.append(output.shape)
+        moved = output[first:last] + change.to(output.dtype)
+        return moved if len(output) == len(change) else torch.cat([output[:first], moved, output[last:]])
+
+    handle = table.register_forward_hook(add)
+    try:
+        yield calls
+    finally:
+        handle.remove()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 IMAGES = "pixel_values"
 
 
-def _fraction(value: Any) -> Any:
+def fraction(value: Any) -> Any:
     """A number written as a fraction, such as `8/255`."""
     above, slash, below = value.partition("/") if isinstance(value, str) else ("", "", "")
     try:
@@ -29,7 +29,7 @@ def _fraction(value: Any) -> Any:
         return value
 
 
-Level = Annotated[float, BeforeValidator(_fraction), Field(ge=0, le=1)]  # of pixels in [0, 1]
+Level = Annotated[float, BeforeValidator(fraction), Field(ge=0, le=1)]  # of pixels in [0, 1]
 
 
 class PixelAttack(Method):
