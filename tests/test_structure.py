@@ -35,6 +35,7 @@ RANKS = (
         "frozen_cache.folder",
         "evaluate.spec",
         "publish.spec",
+        "report.spec",
         "recipe",
     ),
     ("data.image_processor", "acquisition", "classifier", "features.views"),
