@@ -53,7 +53,7 @@ RANKS = (
     ("features",),
     ("scorecard",),
     ("pipeline",),
-    ("plan", "rank", "studies", "scenarios"),
+    ("plan", "rank", "studies", "scenarios", "compare"),
     ("", "commands", "cli", "run", "nano"),  # "" is the face of the package
 )
 

@@ -12,7 +12,8 @@ from markupsafe import Markup, escape
 from hfft.report.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Points, ticks
 
 COLOURS = 6  # in style.css; further series use them again, dashed
-ROW, NAMES = 20, 150  # height of a horizontal bar and width of the names beside them, in SVG units
+ROW, LETTER = 20, 7.4  # height of a horizontal bar and width of a letter of the names beside them, in SVG units
+MOST_LETTERS = 30  # of a name
 MOST_ROWS = 100  # of the table behind a picture
 
 Bar = tuple[str, float, float | None, float | None]  # name, value, ends of its interval
@@ -60,11 +61,13 @@ class Frame:
     Attributes:
         x, y: (lowest, highest) value.
         titles: what the axes show.
+        whole: whether only whole numbers are written at the horizontal axis.
     """
 
     x: tuple[float, float]
     y: tuple[float, float]
     titles: tuple[str, str]
+    whole: bool = False
 
     def x_of(self, value: float) -> float:
         """The place of a value on the horizontal axis."""
@@ -81,6 +84,8 @@ class Frame:
             parts.append(f'<path class="grid" d="M{LEFT} {self.y_of(tick):.1f}H{WIDTH - RIGHT}"/>')
             parts.append(_text(LEFT - 6, self.y_of(tick), f"{tick:.6g}", "end", ".35em"))
         for tick in ticks(*self.x):
+            if self.whole and tick != round(tick):
+                continue
             parts.append(f'<path class="axis" d="M{self.x_of(tick):.1f} {HEIGHT - BOTTOM}v4"/>')
             parts.append(_text(self.x_of(tick), HEIGHT - 18, f"{tick:,.6g}", "middle"))
         parts.append(_text(WIDTH - RIGHT, HEIGHT - 3, self.titles[0], "end"))
@@ -106,7 +111,9 @@ def lines(
     found = [point for _, points in drawn for point in points]
     if not found:
         return None
-    frame = Frame(x or wide([p[0] for p in found], 0), y or wide([p[1] for p in found]), titles)
+    xs = [p[0] for p in found]
+    whole = all(value == round(value) for value in xs) and max(xs) - min(xs) > 1
+    frame = Frame(x or wide(xs, 0), y or wide([p[1] for p in found]), titles, whole)
     parts = frame.axes()
     for i, (line, points) in enumerate(drawn):
         at = [f"{frame.x_of(a):.1f} {frame.y_of(b):.1f}" for a, b in points]
@@ -171,7 +178,8 @@ def bars(
     ends = [number for _, *numbers in drawn for number in numbers if number is not None]
     low, high = min(0.0, *ends), end or max(0.0, *ends)
     high = high if high > low else low + 1
-    left, right, height = NAMES, WIDTH - RIGHT, TOP + ROW * len(drawn) + BOTTOM - 12
+    longest = max(len(cut(name)) for name, *_ in drawn)
+    left, right, height = 14 + LETTER * longest, WIDTH - RIGHT, TOP + ROW * len(drawn) + BOTTOM - 12
 
     def x_of(number: float) -> float:
         return left + (right - left) * (number - low) / (high - low)
@@ -186,7 +194,7 @@ def bars(
         parts.append(f'<path class="area c0" d="{box}"/>')
         if start is not None and stop is not None:
             parts.append(f'<path class="axis" d="M{x_of(start):.1f} {middle:.1f}H{x_of(stop):.1f}"/>')
-        parts.append(_text(left - 6, middle, cut(name, 24), "end", ".35em"))
+        parts.append(_text(left - 6, middle, cut(name), "end", ".35em"))
     parts.append(f'<path class="axis" d="M{x_of(0):.1f} {TOP}V{TOP + ROW * len(drawn)}"/>')
     whiskers = any(bar[2] is not None for bar in usable)
     kept = usable[:MOST_ROWS]
@@ -226,7 +234,7 @@ def wide(values: Sequence[float], margin: float = 0.05) -> tuple[float, float]:
     return low - margin * (high - low), high + margin * (high - low)
 
 
-def cut(text: str, most: int) -> str:
+def cut(text: str, most: int = MOST_LETTERS) -> str:
     """A name, shortened to fit beside a bar."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 

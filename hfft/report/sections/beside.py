@@ -12,8 +12,8 @@ BLOCK, TITLE = "beside", "Beside simpler answers"
 NAMES = {
     "majority": "the commonest class",
     "mean": "the mean of the training rows",
-    "knn": "nearest neighbour, features of the start",
-    "probe": "linear probe, features of the start",
+    "knn": "nearest neighbour at the start",
+    "probe": "linear probe at the start",
     "directly": "the start used directly",
 }
 

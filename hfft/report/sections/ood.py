@@ -14,7 +14,7 @@ FIGURES = {
     "aupr_in": "AUPR in",
     "aupr_out": "AUPR out",
     "fpr95": "FPR@95",
-    "fpr95_id": "FPR@95 (in-distribution as positive)",
+    "fpr95_id": "FPR@95 (own rows positive)",
 }
 
 
