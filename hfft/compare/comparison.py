@@ -121,7 +121,11 @@ def recipe_differences(recipes: Sequence[Mapping[str, Any]]) -> dict[str, list[A
     """`section.key` -> value in each recipe, for keys that are not the same in all; None where a recipe has none."""
     each = [flat(recipe) for recipe in recipes]
     keys = dict.fromkeys(key for values in each for key in values)
-    rows = {key: [values.get(key) for values in each] for key in keys if key not in IGNORED and not key.startswith("report.")}
+    rows = {
+        key: [values.get(key) for values in each]
+        for key in keys
+        if key not in IGNORED and not key.startswith("report.")
+    }
     return {key: values for key, values in rows.items() if any(value != values[0] for value in values[1:])}
 
 
