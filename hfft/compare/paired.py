@@ -83,8 +83,8 @@ def is_right(outputs: Outputs) -> np.ndarray:
 
 
 def changed(right: np.ndarray, other_right: np.ndarray, ours: Outputs, theirs: Outputs) -> dict[str, Any]:
-    """The rows that only one of the two got right: their number, and the first of them with both answers."""
-    sides = {"only this one is right": right & ~other_right, "only the other is right": ~right & other_right}
+    """The rows that only one of the two got right, `gained` by ours or `lost`: their number, and the first of them."""
+    sides = {"gained": right & ~other_right, "lost": ~right & other_right}
     return {
         side: {
             "count": int(rows.sum()),

@@ -26,6 +26,7 @@ class Record:
         recipe: the text of recipe.yaml.
         scorecard: the content of scorecard.json; empty without one.
         rows: the content of rows.json, the rows to look at; empty without them.
+        folder: the path of the run folder, for the lines that use it; empty if it is not known.
         confused: split -> pairs of classes that were confused most, where there are too many classes for a matrix.
     """
 
@@ -35,6 +36,7 @@ class Record:
     recipe: str = ""
     scorecard: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, Any] = field(default_factory=dict)
+    folder: str = ""
     confused: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     @classmethod
@@ -46,7 +48,7 @@ class Record:
         history = json.loads(state or "{}").get("log_history", [])
         card, looked_at = json.loads(scorecard or "{}"), json.loads(rows or "{}")
         confused = {name: pairs for name in ("validation", "test") if (pairs := _confused(folder, name, metrics))}
-        return cls(metrics, json.loads(layers or "[]"), history, recipe, card, looked_at, confused)
+        return cls(metrics, json.loads(layers or "[]"), history, recipe, card, looked_at, str(folder.path), confused)
 
     def block(self, name: str) -> dict[str, Any] | None:
         """A block of the scorecard; None where there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from hfft.report.record import Record
@@ -12,12 +13,13 @@ from hfft.tasks.table import TASKS
 def section(record: Record) -> dict[str, Any] | None:
     """The lines of a `pipeline` and of `hfft predict`; None for a task that hfft knows no pipeline of."""
     metrics = record.metrics
-    task, folder = TASKS.get(metrics["task"]), metrics.get("folder") or f"runs/{metrics['recipe']}"
+    task, folder = TASKS.get(metrics["task"]), record.folder or f"runs/{metrics['recipe']}"
     if task is None:
         return None
     use = metrics.get("use") or {}
     return {
         "folder": folder,
+        "quoted": shlex.quote(folder),
         "pipeline": task.pipeline,
         "example": task.example,
         "top_k": PROBLEMS[metrics["problem"]].multi_label,
