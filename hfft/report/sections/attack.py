@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from hfft.report.plot import Line, lines
 from hfft.report.record import Record
 
 BLOCK, TITLE = "attack", "Attacked inputs"
-NAMES = {"fgsm": "FGSM", "pgd20": "PGD, 20 steps", "apgd_ce": "APGD-CE", "clean": "no attack"}
+NAMES = {"fgsm": "FGSM", "apgd_ce": "APGD-CE", "clean": "no attack"}
 NAMES |= {"characters": "characters changed", "words": "words changed", "embedding": "embeddings moved"}
 
 
@@ -19,6 +20,9 @@ def section(record: Record) -> dict[str, Any] | None:
         return None
     text = block.get("kind") == "text"
     how = "words or characters that may be changed" if text else f"radius of the attack ({block.get('norm', 'norm')})"
+    notes = [block["says"]] if "says" in block else []
+    notes += [f"rows: {block['rows']}"] if "rows" in block else []
+    notes += [f"{name_of(name)} left out: {why}" for name, why in block.get("left_out", {}).items()]
     if not text and block.get("radius") is not None:
         how_much = f"norm {block.get('norm', '?')}, radius {block['radius']:.4g}"
     else:
@@ -26,12 +30,19 @@ def section(record: Record) -> dict[str, Any] | None:
     curve = [(point[0], point[1]) for point in block.get("curve", [])]
     said = f"accuracy of {record.split(block['split'])} over the {how}"
     drawn = lines("accuracy over the strength", said, [Line("accuracy", curve, True)], (how, "accuracy"), y=(0, 1))
-    rows = [(NAMES.get(name, name.replace("_", " ")), found) for name, found in block["figures"].items()]
+    rows = [(name_of(name), found) for name, found in block["figures"].items()]
     return {
         "title": TITLE,
         "block": block,
         "rows": rows,
         "drawn": drawn,
-        "how_much": how_much,
+        "notes": [how_much, *notes] if how_much and "says" not in block else notes,
         "checks": block.get("checks", []),
     }
+
+
+def name_of(attack: str) -> str:
+    """An attack in words: `pgd20` is PGD with 20 steps."""
+    if steps := re.fullmatch(r"pgd(\d+)", attack):
+        return f"PGD, {steps[1]} steps"
+    return NAMES.get(attack, attack.replace("_", " "))

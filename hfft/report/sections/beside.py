@@ -27,7 +27,9 @@ def section(record: Record) -> dict[str, Any] | None:
     names = [name for name in NAMES if isinstance(block.get(name), Mapping) or name in why or name in differences]
     rows = [
         {
-            "name": NAMES[name],
+            "name": f"always {block['majority_class']}"
+            if name == "majority" and "majority_class" in block
+            else NAMES[name],
             "found": block.get(name),
             "difference": differences.get(name),
             "said": conclusion(differences.get(name)),

@@ -35,7 +35,18 @@ def section(record: Record) -> dict[str, Any] | None:
             f"reliability, temperature {after['temperature']:.3g}" if "temperature" in after else "reliability, after"
         )
         drawn.append(reliability(title, after["bins"], record.split(block["split"])))
-    return {"title": TITLE, "block": block, "rows": rows, "after": after, "drawn": drawn}
+    chance = [(NAMES.get(name, name), value) for name, value in (block.get("if_calibrated") or {}).items()]
+    saved = block.get("saved")
+    said = ", ".join(f"{key} {value}" for key, value in saved.items()) if isinstance(saved, Mapping) else str(saved)
+    return {
+        "title": TITLE,
+        "block": block,
+        "rows": rows,
+        "after": after,
+        "drawn": drawn,
+        "chance": chance,
+        "saved": said,
+    }
 
 
 def reliability(title: str, bins: Sequence[Mapping[str, Any]], rows: str) -> Picture:

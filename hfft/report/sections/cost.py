@@ -17,7 +17,9 @@ NAMES = {
     "rows_per_second": "throughput",
     "peak_mib": "peak memory",
     "joules_per_row": "energy of a row",
+    "batch": "rows at once, of the throughput",
     "device": "device",
+    "steps": "training steps",
 }
 
 

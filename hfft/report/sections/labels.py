@@ -16,13 +16,17 @@ def section(record: Record) -> dict[str, Any] | None:
     if block is None:
         return None
     doubted, duplicates = block.get("doubted", []), block.get("duplicates", [])
-    leaks = [(name.replace("_", " "), count) for name, count in block.get("leaks", {}).items()]
+    leaks = [
+        (name.replace("_exact", ", exact copies").replace("_", " "), count)
+        for name, count in block.get("leaks", {}).items()
+    ]
     return {
         "title": TITLE,
         "block": block,
         "doubted": doubted[:MOST],
-        "doubted_count": block.get("doubted_count", len(doubted)),
+        "doubted_count": block.get("doubted_n", len(doubted)),
         "duplicates": duplicates[:MOST],
-        "duplicates_count": block.get("duplicates_count", len(duplicates)),
+        "duplicates_count": block.get("duplicates_n", len(duplicates)),
         "leaks": leaks,
+        "why": block.get("not_doubted") or block.get("no_features"),
     }

@@ -24,7 +24,9 @@ def section(record: Record) -> dict[str, Any] | None:
     if block is None:
         return None
     sets = [one(name, found, record) for name, found in block["sets"].items()]
-    return {"title": TITLE, "block": block, "sets": sets, "titles": list(FIGURES.values())}
+    why = [f"{NAMES.get(score, score)}: {reason}" for score, reason in block.get("why", {}).items()]
+    notes = [*block.get("notes", []), *why]
+    return {"title": TITLE, "block": block, "sets": sets, "titles": list(FIGURES.values()), "notes": notes}
 
 
 def one(name: str, found: dict[str, Any], record: Record) -> dict[str, Any]:
@@ -46,4 +48,5 @@ def one(name: str, found: dict[str, Any], record: Record) -> dict[str, Any]:
         "rows": rows,
         "drawn": drawn,
         "why": found.get("error"),
+        "notes": found.get("notes", []),
     }

@@ -16,13 +16,23 @@ def section(record: Record) -> dict[str, Any] | None:
     block = record.block(BLOCK)
     if block is None:
         return None
+    measure = block.get("measure", "accuracy")
+    worst_first = -1 if measure == "mae" else 1
     groups = []
     for column, found in block.get("groups", {}).items():
-        rows = sorted(found, key=lambda row: row["accuracy"]["value"])
-        given = [
-            (str(r["group"]), r["accuracy"]["value"], r["accuracy"].get("low"), r["accuracy"].get("high")) for r in rows
-        ]
-        drawn = bars(f"accuracy by {column}", f"{len(rows)} groups, the worst first", given, "accuracy", end=1.0)
+        rows = sorted(found, key=lambda row: worst_first * row[measure]["value"])
+        given = [(str(r["group"]), r[measure]["value"], r[measure].get("low"), r[measure].get("high")) for r in rows]
+        drawn = bars(
+            f"{measure} by {column}",
+            f"{len(rows)} groups, the worst first",
+            given,
+            measure,
+            end=None if measure == "mae" else 1.0,
+        )
         groups.append({"column": column, "rows": rows[:MOST], "left_out": len(rows[MOST:]), "drawn": drawn})
     splits = list(block.get("splits", {}).items())
-    return {"title": TITLE, "block": block, "groups": groups, "splits": splits} if groups or splits else None
+    return (
+        {"title": TITLE, "block": block, "groups": groups, "splits": splits, "measure": measure}
+        if groups or splits
+        else None
+    )
