@@ -35,6 +35,7 @@ RANKS = (
         "frozen_cache.folder",
         "evaluate.spec",
         "publish.spec",
+        "report.spec",
         "recipe",
     ),
     ("data.image_processor", "acquisition", "classifier", "features.views"),
@@ -52,7 +53,7 @@ RANKS = (
     ("features",),
     ("scorecard",),
     ("pipeline",),
-    ("plan", "rank", "studies", "scenarios"),
+    ("plan", "rank", "studies", "scenarios", "compare"),
     ("", "commands", "cli", "run", "nano"),  # "" is the face of the package
 )
 

@@ -160,9 +160,9 @@ def score_card(
     chosen = names if names is not None else blocks.FULL if full else blocks.QUICK
     check_names(chosen)
     quiet_libraries()
-    if not all(override.startswith("score.") for override in overrides):
+    if not all(override.startswith(("score.", "report.")) for override in overrides):
         raise BadInput(
-            "a scorecard is of the run's own data: only score.* can be set beside --full, --blocks and --report"
+            "a scorecard is of the run's own data: only score.* and report.* can be set beside --full, --blocks and --report"
         )
     recipe, folder = recipe_of(source, overrides), RunFolder(Path(source))
     if not kept(folder.path):
@@ -177,6 +177,8 @@ def score_card(
             write_table(doubted_rows(evidence, card), file, Path(export).suffix)
         yield f"doubted labels: {export}"
     if rewrite:
+        if note := report.write_rows_again(folder, recipe):
+            yield note
         report.write_report(folder, metrics)
         yield f"report: {folder.report}"
 

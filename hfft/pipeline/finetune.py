@@ -187,9 +187,11 @@ def conclude(recipe: Recipe, folder: RunFolder, metrics: dict[str, Any], rows: A
     """Write the scorecard, the report, the card and, last, metrics.json, which marks the run as finished.
 
     Args:
-        rows: the recipe's splits and their labels, if they are loaded.
+        rows: the recipe's splits and their labels, if they are loaded; without them, rows to look at are written already.
     """
     scorecard.write(folder, recipe, metrics, rows)
+    if rows is not None:
+        report.write_rows(folder, recipe, rows[0])
     publish.write_card(folder, metrics)
     report.write_report(folder, metrics)
     folder.write_json("metrics.json", metrics)

@@ -6,14 +6,17 @@ The generated text stands between two markers. Hand-written text outside them, a
 from __future__ import annotations
 
 import functools
+import json
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from hfft.publish.figures import Scored, pictures, scored
 from hfft.recipe import Recipe, load_recipe, yaml_lines
 from hfft.runs.folder import RunFolder, write
 from hfft.strategy.describe import in_words
@@ -28,12 +31,25 @@ _TITLES = {"ece": "expected calibration error", "rmse": "root mean squared error
 
 
 def write_card(folder: RunFolder, metrics: dict[str, Any]) -> None:
-    """Write README.md, recipe.yaml and metrics.json into the model folder."""
-    write(folder.model / "README.md", card(load_recipe(folder.recipe), metrics))
+    """Write README.md with its pictures, recipe.yaml and metrics.json into the model folder."""
+    blocks = blocks_of(folder)
+    write_pictures(folder, metrics, blocks)
+    write(folder.model / "README.md", card(load_recipe(folder.recipe), metrics, blocks=blocks))
     values = public(yaml_lines.parse(folder.recipe.read_text(encoding="utf-8"))[0])
     values["training"].pop("output_dir", None)
     write(folder.model / "recipe.yaml", yaml_lines.dump(values))
     write(folder.model / "metrics.json", folder.json_text(public(metrics)))
+
+
+def blocks_of(folder: RunFolder) -> dict[str, Any]:
+    """The blocks of the run's scorecard; empty where there is none."""
+    return json.loads(folder.scorecard.read_text(encoding="utf-8"))["blocks"] if folder.scorecard.is_file() else {}
+
+
+def write_pictures(folder: RunFolder, metrics: dict[str, Any], blocks: dict[str, Any]) -> None:
+    """Write the pictures of the card beside it."""
+    for name, (_, svg) in pictures(metrics, blocks).items():
+        write(folder.model / name, svg)
 
 
 def public(value: Any) -> Any:
@@ -57,15 +73,22 @@ def hub_id(name: str) -> str | None:
     return name if _REPO.fullmatch(name) and "/" in name and not is_local(name) else None
 
 
-def card(recipe: Recipe, metrics: dict[str, Any], repo: str | None = None, earlier: str | None = None) -> str:
+def card(
+    recipe: Recipe,
+    metrics: dict[str, Any],
+    repo: str | None = None,
+    earlier: str | None = None,
+    blocks: dict[str, Any] | None = None,
+) -> str:
     """The text of README.md.
 
     Args:
         repo: id under which the snippet loads the model (default: the recipe's `publish.hub_model_id`, or a local folder).
         earlier: an earlier README.md, whose hand-written text and metadata are preserved.
+        blocks: the blocks of the run's scorecard.
     """
     repo = repo or recipe.publish.hub_model_id or f"path/to/{recipe.name}"
-    made = Card(recipe, metrics, repo)
+    made = Card(recipe, metrics, repo, blocks or {})
     head = made.metadata().to_dict()
     text = f"{BEGIN}\n{made.body()}\n{END}"
     before = after = ""
@@ -97,11 +120,13 @@ class Card:
     Attributes:
         metrics: the content of metrics.json.
         repo: id under which the snippet loads the model.
+        blocks: the blocks of the run's scorecard.
     """
 
     recipe: Recipe
     metrics: dict[str, Any]
     repo: str
+    blocks: dict[str, Any] = field(default_factory=dict)
 
     def metadata(self) -> ModelCardData:
         """The card's metadata, with one result per scored split and metric."""
@@ -112,24 +137,18 @@ class Card:
             if "use" not in self.metrics:  # the hub has no word for a model that is as it was
                 extra["base_model_relation"] = "adapter" if self.as_adapter() else "finetune"
         results = [
-            EvalResult(
-                task_type=self.recipe.task,
-                dataset_type=data or Path(self.recipe.data.path).name,
-                dataset_name=data or Path(self.recipe.data.path).name,
-                dataset_config=self.recipe.data.name,
-                dataset_split=self.metrics["data"]["origin"].get(split, split).split(",")[0].rpartition(" of ")[2],
-                dataset_revision=self.metrics["data"]["revision"] if data else None,
-                dataset_args={
-                    "rows": self.metrics[split]["n"],
-                    "rows_from": self.metrics["data"]["origin"].get(split, split),
-                },
-                metric_type=name.partition("_")[0] if name.startswith(("f1", "precision", "recall")) else name,
-                metric_name=f"{title(name)} ({split}, n={self.metrics[split]['n']})",
-                metric_value=self.metrics[split][name],
-            )
+            self.result(split, name.partition("_")[0] if name.startswith(("f1", "precision", "recall")) else name,
+                        f"{title(name)} ({split}, n={self.metrics[split]['n']})", self.metrics[split][name])
             for split in ("test", "validation")
             if split in self.metrics
             for name in metric_names(self.metrics[split])
+        ]  # fmt: skip
+        results += [
+            self.result(
+                one.split, one.kind, f"{title(one.name)} ({one.split}, n={one.n})", one.found["value"], one.interval
+            )
+            for one in self.scored()
+            if one.name.replace(" ", "_") not in self.metrics.get(one.split, {})
         ]
         return ModelCardData(
             library_name="peft" if self.as_adapter() else "transformers",
@@ -142,6 +161,30 @@ class Card:
             eval_results=results or None,
             **extra,
         )
+
+    def result(
+        self, split: str, kind: str, name: str, value: float, interval: Sequence[float] | None = None
+    ) -> EvalResult:
+        """An entry of `model-index`, with its rows and, if there is one, its interval of 95 %."""
+        data = hub_id(self.recipe.data.path)
+        origin = self.metrics["data"]["origin"].get(split, split)
+        return EvalResult(
+            task_type=self.recipe.task,
+            dataset_type=data or Path(self.recipe.data.path).name,
+            dataset_name=data or Path(self.recipe.data.path).name,
+            dataset_config=self.recipe.data.name,
+            dataset_split=origin.split(",")[0].rpartition(" of ")[2],
+            dataset_revision=self.metrics["data"]["revision"] if data else None,
+            dataset_args={"rows": self.metrics[split]["n"], "rows_from": origin},
+            metric_type=kind,
+            metric_name=name,
+            metric_value=value,
+            metric_args={"interval_95": [round(end, 6) for end in interval]} if interval else None,
+        )
+
+    def scored(self) -> list[Scored]:
+        """The figures of the scorecard for splits that the run was scored on."""
+        return [one for one in scored(self.blocks) if one.split in self.metrics]
 
     def body(self) -> str:
         """The generated part of the card's text, from the template `card.md.j2`."""
@@ -157,6 +200,8 @@ class Card:
             task=self.recipe.task,
             metrics=self.metrics,
             results=self.results(),
+            scored=self.scored(),
+            pictures=[(name, said) for name, (said, _) in pictures(self.metrics, self.blocks).items()],
             chosen=self.recipe.training.get("load_best_model_at_end", False),
             classes={
                 "split": split,

@@ -22,7 +22,7 @@ from hfft.hub.errors import explain
 from hfft.predict.predictor import load_predictor
 from hfft.processes import by_first_process
 from hfft.publish.adapter import adapter_config, named
-from hfft.publish.card import card
+from hfft.publish.card import blocks_of, card, write_pictures
 from hfft.publish.reload import (
     TOLERANCE,
     Sample,
@@ -40,6 +40,7 @@ from hfft.wording import first_line
 T = TypeVar("T")
 ATTEMPTS, FIRST_WAIT, PATIENCE = 4, 1.0, 20.0  # the last two in seconds; the client itself retries some calls
 PUSHED = ["*.safetensors", "*.json", "*.txt", "*.model", f"{published_code.FILE}.py", "README.md", "recipe.yaml"]
+PUSHED += ["confusion.svg", "reliability.svg"]
 
 
 class Hub(HfApi):
@@ -115,13 +116,15 @@ def publish(folder: RunFolder, wanted: Publish, force: bool = False) -> str:
         retried(lambda: hub.create_repo(repo_id=repo, private=wanted.private, exist_ok=True))
         recipe = load_recipe(folder.recipe)
         metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))
+        blocks = blocks_of(folder)
+        write_pictures(folder, metrics, blocks)
         made = "fine-tuned with hfft" if "use" not in metrics else "with hfft, no network trained"
         what = f"{recipe.name}: {recipe.backbone.name.rpartition('/')[2]} {made}"
 
         def push() -> Any:
             # If the answer to a commit was lost, asking again finds the commit; then nothing has changed, and none is made.
             parent, earlier = _there(hub, repo)
-            write(folder.model / "README.md", card(recipe, metrics, repo, earlier))
+            write(folder.model / "README.md", card(recipe, metrics, repo, earlier, blocks))
             return hub.upload_folder(
                 repo_id=repo,
                 folder_path=folder.model,

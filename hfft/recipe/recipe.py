@@ -20,6 +20,7 @@ from hfft.publish.spec import Publish
 from hfft.recipe.training_keys import TrainingKeys, own
 from hfft.recipe.uses import DEFAULT, Use, kept
 from hfft.recipe.validate import validated
+from hfft.report.spec import ReportSpec
 from hfft.spec import Spec, as_list
 from hfft.strategy.spec import Strategy
 from hfft.tasks.problem import PROBLEMS
@@ -62,6 +63,7 @@ class Recipe(Spec):
     strategy: Strategy = Strategy()
     training: dict[str, Any] = Field(default={})
     score: Score = Score()
+    report: ReportSpec = ReportSpec()
     publish: Publish = Publish()
 
     def __init__(self, /, **sections: Any):

@@ -59,6 +59,7 @@ READS: dict[str, dict[str, Keys]] = {
         "strategy": ALL,
         "training": ALL,
         "score": ALL,
+        "report": ALL,
         "publish": ALL,
     },
     "directly": {
@@ -68,6 +69,7 @@ READS: dict[str, dict[str, Keys]] = {
         "data": all_but(*TRAINED_ON),
         "training": WITHOUT_TRAINING,
         "score": all_but("from_scratch", "calibrate"),
+        "report": ALL,
         "publish": all_but("as"),
     },
     "classifier": {
@@ -78,6 +80,7 @@ READS: dict[str, dict[str, Keys]] = {
         "data": all_but("augment", "mlm_probability", "shuffle_buffer"),
         "training": WITHOUT_TRAINING,
         "score": all_but("from_scratch"),
+        "report": ALL,
         "publish": all_but("as"),
     },
 }

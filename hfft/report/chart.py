@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
+MOST_ROWS = 20  # of the table behind a chart
 MOST_POINTS = 300  # per curve: about one per 1.5 pixels
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 220, 58, 28, 10, 34  # size of a chart and its margins, in SVG units
 
@@ -35,12 +36,21 @@ class Curve:
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing and the content of its caption."""
+    """A drawing and the content of its caption.
+
+    Attributes:
+        head: titles of the columns of the table behind it.
+        rows: step and value of each curve there, None where it has none.
+        left_out: number of steps that the table does not show.
+    """
 
     title: str
     log: bool
     curves: list[Curve]
     svg: Markup
+    head: list[str]
+    rows: list[list[str | float | None]]
+    left_out: int
 
 
 def curve(title: str, series: Sequence[Series], log: bool = False) -> Chart | None:
@@ -78,9 +88,22 @@ def curve(title: str, series: Sequence[Series], log: bool = False) -> Chart | No
         by_value = [f(found, key=lambda point: (point[1], point[0])) for f in (min, max)] if len(found) > 1 else []
         ends = dict(zip(("lowest", "highest"), by_value, strict=False))
         curves.append(Curve(name, colour, found[-1][1] if found else None, ends, len(points), len(points) - len(found)))
-    # All values in the parts are numbers, so nothing has to be escaped.
-    svg = Markup(f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>')
-    return Chart(title, log, curves, svg)
+    # All values in the parts are numbers, so nothing in them has to be escaped.
+    said = f"{', '.join(line.name for line in curves)} over the steps"
+    named = f'role="img" aria-label="{escape(title)}: {escape(said)}"><title>{escape(title)}</title><desc>{escape(said)}</desc>'
+    svg = Markup(f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" {named}{"".join(parts)}</svg>')
+    rows, left_out = table([found for *_, found in drawn])
+    return Chart(title, log, curves, svg, ["step", *(line.name for line in curves)], rows, left_out)
+
+
+def table(curves: Sequence[Points], most: int = MOST_ROWS) -> tuple[list[list[str | float | None]], int]:
+    """Rows (step, value of each curve) at evenly spaced steps of the shortest curve, and how many steps are not listed."""
+    values = [dict(points) for points in curves]
+    steps = {step for points in values for step in points}
+    by_length = sorted((sorted(points) for points in values if points), key=len)
+    fewest = by_length[0] if by_length else []
+    shown = [fewest[round(i * (len(fewest) - 1) / (most - 1))] for i in range(most)] if len(fewest) > most else fewest
+    return [[f"{step:,.6g}", *(points.get(step) for points in values)] for step in shown], len(steps) - len(shown)
 
 
 def path(bins: Sequence[tuple[float, ...]], colour: int) -> str:

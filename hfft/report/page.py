@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import re
 from importlib import import_module
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from hfft.report import sections
-from hfft.report.numbers import number
+from hfft.report.numbers import interval, number, percent, with_interval
 from hfft.report.record import Record
 from hfft.runs.folder import RunFolder, write
 
@@ -25,11 +28,12 @@ def write_report(folder: RunFolder, metrics: dict[str, Any]) -> None:
 
 def render(record: Record) -> str:
     """The whole document; empty sections are left out."""
-    rendered = (render_section(name, record) for name in sections.SECTIONS)
+    rendered = ((sections.QUESTIONS.get(name), render_section(name, record)) for name in sections.SECTIONS)
+    groups = groupby((pair for pair in rendered if pair[1]), key=itemgetter(0))
     return environment().get_template("page.html.j2").render(
         title=str(record.metrics["recipe"]),
         style=Markup(style()),
-        sections=[section for section in rendered if section],
+        groups=[(question, [section for _, section in found]) for question, found in groups],
     )  # fmt: skip
 
 
@@ -39,11 +43,23 @@ def style() -> str:
 
 
 def render_section(name: str, record: Record) -> Markup:
-    """One section as HTML; empty if the section has no content."""
-    context = import_module(f"{sections.__name__}.{name}").section(record)
+    """One section as HTML; empty if the section has no content.
+
+    A module with a `BLOCK` draws that block of the scorecard; of a block that failed, the error is shown instead.
+    """
+    module = import_module(f"{sections.__name__}.{name}")
+    block = record.block(module.BLOCK) if hasattr(module, "BLOCK") else None
+    if block and "error" in block:
+        return Markup(environment().get_template("error.html.j2").render(title=module.TITLE, error=block["error"]))
+    context = module.section(record)
     if context is None:
         return Markup()
     return Markup(environment().get_template(f"sections/{name}.html.j2").render(context))
+
+
+def anchor(text: str) -> str:
+    """The id of a heading: its words in small letters."""
+    return "-".join(re.findall(r"[a-z0-9]+", text.lower()))
 
 
 @functools.cache
@@ -57,5 +73,6 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters["number"] = number
+    made.filters |= {"number": number, "interval": interval, "with_interval": with_interval, "percent": percent}
+    made.filters["anchor"] = anchor
     return made

@@ -24,11 +24,12 @@ State = Literal["new", "unfinished", "finished"]
 # What a run writes in addition to checkpoints.
 _WRITTEN = {"recipe.yaml", "metrics.json", "layers.json", "report.html", "trainer_state.json", "model", "from_scratch"}
 _WRITTEN |= {checkpoint.TEMP_DIR, ".model", "published.json", "outputs", "data.json", "trained_rows.safetensors"}
-_WRITTEN |= {"scorecard.json"}
+_WRITTEN |= {"scorecard.json", "rows.json"}
 # Keys that may change in an unfinished run without changing what is trained.
 HARMLESS = (
     "publish.",
     "score.",
+    "report.",
     "training.output_dir",
     "training.dataloader_num_workers",
     "training.report_to",
@@ -52,6 +53,7 @@ class RunFolder:
         self.metrics = path / "metrics.json"
         self.report = path / "report.html"
         self.scorecard = path / "scorecard.json"
+        self.rows = path / "rows.json"
         self.outputs = path / "outputs"
 
     def state(self) -> State:

@@ -87,4 +87,4 @@ def test_ticks_are_few_round_and_inside():
 def test_names_in_a_caption_stay_text():
     page = Reader(figure(HOSTILE, [(HOSTILE, 0, [(1, 0.5)])]))
     assert "script" not in page.seen
-    assert page.text.count(HOSTILE) == 2
+    assert page.text.count(HOSTILE) >= 2

@@ -290,6 +290,7 @@ def _write(
     named = data.names_files(splits.train, recipe.data)
     note_data(folder, data.file_state(recipe.data), data.fingerprints(splits), bench.trained, named)
     metrics |= own_code(folder)
+    report.write_rows(folder, recipe, splits)
     publish.write_card(folder, metrics)
     report.write_report(folder, metrics)
     folder.write_json("metrics.json", metrics)

@@ -31,6 +31,7 @@ from hfft.pipeline.uses.write_back import save_beside, with_linear_head
 from hfft.processes import by_first_process, say
 from hfft.publish import reload
 from hfft.recipe import Recipe
+from hfft.report import write_rows
 from hfft.runs import RunFolder
 from hfft.tasks.labels import Labels
 from hfft.tasks.problem import PROBLEMS
@@ -270,7 +271,7 @@ def score(
 ) -> dict[str, dict[str, Any]]:
     """Score validation and test, with the outputs stored in the run folder: split -> `metrics` and tables of the classes."""
     recipe = setting.recipe
-    return {
+    scores = {
         name: score_answers(
             answers(fitted, rows),
             Metrics(setting.labels, recipe.metrics),
@@ -282,6 +283,8 @@ def score(
         for name, rows in found.items()
         if name in ("validation", "test")
     }
+    write_rows(folder, recipe, setting.splits)
+    return scores
 
 
 def answers(fitted: classifier.Fitted, rows: features.Features) -> Iterator[tuple[Tensor, Tensor]]:

@@ -20,6 +20,7 @@ from hfft.evaluate.splits import score_answers
 from hfft.pipeline.record import facts
 from hfft.pipeline.save import write_folder
 from hfft.recipe import Recipe
+from hfft.report import write_rows
 from hfft.runs import RunFolder
 from hfft.runs.data_note import note_data
 from hfft.tasks.labels import Labels
@@ -67,7 +68,7 @@ def score(
     recipe: Recipe, folder: RunFolder, splits: data.Splits, labels: Labels, answer: Answer
 ) -> dict[str, dict[str, Any]]:
     """Score validation and test, with the outputs stored in the run folder: split -> `metrics` and tables of the classes."""
-    return {
+    found = {
         name: score_answers(
             answer(rows),
             Metrics(labels, recipe.metrics),
@@ -79,6 +80,8 @@ def score(
         for name, rows in splits.items()
         if name != "train"
     }
+    write_rows(folder, recipe, splits)
+    return found
 
 
 def metrics_of(

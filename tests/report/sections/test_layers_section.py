@@ -58,7 +58,7 @@ def test_columns_that_a_schedule_adds_are_shown():
     rows = [{**row, "begins": f"<{row['depth']}>" if row["learning"] else None} for row in LAYERS]
     rows = [{**row, "relative_gradient": 0.25 if row["learning"] else None} for row in rows]
     html = table(rows)
-    assert "<th>begins</th><th>relative gradient</th><th>learning rate</th>" in html
+    assert '<th scope="col">begins</th><th scope="col">relative gradient</th><th scope="col">learning rate</th>' in html
     assert "<td>–</td><td>–</td><td>–</td>" in html
     assert "<td>&lt;5&gt;</td><td>0.2500</td>" in html
     assert html.count("<tr>") == 7, "blocks that begin apart do not fold"

@@ -1,0 +1,32 @@
+"""The lines that use the finished model."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from hfft.report.record import Record
+from hfft.tasks.problem import PROBLEMS
+from hfft.tasks.table import TASKS
+
+
+def section(record: Record) -> dict[str, Any] | None:
+    """The lines of a `pipeline` and of `hfft predict`; None for a task that hfft knows no pipeline of."""
+    metrics = record.metrics
+    task, folder = TASKS.get(metrics["task"]), record.folder or f"runs/{metrics['recipe']}"
+    if task is None:
+        return None
+    use = metrics.get("use") or {}
+    return {
+        "folder": folder,
+        "quoted": shlex.quote(folder),
+        "pipeline": task.pipeline,
+        "example": task.example,
+        "top_k": PROBLEMS[metrics["problem"]].multi_label,
+        "code": metrics.get("own_code"),
+        "plain": bool(use.get("plain", True)) and metrics.get("stock_loads", True),
+        "labelled": task.labelled,
+        "rejects": (record.block("unknown") or {}).get("target")
+        if "threshold" in (record.block("unknown") or {})
+        else None,
+    }
