@@ -89,9 +89,9 @@ def labelled_features(source: str, predictor: Predictor) -> np.ndarray:
     Raises:
         BadInput: they cannot be read.
     """
-    from hfft.commands.score import recipe_of
     from hfft.data.load import load_splits
     from hfft.predict.head_inputs import features_of_rows
+    from hfft.predict.trained import recipe_of
 
     try:
         recipe = recipe_of(source, [])

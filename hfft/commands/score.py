@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hfft.commands.predict import replaced, write_table
 from hfft.errors import BadInput, HfftError
-from hfft.recipe.find import load_recipe
+from hfft.predict.trained import recipe_of
 from hfft.recipe.recipe import Recipe
 from hfft.run import importing
 from hfft.runs.folder import RunFolder
@@ -97,20 +97,6 @@ def check_export(given: argparse.Namespace) -> None:
         raise BadInput(f"--export {given.export}: the file name must end in .csv or .jsonl")
 
 
-def recipe_of(source: str, overrides: list[str]) -> Recipe:
-    """The recipe of a run, or the one published with a model.
-
-    Raises:
-        BadInput: there is no recipe.
-    """
-    from hfft.predict.trained import published_file
-
-    path = published_file(source, "recipe.yaml")
-    if path is None:
-        raise BadInput(f"{source} contains no recipe.yaml; give a run folder, or a model that hfft published")
-    return load_recipe(path, *overrides)
-
-
 def score(source: str, overrides: list[str], fresh: bool = False) -> Iterator[str]:
     """One line per held-out split of the model's recipe.
 
@@ -123,7 +109,11 @@ def score(source: str, overrides: list[str], fresh: bool = False) -> Iterator[st
         BadInput, DataError: there is no such model, or the data has classes that the model does not know.
     """
     recipe = recipe_of(source, overrides)
-    files = [] if fresh or not all(override.startswith("score.") for override in overrides) else kept(Path(source))
+    files = (
+        []
+        if fresh or not all(override.startswith("score.") for override in overrides)
+        else RunFolder(Path(source)).stored_outputs()
+    )
     if files:
         yield from score_outputs(files, recipe.metrics)
         yield from doubts(RunFolder(Path(source)), recipe)
@@ -165,7 +155,7 @@ def score_card(
             "a scorecard is of the run's own data: only score.* and report.* can be set beside --full, --blocks and --report"
         )
     recipe, folder = recipe_of(source, overrides), RunFolder(Path(source))
-    if not kept(folder.path):
+    if not folder.stored_outputs():
         raise BadInput(f"{source} has no stored outputs to compute a scorecard from; score.outputs=auto stores them")
     metrics = folder.metrics_of_run()
     evidence = scorecard.of_run(folder, recipe, metrics, full=full or names is not None)
@@ -198,16 +188,6 @@ def as_published(source: str, overrides: list[str]) -> Iterator[str]:
     recipe = recipe_of(source, overrides)
     for split, figures, origin in score_as_published(source, recipe):
         yield line(split, figures, f"{origin}, as plain transformers loads it")
-
-
-def kept(folder: Path) -> list[Path]:
-    """The stored outputs for the splits that a finished run was scored on; an empty list if a file is missing."""
-    run = RunFolder(folder)
-    if not run.metrics.is_file():
-        return []
-    splits = [name for name in ("validation", "test") if name in run.metrics_of_run()]
-    files = [run.outputs / f"{name}.safetensors" for name in splits]
-    return files if all(file.is_file() for file in files) else []
 
 
 def score_outputs(files: list[Path], metrics: Sequence[str]) -> Iterator[str]:

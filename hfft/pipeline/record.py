@@ -10,6 +10,7 @@ from typing import Any
 from hfft import data, layers, publish
 from hfft.data.class_counts import describe_counts
 from hfft.evaluate import score_splits
+from hfft.evaluate.advice import advice
 from hfft.evaluate.compare import compare
 from hfft.evaluate.compare import in_words as compared_in_words
 from hfft.evaluate.findings import findings
@@ -96,6 +97,7 @@ def collect(training: Training) -> dict[str, Any]:
         },
         "classes": {name: {k: v for k, v in score.items() if k != "metrics"} for name, score in scores.items()},
         "findings": look_at(training, scores),
+        "advice": advised(training),
         **known,
         "data": {**known["data"], "sets": sets},
         **({"stock_loads": stock_loads(run)} if recipe.published_as == "adapter" else {}),
@@ -148,6 +150,13 @@ def look_at(training: Training, scores: dict[str, Any]) -> list[str]:
         constants |= {} if constant is None else {name: constant}
     counts, weighted = training.run.splits.classes.get("train", {}), recipe.strategy.class_weights is not None
     return findings(scores, recipe.problem, counts, weighted, constants)
+
+
+def advised(training: Training) -> list[str]:
+    """What the losses of the training suggest."""
+    trainer, recipe = training.run.trainer, training.recipe
+    metric = next(iter(training.run.metrics.scored), None)
+    return advice(trainer.state.log_history, metric, recipe.the_task.modality.name, trainer.args.load_best_model_at_end)
 
 
 def stock_loads(run: Run) -> bool:

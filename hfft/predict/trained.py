@@ -16,7 +16,7 @@ from hfft.data.spec import Data
 from hfft.errors import BadInput, HubError
 from hfft.hub.client import arrived
 from hfft.hub.errors import reading
-from hfft.recipe import yaml_lines
+from hfft.recipe import Recipe, load_recipe, yaml_lines
 from hfft.recipe.overrides import apply_override
 from hfft.wording import first_line, listing
 
@@ -42,6 +42,18 @@ def published_file(source: str, name: str) -> Path | None:
             return Path(arrived("model", source, lambda again: hf_hub_download(source, name)))
         except RemoteEntryNotFoundError:
             return None
+
+
+def recipe_of(source: str, overrides: list[str]) -> Recipe:
+    """The recipe of a run, or the one published with a model.
+
+    Raises:
+        BadInput: there is no recipe.
+    """
+    path = published_file(source, "recipe.yaml")
+    if path is None:
+        raise BadInput(f"{source} contains no recipe.yaml; give a run folder, or a model that hfft published")
+    return load_recipe(path, *overrides)
 
 
 def reading_of(source: str) -> Reading:

@@ -56,6 +56,14 @@ class RunFolder:
         self.rows = path / "rows.json"
         self.outputs = path / "outputs"
 
+    def stored_outputs(self) -> list[Path]:
+        """The files of outputs for the splits that a finished run was scored on; an empty list if one is missing."""
+        if not self.metrics.is_file():
+            return []
+        splits = [name for name in ("validation", "test") if name in self.metrics_of_run()]
+        files = [self.outputs / f"{name}.safetensors" for name in splits]
+        return files if all(file.is_file() for file in files) else []
+
     def state(self) -> State:
         """`finished` once `metrics.json`, which is written last, exists."""
         if not self.recipe.is_file():
