@@ -109,11 +109,8 @@ def score(source: str, overrides: list[str], fresh: bool = False) -> Iterator[st
         BadInput, DataError: there is no such model, or the data has classes that the model does not know.
     """
     recipe = recipe_of(source, overrides)
-    files = (
-        []
-        if fresh or not all(override.startswith("score.") for override in overrides)
-        else RunFolder(Path(source)).stored_outputs()
-    )
+    again = fresh or not all(override.startswith("score.") for override in overrides)
+    files = [] if again else RunFolder(Path(source)).stored_outputs()
     if files:
         yield from score_outputs(files, recipe.metrics)
         yield from doubts(RunFolder(Path(source)), recipe)
