@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 FIRST = 64  # rows on which the changed model is compared with what it should answer
 TOLERANCE = 1e-2  # of their probabilities; in half precision the product is rounded otherwise
 NONE = "none"
+LIMITS = "as it does where validation has too few rows, no mistake, or answers no better than chance"
 
 
 @dataclass(frozen=True)
@@ -167,8 +168,9 @@ def fitted_to(way: str, logits: np.ndarray, references: np.ndarray, labels: Labe
     except BadInput as error:
         return replace(done, refused=str(error))
     if scaling.at_limit:
-        why = f"the {way} would go to the limit of the search ({scaling.temperature:.3g}), as where every row is right"
-        return replace(done, refused=f"{why}; use more validation rows than {len(logits)}")
+        return replace(
+            done, refused=f"the {way} would go to the limit of the search ({scaling.temperature:.3g}), {LIMITS}"
+        )
     return replace(done, scaling=scaling)
 
 
