@@ -185,7 +185,7 @@ def finish(training: Training, folder: RunFolder, metrics: dict[str, Any]) -> No
 
 @by_first_process
 def conclude(recipe: Recipe, folder: RunFolder, metrics: dict[str, Any], rows: Any = None) -> None:
-    """Write thresholds for `unknown`, the scorecard, the report, the card and, last, metrics.json, which marks the run as finished.
+    """Write thresholds for `unknown`, scorecard, report, card and, last, metrics.json, which marks the run as finished.
 
     Args:
         rows: the recipe's splits and their labels, if they are loaded; without them, rows to look at are written already.

@@ -5,6 +5,7 @@ Plain transformers keeps the entry and ignores it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -47,8 +48,9 @@ def store(folder: RunFolder) -> dict[str, Any]:
     path, outputs = folder.model / "config.json", folder.outputs / "validation.safetensors"
     if not path.is_file():
         return {}
-    values = json.loads(path.read_text(encoding="utf-8"))
-    found = table(Outputs.read(outputs)) if outputs.is_file() else None
+    values, found = json.loads(path.read_text(encoding="utf-8")), None
+    with contextlib.suppress(BadInput):  # damaged outputs do not stop a run from being finished
+        found = table(Outputs.read(outputs)) if outputs.is_file() else None
     if found is None and KEY not in values:
         return {}
     values.pop(KEY, None)
