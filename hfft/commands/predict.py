@@ -52,6 +52,12 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         metavar="[CLASS=]NUMBER",
         help="probability from which a multi-label model selects a class (default: 0.5); may be repeated",
     )
+    command.add_argument(
+        "--reject",
+        type=float,
+        metavar="RATE",
+        help="answer `unknown` where the model is unsure, so that at most this share of rows like its validation rows is: 0.05",
+    )
     command.add_argument("--output", metavar="FILE", help="table to write, .csv or .jsonl (default: CSV to the screen)")
     command.add_argument("--batch-size", type=int, default=32)
 
@@ -68,12 +74,14 @@ def run(given: argparse.Namespace) -> int:
         raise BadInput("--split: is for --data; leave it out")
     if given.pair is not None and given.data:
         raise BadInput("--pair: is for texts on the command line; name the column of second texts with --pair-column")
+    if given.reject is not None and not 0 < given.reject < 1:
+        raise BadInput(f"--reject {given.reject:g}: expected a share between 0 and 1, such as 0.05")
     shown = Shown.of(given.probabilities, given.top_k, given.threshold)
     named = {"id": given.id, "text_pair": given.pair_column}
     with replaced(given.output) if given.output else contextlib.nullcontext(printing()) as file:
         rows = predict(
             *(given.source, given.inputs, given.data, given.split, given.column, given.batch_size),
-            **{"shown": shown, "named": named, "pair": given.pair, "read": given.read},
+            **{"shown": shown, "named": named, "pair": given.pair, "read": given.read, "reject": given.reject},
         )
         failed = Failed(rows)
         terminal = not given.output and sys.stdout.isatty()
@@ -96,6 +104,7 @@ def predict(
     named: dict[str, str | None] | None = None,
     pair: str | None = None,
     read: Iterable[str] = (),
+    reject: float | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Rows of `id`, `label`, `probability`, `error` for files, tables and texts, or for a split of a data set.
 
@@ -103,19 +112,25 @@ def predict(
         named: role -> column, besides `column` for the inputs.
         pair: the second text of every text that is not in a table.
         read: how files are written, as `encoding=cp1252`.
+        reject: share of rows like the validation rows that may be answered `unknown`.
     """
     with importing():
         from hfft.console import quiet_libraries
         from hfft.data.predicted import read_rows
+        from hfft.predict import rejection
         from hfft.predict.inputs import read_inputs
         from hfft.predict.predictor import load_predictor
 
     quiet_libraries()
     predictor = load_predictor(source)
-    modality = predictor.modality
+    shown, modality = shown or Shown(), predictor.modality
+    if reject is not None:
+        surest_below, line = rejection.threshold(predictor, reject, source)
+        shown = replace(shown, surest_below=surest_below)
+        print(printable(line), file=sys.stderr)
     reading = reading_for(source, modality, split, column, named, pair, read)
     rows = read_inputs(inputs, modality, reading) if data is None else read_rows(data, modality, reading)
-    yield from predictor.table(rows, batch_size, shown or Shown())
+    yield from predictor.table(rows, batch_size, shown)
 
 
 def reading_for(

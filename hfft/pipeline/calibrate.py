@@ -162,13 +162,13 @@ def fitted_to(way: str, logits: np.ndarray, references: np.ndarray, labels: Labe
     done = Calibrated(way, len(logits), answered)
     if not np.isfinite(logits).all():
         return replace(done, refused="the logits of validation rows are not finite")
+    if (answered == (references if references.ndim == 1 else references > 0.5)).all():
+        why = f"none of {len(logits)} validation rows is wrong, so that the more confident the likelier they are"
+        return replace(done, refused=f"{why}; it takes more of them")
     try:
         scaling = fit(way, logits, references, labels.names)
     except BadInput as error:
         return replace(done, refused=str(error))
-    if scaling.at_limit:
-        why = f"the {way} would go to the limit of the search ({scaling.temperature:.3g}), as where every row is right"
-        return replace(done, refused=f"{why}; use more validation rows than {len(logits)}")
     return replace(done, scaling=scaling)
 
 
@@ -225,7 +225,7 @@ def described(done: Calibrated | None, folder: RunFolder, scored: Mapping[str, A
     about: dict[str, Any] = {"by": done.way, "fitted_on": "validation", "fitted_n": done.rows}
     if done.scaling is None:
         return {"calibrated": {**about, "refused": done.refused}}
-    about["temperature"] = done.scaling.temperature
+    about |= {"temperature": done.scaling.temperature, "at_limit": done.scaling.at_limit}
     if done.way == "vector":
         about |= {"scale": done.scaling.scale.tolist(), "shift": done.scaling.shift.tolist()}
     splits = dict[str, Any]()
@@ -257,6 +257,7 @@ def in_words(found: Mapping[str, Any]) -> list[str]:
     if "refused" in found:
         return [f"not calibrated: {found['refused']}"]
     how = f"temperature {found['temperature']:.3f}" if found["by"] == "temperature" else "a scale and a shift per class"
+    how += ", the limit of the search" if found["at_limit"] else ""
     head_line = f"calibrated: {how}, fitted on {found['fitted_on']} (n={found['fitted_n']}), is part of the last layer"
     return [head_line] + [
         f"{split} ece {one['before']['ece']:.4f} before, {one['after']['ece']:.4f} after; "

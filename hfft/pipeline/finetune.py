@@ -18,6 +18,7 @@ from hfft.pipeline import calibrate, uses
 from hfft.pipeline.fit import Training
 from hfft.pipeline.record import collect, opening, summary
 from hfft.pipeline.save import prove_saved, save_model
+from hfft.predict import rejection
 from hfft.processes import by_first_process, say
 from hfft.recipe import Recipe, load_recipe
 from hfft.recipe.uses import DEFAULT
@@ -184,11 +185,12 @@ def finish(training: Training, folder: RunFolder, metrics: dict[str, Any]) -> No
 
 @by_first_process
 def conclude(recipe: Recipe, folder: RunFolder, metrics: dict[str, Any], rows: Any = None) -> None:
-    """Write the scorecard, the report, the card and, last, metrics.json, which marks the run as finished.
+    """Write thresholds for `unknown`, scorecard, report, card and, last, metrics.json, which marks the run as finished.
 
     Args:
         rows: the recipe's splits and their labels, if they are loaded; without them, rows to look at are written already.
     """
+    metrics |= rejection.store(folder)  # before the card, which speaks of it
     scorecard.write(folder, recipe, metrics, rows)
     if rows is not None:
         report.write_rows(folder, recipe, rows[0])

@@ -97,7 +97,8 @@ class Predictor:
         return batch
 
     @property
-    def _problem(self) -> Problem:
+    def problem(self) -> Problem:
+        """The kind of target that the model answers."""
         config = self.model.config
         alone = "regression" if config.num_labels == 1 else "single_label_classification"  # as in transformers
         return PROBLEMS[config.problem_type or alone]
@@ -109,7 +110,7 @@ class Predictor:
 
     def __call__(self, inputs: Any, batch_size: int = 32) -> torch.Tensor:
         """Probabilities `(N, C)` of the classes; for regression, the values `(N, D)`. Inputs as for `logits`."""
-        return self._problem.probabilities(self.logits(inputs, batch_size))
+        return self.problem.probabilities(self.logits(inputs, batch_size))
 
     def table(
         self, inputs: Iterable[tuple[Any, Any]], batch_size: int = 32, shown: Shown = PLAIN
@@ -122,7 +123,7 @@ class Predictor:
             BadInput: the model's predictions have nothing of what is to be shown.
         """
         names = self.model.config.id2label
-        self._problem.check_shown(shown, names)
+        self.problem.check_shown(shown, names)
         at_once = batch_size * self.modality.inputs.gathered
         for chunk in _batched(inputs, at_once):
             usable = [x for _, x in chunk if not isinstance(x, DataError)]
@@ -131,7 +132,7 @@ class Predictor:
                 row, error = (None, str(x)) if isinstance(x, DataError) else (next(rows), None)
                 if row is not None and not row.isfinite().all():
                     row, error = None, f"{name}: the model's outputs are not finite"
-                said = self._problem.describe(self._blank if row is None else row, names, shown)
+                said = self.problem.describe(self._blank if row is None else row, names, shown)
                 yield {"id": name, **(_emptied(said) if row is None else said), "error": error}
 
     @property

@@ -217,6 +217,8 @@ class Card:
             auto_class=self.recipe.the_task.auto_class,
             code=self.metrics.get("own_code"),
             channels=next((edit["channels"] for edit in self.recipe.backbone.edit if edit.get("channels", 3) != 3), None),
+            calibrated=self.metrics.get("calibrated"),
+            rejection=self.metrics.get("rejection"),
             soup=self.soup(),
             use=self.metrics.get("use"),
             strategy=in_words(public(self.metrics.get("strategy", []))),

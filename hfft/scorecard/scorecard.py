@@ -51,6 +51,8 @@ def make(evidence: Evidence, names: Iterable[str], earlier: Mapping[str, Any] | 
         found.pop(name, None)
         if result is not None:
             found[name] = {**result, "score_seconds": round(time.perf_counter() - began, 3)}
+    if {"unknown", "ood"} <= found.keys():
+        found["unknown"] = module("unknown").with_sets(found["unknown"], found["ood"])
     ordered = {name: found[name] for name in blocks.FULL if name in found}
     return {"format": FORMAT, "seed": evidence.seed, "blocks": ordered}
 

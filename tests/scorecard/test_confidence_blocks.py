@@ -100,6 +100,14 @@ def test_sets_and_rejections_are_near_what_was_asked():
     assert said["accuracy_of_the_rest"]["value"] > np.mean(given.scored.logits.argmax(1) == given.scored.references)
 
 
+def test_rates_of_rows_of_no_class_are_those_of_the_block_that_runs_them():
+    said = unknown.block(evidence())
+    outside = {"sets": {"noise": {"n": 10, "unknown": 0.4}, "blobs": {"n": 10}}}
+    assert unknown.with_sets(said, outside)["ood"] == {"noise": 0.4}
+    assert unknown.with_sets(said, {"error": "x"}) == said
+    assert "of noise 0.4000" in unknown.lines(unknown.with_sets(said, outside))
+
+
 def test_logits_that_are_not_finite_are_told():
     logits, references = drawn(10, 0)
     logits[3] = np.nan

@@ -25,6 +25,7 @@ from hfft.pipeline.save import save_whole, write_folder
 from hfft.pipeline.soup import weights
 from hfft.pipeline.soup.bench import Bench
 from hfft.pipeline.soup.members import Member, open_members
+from hfft.predict import rejection
 from hfft.publish import reload
 from hfft.recipe import Recipe, load_recipe
 from hfft.runs.data_note import note_data
@@ -35,7 +36,7 @@ from hfft.wording import first_line, listing
 
 Say = Callable[[str], None]
 # What metrics.json of a member says of its own weights.
-NOT_OF_A_SOUP = ("validation", "test", "from_scratch", "stock_loads", "calibrated")
+NOT_OF_A_SOUP = ("validation", "test", "from_scratch", "stock_loads", "calibrated", rejection.KEY)
 
 
 @dataclass
@@ -289,7 +290,7 @@ def _write(
     folder.write_recipe(recipe.resolved())
     named = data.names_files(splits.train, recipe.data)
     note_data(folder, data.file_state(recipe.data), data.fingerprints(splits), bench.trained, named)
-    metrics |= own_code(folder)
+    metrics |= own_code(folder) | rejection.store(folder)
     report.write_rows(folder, recipe, splits)
     publish.write_card(folder, metrics)
     report.write_report(folder, metrics)

@@ -18,6 +18,7 @@ from hfft.evaluate import ood
 from hfft.evaluate.intervals import bootstrap
 from hfft.evaluate.spec import OutsideRows
 from hfft.scorecard import made_up
+from hfft.scorecard.blocks import unknown
 from hfft.scorecard.evidence import Evidence
 from hfft.scorecard.rows import Answers, answered, drawn, no_features
 from hfft.scorecard.words import with_interval
@@ -70,7 +71,7 @@ def block(evidence: Evidence) -> dict[str, Any] | None:
     notes, k = [], min(ood.NEIGHBOURS, len(fitted))
     if "knn" in scores and (few := len(fitted) / len(np.unique(classes[fitted]))) < k:
         notes = [f"knn: the {k} nearest rows reach into other classes, since a class has {few:.0f} rows on average"]
-    sets = {}
+    sets, unsure = {}, unknown.threshold_of(evidence)
     for name, outside in _sets(evidence, scored.select(here)):
         answers = answered(predictor, outside.inputs, why is None)
         sets[name] = {
@@ -78,6 +79,7 @@ def block(evidence: Evidence) -> dict[str, Any] | None:
             "kind": outside.kind,
             "near": outside.near,
             **({"notes": list(outside.notes)} if outside.notes else {}),
+            **({} if unsure is None else {"unknown": float((-ood.msp(answers.logits) < unsure).mean())}),
             "scores": {
                 kind: bootstrap(ood.figures_of(score(inside), score(answers)), len(here) + outside.n, seed)
                 for kind, score in scores.items()

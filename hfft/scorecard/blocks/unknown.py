@@ -20,8 +20,7 @@ def block(evidence: Evidence) -> dict[str, Any] | None:
     if not PROBLEMS[outputs.labels.problem].classes:
         return None
     found = {**about(outputs, evidence.seed), "target": TARGET}
-    rows = 0 if fitting is None else len(fitting)
-    threshold = None if fitting is None else rejection_threshold(probabilities(fitting)[0].max(1), TARGET)
+    rows, threshold = 0 if fitting is None else len(fitting), threshold_of(evidence)
     if fitting is None or threshold is None:
         there = f"a rate of {TARGET:.0%} is told by {round(1 / TARGET) - 1} rows of validation at least, and there are {rows}"
         return {**found, "not_fitted": f"{there}; {REMEDY}"}
@@ -39,6 +38,19 @@ def block(evidence: Evidence) -> dict[str, Any] | None:
         **rest,
         "ood": {},
     }
+
+
+def threshold_of(evidence: Evidence) -> float | None:
+    """The probability below which an answer is unknown; None where validation has too few rows, or the block has no figures."""
+    if evidence.fitting is None or not evidence.problem.classes:
+        return None
+    return rejection_threshold(probabilities(evidence.fitting)[0].max(1), TARGET)
+
+
+def with_sets(found: dict[str, Any], ood: dict[str, Any]) -> dict[str, Any]:
+    """The block with the rates of rows of no class, from the block `ood`, which runs the model on them."""
+    rates = {name: one["unknown"] for name, one in ood.get("sets", {}).items() if "unknown" in one}
+    return {**found, "ood": rates} if "ood" in found else found
 
 
 def lines(found: dict[str, Any]) -> list[str]:

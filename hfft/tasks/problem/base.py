@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hfft.errors import BadInput
 from hfft.lazy import torch
 from hfft.tasks.measure import Measure
-from hfft.tasks.problem.shown import Shown, rounded
+from hfft.tasks.problem.shown import UNKNOWN, Shown, rounded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,6 +85,8 @@ class Problem:
         else:
             places = row.argsort(descending=True, stable=True)[: shown.top_k].tolist()
         labels, values = [names[i] for i in places], [rounded(row[i].item()) for i in places]
+        if shown.surest_below is not None and row.max() < shown.surest_below:
+            labels, values = [UNKNOWN], [rounded(row.max().item())]
         one = self.classes and shown.top_k is None
         found: dict[str, Any] = {"label": labels[0] if one else labels, "probability": values[0] if one else values}
         if shown.probabilities:

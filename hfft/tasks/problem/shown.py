@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from hfft.errors import BadInput
 from hfft.wording import listing, nearest
 
+UNKNOWN = "unknown"  # the answer of a model that is not sure enough
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -19,12 +21,14 @@ class Shown:
         top_k: the most probable classes, best first, instead of those that the prediction selects.
         threshold: the probability from which a class of a multi-label model is selected, if it is not 0.5.
         thresholds: class -> its own threshold.
+        surest_below: the answer is `unknown` if the probability of the most probable class is below this.
     """
 
     probabilities: bool = False
     top_k: int | None = None
     threshold: float | None = None
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    surest_below: float | None = None
 
     @classmethod
     def of(cls, probabilities: bool, top_k: int | None, thresholds: Iterable[str]) -> Shown:
