@@ -99,7 +99,7 @@ def test_without_features_copies_are_found_all_the_same(tmp_path):
     given = evidence(tmp_path, train=[*train, *train[:5]])
     object.__setattr__(given.recipe, "backbone", given.recipe.backbone.model_copy(update={"name": "./gone"}))
     found = block.block(given)
-    assert found["features"] is None
+    assert "features" not in found or found["features"] == block.RUN
     assert found["no_features"].startswith("the model that the run started from has no features: ")
     assert len(found["duplicates"]) == 5
 
@@ -148,3 +148,25 @@ def test_the_command_writes_the_table(tmp_path, capsys, monkeypatch):
     found = json.loads((tmp_path / "run" / "scorecard.json").read_text())["blocks"]["labels"]
     assert [int(row["row"]) for row in rows] == [one["number"] for one in found["doubted"]]
     assert list(rows[0]) == ["row", "split", "given", "suggested", "confidence", "file"]
+
+
+def test_features_of_a_run_that_knows_its_rows_by_heart_are_not_used(tmp_path, monkeypatch):
+    given = evidence(tmp_path)
+    names = given.labels.names
+    train = dict(given.splits.items())["train"]
+    guesses = [names[i] for i in np.concatenate([x.argmax(1).numpy() for x, _ in given.held.answers(train)])]
+    rows = [{**row, "kind": kind} for row, kind in zip(texts(90, 0), guesses, strict=True)]
+    if len(set(guesses)) < 3:
+        for i, name in enumerate(names):
+            rows[i]["kind"] = name
+    by_heart = block.block(evidence(tmp_path / "again", train=rows))
+    assert by_heart["errors"]["train"] < 0.05 < by_heart["errors"]["held_out"]
+    assert set(by_heart["out_of_fold_errors"]) == {block.START}
+    assert by_heart["features"] == block.START
+    plain = block.block(given)
+    assert plain["errors"]["train"] > 0.3
+    wrong = plain["out_of_fold_errors"]
+    assert set(wrong) == {block.START, block.RUN}
+    assert wrong[plain["features"]] == min(wrong.values())
+    monkeypatch.setattr(block, "no_features", lambda predictor: "it has none")
+    assert block.block(given)["features"] == block.START
