@@ -14,6 +14,7 @@ from hfft.evaluate.outputs import Outputs
 from hfft.recipe import Recipe
 from hfft.runs import RunFolder
 from hfft.scorecard import blocks
+from hfft.scorecard.blocks import unknown
 from hfft.scorecard.evidence import Evidence
 from hfft.wording import first_line, listing, nearest
 
@@ -51,6 +52,8 @@ def make(evidence: Evidence, names: Iterable[str], earlier: Mapping[str, Any] | 
         found.pop(name, None)
         if result is not None:
             found[name] = {**result, "score_seconds": round(time.perf_counter() - began, 3)}
+    if "threshold" in found.get("unknown", {}) and "sets" in found.get("ood", {}):
+        found["unknown"] = unknown.with_others(found["unknown"], found["ood"]["sets"])
     ordered = {name: found[name] for name in blocks.FULL if name in found}
     return {"format": FORMAT, "seed": evidence.seed, "blocks": ordered}
 

@@ -18,6 +18,7 @@ from hfft.evaluate import ood
 from hfft.evaluate.intervals import bootstrap
 from hfft.evaluate.spec import OutsideRows
 from hfft.scorecard import made_up
+from hfft.scorecard.blocks.unknown import threshold_of
 from hfft.scorecard.evidence import Evidence
 from hfft.scorecard.rows import Answers, answered, drawn, no_features
 from hfft.scorecard.words import with_interval
@@ -48,7 +49,10 @@ class Outside:
 
 
 def block(evidence: Evidence) -> dict[str, Any] | None:
-    """Figures of each score on each set, with the rows of the scored split as the task's; None without classes."""
+    """Figures of each score on each set, with the rows of the scored split as the task's; None without classes.
+
+    `rejected` is the share of a set that the threshold of the block `unknown` rejects.
+    """
     if not evidence.problem.classes:
         return None
     if evidence.recipe.data.streaming:
@@ -70,7 +74,7 @@ def block(evidence: Evidence) -> dict[str, Any] | None:
     notes, k = [], min(ood.NEIGHBOURS, len(fitted))
     if "knn" in scores and (few := len(fitted) / len(np.unique(classes[fitted]))) < k:
         notes = [f"knn: the {k} nearest rows reach into other classes, since a class has {few:.0f} rows on average"]
-    sets = {}
+    sets, threshold = {}, threshold_of(evidence)
     for name, outside in _sets(evidence, scored.select(here)):
         answers = answered(predictor, outside.inputs, why is None)
         sets[name] = {
@@ -78,6 +82,7 @@ def block(evidence: Evidence) -> dict[str, Any] | None:
             "kind": outside.kind,
             "near": outside.near,
             **({"notes": list(outside.notes)} if outside.notes else {}),
+            **({} if threshold is None else {"rejected": float((-ood.msp(answers.logits) < threshold).mean())}),
             "scores": {
                 kind: bootstrap(ood.figures_of(score(inside), score(answers)), len(here) + outside.n, seed)
                 for kind, score in scores.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from hfft.evaluate.intervals import figure, wilson
@@ -21,7 +22,7 @@ def block(evidence: Evidence) -> dict[str, Any] | None:
         return None
     found = {**about(outputs, evidence.seed), "target": TARGET}
     rows = 0 if fitting is None else len(fitting)
-    threshold = None if fitting is None else rejection_threshold(probabilities(fitting)[0].max(1), TARGET)
+    threshold = threshold_of(evidence)
     if fitting is None or threshold is None:
         there = f"a rate of {TARGET:.0%} is told by {round(1 / TARGET) - 1} rows of validation at least, and there are {rows}"
         return {**found, "not_fitted": f"{there}; {REMEDY}"}
@@ -39,6 +40,21 @@ def block(evidence: Evidence) -> dict[str, Any] | None:
         **rest,
         "ood": {},
     }
+
+
+def threshold_of(evidence: Evidence) -> float | None:
+    """The probability below which an answer is `unknown`, fitted on validation; None where there are too few rows for it."""
+    fitting = evidence.fitting
+    return None if fitting is None else rejection_threshold(probabilities(fitting)[0].max(1), TARGET)
+
+
+def with_others(found: dict[str, Any], sets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The block with the rate of `unknown` on each set of rows that belong to no class, which the block `ood` runs.
+
+    Args:
+        sets: name -> its figures there, with `rejected` where there is a threshold.
+    """
+    return {**found, "ood": {name: one["rejected"] for name, one in sets.items() if "rejected" in one}}
 
 
 def lines(found: dict[str, Any]) -> list[str]:
