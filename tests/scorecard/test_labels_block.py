@@ -6,7 +6,10 @@ import json
 import numpy as np
 import pytest
 
+from hfft import cli
 from hfft.errors import BadInput
+from hfft.evaluate.outputs import OutputsFile
+from hfft.runs import RunFolder
 from hfft.scorecard import scorecard
 from hfft.scorecard.blocks import labels as block
 from hfft.scorecard.doubted_rows import doubted_rows
@@ -123,8 +126,6 @@ def test_there_is_no_export_without_doubted_labels(tmp_path):
 
 
 def test_the_command_checks_what_it_exports_to(capsys):
-    from hfft import cli
-
     for arguments, message in (
         (["--export", "x.csv"], "--export: writes the doubted labels; add --blocks labels"),
         (["--blocks", "task", "--export", "x.csv"], "add --blocks labels"),
@@ -135,21 +136,26 @@ def test_the_command_checks_what_it_exports_to(capsys):
 
 
 @pytest.mark.slow
-def test_the_command_writes_the_table(tmp_path, capsys, monkeypatch):
-    from hfft import cli
-
-    monkeypatch.chdir(tmp_path)
-    settings = ["data.max_train_samples=60", "training.max_steps=1", "training.output_dir=run"]
-    assert cli.main(["train", "digits", *settings]) == 0
-    assert cli.main(["score", "run", "--blocks", "labels", "--export", "doubted.csv"]) == 0
-    assert "doubted labels: doubted.csv" in capsys.readouterr().out
-    with open("doubted.csv", newline="") as file:
+def test_the_command_writes_the_table(tmp_path, capsys):
+    given = evidence(tmp_path, train=flipped(told_apart(90, 0), 0.1, 1)[0], test=told_apart(30, 3))
+    run = RunFolder(tmp_path / "run")
+    for name, outputs in given.outputs.items():
+        file = OutputsFile(run.outputs / f"{name}.safetensors", name, "given", outputs.labels, np.arange(len(outputs)))
+        columns = {key: getattr(outputs, key) for key in ("losses", "targets", "logits", "references")}
+        file.add(columns)
+        file.close()
+    run.metrics.write_text(json.dumps({"data": {}, **{name: {"n": len(one)} for name, one in given.outputs.items()}}))
+    path = str(tmp_path / "doubted.csv")
+    assert cli.main(["score", str(tmp_path / "run"), "--blocks", "labels", "--export", path]) == 0
+    assert f"doubted labels: {path}" in capsys.readouterr().out
+    with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
     found = json.loads((tmp_path / "run" / "scorecard.json").read_text())["blocks"]["labels"]
     assert [int(row["row"]) for row in rows] == [one["number"] for one in found["doubted"]]
-    assert list(rows[0]) == ["row", "split", "given", "suggested", "confidence", "file"]
+    assert list(rows[0]) == ["row", "split", "given", "suggested", "confidence", "text"]
 
 
+@pytest.mark.slow
 def test_features_of_a_run_that_knows_its_rows_by_heart_are_not_used(tmp_path, monkeypatch):
     given = evidence(tmp_path)
     names = given.labels.names

@@ -137,7 +137,7 @@ def test_made_images_have_the_size_of_the_given_ones(mode):
     rng = np.random.default_rng(0)
     given = [Image.new(mode, (20, 30)), Image.new(mode, (7, 5))]
     for make, _ in made_up.SETS["image"].values():
-        made = make(given, rng)
+        made = list(make(given, rng))
         assert [(one.size, one.mode) for one in made] == [((20, 30), mode), ((7, 5), mode)]
     (white,) = made_up.bernoulli([Image.new(mode, (300, 300))], rng)
     assert (np.asarray(white) / 255).mean() == pytest.approx(0.7, abs=0.01)

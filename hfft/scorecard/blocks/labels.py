@@ -207,7 +207,9 @@ def lines(found: dict[str, Any]) -> list[str]:
         ]
     pairs = found["duplicates"]
     exact, other = sum(one["exact"] for one in pairs), sum(not one.get("same_label", True) for one in pairs)
-    counted = f"{found['duplicates_n']} rows are like an earlier one (similarity {found['similarity']} or the same content"
+    counted = (
+        f"{found['duplicates_n']} rows are like an earlier one (similarity {found['similarity']} or the same content"
+    )
     said.append(f"{counted}): {exact} of {len(pairs)} are copies, {other} have another label")
     said += [
         f"  {one['split']} row {one['number']} and {one['of_split']} row {one['of_number']} ({one['similarity']:.4f})"

@@ -155,9 +155,8 @@ def _sets(evidence: Evidence, scored: Dataset) -> Iterator[tuple[str, Outside]]:
         return
     rng = np.random.default_rng(evidence.seed)
     some = scored.select(np.sort(rng.permutation(len(scored))[:MADE]))
-    inputs = list(evidence.held.inputs(some))
     for name, (make, near) in made_up.SETS.get(evidence.predictor.modality.name, {}).items():
-        yield name, Outside(make(inputs, rng), len(inputs), "synthetic", near)
+        yield name, Outside(make(evidence.held.inputs(some), rng), len(some), "synthetic", near)
 
 
 def _given(evidence: Evidence, name: str, spec: OutsideRows) -> Outside:
