@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hfft.commands.predict import replaced, write_table
+from hfft.commands import export_doubted
 from hfft.errors import BadInput, HfftError
 from hfft.predict.trained import recipe_of
 from hfft.recipe.recipe import Recipe
@@ -63,7 +63,7 @@ def run(given: argparse.Namespace) -> int:
     if given.episodes is None and settings:
         raise BadInput(f"--{next(iter(settings))}: is for episodes; add --episodes 600, or leave it out")
     if given.export is not None:
-        check_export(given)
+        export_doubted.check(given.export, given.blocks, given.full)
     if given.full or given.report or given.blocks is not None:
         if given.episodes is not None or given.fresh:
             raise BadInput(
@@ -82,19 +82,6 @@ def run(given: argparse.Namespace) -> int:
     for line in lines:
         print(printable(line), flush=True)
     return 0
-
-
-def check_export(given: argparse.Namespace) -> None:
-    """Check that the file of `--export` can be written as asked.
-
-    Raises:
-        BadInput: the block of doubted labels is not computed, or it is another kind of file.
-    """
-    blocks = [] if given.blocks is None else [name.strip() for name in given.blocks.split(",")]
-    if "labels" not in blocks and not (given.full and given.blocks is None):
-        raise BadInput("--export: writes the doubted labels; add --blocks labels, or leave it out")
-    if Path(given.export).suffix not in (".csv", ".jsonl"):
-        raise BadInput(f"--export {given.export}: the file name must end in .csv or .jsonl")
 
 
 def score(source: str, overrides: list[str], fresh: bool = False) -> Iterator[str]:
@@ -141,7 +128,6 @@ def score_card(
         from hfft import report, scorecard
         from hfft.console import quiet_libraries
         from hfft.scorecard import blocks
-        from hfft.scorecard.doubted_rows import doubted_rows
         from hfft.scorecard.scorecard import check_names
 
     chosen = names if names is not None else blocks.FULL if full else blocks.QUICK
@@ -160,8 +146,7 @@ def score_card(
     folder.write_json(folder.scorecard.name, card)
     yield from scorecard.lines(card)
     if export is not None:
-        with replaced(export, "--export") as file:
-            write_table(doubted_rows(evidence, card), file, Path(export).suffix)
+        export_doubted.write(export, evidence, card)
         yield f"doubted labels: {export}"
     if rewrite:
         if note := report.write_rows_again(folder, recipe):

@@ -92,8 +92,10 @@ class RelativeMahalanobis:
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """The differences, `(N,)`."""
-        of_classes = np.stack([_mahalanobis(features - mean, self.within) for mean in self.means])
-        return of_classes.min(0) - _mahalanobis(features - self.mean, self.overall)
+        centred, means = features - self.mean, self.means - self.mean
+        scaled = centred @ self.within  # |x - m|² = |x|² - 2xm + |m|²: one product for all classes
+        of_classes = (scaled * centred).sum(1)[:, None] - 2 * scaled @ means.T + ((means @ self.within) * means).sum(1)
+        return of_classes.min(1) - ((centred @ self.overall) * centred).sum(1)
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,3 @@ def _normalised(features: np.ndarray) -> np.ndarray:
 
 def _precision(centred: np.ndarray) -> np.ndarray:
     return np.linalg.pinv(centred.T @ centred / len(centred), hermitian=True)
-
-
-def _mahalanobis(centred: np.ndarray, precision: np.ndarray) -> np.ndarray:
-    return ((centred @ precision) * centred).sum(1)

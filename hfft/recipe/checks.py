@@ -123,8 +123,9 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
     for part in ("validation", "test"):
         if recipe.data.streaming and isinstance(getattr(recipe.data, part), float):
             found.append((("data", part), "is a share, which cannot be taken from a streamed set; name a split"))
-    found += classifier_checks(recipe) + score_checks(recipe)
-    return found + _schedule_checks(recipe) + _training_checks(recipe)
+    return (
+        found + classifier_checks(recipe) + score_checks(recipe) + _schedule_checks(recipe) + _training_checks(recipe)
+    )
 
 
 def _augment_checks(recipe: Recipe) -> list[tuple[Path, str]]:

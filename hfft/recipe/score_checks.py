@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def score_checks(recipe: Recipe) -> list[tuple[Path, str]]:
-    """What is scored that the problem or the data has no use for, and what probabilities are calibrated with."""
+    """Metrics of another problem, and rows to score that the problem or the data has no use for."""
     score, problem = recipe.score, PROBLEMS[recipe.problem]
     found: list[tuple[Path, str]] = [
         (
@@ -39,6 +39,7 @@ def score_checks(recipe: Recipe) -> list[tuple[Path, str]]:
 
 
 def _not_calibrated(recipe: Recipe) -> str | None:
+    """What a recipe lacks to calibrate probabilities: classes, stored validation rows, a last linear layer with a bias."""
     if not (recipe.the_task.labelled and PROBLEMS[recipe.problem].class_names):
         return f"which scales the probabilities of classes, but {recipe.problem} has none; leave it out"
     if recipe.data.validation == NONE:

@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-Make = Callable[[Sequence[Any], np.random.Generator], list[Any]]
+Make = Callable[[Iterable[Any], np.random.Generator], Iterable[Any]]
 LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyz"))
 
 
-def gaussian(images: Sequence[Any], rng: np.random.Generator) -> list[Image.Image]:
+def gaussian(images: Iterable[Any], rng: np.random.Generator) -> Iterator[Image.Image]:
     """Normal noise of mean 0.5 and standard deviation 0.5, of the sizes of the images."""
-    return [_image(np.clip(rng.normal(0.5, 0.5, _shape(one)), 0, 1), one) for one in images]
+    return (_image(np.clip(rng.normal(0.5, 0.5, _shape(one)), 0, 1), one) for one in images)
 
 
-def bernoulli(images: Sequence[Any], rng: np.random.Generator) -> list[Image.Image]:
+def bernoulli(images: Iterable[Any], rng: np.random.Generator) -> Iterator[Image.Image]:
     """Each value is white with probability 0.7, else black."""
-    return [_image((rng.random(_shape(one)) < 0.7).astype(float), one) for one in images]
+    return (_image((rng.random(_shape(one)) < 0.7).astype(float), one) for one in images)
 
 
-def blobs(images: Sequence[Any], rng: np.random.Generator) -> list[Image.Image]:
+def blobs(images: Iterable[Any], rng: np.random.Generator) -> Iterator[Image.Image]:
     """Blurred noise of that kind, with what is below 0.75 set to black (Hendrycks, Mazeika & Dietterich 2019)."""
     from scipy.ndimage import gaussian_filter
 
-    found = []
     for one in images:
         shape = _shape(one)
         values = gaussian_filter((rng.random(shape) < 0.7).astype(float), sigma=(1.5, 1.5, 0)[: len(shape)])
-        found.append(_image(np.where(values < 0.75, 0, np.clip(values, 0, 1)), one))
-    return found
+        yield _image(np.where(values < 0.75, 0, np.clip(values, 0, 1)), one)
 
 
-def shuffled_words(texts: Sequence[Any], rng: np.random.Generator) -> list[Any]:
+def shuffled_words(texts: Iterable[Any], rng: np.random.Generator) -> list[Any]:
     """The words of each text in another order."""
 
     def one(text: str) -> str:
@@ -43,13 +41,14 @@ def shuffled_words(texts: Sequence[Any], rng: np.random.Generator) -> list[Any]:
     return _each(texts, one)
 
 
-def random_words(texts: Sequence[Any], rng: np.random.Generator) -> list[Any]:
+def random_words(texts: Iterable[Any], rng: np.random.Generator) -> list[Any]:
     """As many words as each text has, drawn from those of all texts."""
+    texts = list(texts)
     known = np.array([word for text in texts for part in _parts(text) for word in part.split()], dtype=object)
     return _each(texts, lambda text: " ".join(rng.choice(known, len(text.split()))))
 
 
-def random_letters(texts: Sequence[Any], rng: np.random.Generator) -> list[Any]:
+def random_letters(texts: Iterable[Any], rng: np.random.Generator) -> list[Any]:
     """Words of the same lengths from random letters."""
     return _each(texts, lambda text: " ".join("".join(rng.choice(LETTERS, len(word))) for word in text.split()))
 
@@ -80,6 +79,6 @@ def _parts(text: Any) -> tuple[str, ...]:
     return text if isinstance(text, tuple) else (text,)
 
 
-def _each(texts: Sequence[Any], change: Callable[[str], str]) -> list[Any]:
+def _each(texts: Iterable[Any], change: Callable[[str], str]) -> list[Any]:
     """Texts, or both texts of pairs, changed."""
     return [tuple(map(change, text)) if isinstance(text, tuple) else change(text) for text in texts]

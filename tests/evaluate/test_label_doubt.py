@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
 from hfft.evaluate import label_doubt as doubt
@@ -93,7 +94,7 @@ def test_probabilities_are_those_of_scikit_learn_without_the_fold(monkeypatch):
     scaled = x - x.mean(0)
     scaled /= np.sqrt((scaled**2).mean())
     for number in range(5):
-        solver = LogisticRegression(C=0.1, max_iter=200).fit(scaled[fold != number], labels[fold != number])
+        solver = LogisticRegression(C=0.1, max_iter=100).fit(scaled[fold != number], labels[fold != number])
         np.testing.assert_allclose(found[fold == number], solver.predict_proba(scaled[fold == number]), atol=1e-9)
 
 
@@ -103,3 +104,12 @@ def test_a_class_of_one_row_and_features_without_spread_have_probabilities():
     assert np.isfinite(p).all()
     np.testing.assert_allclose(p.sum(1), 1)
     assert len(doubt.doubted(p, labels).rows) <= 21
+
+
+def test_wide_features_are_reduced_to_their_principal_components(monkeypatch):
+    monkeypatch.setattr(doubt, "WIDEST", 3)
+    x = np.random.default_rng(0).normal(size=(50, 6)) * [5, 4, 3, 0.2, 0.1, 0.1]
+    found = doubt.prepared(x)
+    expected = PCA(3).fit_transform(x)
+    expected /= np.sqrt((expected**2).mean())
+    np.testing.assert_allclose(np.abs(found[:, ::-1]), np.abs(expected), atol=1e-9)

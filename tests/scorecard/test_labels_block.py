@@ -6,7 +6,10 @@ import json
 import numpy as np
 import pytest
 
+from hfft import cli
 from hfft.errors import BadInput
+from hfft.evaluate.outputs import OutputsFile
+from hfft.runs import RunFolder
 from hfft.scorecard import scorecard
 from hfft.scorecard.blocks import labels as block
 from hfft.scorecard.doubted_rows import doubted_rows
@@ -99,7 +102,7 @@ def test_without_features_copies_are_found_all_the_same(tmp_path):
     given = evidence(tmp_path, train=[*train, *train[:5]])
     object.__setattr__(given.recipe, "backbone", given.recipe.backbone.model_copy(update={"name": "./gone"}))
     found = block.block(given)
-    assert found["features"] is None
+    assert "features" not in found or found["features"] == block.RUN
     assert found["no_features"].startswith("the model that the run started from has no features: ")
     assert len(found["duplicates"]) == 5
 
@@ -123,8 +126,6 @@ def test_there_is_no_export_without_doubted_labels(tmp_path):
 
 
 def test_the_command_checks_what_it_exports_to(capsys):
-    from hfft import cli
-
     for arguments, message in (
         (["--export", "x.csv"], "--export: writes the doubted labels; add --blocks labels"),
         (["--blocks", "task", "--export", "x.csv"], "add --blocks labels"),
@@ -135,16 +136,43 @@ def test_the_command_checks_what_it_exports_to(capsys):
 
 
 @pytest.mark.slow
-def test_the_command_writes_the_table(tmp_path, capsys, monkeypatch):
-    from hfft import cli
-
-    monkeypatch.chdir(tmp_path)
-    settings = ["data.max_train_samples=60", "training.max_steps=1", "training.output_dir=run"]
-    assert cli.main(["train", "digits", *settings]) == 0
-    assert cli.main(["score", "run", "--blocks", "labels", "--export", "doubted.csv"]) == 0
-    assert "doubted labels: doubted.csv" in capsys.readouterr().out
-    with open("doubted.csv", newline="") as file:
+def test_the_command_writes_the_table(tmp_path, capsys):
+    given = evidence(tmp_path, train=flipped(told_apart(90, 0), 0.1, 1)[0], test=told_apart(30, 3))
+    run = RunFolder(tmp_path / "run")
+    for name, outputs in given.outputs.items():
+        file = OutputsFile(run.outputs / f"{name}.safetensors", name, "given", outputs.labels, np.arange(len(outputs)))
+        columns = {key: getattr(outputs, key) for key in ("losses", "targets", "logits", "references")}
+        file.add(columns)
+        file.close()
+    run.metrics.write_text(json.dumps({"data": {}, **{name: {"n": len(one)} for name, one in given.outputs.items()}}))
+    path = str(tmp_path / "doubted.csv")
+    assert cli.main(["score", str(tmp_path / "run"), "--blocks", "labels", "--export", path]) == 0
+    assert f"doubted labels: {path}" in capsys.readouterr().out
+    with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
     found = json.loads((tmp_path / "run" / "scorecard.json").read_text())["blocks"]["labels"]
     assert [int(row["row"]) for row in rows] == [one["number"] for one in found["doubted"]]
-    assert list(rows[0]) == ["row", "split", "given", "suggested", "confidence", "file"]
+    assert list(rows[0]) == ["row", "split", "given", "suggested", "confidence", "text"]
+
+
+@pytest.mark.slow
+def test_features_of_a_run_that_knows_its_rows_by_heart_are_not_used(tmp_path, monkeypatch):
+    given = evidence(tmp_path)
+    names = given.labels.names
+    train = dict(given.splits.items())["train"]
+    guesses = [names[i] for i in np.concatenate([x.argmax(1).numpy() for x, _ in given.held.answers(train)])]
+    rows = [{**row, "kind": kind} for row, kind in zip(texts(90, 0), guesses, strict=True)]
+    if len(set(guesses)) < 3:
+        for i, name in enumerate(names):
+            rows[i]["kind"] = name
+    by_heart = block.block(evidence(tmp_path / "again", train=rows))
+    assert by_heart["errors"]["train"] < 0.05 < by_heart["errors"]["held_out"]
+    assert set(by_heart["out_of_fold_errors"]) == {block.START}
+    assert by_heart["features"] == block.START
+    plain = block.block(given)
+    assert plain["errors"]["train"] > 0.3
+    wrong = plain["out_of_fold_errors"]
+    assert set(wrong) == {block.START, block.RUN}
+    assert wrong[plain["features"]] == min(wrong.values())
+    monkeypatch.setattr(block, "no_features", lambda predictor: "it has none")
+    assert block.block(given)["features"] == block.START

@@ -10,7 +10,7 @@ from hfft.errors import BadInput, RecipeError
 from hfft.evaluate import intervals, ood
 from hfft.predict.head_inputs import logits_and_features
 from hfft.recipe import load_recipe
-from hfft.scorecard import made_up, rows
+from hfft.scorecard import made_up, rows, scorecard
 from hfft.scorecard.blocks import ood as block
 from tests.scorecard.model_runs import evidence, put, texts
 
@@ -71,6 +71,20 @@ def test_a_given_set_is_scored_and_rows_of_the_task_in_it_are_told(tmp_path):
             assert one["scores"][score][name]["value"] == pytest.approx(value[0], abs=1e-6), (score, name)
 
 
+def test_the_rate_of_unknown_is_told_for_each_set(tmp_path):
+    outside = texts(40, 9)
+    path = put(tmp_path / "other.csv", [{"words": row["said"]} for row in outside])
+    setting = f"score.ood={{other: {{path: {path}, columns: {{text: words}}}}}}"
+    given = evidence(tmp_path, setting)
+    card = scorecard.make(given, ["unknown", "ood"])["blocks"]
+    confidences = given.predictor([row["said"] for row in outside]).max(1).values.numpy()
+    expected = (confidences < card["unknown"]["threshold"]).mean()
+    assert card["unknown"]["ood"] == {"other": pytest.approx(expected, abs=1 / 40)}
+    without = scorecard.make(evidence(tmp_path / "none", setting, validation=[]), ["unknown", "ood"])["blocks"]
+    assert "rejected" not in without["ood"]["sets"]["other"]
+    assert "ood" not in without["unknown"]
+
+
 def test_a_set_that_cannot_be_read_is_refused_in_one_line(tmp_path):
     path = put(tmp_path / "other.csv", [{"words": "x y"}])
     given = evidence(tmp_path, f"score.ood={{other: {{path: {path}, columns: {{text: word}}}}}}")
@@ -123,7 +137,7 @@ def test_made_images_have_the_size_of_the_given_ones(mode):
     rng = np.random.default_rng(0)
     given = [Image.new(mode, (20, 30)), Image.new(mode, (7, 5))]
     for make, _ in made_up.SETS["image"].values():
-        made = make(given, rng)
+        made = list(make(given, rng))
         assert [(one.size, one.mode) for one in made] == [((20, 30), mode), ((7, 5), mode)]
     (white,) = made_up.bernoulli([Image.new(mode, (300, 300))], rng)
     assert (np.asarray(white) / 255).mean() == pytest.approx(0.7, abs=0.01)

@@ -14,12 +14,14 @@ from hfft.errors import BadInput, HfftError
 from hfft.evaluate import duplicates
 from hfft.evaluate.label_doubt import FOLDS, doubted, folds, out_of_fold
 from hfft.scorecard.evidence import Evidence
-from hfft.scorecard.rows import drawn
+from hfft.scorecard.rows import answered, drawn, no_features
 from hfft.wording import first_line, listing
 
 MOST = 5000  # rows whose features are computed
 KEPT = 1000  # rows of each list that the scorecard has
 SHOWN = 5  # of each in a terminal
+BY_HEART = 0.5  # error on train as a share of that on held-out rows, below which rows were learned by heart
+RUN, START = "of the run", "of the pretrained model before the run"
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,11 @@ class Pool:
 
 
 def block(evidence: Evidence) -> dict[str, Any] | None:
-    """The doubted labels, the duplicates and the leaks; None without a target for each row."""
+    """The doubted labels, the duplicates and the leaks; None without a target for each row.
+
+    Labels are doubted by the features of the run or by those of the pretrained model that it started from, whichever tell the
+    classes of held-out rows better; of a run that has learned its training rows by heart, and for near-duplicates, by the latter.
+    """
     if evidence.problem.per_token:
         return None
     if evidence.recipe.data.streaming:
@@ -80,18 +86,42 @@ def block(evidence: Evidence) -> dict[str, Any] | None:
         "n": len(sample),
         "of": len(pool.split),
         "seed": evidence.seed,
-        "features": "of the pretrained model before the run" if features is not None else None,
         "method": f"confident learning, logistic regression in {FOLDS} folds",
         "similarity": duplicates.NEAR,
         "doubted": [],
     }
     if pool.labels is None:
         found["not_doubted"] = f"labels are doubted by class, and {evidence.labels.problem} has no single one"
-    elif features is None:
-        found["not_doubted"] = why
     else:
-        found |= _doubted(evidence, pool, sample, features)
+        kinds = {} if features is None else {START: features}
+        tuned, errors = _of_run(evidence, pool, sample)
+        found |= {"errors": errors} if errors else {}
+        kinds |= {} if tuned is None else {RUN: tuned}
+        found |= _doubted(evidence, pool, sample, kinds) if kinds else {"not_doubted": why}
     return found | _duplicates(pool, sample, features) | ({} if features is not None else {"no_features": why})
+
+
+def _of_run(evidence: Evidence, pool: Pool, sample: np.ndarray) -> tuple[np.ndarray | None, dict[str, float]]:
+    """Features of the drawn rows by the run's model, and its errors on train and on held-out rows by the given labels.
+
+    None where it has learned its training rows by heart, since its features then agree with wrong labels too.
+    """
+    predictor = evidence.predictor
+    if no_features(predictor) is not None or len(pool.names) < 2:
+        return None, {}
+    assert pool.labels is not None
+    features, wrong = [], []
+    for i, name in enumerate(pool.names):
+        chosen = sample[pool.split[sample] == i]
+        try:
+            found = answered(predictor, evidence.held.inputs(evidence.rows(name).select(pool.place[chosen])))
+        except BadInput:  # such as a decoder, whose head reads each position
+            return None, {}
+        assert found.features is not None
+        features.append(found.features)
+        wrong.append(found.logits.argmax(1) != evidence.classes_of(pool.labels[chosen]))
+    errors = {"train": float(wrong[0].mean()), "held_out": float(np.concatenate(wrong[1:]).mean())}
+    return np.concatenate(features) if errors["train"] >= BY_HEART * errors["held_out"] else None, errors
 
 
 def _features(evidence: Evidence, pool: Pool, sample: np.ndarray) -> tuple[np.ndarray | None, str]:
@@ -108,16 +138,25 @@ def _features(evidence: Evidence, pool: Pool, sample: np.ndarray) -> tuple[np.nd
     return np.concatenate([found[name].values for name in pool.names]), ""
 
 
-def _doubted(evidence: Evidence, pool: Pool, sample: np.ndarray, features: np.ndarray) -> dict[str, Any]:
-    """The doubted rows by the data's classes, which are as the model's but for their order."""
+def _doubted(evidence: Evidence, pool: Pool, sample: np.ndarray, kinds: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The doubted rows by the features that tell the classes of held-out rows best.
+
+    Args:
+        kinds: whose features -> features of the drawn rows, `(N, D)`.
+    """
     assert pool.labels is not None
     labels, names = pool.labels[sample], evidence.data_labels.names
     if len(np.unique(labels)) < 2:
         return {"not_doubted": "the rows have a single class"}
     unknown = pool.digests[sample] == 0
     same = np.where(unknown, -np.arange(len(sample)) - 1, pool.digests[sample])
-    p = out_of_fold(features, labels, folds(labels, same, evidence.seed), len(names))
-    rows = doubted(p, labels)
+    fold = folds(labels, same, evidence.seed)
+    p = {kind: out_of_fold(values, labels, fold, len(names)) for kind, values in kinds.items()}
+    apart = pool.split[sample] > 0
+    judged = apart if apart.any() else ~apart
+    wrong = {kind: float((found.argmax(1) != labels)[judged].mean()) for kind, found in p.items()}
+    chosen = min(wrong, key=lambda kind: wrong[kind])
+    rows = doubted(p[chosen], labels)
     listed = [
         {
             **pool.of_row(sample[row]),
@@ -128,7 +167,7 @@ def _doubted(evidence: Evidence, pool: Pool, sample: np.ndarray, features: np.nd
         }
         for row, suggested, confidence, own in zip(rows.rows, rows.suggested, rows.confidence, rows.own, strict=True)
     ]
-    return {"doubted": listed[:KEPT], "doubted_n": len(listed)}
+    return {"features": chosen, "out_of_fold_errors": wrong, "doubted": listed[:KEPT], "doubted_n": len(listed)}
 
 
 def _duplicates(pool: Pool, sample: np.ndarray, features: np.ndarray | None) -> dict[str, Any]:
@@ -168,10 +207,10 @@ def lines(found: dict[str, Any]) -> list[str]:
         ]
     pairs = found["duplicates"]
     exact, other = sum(one["exact"] for one in pairs), sum(not one.get("same_label", True) for one in pairs)
-    alike = (
+    counted = (
         f"{found['duplicates_n']} rows are like an earlier one (similarity {found['similarity']} or the same content"
     )
-    said.append(f"{alike}): {exact} of {len(pairs)} are copies, {other} have another label")
+    said.append(f"{counted}): {exact} of {len(pairs)} are copies, {other} have another label")
     said += [
         f"  {one['split']} row {one['number']} and {one['of_split']} row {one['of_number']} ({one['similarity']:.4f})"
         for one in pairs[:SHOWN]

@@ -49,7 +49,10 @@ class Outside:
 
 
 def block(evidence: Evidence) -> dict[str, Any] | None:
-    """Figures of each score on each set, with the rows of the scored split as the task's; None without classes."""
+    """Figures of each score on each set, with the rows of the scored split as the task's; None without classes.
+
+    `unknown` is the share of a set that the threshold of the block `unknown` rejects.
+    """
     if not evidence.problem.classes:
         return None
     if evidence.recipe.data.streaming:
@@ -152,9 +155,8 @@ def _sets(evidence: Evidence, scored: Dataset) -> Iterator[tuple[str, Outside]]:
         return
     rng = np.random.default_rng(evidence.seed)
     some = scored.select(np.sort(rng.permutation(len(scored))[:MADE]))
-    inputs = list(evidence.held.inputs(some))
     for name, (make, near) in made_up.SETS.get(evidence.predictor.modality.name, {}).items():
-        yield name, Outside(make(inputs, rng), len(inputs), "synthetic", near)
+        yield name, Outside(make(evidence.held.inputs(some), rng), len(some), "synthetic", near)
 
 
 def _given(evidence: Evidence, name: str, spec: OutsideRows) -> Outside:
