@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from hfft.data.spec import Data, FurtherRows
 from hfft.spec import Spec
@@ -68,20 +68,14 @@ class AttackSpec(Spec):
         norm: `linf` bounds the change of each pixel, `l2` the Euclidean length of an image's change; texts have `l2` alone.
         radius: largest change of pixels in [0, 1], where a fraction may be written (8/255); of a text's embeddings. Default:
             for images 8/255 up to 64 pixels and 4/255 above, or 0.5 for `l2`; 0.3 for texts.
-        steps: steps of PGD.
+        steps: steps of PGD; default: 20 on pixels, 10 on embeddings.
         rows: maximum number of rows: images 1,000, texts 200.
     """
 
     norm: Literal["linf", "l2"] | None = None
     radius: Annotated[float, BeforeValidator(fraction), Field(gt=0)] | None = None
-    steps: int = Field(default=20, ge=1, le=1000)
+    steps: int | None = Field(default=None, ge=1, le=1000)
     rows: int | None = Field(default=None, ge=1)
-
-    @model_validator(mode="after")
-    def _within_pixels(self) -> AttackSpec:
-        if self.norm == "linf" and self.radius is not None and self.radius > 1:
-            raise ValueError(f"radius: is {self.radius:g}, but pixels are in [0, 1]; use at most 1, such as 8/255")
-        return self
 
 
 class Score(Spec):

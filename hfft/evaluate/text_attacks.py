@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hfft.data.augment.text_ops import NEIGHBOURS
-from hfft.strategy.adversarial.attacks import gradient, per_row, within
+from hfft.strategy.adversarial.attacks import per_row, within
 from hfft.strategy.adversarial.embeddings import added
 
 Text = str | tuple[str, str]
@@ -126,7 +126,7 @@ def ordered(texts: Sequence[Text], labels: Tensor, logits: Logits, seed: int) ->
 def substituted(
     texts: Sequence[Attacked], labels: Tensor, right: np.ndarray, logits: Logits, candidates: Candidates, seed: int
 ) -> list[np.ndarray]:
-    """Which rows are right `(N,)` with at most 1, 2, … `WORDS` words changed, greedily.
+    """Which rows are right `(N,)` with at most 1, 2, … `WORDS` words changed, greedily; a word stays if no candidate is worse.
 
     Args:
         texts: from `ordered`.
@@ -134,6 +134,7 @@ def substituted(
     """
     right, found = right.copy(), []
     now = [Attacked([*one.pieces], one.whole, [*one.order]) for one in texts]
+    losses_now = _losses(logits([one.whole for one in texts]), labels)
     for _ in range(WORDS):
         tried: list[tuple[int, int, str]] = []
         for row in right.nonzero()[0].tolist():
@@ -150,7 +151,8 @@ def substituted(
                 if row not in best or losses[i] > losses[best[row]]:
                     best[row] = i
             for row, i in best.items():
-                now[row].pieces[2 * tried[i][1]] = tried[i][2]
+                if losses[i] > losses_now[row]:
+                    now[row].pieces[2 * tried[i][1]], losses_now[row] = tried[i][2], losses[i]
         found.append(right.copy())
     return found
 
@@ -176,7 +178,7 @@ def _losses(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def moved_embeddings(
-    logits: Callable[[], Tensor],
+    logits: Callable[[Tensor], Tensor],
     table: nn.Module,
     mask: Tensor,
     width: int,
@@ -185,28 +187,30 @@ def moved_embeddings(
     steps: int,
     seed: int,
 ) -> Tensor:
-    """Which rows of a batch are right `(B,)` after PGD on their embeddings, with a radius as in FreeLB (arXiv:1909.11764).
+    """Which rows of a batch are right `(B,)` at every step of PGD on their embeddings (a radius as in FreeLB, arXiv:1909.11764).
 
     Args:
-        logits: the model's answer to the batch, `(B, C)`.
+        logits: places in the batch `(b,)` -> the model's answers to these rows, `(b, C)`.
         table: its input embedding.
         mask: `(B, L)`: 1 for tokens, 0 for padding, which is not moved.
         width: of an embedding.
         radius: of the Euclidean length of a text's change, all tokens together; a step is a quarter of it.
     """
-    real = mask[..., None].float()
-
-    def outputs(change: Tensor) -> Tensor:
-        with added(table, change * real) as calls:
-            found = logits()
-        if not calls:
-            raise RuntimeError("the model does not read its input embedding")
-        return found
-
+    real, rows = mask[..., None].float(), torch.arange(len(mask), device=mask.device)
     noise = torch.randn(*mask.shape, width, generator=torch.Generator().manual_seed(seed)).to(mask.device)
-    change = per_row(noise * real) * radius / 2
-    for _ in range(steps):
-        slope = gradient(lambda change: F.cross_entropy(outputs(change), labels, reduction="none"), change)
-        change = within(change + radius / 4 * per_row(slope * real), radius)
-    with torch.no_grad():
-        return outputs(change).argmax(1) == labels
+    change, right = per_row(noise * real) * radius / 2, torch.ones(len(mask), dtype=torch.bool, device=mask.device)
+    for step in range(steps + 1):
+        with torch.enable_grad():
+            change = change.detach().requires_grad_()
+            with added(table, change * real[rows]) as calls:
+                answers = logits(rows)
+            if not calls:
+                raise RuntimeError("the model does not read its input embedding")
+            stays = answers.argmax(1) == labels[rows]
+            right[rows[~stays]] = False
+            if step == steps or not stays.any():
+                break
+            slope = torch.autograd.grad(F.cross_entropy(answers, labels[rows], reduction="sum"), change)[0]
+        rows, change, slope = rows[stays], change.detach()[stays], slope[stays]
+        change = within(change + radius / 4 * per_row(slope * real[rows]), radius)
+    return right

@@ -34,8 +34,20 @@ def score_checks(recipe: Recipe) -> list[tuple[Path, str]]:
             found.append((("score", key), "needs stored rows; use data.streaming=false, or leave it out"))
     for name in set(score.ood) & set(score.shift):
         found.append((("score", "shift", name), "is also the name of a set in score.ood; choose another"))
+    found += _attack_checks(recipe)
     why = None if score.calibrate == "none" else _not_calibrated(recipe)
     return found if why is None else [*found, (("score", "calibrate"), f"is {score.calibrate}, {why}")]
+
+
+def _attack_checks(recipe: Recipe) -> list[tuple[Path, str]]:
+    asked, texts = recipe.score.attack, recipe.the_task.modality.tokens
+    if texts and asked.norm == "linf":
+        text = "is linf, but changes of a text's embeddings are bounded by l2; leave it out"
+        return [(("score", "attack", "norm"), text)]
+    if not texts and asked.norm != "l2" and asked.radius is not None and asked.radius > 1:
+        text = f"is {asked.radius:g}, but pixels are in [0, 1]; use at most 1, such as 8/255, or norm: l2"
+        return [(("score", "attack", "radius"), text)]
+    return []
 
 
 def _not_calibrated(recipe: Recipe) -> str | None:

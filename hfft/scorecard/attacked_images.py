@@ -29,6 +29,7 @@ from hfft.scorecard.some_rows import first_rows
 from hfft.strategy.adversarial.pixels import Pixels
 
 ROWS, CHECKED, AT_ONCE = 1000, 200, 64  # rows attacked, rows that the checks attack again, rows at once
+STEPS = 20
 BELOW, ABOVE = (0.25, 0.5), (2, 4)  # points of the curve, in radii: with 0 and the radius itself they are six
 SLACK = 0.005  # by which more steps may raise an accuracy: rows at the border go either way
 
@@ -44,7 +45,9 @@ def of_images(evidence: Evidence) -> dict[str, Any]:
     with eval_mode(predictor.model):
         x, logits = as_pixels(predictor, rows.inputs)
         labels, norm = rows.labels.to(x.device), asked.norm or "linf"
-        budget = Budget(norm, asked.radius or usual_radius(norm, min(x.shape[-2:])), asked.steps, evidence.seed)
+        budget = Budget(
+            norm, asked.radius or usual_radius(norm, min(x.shape[-2:])), asked.steps or STEPS, evidence.seed
+        )
         everyone = torch.ones(len(x), dtype=torch.bool, device=x.device)
 
         def under(attack: Attack, right: Tensor) -> Tensor:

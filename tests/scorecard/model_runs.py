@@ -12,6 +12,7 @@ import torch
 from hfft.evaluate.outputs import Outputs, columns_of
 from hfft.recipe import load_recipe
 from hfft.scorecard.evidence import Evidence
+from hfft.tasks.labels import Labels
 from tests.predict.runs import a_run
 
 WORDS = ["film", "good", "bad", "fine", "dull", "long", "short", "who", "where", "when"]
@@ -78,3 +79,16 @@ def evidence(
         outputs[name] = Outputs(name, "given", found.held.labels, **columns_of(logits, labels, found.held.labels))
     found.outputs = outputs
     return found
+
+
+def of_digits(folder: Path, *overrides: str) -> Evidence:
+    """The evidence of an untrained image model, with digits of 8 x 8 levels of grey as its data; without outputs."""
+    names = tuple(str(i) for i in range(10))
+    torch.manual_seed(0)
+    a_run(folder / "run", "vit", names=names)
+    text = "task: image-classification\nbackbone: {name: nano-vit}\ndata: {path: digits, max_train_samples: 20}\n"
+    (folder / "run" / "recipe.yaml").write_text(text)
+    recipe = load_recipe(folder / "run" / "recipe.yaml", *overrides)
+    labels = Labels.of(SINGLE, names)
+    nothing = Outputs("test", "given", labels, np.ones(0, "float32"), np.ones(0, "float32"))
+    return Evidence(str(folder / "run"), recipe, {}, {"test": nothing})
