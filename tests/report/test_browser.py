@@ -22,11 +22,11 @@ def report(classes):
 
 
 def comparison_page(tmp_path):
-    from hfft.compare import comparison
+    from hfft.compare import compare_runs
     from hfft.compare.page import render as render_comparison
 
     runs = [made_run(tmp_path / name, wrong=wrong) for name, wrong in (("one", 40), ("other", 90), ("a third", 41))]
-    return render_comparison(comparison([str(run) for run in runs]))
+    return render_comparison(compare_runs([str(run) for run in runs]))
 
 
 @pytest.fixture(scope="module", params=["two classes", "forty classes", "comparison"])
