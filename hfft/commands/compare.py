@@ -23,11 +23,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     """Print the comparison, and write its page."""
     with importing():
-        from hfft.compare import comparison
+        from hfft.compare import compare_runs
         from hfft.compare.page import render
         from hfft.runs.folder import RunFolder, write
 
-    found, page = comparison(given.runs), Path(given.output)
+    found, page = compare_runs(given.runs), Path(given.output)
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
         write(page, render(found))

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from hfft.lazy import names
 
 if TYPE_CHECKING:
-    from hfft.compare.comparison import Comparison, comparison
+    from hfft.compare.comparison import Comparison, compare_runs
     from hfft.compare.listing import RunLine, runs_of
 
 __getattr__, __all__ = names(
     __name__,
     {
         "Comparison": "hfft.compare.comparison",
-        "comparison": "hfft.compare.comparison",
+        "compare_runs": "hfft.compare.comparison",
         "RunLine": "hfft.compare.listing",
         "runs_of": "hfft.compare.listing",
     },

@@ -98,7 +98,7 @@ class Comparison:
         )
 
 
-def comparison(sources: Sequence[str]) -> Comparison:
+def compare_runs(sources: Sequence[str]) -> Comparison:
     """Compare finished runs; the later ones with the first.
 
     Raises:

@@ -32,7 +32,7 @@ def section(record: Record) -> dict[str, Any] | None:
     facts = [
         (NAMES.get(name, name.replace("_", " ")), shown(name, block[name]))
         for name in names
-        if name not in ("split", "n", "seed", "seconds") and block[name] is not None
+        if name not in ("split", "n", "seed", "seconds", "score_seconds") and block[name] is not None
     ]
     return {"title": TITLE, "facts": [(name, value) for name, value in facts if value]}
 

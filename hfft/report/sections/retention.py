@@ -15,6 +15,7 @@ KNOWN = {
     "n",
     "seed",
     "seconds",
+    "score_seconds",
     "why",
     "not_measured",
     "agreement",
