@@ -81,7 +81,7 @@ def test_the_rate_of_unknown_is_told_for_each_set(tmp_path):
     expected = (confidences < card["unknown"]["threshold"]).mean()
     assert card["unknown"]["ood"] == {"other": pytest.approx(expected, abs=1 / 40)}
     without = scorecard.make(evidence(tmp_path / "none", setting, validation=[]), ["unknown", "ood"])["blocks"]
-    assert "rejected" not in without["ood"]["sets"]["other"]
+    assert "unknown" not in without["ood"]["sets"]["other"]
     assert "ood" not in without["unknown"]
 
 
