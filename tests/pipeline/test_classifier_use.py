@@ -20,6 +20,7 @@ from hfft.classifier import store
 from hfft.cli import main
 from hfft.errors import BadInput, RecipeError, RunError
 from hfft.evaluate.outputs import Outputs
+from hfft.evaluate.spec import Score
 from hfft.pipeline.uses import classifier as use
 from hfft.predict import load_predictor
 from hfft.recipe import Recipe, load_recipe
@@ -256,3 +257,31 @@ def test_the_note_of_the_run_holds_how_the_argument_was_chosen(tmp_path):
     assert chosen["name"] == "alpha"
     assert len(chosen["scores"]) == 2
     assert "validation rows" in chosen["on"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transform", [[], ["standardise"]])
+def test_a_linear_classifier_can_be_calibrated(transform, tmp_path):
+    noisy = {"validation": 0.3, "max_train_samples": 300, "label_noise": {"symmetric": 0.2}}
+    plain, run = (
+        finetune(
+            digits(tmp_path / way, data=noisy, type="logistic-regression", C=100.0, transform=transform).model_copy(
+                update={"score": Score(calibrate=way)}
+            )
+        )
+        for way in ("none", "temperature")
+    )
+    said = run.metrics["calibrated"]
+    logits = [Outputs.read(one.folder / "outputs" / "test.safetensors").logits for one in (plain, run)]
+    np.testing.assert_allclose(logits[1] * said["temperature"], logits[0], rtol=1e-4, atol=1e-4)
+    assert (logits[1].argmax(1) == logits[0].argmax(1)).all()
+    assert said["splits"]["test"]["after"]["nll"] == pytest.approx(run.metrics["test"]["loss"], abs=1e-5)
+    assert said["splits"]["validation"]["after"]["nll"] < said["splits"]["validation"]["before"]["nll"]
+
+
+def test_a_classifier_that_is_not_linear_is_not_calibrated(tmp_path):
+    recipe = digits(tmp_path / "knn", type="knn").model_copy(update={"score": Score(calibrate="temperature")})
+    with pytest.raises(
+        BadInput, match=r"score\.calibrate: is temperature, .* but a knn has none; use none, or classifier"
+    ):
+        finetune(recipe)
