@@ -84,13 +84,13 @@ def zoom_blur(x: np.ndarray, rng: np.random.Generator, levels: Sequence[float]) 
 
 
 def snow(x: np.ndarray, rng: np.random.Generator, levels: Sequence[float]) -> Iterator[np.ndarray]:
-    """Flakes that fall at an angle, twice as dense where the level is high, over an image whitened by this share."""
+    """Flakes that fall at an angle, denser where the level is high, over an image whitened by this share."""
     side = min(x.shape[:2])
     field = _smooth(rng.standard_normal(x.shape[:2])[..., None].astype(np.float32), side / 150)
     field = (field - field.mean()) / max(float(field.std()), 1e-6)
     streak = _line(side * 0.03, rng.uniform(math.pi / 4, 3 * math.pi / 4))
     for level in levels:
-        (flakes,) = filtered((field - 1.6 + 2.5 * level).clip(0, 2) / 2, [streak])
+        (flakes,) = filtered((field - 2 + 2 * level).clip(0, 2) / 2, [streak])
         white = np.maximum(x, x.mean(2, keepdims=True) * 1.5 + 0.5)
         yield (1 - level) * x + level * white + flakes + flakes[::-1, ::-1]
 
