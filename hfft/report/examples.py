@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from hfft.recipe import Recipe
 
 FORMAT = 1
+Explain = Callable[[Any], Any]
 SIDE, SMALL = 112, 32  # pixels: the longer side of a thumbnail; pictures up to SMALL are kept exactly, as PNG
 MOST_LETTERS = 600  # of a text
 MOST_NAMES = 6  # classes of a row with several
@@ -34,10 +36,13 @@ TITLES = {
 }
 
 
-def write_rows(folder: RunFolder, recipe: Recipe, splits: Splits) -> None:
+def write_rows(folder: RunFolder, recipe: Recipe, splits: Splits, explain: Explain | None = None) -> None:
     """Write rows.json, the rows that the report shows; removes it where none are asked for.
 
     What cannot be read is left out: a report never stops a finished run from being saved.
+
+    Args:
+        explain: as for `of_split`.
     """
     most, files = recipe.report.examples, [folder.outputs / f"{name}.safetensors" for name in ("test", "validation")]
     file = next((file for file in files if file.is_file()), None)
@@ -47,19 +52,23 @@ def write_rows(folder: RunFolder, recipe: Recipe, splits: Splits) -> None:
     try:
         outputs = Outputs.read(file)
         doubted = (Record.read(folder, {}).block("labels") or {}).get("doubted", [])
-        found = of_split(outputs, splits, recipe.the_task.modality.inputs, most, doubted)
+        found = of_split(outputs, splits, recipe.the_task.modality.inputs, most, doubted, explain)
     except (HfftError, OSError, ValueError, LookupError) as error:
         found = {"error": first_line(error)}
     folder.write_json(folder.rows.name, found)
 
 
 def write_rows_again(folder: RunFolder, recipe: Recipe) -> str | None:
-    """`write_rows` for a finished run, whose data is read again; returns why no rows are shown where there is a reason.
+    """`write_rows` for a finished run, with what its answers rest on; returns why no rows are shown where there is a reason.
+
+    The data is read again, and the model run on the rows that are shown.
 
     Raises:
         BadInput, DataError, HubError: the data cannot be read.
     """
     from hfft.data import fingerprints, load_splits
+    from hfft.predict.predictor import load_predictor
+    from hfft.predict.saliency import explainer
 
     if recipe.report.examples == 0 or recipe.data.streaming:
         folder.rows.unlink(missing_ok=True)
@@ -70,17 +79,26 @@ def write_rows_again(folder: RunFolder, recipe: Recipe) -> str | None:
     if changed := [name for name in now if name in noted and now[name] != noted[name]]:
         folder.rows.unlink(missing_ok=True)
         return f"no rows are shown: the data has changed since ({listing(changed)})"
-    write_rows(folder, recipe, splits)
+    explain = None
+    with contextlib.suppress(HfftError, OSError, ValueError, RuntimeError):  # the rows are worth showing without
+        explain = explainer(load_predictor(str(folder.path)))
+    write_rows(folder, recipe, splits, explain)
     return None
 
 
 def of_split(
-    outputs: Outputs, splits: Splits, inputs: Any, most: int, doubted: Iterable[Mapping[str, Any]] = ()
+    outputs: Outputs,
+    splits: Splits,
+    inputs: Any,
+    most: int,
+    doubted: Iterable[Mapping[str, Any]] = (),
+    explain: Explain | None = None,
 ) -> dict[str, Any]:
     """The content of rows.json: lists of at most `most` rows of a split, each with its input.
 
     Args:
         inputs: how rows of the modality are read.
+        explain: input -> pieces of its text, or weights of an image's patches.
         doubted: rows of the scorecard's block `labels`, the most doubted first; they may be of any split.
     """
     chosen = choose(outputs, most)
@@ -98,7 +116,7 @@ def of_split(
     ]
     lists = {**chosen, "doubted": labels[:most]}
     shown = {
-        TITLES[name]: [{**row, **_numbered(row, splits), **_input(row, known, splits, inputs)} for row in rows]
+        TITLES[name]: [{**row, **_numbered(row, splits), **_input(row, known, splits, inputs, explain)} for row in rows]
         for name, rows in lists.items()
         if rows
     }
@@ -189,15 +207,42 @@ def _numbered(row: Mapping[str, Any], splits: Splits) -> dict[str, Any]:
     return {"drawn_from": f"row {int(rows[row['row']]['row']):,} of {of}"}
 
 
-def _input(row: Mapping[str, Any], known: Mapping[str, Any], splits: Splits, inputs: Any) -> dict[str, Any]:
+def _input(
+    row: Mapping[str, Any], known: Mapping[str, Any], splits: Splits, inputs: Any, explain: Explain | None
+) -> dict[str, Any]:
     """The input of a row as stored in rows.json; a note where it cannot be shown."""
     rows = known[row["split"]]
     if row["row"] >= len(rows):
         return {"note": "the data has no such row any more"}
     try:
-        return excerpt(inputs.of_row(rows[row["row"]], splits.columns))
+        value = inputs.of_row(rows[row["row"]], splits.columns)
+        found = excerpt(value)
     except (HfftError, OSError, ValueError, TypeError) as error:
         return {"note": f"cannot be shown: {first_line(error)}"}
+    if explain is not None:
+        with contextlib.suppress(Exception):  # whatever the model does: the row is shown without
+            weights = explain(value)
+            found |= (
+                {"tokens": shortened(weights)} if isinstance(weights, list) else {"overlay": overlay(value, weights)}
+            )
+    return found
+
+
+def shortened(pieces: list[tuple[str, float]]) -> list[tuple[str, float]]:
+    """The first pieces of a text, up to MOST_LETTERS."""
+    ends = np.cumsum([len(text) for text, _ in pieces])
+    kept = [piece for piece, end in zip(pieces, ends, strict=True) if end <= MOST_LETTERS]
+    return kept if len(kept) == len(pieces) else [*kept, (" …", 0.0)]
+
+
+def overlay(image: Image.Image, weights: Any, side: int = SIDE) -> str:
+    """A picture in grey with patches in orange, the stronger the larger their weight `(h, w)` from 0 to 1, as a data URI."""
+    grey = image.convert("L").resize((side, side)).convert("RGB")
+    mask = Image.fromarray((180 * np.asarray(weights, float)).astype(np.uint8)).resize(
+        (side, side), Image.Resampling.BILINEAR
+    )
+    grey.paste(Image.new("RGB", grey.size, (240, 120, 20)), mask=mask)
+    return thumbnail(grey, side)
 
 
 def excerpt(value: Any) -> dict[str, Any]:

@@ -167,3 +167,29 @@ def test_fewer_rows_than_outputs_are_noted():
     one, two = found["lists"][TITLES["mistakes"]]
     assert one["texts"] == ["one"]
     assert two["note"] == "the data has no such row any more"
+
+
+def test_explanations_stand_beside_the_rows_and_may_fail():
+    rows = Dataset.from_dict({"text": ["one two", "three"], "labels": [0, 0]})
+    splits = Splits(rows, None, rows, {"text": "text"}, {}, {})
+    inputs = TASKS["text-classification"].modality.inputs
+
+    def explain(value):
+        if value == "three":
+            raise RuntimeError("no gradient")
+        return [("one", 1.0), (" two", -0.5)]
+
+    given = outputs([[0, 5, 0], [0, 4, 0]], [0, 0])
+    one, two = of_split(given, splits, inputs, 8, explain=explain)["lists"][TITLES["mistakes"]]
+    assert one["tokens"] == [("one", 1.0), (" two", -0.5)]
+    assert "tokens" not in two
+    assert two["texts"] == ["three"]
+    shown = examples.shortened([("x" * 100, 0.1)] * 20)
+    assert sum(len(text) for text, _ in shown) <= 602
+
+
+def test_an_overlay_is_a_picture_of_its_weights():
+    uri = examples.overlay(Image.new("L", (8, 8), 100), np.array([[0.0, 0.0], [0.0, 1.0]]))
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))), int)
+    redness = shown[..., 0] - shown[..., 2]
+    assert redness[-10:, -10:].min() > 100 > 10 > redness[:10, :10].max()
