@@ -183,6 +183,8 @@ def still_right(
     """
     left = right.clone()
     for places in right.nonzero()[:, 0].split(size):
+        if not len(places):  # no row is right: there is one part, which is empty
+            break
         images = attack(logits, x[places], labels[places], budget)
         with torch.no_grad():
             left[places] = logits(images).argmax(1) == labels[places]

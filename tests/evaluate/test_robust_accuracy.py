@@ -238,3 +238,13 @@ def test_usual_radii():
     assert usual_radius("linf", 32) == 8 / 255
     assert usual_radius("linf", 224) == 4 / 255
     assert usual_radius("l2", 224) == 0.5
+
+
+def test_a_model_that_is_wrong_everywhere_is_not_attacked():
+    def attack(*_):
+        raise AssertionError("there is no row to attack")
+
+    x, nothing = torch.rand(3, 1, 4, 4), torch.zeros(3, dtype=torch.bool)
+    assert not still_right(
+        attack, lambda x: x.flatten(1), x, torch.zeros(3, dtype=int), nothing, Budget("linf", 0.1)
+    ).any()
