@@ -159,7 +159,7 @@ class Robustness(Study):
         return [
             *found,
             Claim(
-                "other data: AUROC of the k-NN score", True, lambda arms, s: arms.cell(f"{s}-scored", auroc), measured
+                "other data: AUROC of the maximum probability", True, lambda arms, s: arms.cell(f"{s}-scored", auroc), measured
             ),
             Claim("calibration: ECE", False, lambda arms, s: arms.cell(f"{s}-scored", ece), measured),
             Claim(
@@ -262,9 +262,9 @@ def attacked(figures: Figures) -> float | None:
 
 
 def auroc(figures: Figures) -> float | None:
-    """Mean AUROC of the k-NN score over the sets of other data."""
+    """Mean AUROC of the maximum softmax probability over the sets of other data, as in the article."""
     sets = _block(figures, "ood").get("sets", {}).values()
-    return fmean(one["scores"]["knn"]["auroc"]["value"] for one in sets) if sets else None
+    return fmean(one["scores"]["msp"]["auroc"]["value"] for one in sets) if sets else None
 
 
 def ece(figures: Figures) -> float | None:

@@ -13,9 +13,9 @@ def study(**options):
     return Robustness(recipe=tiny(), **{"noise": [0, 0.5], "factors": [10], "rows": 40, "seeds": 2, **options})
 
 
-def measured(knn=0.9, ece=0.1, after=0.05, pgd=0.4):
+def measured(msp=0.9, ece=0.1, after=0.05, pgd=0.4):
     blocks = {
-        "ood": {"sets": {name: {"scores": {"knn": {"auroc": {"value": knn}}}} for name in ("noise", "blobs")}},
+        "ood": {"sets": {name: {"scores": {"msp": {"auroc": {"value": msp}}}} for name in ("noise", "blobs")}},
         "calibration": {"figures": {"ece": {"value": ece}}, "after": {"figures": {"ece": {"value": after}}}},
         "attack": {"figures": {"pgd20": {"value": pgd}}},
     }
