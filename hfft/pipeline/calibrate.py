@@ -259,6 +259,8 @@ def in_words(found: Mapping[str, Any]) -> list[str]:
     how = f"temperature {found['temperature']:.3f}" if found["by"] == "temperature" else "a scale and a shift per class"
     how += ", the limit of the search" if found["at_limit"] else ""
     head_line = f"calibrated: {how}, fitted on {found['fitted_on']} (n={found['fitted_n']}), is part of the last layer"
+    if found.get("changed"):
+        head_line += f"; it changes {found['changed']} of these answers"
     return [head_line] + [
         f"{split} ece {one['before']['ece']:.4f} before, {one['after']['ece']:.4f} after; "
         f"nll {one['before']['nll']:.4f} before, {one['after']['nll']:.4f} after  (n={one['n']})"

@@ -226,3 +226,22 @@ def test_folding_scales_and_shifts_what_a_layer_answers():
     before = cosine(x)
     calibrate.fold(cosine, Scaling("temperature", np.full(3, 0.25), np.zeros(3)))
     torch.testing.assert_close(cosine(x), before / 4)
+
+
+def test_what_was_done_is_said_in_lines():
+    both = {"before": {"ece": 0.2, "nll": 1.0}, "after": {"ece": 0.1, "nll": 0.5}}
+    found = {
+        "by": "vector",
+        "fitted_on": "validation",
+        "fitted_n": 130,
+        "temperature": 0.5,
+        "at_limit": True,
+        "changed": 3,
+    }
+    first, second = calibrate.in_words({**found, "splits": {"test": {"n": 500, **both}}})
+    assert first.startswith(
+        "calibrated: a scale and a shift per class, the limit of the search, fitted on validation (n=130)"
+    )
+    assert first.endswith("; it changes 3 of these answers")
+    assert second == "test ece 0.2000 before, 0.1000 after; nll 1.0000 before, 0.5000 after  (n=500)"
+    assert calibrate.in_words({"refused": "why"}) == ["not calibrated: why"]
