@@ -26,6 +26,7 @@ from hfft.predict import load_predictor
 from hfft.recipe import Recipe, load_recipe
 
 FILES = {"recipe.yaml", "metrics.json", "report.html", "model", "outputs", "data.json", "trained_rows.safetensors"}
+FILES |= {"scorecard.json", "rows.json"}
 
 
 @pytest.fixture(autouse=True, scope="module")

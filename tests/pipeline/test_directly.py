@@ -26,7 +26,7 @@ from hfft.runs import RunFolder
 from tests import stand_ins
 from tests.direct import tiny_models
 
-FILES = {"recipe.yaml", "metrics.json", "report.html", "model", "outputs", "data.json"}
+FILES = {"recipe.yaml", "metrics.json", "report.html", "model", "outputs", "data.json", "scorecard.json", "rows.json"}
 MAP = "{cat: [tabby, Persian cat], dog: [/terrier/, beagle]}"
 
 

@@ -67,6 +67,8 @@ def test_a_run_leaves_its_folder_and_a_model_that_plain_transformers_loads(tmp_p
         "outputs",
         "data.json",
         "trained_rows.safetensors",
+        "scorecard.json",
+        "rows.json",
     }
     classify = transformers.pipeline("text-classification", model=str(result.model))
     assert classify("who is it")[0]["label"] in {"ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"}
