@@ -142,8 +142,10 @@ def score_card(
         raise BadInput(f"{source} has no stored outputs to compute a scorecard from; score.outputs=auto stores them")
     metrics = folder.metrics_of_run()
     evidence = scorecard.of_run(folder, recipe, metrics, full=full or names is not None)
-    card = scorecard.make(evidence, chosen, scorecard.read(folder))
-    folder.write_json(folder.scorecard.name, card)
+    card = scorecard.read(folder)
+    for name in chosen:  # each is written when it is computed, since some take minutes
+        card = scorecard.make(evidence, [name], card)
+        folder.write_json(folder.scorecard.name, card)
     yield from scorecard.lines(card)
     if export is not None:
         export_doubted.write(export, evidence, card)

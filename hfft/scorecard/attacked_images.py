@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -34,45 +35,86 @@ BELOW, ABOVE = (0.25, 0.5), (2, 4)  # points of the curve, in radii: with 0 and 
 SLACK = 0.005  # by which more steps may raise an accuracy: rows at the border go either way
 
 
+@dataclass(frozen=True)
+class Target:
+    """What is attacked: pixels `(N, C, H, W)` in [0, 1], the logits of such images, their labels `(N,)`, and the budget."""
+
+    x: Tensor
+    logits: Callable[[Tensor], Tensor]
+    labels: Tensor
+    budget: Budget
+    rule: str
+
+    @classmethod
+    def of(cls, evidence: Evidence) -> Target:
+        """The rows of the split, as the recipe's `score.attack` asks.
+
+        Raises:
+            BadInput: it is not known how the processor normalises, or outputs have no gradient.
+        """
+        asked, predictor = evidence.recipe.score.attack, evidence.predictor
+        rows = first_rows(evidence, asked.rows or ROWS)
+        x, logits = as_pixels(predictor, rows.inputs)
+        norm = asked.norm or "linf"
+        radius = asked.radius or usual_radius(norm, min(x.shape[-2:]))
+        budget = Budget(norm, radius, asked.steps or STEPS, evidence.seed)
+        return cls(x, logits, rows.labels.to(x.device), budget, rows.rule)
+
+    def under(self, attack: Attack, right: Tensor) -> Tensor:
+        """Which of the rows `right` `(N,)` are right under an attack."""
+        return still_right(attack, self.logits, self.x, self.labels, right, self.budget, AT_ONCE)
+
+    def clean(self) -> Tensor:
+        """Which rows are right without one."""
+        everyone = torch.ones(len(self.x), dtype=torch.bool, device=self.x.device)
+        return self.under(lambda _, images, *__: images, everyone)
+
+
+def under_pgd(evidence: Evidence) -> dict[str, Any]:
+    """Accuracy clean and under PGD alone, for a study of many models.
+
+    Raises:
+        BadInput: as for `of_images`.
+    """
+    with eval_mode(evidence.predictor.model):
+        target = Target.of(evidence)
+        clean = target.clean()
+        left = {"clean": clean, f"pgd{target.budget.steps}": target.under(steps, clean)}
+    return {"split": evidence.split, "n": len(clean), "seed": evidence.seed, "figures": _shares(left)}
+
+
 def of_images(evidence: Evidence) -> dict[str, Any]:
     """Accuracy clean, under FGSM, PGD and APGD, over six radii, and checks of the attacks.
 
     Raises:
         BadInput: it is not known how the processor normalises, or outputs have no gradient.
     """
-    asked, predictor = evidence.recipe.score.attack, evidence.predictor
-    rows = first_rows(evidence, asked.rows or ROWS)
-    with eval_mode(predictor.model):
-        x, logits = as_pixels(predictor, rows.inputs)
-        labels, norm = rows.labels.to(x.device), asked.norm or "linf"
-        budget = Budget(
-            norm, asked.radius or usual_radius(norm, min(x.shape[-2:])), asked.steps or STEPS, evidence.seed
-        )
-        everyone = torch.ones(len(x), dtype=torch.bool, device=x.device)
-
-        def under(attack: Attack, right: Tensor) -> Tensor:
-            return still_right(attack, logits, x, labels, right, budget, AT_ONCE)
-
-        clean = under(lambda _, images, *__: images, everyone)
-        left = {"clean": clean, "fgsm": under(one_step, clean)}
+    with eval_mode(evidence.predictor.model):
+        target = Target.of(evidence)
+        x, logits, labels, budget = target.x, target.logits, target.labels, target.budget
+        clean = target.clean()
+        left = {"clean": clean, "fgsm": target.under(one_step, clean)}
         pgd = f"pgd{budget.steps}"
         below = over_radii(logits, x, labels, clean, budget, [share * budget.radius for share in BELOW])
-        left |= {pgd: under(steps, clean), "apgd_ce": under(apgd, clean)}
+        left |= {pgd: target.under(steps, clean), "apgd_ce": target.under(apgd, clean)}
         above = over_radii(logits, x, labels, left[pgd], budget, [share * budget.radius for share in ABOVE])
         checks = checked(logits, x, labels, left, budget)
-    n = len(x)
     radii = [0.0, *(share * budget.radius for share in (*BELOW, 1, *ABOVE))]
-    curve = [float(right.float().mean()) for right in (clean, *below, below[-1] & left[pgd], *above)]
-    says = f"{norm} {budget.radius:.4g} of pixels in [0, 1], step a quarter of it, APGD {APGD_STEPS} steps"
+    curve = [int(right.sum()) / len(x) for right in (clean, *below, below[-1] & left[pgd], *above)]
+    says = f"{budget.norm} {budget.radius:.4g} of pixels in [0, 1], step a quarter of it, APGD {APGD_STEPS} steps"
     return {
-        **{"split": evidence.split, "n": n, "seed": evidence.seed, "rows": rows.rule, "says": says},
-        **{"norm": norm, "radius": budget.radius, "steps": budget.steps},
-        "figures": {
-            name: figure(float(right.float().mean()), *wilson(int(right.sum()), n)) for name, right in left.items()
-        },
+        **{"split": evidence.split, "n": len(x), "seed": evidence.seed, "rows": target.rule, "says": says},
+        **{"norm": budget.norm, "radius": budget.radius, "steps": budget.steps},
+        "figures": _shares(left),
         "curve": [[radius, accuracy] for radius, accuracy in zip(radii, curve, strict=True)],
         "checks": checks,
     }
+
+
+def _shares(left: dict[str, Tensor]) -> dict[str, Any]:
+    """Attack -> the share of rows `(N,)` that are right under it."""
+    counts = {name: int(right.sum()) for name, right in left.items()}
+    return {name: figure(count / len(left[name]), *wilson(count, len(left[name]))) for name, count in counts.items()}
 
 
 def checked(

@@ -159,7 +159,10 @@ class Robustness(Study):
         return [
             *found,
             Claim(
-                "other data: AUROC of the maximum probability", True, lambda arms, s: arms.cell(f"{s}-scored", auroc), measured
+                "other data: AUROC of the maximum probability",
+                True,
+                lambda arms, s: arms.cell(f"{s}-scored", auroc),
+                measured,
             ),
             Claim("calibration: ECE", False, lambda arms, s: arms.cell(f"{s}-scored", ece), measured),
             Claim(

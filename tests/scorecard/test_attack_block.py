@@ -10,6 +10,7 @@ import torch
 from hfft.errors import BadInput
 from hfft.evaluate.attacks import apgd
 from hfft.scorecard import attacked_images
+from hfft.scorecard.attacked_images import under_pgd
 from hfft.scorecard.blocks import attack as block
 from hfft.scorecard.some_rows import first_rows
 from tests.scorecard.model_runs import evidence, of_digits
@@ -39,6 +40,8 @@ def test_images(tmp_path, few_steps, norm, radius):
     assert found["curve"][0][1] == found["figures"]["clean"]["value"]
     assert [set(check) for check in found["checks"]] == [{"check", "passed"}] * 3
     assert json.loads(json.dumps(found, allow_nan=False)) == found
+    alone = under_pgd(given)["figures"]
+    assert alone == {name: found["figures"][name] for name in ("clean", "pgd3")}
     model = given.predictor.model
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
