@@ -39,7 +39,8 @@ def test_without_a_given_set_three_are_made(tmp_path):
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     said = "\n".join(block.lines(found))
     assert "random_letters (synthetic, far, n=45)" in said
-    assert "reach into other classes, since a class has 30 rows" in said
+    assert "neighbour 30 in place of 50" in said
+    assert found["neighbours"] == 30
 
 
 def test_a_given_set_is_scored_and_rows_of_the_task_in_it_are_told(tmp_path):
@@ -61,7 +62,7 @@ def test_a_given_set_is_scored_and_rows_of_the_task_in_it_are_told(tmp_path):
         part.double().numpy() for part in logits_and_features(given.predictor, [r["said"] for r in mixed[:-1]])
     )
     train = logits_and_features(given.predictor, [r["said"] for r in texts(90, 0)])[1].double().numpy()
-    fitted = ood.Neighbours.fit(train)
+    fitted = ood.Neighbours.fit(train, 30)
     for score, values in (
         ("energy", (ood.energy(inside), ood.energy(outer))),
         ("knn", (fitted(features), fitted(others))),

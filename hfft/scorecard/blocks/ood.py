@@ -70,10 +70,13 @@ def block(evidence: Evidence) -> dict[str, Any] | None:
         why = first_line(error)  # such as a decoder, whose head reads each position
         of_train = answered(predictor, evidence.held.inputs(train.select(fitted)), False)
     inside = answered(predictor, evidence.held.inputs(scored.select(here)), why is None)
-    scores, lacking = _scores(evidence, of_train, classes[fitted], why)
-    notes, k = [], min(ood.NEIGHBOURS, len(fitted))
-    if "knn" in scores and (few := len(fitted) / len(np.unique(classes[fitted]))) < k:
-        notes = [f"knn: the {k} nearest rows reach into other classes, since a class has {few:.0f} rows on average"]
+    k = neighbours(classes[fitted])
+    scores, lacking = _scores(evidence, of_train, classes[fitted], k, why)
+    notes = []
+    if "knn" in scores and k < ood.NEIGHBOURS:
+        notes = [
+            f"knn: neighbour {k} in place of {ood.NEIGHBOURS}, which would be of another class where a class has {k} rows"
+        ]
     sets, unsure = {}, unknown.threshold_of(evidence)
     for name, outside in _sets(evidence, scored.select(here)):
         answers = answered(predictor, outside.inputs, why is None)
@@ -101,8 +104,16 @@ def block(evidence: Evidence) -> dict[str, Any] | None:
     }
 
 
+def neighbours(classes: np.ndarray) -> int:
+    """Which neighbour's distance counts: 50 as in the paper, or the rows of a class, `(N,)`, on average where they are fewer.
+
+    A neighbour of another class is as far from a row of the task as from one that belongs to none.
+    """
+    return int(np.clip(len(classes) // len(np.unique(classes)), 1, ood.NEIGHBOURS))
+
+
 def _scores(
-    evidence: Evidence, train: Answers, classes: np.ndarray, why: str | None
+    evidence: Evidence, train: Answers, classes: np.ndarray, k: int, why: str | None
 ) -> tuple[dict[str, Score], dict[str, str]]:
     """The scores that the model has, fitted on rows of train, and why it lacks the others."""
     scores: dict[str, Score] = {
@@ -112,9 +123,9 @@ def _scores(
     }
     if why is not None or train.features is None:
         return scores, dict.fromkeys(ood.OF_FEATURES, why or "the model has no features")
-    neighbours = ood.Neighbours.fit(train.features)
+    nearest = ood.Neighbours.fit(train.features, k)
     relative = ood.RelativeMahalanobis.fit(train.features, classes)
-    scores["knn"] = lambda answers: neighbours(_features(answers))
+    scores["knn"] = lambda answers: nearest(_features(answers))
     scores["rmds"] = lambda answers: relative(_features(answers))
     try:
         weight, bias = _last_layer(evidence.predictor.model, train)
