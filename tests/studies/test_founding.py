@@ -65,7 +65,7 @@ def resnet(folder):
     """A small residual net for digits, saved in a folder, and its processor."""
     torch.manual_seed(0)
     names = {i: str(i) for i in range(10)}
-    config = ResNetConfig(embedding_size=4, hidden_sizes=[4, 8], depths=[1, 1], layer_type="basic", id2label=names)
+    config = ResNetConfig(embedding_size=16, hidden_sizes=[16, 32], depths=[1, 1], layer_type="basic", id2label=names)
     model, processor = ResNetForImageClassification(config), ConvNextImageProcessor(size={"shortest_edge": 32})
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
