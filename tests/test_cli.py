@@ -97,7 +97,7 @@ def test_a_run_is_published_at_the_address_that_is_told(capsys, monkeypatch):
 def test_scores_from_kept_answers_say_where_these_lie(files, monkeypatch):
     found = [Path(file) for file in files]
     monkeypatch.setattr(score, "recipe_of", lambda source, overrides: type("Recipe", (), {"metrics": ("accuracy",)}))
-    monkeypatch.setattr(score, "kept", lambda folder: found)
+    monkeypatch.setattr(score.RunFolder, "stored_outputs", lambda folder: found)
     monkeypatch.setattr(score, "score_outputs", lambda files, metrics: [f"{len(files)} by {metrics[0]}"])
     monkeypatch.setattr(score, "score_model", lambda source, recipe: ["the model"])
     kept = [f"{len(files)} by accuracy", "from the stored outputs in a/outputs; add --fresh to run the model again"]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from hfft.commands import export_doubted
 from hfft.errors import BadInput, HfftError
-from hfft.predict.trained import recipe_of
 from hfft.recipe.recipe import Recipe
 from hfft.run import importing
 from hfft.runs.folder import RunFolder
@@ -82,6 +81,14 @@ def run(given: argparse.Namespace) -> int:
     for line in lines:
         print(printable(line), flush=True)
     return 0
+
+
+def recipe_of(source: str, overrides: list[str]) -> Recipe:
+    """The recipe of a run, or the one published with a model, as `hfft.predict.trained.recipe_of`, which imports torch."""
+    with importing():
+        from hfft.predict import trained
+
+    return trained.recipe_of(source, overrides)
 
 
 def score(source: str, overrides: list[str], fresh: bool = False) -> Iterator[str]:
