@@ -64,15 +64,18 @@ def run(given: argparse.Namespace) -> int:
     if given.export is not None:
         export_doubted.check(given.export, given.blocks, given.full)
     if given.full or given.report or given.blocks is not None:
-        if given.episodes is not None or given.fresh:
+        if given.episodes is not None or given.fresh or given.as_published:
             raise BadInput(
-                "--episodes and --fresh: are not for the scorecard; leave them out, or --full, --blocks and --report"
+                "--episodes, --fresh and --as-published: are not for the scorecard; leave them out, or --full, --blocks and "
+                "--report"
             )
         asked = None if given.blocks is None else [name.strip() for name in given.blocks.split(",")]
         lines = score_card(given.source, given.overrides, asked, given.full, given.report, given.export)
     elif given.as_published:
-        if given.episodes is not None:
-            raise BadInput("--episodes: is not computed as published; leave out --as-published")
+        if given.episodes is not None or given.fresh:
+            raise BadInput(
+                "--episodes and --fresh: are not for --as-published, which always runs the model; leave them out"
+            )
         lines = as_published(given.source, given.overrides)
     elif given.episodes is None:
         lines = score(given.source, given.overrides, given.fresh)
@@ -149,10 +152,7 @@ def score_card(
         raise BadInput(f"{source} has no stored outputs to compute a scorecard from; score.outputs=auto stores them")
     metrics = folder.metrics_of_run()
     evidence = scorecard.of_run(folder, recipe, metrics, full=full or names is not None)
-    card = scorecard.read(folder)
-    for name in chosen:  # each is written when it is computed, since some take minutes
-        card = scorecard.make(evidence, [name], card)
-        folder.write_json(folder.scorecard.name, card)
+    card = scorecard.update(folder, evidence, chosen)
     yield from scorecard.lines(card)
     if export is not None:
         export_doubted.write(export, evidence, card)

@@ -7,19 +7,20 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from datasets import Dataset
 from torch import Tensor
 
 from hfft.data.load import load_splits
 from hfft.errors import BadInput, RunError
 from hfft.evaluate.scores import Metrics
+from hfft.predict.held_out import HeldOut
+from hfft.predict.predictor import Predictor
 from hfft.predict.trained import published_file
 from hfft.publish.reload import load_pipeline, pipeline_answers
 from hfft.recipe import Recipe
-from hfft.tasks.labels import Labels
 from hfft.tasks.problem import PROBLEMS
-from hfft.wording import listing
+from hfft.wording import first_line
 
+AT_ONCE = 256  # rows in memory
 SMALLEST = 1e-30  # probability whose logarithm is taken as a logit
 ROUNDING = 1e-4  # of a figure: the same weights in batches of another size
 
@@ -31,7 +32,7 @@ def score_as_published(source: str, recipe: Recipe) -> Iterator[tuple[str, dict[
         source: a hub id, a run folder or a model folder.
 
     Raises:
-        BadInput: a pipeline cannot serve the model, the data is a stream, or the classes of the data are unknown to it.
+        BadInput, DataError: a pipeline cannot serve the model, the data is a stream, or has classes that the model does not know.
         RunError: a figure differs from the one that was published with the model, beyond rounding.
     """
     task = recipe.the_task
@@ -39,17 +40,18 @@ def score_as_published(source: str, recipe: Recipe) -> Iterator[tuple[str, dict[
         raise BadInput("--as-published: needs stored rows with labels; leave it out")
     splits, labels = load_splits(recipe.data, task, recipe.seed)
     pipe = _pipeline(source, recipe)
-    names = list(pipe.model.config.id2label.values()) if labels.names else []
-    if unknown := [name for name in labels.names if name not in names]:
-        raise BadInput(f"the data has classes that {source} does not know: {listing(unknown)}")
+    predictor = Predictor(pipe.model, None, task.modality)  # only for the order of its classes
+    held = HeldOut.of(predictor, splits.columns, labels, source)
     known = published(source)
     for name, rows in splits.items():
         if name == "train":
             continue
-        reader = task.modality.inputs
-        inputs = [reader.plain(reader.of_row(row, splits.columns)) for row in rows]
-        outputs = pipeline_answers(pipe, task, inputs)
-        figures = figures_of(outputs, rows, labels, names, recipe)
+        metrics = Metrics(held.labels, recipe.metrics)
+        for begin in range(0, len(rows), AT_ONCE):
+            inputs, targets = held.read(rows.select(range(begin, min(begin + AT_ONCE, len(rows)))))
+            outputs = pipeline_answers(pipe, task, [task.modality.inputs.plain(one) for one in inputs])
+            metrics.update(as_logits(outputs, labels.problem), targets)
+        figures = metrics.compute()
         yield name, figures, splits.origin[name]
         if differing := differences(figures, known.get(name, {})):
             raise RunError(
@@ -64,28 +66,14 @@ def _pipeline(source: str, recipe: Recipe) -> Any:
     try:
         return load_pipeline(where, recipe.the_task)
     except (OSError, ValueError, ImportError, KeyError) as error:
-        raise BadInput(
-            f"--as-published: plain transformers cannot load {source}: {str(error).splitlines()[0]}"
-        ) from error
+        raise BadInput(f"--as-published: plain transformers cannot load {source}: {first_line(error)}") from error
 
 
-def figures_of(outputs: Tensor, rows: Dataset, labels: Labels, names: list[str], recipe: Recipe) -> dict[str, Any]:
-    """The recipe's metrics of outputs `(n, C)`, which are probabilities of the model's classes `names`, or values."""
-    meaning, targets = labels, torch.tensor(list(rows["labels"]))
-    problem = PROBLEMS[labels.problem]
-    if problem.classes:
-        logits = outputs.clamp(min=SMALLEST).log()
-    elif problem.multi_label:
-        logits = torch.logit(outputs.clamp(SMALLEST, 1 - 1e-7))
-    else:
-        logits = outputs
-    if names:
-        meaning, order = Labels.of(labels.problem, names), torch.tensor([names.index(name) for name in labels.names])
-        wide = torch.zeros(len(targets), len(names))
-        targets = order[targets] if problem.classes else wide.index_copy_(1, order, targets.float())
-    metrics = Metrics(meaning, recipe.metrics)
-    metrics.update(logits, targets)
-    return metrics.compute()
+def as_logits(outputs: Tensor, problem: str) -> Tensor:
+    """Logits `(n, C)` that have the probabilities of a pipeline, or its values."""
+    if PROBLEMS[problem].classes:
+        return outputs.clamp(min=SMALLEST).log()
+    return torch.logit(outputs.clamp(SMALLEST, 1 - 1e-7)) if PROBLEMS[problem].multi_label else outputs
 
 
 def published(source: str) -> Mapping[str, Any]:

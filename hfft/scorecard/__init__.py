@@ -8,7 +8,7 @@ from hfft.lazy import names
 
 if TYPE_CHECKING:
     from hfft.scorecard.evidence import Evidence
-    from hfft.scorecard.scorecard import lines, make, of_run, read, write
+    from hfft.scorecard.scorecard import lines, make, of_run, read, update, write
 
 __getattr__, __all__ = names(
     __name__,
@@ -18,6 +18,7 @@ __getattr__, __all__ = names(
         "make": "hfft.scorecard.scorecard",
         "of_run": "hfft.scorecard.scorecard",
         "read": "hfft.scorecard.scorecard",
+        "update": "hfft.scorecard.scorecard",
         "write": "hfft.scorecard.scorecard",
     },
 )

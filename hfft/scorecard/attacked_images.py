@@ -26,7 +26,7 @@ from hfft.evaluate.attacks import (
 from hfft.evaluate.intervals import figure, wilson
 from hfft.predict.predictor import Predictor
 from hfft.scorecard.evidence import Evidence
-from hfft.scorecard.some_rows import first_rows
+from hfft.scorecard.scored_rows import first_rows
 from hfft.strategy.adversarial.pixels import Pixels
 
 ROWS, CHECKED, AT_ONCE = 1000, 200, 64  # rows attacked, rows that the checks attack again, rows at once

@@ -20,7 +20,7 @@ from hfft.evaluate.text_attacks import (
 )
 from hfft.predict.predictor import Predictor
 from hfft.scorecard.evidence import Evidence
-from hfft.scorecard.some_rows import SomeRows, first_rows
+from hfft.scorecard.scored_rows import SomeRows, first_rows
 
 ROWS, STEPS, AT_ONCE = 200, 10, 16
 RADIUS = 0.3  # of embeddings: FreeLB's

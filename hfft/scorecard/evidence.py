@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,20 @@ import torch
 from torch import Tensor
 
 from hfft import backbone, direct
+from hfft.data import fingerprints
 from hfft.data.load import Splits, load_splits
 from hfft.errors import BadInput
 from hfft.evaluate.outputs import Outputs
+from hfft.features.model import device
 from hfft.predict.held_out import HeldOut
 from hfft.predict.predictor import Predictor, load_predictor
 from hfft.recipe import Recipe
+from hfft.runs import RunFolder
+from hfft.runs.data_note import data_of_run
 from hfft.tasks.labels import Labels
 from hfft.tasks.problem import PROBLEMS
 from hfft.tasks.problem.base import Problem
+from hfft.wording import listing
 
 SHARE = 0.1  # of the training's forward and backward passes that a quick scorecard may add
 PASSES = 3  # of a training row, in forward passes
@@ -97,7 +103,16 @@ class Evidence:
 
     @cached_property
     def _data(self) -> tuple[Splits, Labels]:
-        return self.data or load_splits(self.recipe.data, self.recipe.the_task, self.recipe.seed)
+        if self.data is not None:
+            return self.data
+        splits, labels = load_splits(self.recipe.data, self.recipe.the_task, self.recipe.seed)
+        noted, now = (data_of_run(RunFolder(Path(self.source))) or {}).get("rows") or {}, fingerprints(splits)
+        if changed := [name for name in now if name in noted and now[name] != noted[name]]:
+            raise BadInput(
+                f"the data has changed since the run ({listing(changed)}), so its rows are not those that were scored; train "
+                f"again with --fresh, or give the data back"
+            )
+        return splits, labels
 
     @property
     def splits(self) -> Splits:
@@ -147,14 +162,9 @@ class Evidence:
         """
         spec = backbone.pinned(self.recipe.backbone)
         task, length = self.recipe.the_task, self.recipe.data.max_length
-        made = direct.answering(spec, self.recipe.head, task, self.data_labels, length, self.predictor_device)
+        made = direct.answering(spec, self.recipe.head, task, self.data_labels, length, device())
         predictor = Predictor(made.model, made.processor, task.modality, made.hypotheses)
         return HeldOut.of(predictor, self.splits.columns, self.data_labels, self.recipe.backbone.name)
-
-    @property
-    def predictor_device(self) -> str:
-        """Where models run."""
-        return "cuda" if torch.cuda.is_available() else "cpu"
 
     def afford(self, rows: int) -> None:
         """Raise BadInput if a quick scorecard may not run a model on so many rows: that is for a full one."""

@@ -39,10 +39,12 @@ def make(evidence: Evidence, names: Iterable[str], earlier: Mapping[str, Any] | 
 
     Args:
         names: the blocks to compute.
-        earlier: a scorecard of the same outputs, whose other blocks are kept.
+        earlier: a scorecard of the same outputs, whose other blocks are kept, and those made in full where this one is quick.
     """
     found = dict((earlier or {}).get("blocks", {}))
     for name in names:
+        if found.get(name, {}).get("full") and not evidence.full:
+            continue
         began = time.perf_counter()
         try:
             result = module(name).block(evidence)
@@ -50,7 +52,7 @@ def make(evidence: Evidence, names: Iterable[str], earlier: Mapping[str, Any] | 
             result = {"error": first_line(error) or type(error).__name__}
         found.pop(name, None)
         if result is not None:
-            found[name] = {**result, "score_seconds": round(time.perf_counter() - began, 3)}
+            found[name] = {**result, "full": evidence.full, "score_seconds": round(time.perf_counter() - began, 3)}
     if {"unknown", "ood"} <= found.keys():
         found["unknown"] = module("unknown").with_sets(found["unknown"], found["ood"])
     ordered = {name: found[name] for name in blocks.FULL if name in found}
@@ -93,11 +95,31 @@ def write(folder: RunFolder, recipe: Recipe, metrics: Mapping[str, Any], data: A
     evidence = of_run(folder, recipe, metrics, full=full, data=data)
     if not evidence.outputs:
         return {}
-    card = make(evidence, blocks.FULL if full else blocks.QUICK)
-    folder.write_json(folder.scorecard.name, card)
+    return update(folder, evidence, blocks.FULL if full else blocks.QUICK, {})
+
+
+def update(
+    folder: RunFolder, evidence: Evidence, names: Iterable[str], earlier: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Compute blocks and write scorecard.json after each, since some take minutes; returns the whole.
+
+    Args:
+        earlier: as for `make`; default: the scorecard in the folder.
+    """
+    card = dict(read(folder) if earlier is None else earlier)
+    for name in names:
+        card = make(evidence, [name], card)
+        folder.write_json(folder.scorecard.name, card)
     return card
 
 
 def read(folder: RunFolder) -> dict[str, Any]:
-    """The scorecard of a run folder; empty where there is none."""
-    return json.loads(folder.scorecard.read_text(encoding="utf-8")) if folder.scorecard.is_file() else {}
+    """The scorecard of a run folder; empty where there is none.
+
+    Raises:
+        BadInput: the file is damaged.
+    """
+    try:
+        return json.loads(folder.scorecard.read_text(encoding="utf-8")) if folder.scorecard.is_file() else {}
+    except ValueError as error:
+        raise BadInput(f"{folder.scorecard} is damaged ({first_line(error)}); delete it, and it is made anew") from None

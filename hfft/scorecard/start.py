@@ -73,10 +73,3 @@ def features(
 def without_adapter(model: Any) -> Any:
     """The model with its adapter merged into its weights, or the model itself."""
     return copy.deepcopy(model).merge_and_unload() if hasattr(model, "merge_and_unload") else model
-
-
-def sampled(count: int, most: int, seed: int) -> np.ndarray:
-    """At most `most` row numbers of `count`, in ascending order."""
-    if count <= most:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))

@@ -139,9 +139,15 @@ class Robustness(Study):
             )
         ]
         if largest is not None:
-            name = f"imbalance {largest:g}: balanced accuracy"
-            of = lambda start: f"{start}-imbalance-{largest:g}"  # noqa: E731
-            found.append(Claim(name, True, lambda arms, start: arms.cell(of(start), balanced), [of(s) for s in STARTS]))
+            skewed = f"imbalance-{largest:g}"
+            found.append(
+                Claim(
+                    f"imbalance {largest:g}: balanced accuracy",
+                    True,
+                    lambda arms, start: arms.cell(f"{start}-{skewed}", balanced),
+                    [f"{start}-{skewed}" for start in STARTS],
+                )
+            )
         measured = [f"{start}-scored" for start in STARTS]
         found.append(
             Claim("attack: accuracy under PGD-20", True, lambda arms, s: arms.cell(f"{s}-scored", attacked), measured)

@@ -12,7 +12,7 @@ from hfft.evaluate.attacks import apgd
 from hfft.scorecard import attacked_images
 from hfft.scorecard.attacked_images import under_pgd
 from hfft.scorecard.blocks import attack as block
-from hfft.scorecard.some_rows import first_rows
+from hfft.scorecard.scored_rows import first_rows
 from tests.scorecard.model_runs import evidence, of_digits
 
 

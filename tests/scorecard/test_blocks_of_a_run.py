@@ -71,6 +71,8 @@ def test_blocks_can_be_asked_for_alone_and_the_report_is_written_again(run, caps
     assert "unknown 'costs'; did you mean 'cost'?" in capsys.readouterr().err
     assert cli.main(["score", "run", "--full", "--fresh"]) == 2
     assert cli.main(["score", "run", "--full", "data.path=y.csv"]) == 2
+    assert cli.main(["score", "run", "--full", "--as-published"]) == 2
+    assert cli.main(["score", "run", "--as-published", "--fresh"]) == 2
 
 
 def test_simple_answers_are_to_the_same_rows_and_a_quick_scorecard_says_what_it_left_out(run):
@@ -132,3 +134,32 @@ def test_retention_is_the_old_heads_accuracy_on_rows_of_the_old_task(run, tmp_pa
         answers = plain(**tokenizer([said for said, _ in rows], padding=True, return_tensors="pt")).logits.argmax(1)
     right = np.mean([plain.config.id2label[int(i)] == kind for i, (_, kind) in zip(answers, rows, strict=True)])
     assert found["before"]["value"] == pytest.approx(right)
+
+
+def test_rows_that_changed_since_are_not_taken_for_those_that_were_scored(run, monkeypatch):
+    monkeypatch.chdir(run.parent)
+    path = run.parent / "x.csv"
+    before = path.read_text()
+    try:
+        path.write_text(before.replace("table", "chair"))
+        found = scorecard.make(evidence(run), ["beside", "representation"])["blocks"]
+    finally:
+        path.write_text(before)
+    assert "the data has changed since the run" in found["beside"]["why"]["knn"]
+    assert "the data has changed since the run" in found["representation"]["error"]
+
+
+def test_a_model_as_published_has_the_figures_of_its_run(run, capsys, monkeypatch):
+    monkeypatch.chdir(run.parent)
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert cli.main(["score", "run", "--as-published"]) == 0
+    said = capsys.readouterr().out
+    assert f"test loss {metrics['test']['loss']:.4f} accuracy {metrics['test']['accuracy']:.4f}" in said
+    assert "as plain transformers loads it" in said
+    other = {**metrics, "test": {**metrics["test"], "accuracy": metrics["test"]["accuracy"] - 0.1}}
+    (run / "metrics.json").write_text(json.dumps(other))
+    try:
+        assert cli.main(["score", "run", "--as-published"]) == 1
+    finally:
+        (run / "metrics.json").write_text(json.dumps(metrics))
+    assert "does not score what was published with it on test: accuracy" in capsys.readouterr().err

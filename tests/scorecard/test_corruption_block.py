@@ -8,7 +8,7 @@ import torch
 
 from hfft.evaluate.corruptions import texts
 from hfft.scorecard.blocks import corruption as block
-from hfft.scorecard.some_rows import right
+from hfft.scorecard.scored_rows import right
 from hfft.tasks.problem import PROBLEMS
 from tests.scorecard.model_runs import evidence, of_digits
 

@@ -10,7 +10,7 @@ from hfft.errors import BadInput, RecipeError
 from hfft.evaluate import intervals, ood
 from hfft.predict.head_inputs import logits_and_features
 from hfft.recipe import load_recipe
-from hfft.scorecard import made_up, rows, scorecard
+from hfft.scorecard import answered, made_up, sampling, scorecard
 from hfft.scorecard.blocks import ood as block
 from tests.scorecard.model_runs import evidence, put, texts
 
@@ -116,21 +116,21 @@ def test_a_regression_has_no_such_block_and_refuses_sets(tmp_path):
 
 def test_drawn_rows_keep_the_proportions_of_classes():
     classes = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [600, 300, 100]))
-    found = rows.drawn(classes, 200, seed=1)
+    found = sampling.stratified(classes, 200, seed=1)
     assert len(found) == len(set(found.tolist())) == 200
     assert (np.diff(found) > 0).all()
     np.testing.assert_allclose(np.bincount(classes[found]), [120, 60, 20], atol=1)
-    assert not np.array_equal(found, rows.drawn(classes, 200, seed=2))
-    assert rows.drawn(classes[:5], 200, seed=1).tolist() == [0, 1, 2, 3, 4]
+    assert not np.array_equal(found, sampling.stratified(classes, 200, seed=2))
+    assert sampling.stratified(classes[:5], 200, seed=1).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_outputs_that_are_not_finite_are_refused(tmp_path):
     predictor = evidence(tmp_path).predictor
     with pytest.raises(BadInput, match="no rows to run the model on"):
-        rows.answered(predictor, [])
+        answered.answered(predictor, [])
     predictor.model.classifier.weight.data[0, 0] = float("nan")
     with pytest.raises(BadInput, match="outputs for 2 of 2 rows are not finite"):
-        rows.answered(predictor, ["film good", "bad"])
+        answered.answered(predictor, ["film good", "bad"])
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])

@@ -8,6 +8,7 @@ import pytest
 
 from hfft.errors import BadInput
 from hfft.evaluate.outputs import Outputs
+from hfft.runs import RunFolder
 from hfft.scorecard import scorecard
 from hfft.scorecard.blocks import FULL, QUICK
 from hfft.scorecard.evidence import Evidence
@@ -53,3 +54,18 @@ def test_other_blocks_of_an_earlier_scorecard_are_kept():
 def test_an_unknown_block_is_refused_with_the_nearest():
     with pytest.raises(BadInput, match="unknown 'tsk'; did you mean"):
         scorecard.check_names(["tsk"])
+
+
+def test_a_quick_scorecard_keeps_what_was_made_in_full():
+    logits = np.eye(2, dtype="float32")
+    whole, quick = evidence(logits, np.arange(2)), evidence(logits, np.zeros(2, int))
+    whole.full = True
+    card = scorecard.make(whole, ["task"])
+    assert scorecard.make(quick, ["task"], card) == card
+    assert scorecard.make(quick, ["task"])["blocks"]["task"]["figures"]["accuracy"]["value"] == 0.5
+
+
+def test_a_damaged_scorecard_is_refused_in_a_line(tmp_path):
+    (tmp_path / "scorecard.json").write_text("{")
+    with pytest.raises(BadInput, match=r"is damaged .*; delete it, and it is made anew"):
+        scorecard.read(RunFolder(tmp_path))

@@ -11,7 +11,6 @@ from hfft.report.record import Record
 BLOCK, TITLE = "beside", "Beside simpler answers"
 NAMES = {
     "majority": "the commonest class",
-    "mean": "the mean of the training rows",
     "knn": "nearest neighbour at the start",
     "probe": "linear probe at the start",
     "directly": "the start used directly",
@@ -37,11 +36,16 @@ def section(record: Record) -> dict[str, Any] | None:
         }
         for name in names
     ]
-    own = block.get("model") or ((record.block("task") or {}).get("figures", {}).get("accuracy"))
+    own = (record.block("task") or {}).get("figures", {}).get("accuracy")
     shown = [("this model", own), *((row["name"], row["found"]) for row in rows)]
     given: list[Bar] = [(name, f["value"], f.get("low"), f.get("high")) for name, f in shown if isinstance(f, Mapping)]
-    what = block.get("metric", "accuracy").replace("_", " ")
-    return {"title": TITLE, "block": block, "rows": rows, "own": own, "drawn": bars(what, TITLE, given, what)}
+    return {
+        "title": TITLE,
+        "block": block,
+        "rows": rows,
+        "own": own,
+        "drawn": bars("accuracy", TITLE, given, "accuracy"),
+    }
 
 
 def conclusion(difference: Mapping[str, Any] | None) -> str:

@@ -16,7 +16,6 @@ NAMES = {
     "latency_ms": "latency, batch of 1",
     "rows_per_second": "throughput",
     "peak_mib": "peak memory",
-    "joules_per_row": "energy of a row",
     "batch": "rows at once, of the throughput",
     "device": "device",
     "steps": "training steps",
@@ -32,7 +31,7 @@ def section(record: Record) -> dict[str, Any] | None:
     facts = [
         (NAMES.get(name, name.replace("_", " ")), shown(name, block[name]))
         for name in names
-        if name not in ("split", "n", "seed", "seconds", "score_seconds") and block[name] is not None
+        if name not in ("split", "n", "seed", "seconds", "full", "score_seconds") and block[name] is not None
     ]
     return {"title": TITLE, "facts": [(name, value) for name, value in facts if value]}
 
@@ -41,7 +40,7 @@ def shown(name: str, value: Any) -> str:
     """A figure with its unit; empty for what is no figure."""
     if isinstance(value, Mapping):
         value = {**value} if "value" in value else ""
-    units = {"latency_ms": "ms", "rows_per_second": "rows a second", "peak_mib": "MiB", "joules_per_row": "J"}
+    units = {"latency_ms": "ms", "rows_per_second": "rows a second", "peak_mib": "MiB"}
     if name == "bytes" and isinstance(value, int | float):
         return f"{value / 2**20:,.1f} MiB"
     if isinstance(value, int | float) and not isinstance(value, bool):

@@ -9,7 +9,8 @@ import numpy as np
 from hfft.errors import HfftError
 from hfft.evaluate.intervals import figure, mcnemar, paired_difference, wilson
 from hfft.scorecard.evidence import Evidence, about, logits_and_references
-from hfft.scorecard.start import Start, sampled
+from hfft.scorecard.sampling import sampled
+from hfft.scorecard.start import Start
 from hfft.scorecard.words import with_interval
 from hfft.wording import first_line
 

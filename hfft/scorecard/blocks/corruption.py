@@ -11,7 +11,7 @@ from hfft.evaluate.corruptions import SEVERITIES, images, texts
 from hfft.evaluate.intervals import bootstrap, figure, wilson
 from hfft.predict.predictor import Predictor
 from hfft.scorecard.evidence import Evidence
-from hfft.scorecard.some_rows import drawn_rows, right
+from hfft.scorecard.scored_rows import drawn_rows, right
 from hfft.scorecard.words import with_interval
 
 LABEL = "-c(hfft)"  # our own corruptions: figures are not those of the published sets

@@ -13,8 +13,9 @@ from hfft.data.splits import column
 from hfft.errors import BadInput, HfftError
 from hfft.evaluate import duplicates
 from hfft.evaluate.label_doubt import FOLDS, doubted, folds, out_of_fold
+from hfft.scorecard.answered import answered, no_features
 from hfft.scorecard.evidence import Evidence
-from hfft.scorecard.rows import answered, drawn, no_features
+from hfft.scorecard.sampling import stratified
 from hfft.wording import first_line, listing
 
 MOST = 5000  # rows whose features are computed
@@ -79,7 +80,7 @@ def block(evidence: Evidence) -> dict[str, Any] | None:
         raise BadInput("needs stored rows; use data.streaming=false")
     pool = Pool.of(evidence)
     keys = pool.split if pool.labels is None else pool.split * (pool.labels.max() + 1) + pool.labels
-    sample = drawn(keys, MOST, evidence.seed)
+    sample = stratified(keys, MOST, evidence.seed)
     features, why = _features(evidence, pool, sample)
     found: dict[str, Any] = {
         "split": listing(pool.names),

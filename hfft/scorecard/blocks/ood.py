@@ -18,9 +18,10 @@ from hfft.evaluate import ood
 from hfft.evaluate.intervals import bootstrap
 from hfft.evaluate.spec import OutsideRows
 from hfft.scorecard import made_up
+from hfft.scorecard.answered import Answers, answered, no_features
 from hfft.scorecard.blocks import unknown
 from hfft.scorecard.evidence import Evidence
-from hfft.scorecard.rows import Answers, answered, drawn, no_features
+from hfft.scorecard.sampling import stratified
 from hfft.scorecard.words import with_interval
 from hfft.train.reader import last_layer
 from hfft.wording import first_line
@@ -60,7 +61,7 @@ def block(evidence: Evidence) -> dict[str, Any] | None:
     seed, predictor = evidence.seed, evidence.predictor
     train, scored = evidence.rows("train"), evidence.rows(evidence.split)
     classes = column(train, "labels").to_numpy()
-    fitted, here = drawn(classes, TRAIN, seed), drawn(column(scored, "labels").to_numpy(), SCORED, seed)
+    fitted, here = stratified(classes, TRAIN, seed), stratified(column(scored, "labels").to_numpy(), SCORED, seed)
     why = no_features(predictor)
     try:
         of_train = answered(predictor, evidence.held.inputs(train.select(fitted)), why is None)

@@ -19,7 +19,8 @@ from hfft.features.extract import batches
 from hfft.features.views import View, bare
 from hfft.recipe import Recipe
 from hfft.scorecard.evidence import Evidence
-from hfft.scorecard.start import Start, features, sampled, without_adapter
+from hfft.scorecard.sampling import sampled
+from hfft.scorecard.start import Start, features, without_adapter
 
 MOST = 500  # rows whose features are compared
 

@@ -6,19 +6,20 @@ from typing import Any
 
 import numpy as np
 import torch
-import transformers
 from datasets import concatenate_datasets
 
 from hfft import backbone
+from hfft.backbone.source_head import source_model
 from hfft.data import Splits, load_splits
 from hfft.data.spec import Data
-from hfft.errors import BadInput
 from hfft.evaluate.intervals import figure, paired_difference, wilson
 from hfft.evaluate.old_task import retention, with_old_head
+from hfft.features.model import device
 from hfft.predict.held_out import HeldOut
 from hfft.predict.predictor import Predictor
 from hfft.scorecard.evidence import Evidence
-from hfft.scorecard.start import sampled, without_adapter
+from hfft.scorecard.sampling import sampled
+from hfft.scorecard.start import without_adapter
 from hfft.scorecard.words import with_interval
 from hfft.tasks.labels import Labels
 
@@ -45,27 +46,11 @@ def block(evidence: Evidence) -> dict[str, Any]:
 
 def models(evidence: Evidence) -> tuple[Predictor, Predictor]:
     """The pretrained model with its own classifier, and the trained one with that classifier."""
-    recipe = evidence.recipe
-    if recipe.backbone.init != "pretrained":
-        raise BadInput("the run began with random weights, which had learned nothing to forget")
-    task, spec = recipe.the_task, backbone.pinned(recipe.backbone)
-    config = backbone.load_published_config(spec)
-    auto = getattr(transformers, task.auto_class)
-    old, loaded = auto.from_pretrained(
-        backbone.source(spec.name),
-        config=config,
-        revision=spec.revision,
-        dtype=torch.float32,
-        use_safetensors=True,
-        trust_remote_code=False,
-        output_loading_info=True,
-    )
-    if loaded["missing_keys"] or loaded["mismatched_keys"]:
-        raise BadInput(f"{spec.name} has no classifier of its own, so what it forgot is not known")
-    device = evidence.predictor_device
-    trained = with_old_head(without_adapter(evidence.predictor.model), old.eval()).to(device)
+    task, spec = evidence.recipe.the_task, backbone.pinned(evidence.recipe.backbone)
+    old = source_model(spec, task).eval()
+    trained = with_old_head(without_adapter(evidence.predictor.model), old).to(device())
     processor = backbone.load_processor(spec, task)
-    return Predictor(old.to(device), processor, task.modality), Predictor(trained, processor, task.modality)
+    return Predictor(old.to(device()), processor, task.modality), Predictor(trained, processor, task.modality)
 
 
 @torch.no_grad()

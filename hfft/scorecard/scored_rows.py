@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hfft.errors import BadInput
 from hfft.scorecard.evidence import Evidence
+from hfft.scorecard.sampling import sampled
 from hfft.tasks.problem.base import Problem
 
 
@@ -36,8 +37,7 @@ def drawn_rows(evidence: Evidence, most: int) -> SomeRows:
     rows, size = _rows(evidence)
     if size is None or size <= most:
         return _read(evidence, rows, np.arange(size or most), "all" if size is not None else f"the first {most:,}")
-    chosen = np.sort(np.random.default_rng(evidence.seed).choice(size, most, replace=False))
-    return _read(evidence, rows, chosen, f"{most:,} of {size:,}, drawn by the seed")
+    return _read(evidence, rows, sampled(size, most, evidence.seed), f"{most:,} of {size:,}, drawn by the seed")
 
 
 def first_rows(evidence: Evidence, most: int) -> SomeRows:

@@ -1,4 +1,4 @@
-"""Rows that a block runs the model on: which are drawn, and what the model computes of them."""
+"""What a model computes of rows: logits, and the features that its head reads."""
 
 from __future__ import annotations
 
@@ -12,17 +12,6 @@ import numpy as np
 from hfft.errors import BadInput
 from hfft.predict.head_inputs import BATCH, logits_and_features
 from hfft.predict.predictor import Predictor, own_logits
-
-
-def drawn(classes: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """Numbers of at most `most` rows in ascending order, in the proportions of their classes `(N,)`."""
-    if len(classes) <= most:
-        return np.arange(len(classes))
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(classes))
-    order = order[np.argsort(classes[order], kind="stable")]  # by class, mixed within each
-    places = ((np.arange(most) + rng.random()) * (len(classes) / most)).astype(np.int64)
-    return np.sort(order[places])
 
 
 @dataclass(frozen=True)
