@@ -1,6 +1,7 @@
 # quickstart: install and train the offline example.  test: everything that must hold.
 PYTHON ?= python3
 BIN := .venv/bin
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: quickstart install test test-fast mutants torture lint coverage methods strategies studies bench growth start scaling nano clean
 

@@ -36,5 +36,5 @@ def run(given: argparse.Namespace) -> int:
     lines = RunFolder.json_text(found.json()).splitlines() if given.json else found.lines()
     for line in lines:
         print(printable(line))
-    print(f"page: {page}", file=sys.stderr if given.json else sys.stdout)
+    print(printable(f"page: {page}"), file=sys.stderr if given.json else sys.stdout)
     return 0

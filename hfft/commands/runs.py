@@ -28,7 +28,7 @@ def run(given: argparse.Namespace) -> int:
 
     found = runs_of(Path(given.folder), given.sort, given.reverse)
     if given.json:
-        print(as_json(found))
+        print(block(as_json(found).splitlines()))
     else:
-        print(block(lines(found)) if found else f"no run in {given.folder}")
+        print(block(lines(found) if found else [f"no run in {given.folder}"]))
     return 0

@@ -43,12 +43,12 @@ def faults(
     logs = [log for log in history if "loss" in log]
     losses = [log["loss"] - sum(log.get(name, 0.0) for name in terms) for log in logs]
     if losses and steps >= FEWEST:
-        end, noise = _end(losses, [log.get("epoch") for log in logs])
+        end, least = _end(losses, [log.get("epoch") for log in logs])
         if not math.isfinite(end):
             found.append(f"the training loss ended at {end}")
-        elif guess is not None and end - noise > MARGIN * guess:
+        elif guess is not None and least > MARGIN * guess:
             found.append(f"the training loss ended at {end:.3g}, above that of a uniform guess ({guess:.3g})")
-        elif end - noise > 3 * min(losses) and end - noise > losses[0]:
+        elif least > 3 * min(losses) and least > losses[0]:
             found.append(f"the training loss exploded: from {losses[0]:.3g} via {min(losses):.3g} to {end:.3g}")
     after = dict(model.named_parameters())
     if before and steps and all(torch.equal(after[name].detach().cpu(), tensor) for name, tensor in before.items()):
@@ -57,14 +57,15 @@ def faults(
 
 
 def _end(losses: Sequence[float], epochs: Sequence[float | None]) -> tuple[float, float]:
-    """The mean of the last half epoch's losses, and twice its standard error.
+    """The mean of the last half epoch's losses, and its lower bound: two standard errors below, but not under all of them.
 
     A log may cover a single small batch, whose loss depends on its rows more than on the model, above all with class weights.
+    Of two or three losses the standard error says little.
     """
     last = epochs[-1]
     recent = sum(last is not None and epoch is not None and epoch > last - 0.5 for epoch in epochs)
     window = losses[-max(len(losses) // 20, recent, 1) :]
     mean = statistics.fmean(window)
     if len(window) == 1 or not math.isfinite(mean):
-        return mean, 0.0
-    return mean, 2 * statistics.stdev(window) / math.sqrt(len(window))
+        return mean, mean
+    return mean, max(mean - 2 * statistics.stdev(window) / math.sqrt(len(window)), min(window))
