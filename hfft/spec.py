@@ -18,6 +18,11 @@ class Spec(BaseModel):
         values = {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
         return {key: _plain(value) for key, value in values.items() if value is not None}
 
+    def changed(self) -> list[str]:
+        """The keys whose values are not the defaults."""
+        fields = type(self).model_fields.items()
+        return [name for name, field in fields if getattr(self, name) != field.get_default(call_default_factory=True)]
+
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Spec):

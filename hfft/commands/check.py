@@ -7,6 +7,7 @@ import argparse
 from hfft.commands.arguments import takes_recipe
 from hfft.data.tables.check import check_files
 from hfft.errors import BadInput
+from hfft.evaluate.further import check_paths
 from hfft.recipe.find import load_recipe
 from hfft.recipe.training_arguments import missing_trackers
 from hfft.run import importing
@@ -29,6 +30,7 @@ def run(given: argparse.Namespace) -> int:
     if missing := missing_trackers(recipe.training.get("report_to")):
         raise BadInput(f"training.report_to: {listing(missing)} is not installed; install it, or leave it out")
     check_files(recipe.data, recipe.the_task)
+    check_paths(recipe.score)
     if given.deep:
         with importing():
             from hfft.pipeline import deep_check

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hfft.tasks.problem import SMALLER_IS_BETTER
 
 RISE = 0.05  # of the lowest validation loss: a rise that is more than noise
-LEVERS = {
-    "image": "data.augment, strategy.mixup=0.2, layers.train=last-2, strategy.l2_sp.weight=0.01",
-    "text": "strategy.r_drop, layers.train=last-2, strategy.l2_sp.weight=0.01",
+OPTIONS = {
+    "image": ("data.augment", "strategy.mixup=0.2", "layers.train=last-2", "strategy.l2_sp.weight=0.01"),
+    "text": ("strategy.r_drop", "layers.train=last-2", "strategy.l2_sp.weight=0.01"),
 }
 PAGE = "hfft/strategy/figures.md"
 
@@ -43,7 +43,9 @@ def evaluations(history: Sequence[Mapping[str, Any]], metric: str | None) -> lis
     return found
 
 
-def advice(history: Sequence[Mapping[str, Any]], metric: str | None, modality: str, best_kept: bool) -> list[str]:
+def advice(
+    history: Sequence[Mapping[str, Any]], metric: str | None, modality: str, best_kept: bool, given: Collection[str] = ()
+) -> list[str]:
     """At most three lines, worded as options; none with fewer than three evaluations.
 
     Args:
@@ -51,6 +53,7 @@ def advice(history: Sequence[Mapping[str, Any]], metric: str | None, modality: s
         metric: the main metric of the recipe.
         modality: `image` or `text`.
         best_kept: whether the model of the best evaluation was kept, not the last one.
+        given: keys that the recipe sets already, such as `strategy.mixup`; they are not named.
     """
     seen = evaluations(history, metric)
     if len(seen) < 3:
@@ -74,7 +77,7 @@ def advice(history: Sequence[Mapping[str, Any]], metric: str | None, modality: s
             f"option: training.early_stopping.patience=3 keeps the best evaluation; at step {lowest.step} validation {metric} "
             f"was {lowest.metric:.4f}, at the end {last.metric:.4f}{'' if better else ', so only the loss gains by it'}"
         )
-    levers = LEVERS.get(modality)
-    if levers is not None:
-        lines.append(f"options that narrow the gap: {levers}; what each brought on other data is in {PAGE}")
+    options = [option for option in OPTIONS.get(modality, ()) if not any(option.startswith(key) for key in given)]
+    if options:
+        lines.append(f"options that narrow the gap: {', '.join(options)}; what each brought on other data is in {PAGE}")
     return lines

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from hfft.data.beside import check_columns
-from hfft.data.load import Splits
+from typing import TYPE_CHECKING
+
 from hfft.data.tables.files import missing_path
 from hfft.errors import DataError
 from hfft.evaluate.spec import Score
+
+if TYPE_CHECKING:
+    from hfft.data.load import Splits
 
 
 def check_further(score: Score, splits: Splits) -> None:
@@ -15,7 +18,18 @@ def check_further(score: Score, splits: Splits) -> None:
     Raises:
         DataError: one does not.
     """
+    from hfft.data.beside import check_columns  # `hfft check` needs the paths alone, and no `datasets`
+
     check_columns("score.groups", score.groups, splits)
+    check_paths(score)
+
+
+def check_paths(score: Score) -> None:
+    """Check that the paths of further rows exist.
+
+    Raises:
+        DataError: one does not.
+    """
     for key in ("ood", "shift"):
         for name, spec in getattr(score, key).items():
             if (wrong := missing_path(spec)) is not None:

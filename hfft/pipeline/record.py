@@ -156,7 +156,10 @@ def advised(training: Training) -> list[str]:
     """What the losses of the training suggest."""
     trainer, recipe = training.run.trainer, training.recipe
     metric = next(iter(training.run.metrics.scored), None)
-    return advice(trainer.state.log_history, metric, recipe.the_task.modality.name, trainer.args.load_best_model_at_end)
+    given = [f"{name}.{key}" for name in ("data", "layers", "strategy") for key in getattr(recipe, name).changed()]
+    return advice(
+        trainer.state.log_history, metric, recipe.the_task.modality.name, trainer.args.load_best_model_at_end, given
+    )
 
 
 def stock_loads(run: Run) -> bool:
