@@ -125,7 +125,10 @@ class Told(io.StringIO):
 @pytest.mark.parametrize("key", ["ood", "shift"])
 def test_a_check_looks_for_the_files_of_the_scorecard(key, capsys):
     status = cli.main(["check", "digits", f"score.{key}={{far: {{path: ./gone.csv}}}}"])
-    assert (status, capsys.readouterr().err) == (2, f"score.{key}.far.path: no file './gone.csv'; use an existing file\n")
+    assert (status, capsys.readouterr().err) == (
+        2,
+        f"score.{key}.far.path: no file './gone.csv'; use an existing file\n",
+    )
 
 
 @pytest.mark.parametrize("arguments", [["check", "digits", "--deep"], ["plan", "digits"]])

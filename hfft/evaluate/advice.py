@@ -44,7 +44,11 @@ def evaluations(history: Sequence[Mapping[str, Any]], metric: str | None) -> lis
 
 
 def advice(
-    history: Sequence[Mapping[str, Any]], metric: str | None, modality: str, best_kept: bool, given: Collection[str] = ()
+    history: Sequence[Mapping[str, Any]],
+    metric: str | None,
+    modality: str,
+    best_kept: bool,
+    given: Collection[str] = (),
 ) -> list[str]:
     """At most three lines, worded as options; none with fewer than three evaluations.
 
