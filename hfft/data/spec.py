@@ -167,7 +167,7 @@ class Data(Spec):
     """Part 5: the data.
 
     Attributes:
-        path: a repository, a folder, a file, or a built-in set (`digits`, `letters`, `docstrings`).
+        path: a repository, a folder, a file, or a built-in set (`digits`, `printed_digits`, `letters`, `docstrings`).
         name, data_files, data_dir, revision: as for `datasets.load_dataset`.
         train: the split to train on.
         sep, encoding, quoting: how tables of text are written, where that is not found rightly: the separator, the encoding,

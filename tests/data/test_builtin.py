@@ -12,7 +12,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Image
 from sklearn.datasets import load_digits
 
 from hfft.data import builtin
-from hfft.data.builtin import digits, docstrings, letters
+from hfft.data.builtin import digits, docstrings, letters, printed_digits
 from hfft.errors import DataError
 
 
@@ -61,7 +61,9 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
 
 
 @pytest.mark.slow_but("digits-10")
-@pytest.mark.parametrize(("name", "classes"), [("digits", 10), ("letters", len(letters.GLYPHS)), ("docstrings", 12)])
+@pytest.mark.parametrize(
+    ("name", "classes"), [("digits", 10), ("printed_digits", 10), ("letters", len(letters.GLYPHS)), ("docstrings", 12)]
+)
 def test_every_class_has_a_name_and_the_same_share_of_both_splits(name: str, classes: int) -> None:
     train, test = made(name)["train"], made(name)["test"]
     assert isinstance(train.features["label"], ClassLabel)
@@ -72,7 +74,9 @@ def test_every_class_has_a_name_and_the_same_share_of_both_splits(name: str, cla
 
 
 @pytest.mark.slow_but("digits-sizes0")
-@pytest.mark.parametrize(("name", "sizes"), [("digits", (1297, 500)), ("letters", (30240, 2520))])
+@pytest.mark.parametrize(
+    ("name", "sizes"), [("digits", (1297, 500)), ("printed_digits", (1500, 500)), ("letters", (30240, 2520))]
+)
 def test_images_are_grey_and_small(name: str, sizes: tuple[int, int]) -> None:
     splits = made(name)
     assert (len(splits["train"]), len(splits["test"])) == sizes
@@ -96,6 +100,45 @@ def test_a_glyph_is_drawn_in_the_middle_of_each_of_its_images() -> None:
     ink = images.mean(0)
     assert [(ink.sum(axis) * np.arange(8)).sum() / ink.sum() for axis in (0, 1)] == pytest.approx([3.5, 3.5], abs=0.75)
     assert letters.glyph_mask("A", 5).sum() > letters.glyph_mask("A", 0).sum() > 0
+
+
+def test_printed_digits_have_each_digit_by_each_pen_and_no_image_twice() -> None:
+    splits = made("printed_digits")
+    for split, count in printed_digits.SIZES.items():
+        cells = Counter(zip(splits[split]["label"], splits[split]["domain"], strict=True))
+        assert cells == {(digit, pen): count for digit in range(10) for pen in printed_digits.PENS}
+        assert set(zip(splits[split]["label"][:50], splits[split]["domain"][:50], strict=True)) == set(cells)
+    images = [image.tobytes() for rows in splits.values() for image in pixels(rows)]
+    assert len(set(images)) == len(images)
+
+
+def test_a_pen_of_the_printed_digits_is_a_part_of_them_by_itself() -> None:
+    for pen in printed_digits.PENS:
+        part = builtin.load("printed_digits", part=pen)
+        for split, rows in made("printed_digits").items():
+            assert set(part[split]["domain"]) == {pen}
+            mine = np.array(rows["domain"]) == pen
+            assert (pixels(part[split]) == pixels(rows)[mine]).all()
+            assert part[split]["label"] == np.array(rows["label"])[mine].tolist()
+
+
+def test_pens_differ_and_bold_has_the_most_ink() -> None:
+    rows = made("printed_digits")["train"]
+    ink = {pen: pixels(rows)[np.array(rows["domain"]) == pen].mean() for pen in printed_digits.PENS}
+    assert max(ink, key=ink.get) == "bold"
+    assert ink["bold"] > 1.4 * sorted(ink.values())[-2]
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "said"),
+    [
+        ("printed_digits", "bald", r"no part 'bald'; use one of fine, bold.*did you mean 'bold'\?"),
+        ("digits", "x", "leave it out"),
+    ],
+)
+def test_a_part_that_a_built_in_set_lacks_is_refused(name: str, part: str, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        builtin.load(name, part=part)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Data sets that need no network: handwritten digits, printed letters, docstrings of the Python standard library."""
+"""Data sets that need no network: handwritten and printed digits, letters, docstrings of the Python standard library."""
 
 from __future__ import annotations
 
@@ -6,18 +6,26 @@ from collections.abc import Callable
 
 from datasets import DatasetDict, IterableDatasetDict, SplitDict, SplitInfo
 
-from hfft.data.builtin import digits, docstrings, letters
+from hfft.data.builtin import digits, docstrings, letters, printed_digits
 from hfft.errors import DataError
 from hfft.wording import listing, nearest
 
 
-def load(name: str, streaming: bool = False) -> DatasetDict | IterableDatasetDict:
-    """Make the built-in data set with this name; as a stream it states its sizes."""
+def load(name: str, streaming: bool = False, part: str | None = None) -> DatasetDict | IterableDatasetDict:
+    """Make the built-in data set with this name; as a stream it states its sizes.
+
+    Args:
+        part: only this part of it: a pen of `printed_digits`.
+    """
     if name not in BUILTIN:
         raise DataError(
             f"there is no built-in data set {name!r}; use one of {listing(BUILTIN)}{nearest(name, BUILTIN)}"
         )
-    made = BUILTIN[name]()
+    if part is not None and part not in PARTS.get(name, ()):
+        parts = PARTS.get(name, ())
+        have = f"use one of {listing(parts)}{nearest(part, parts)}" if parts else "leave it out"
+        raise DataError(f"data.name: the built-in data set {name!r} has no part {part!r}; {have}")
+    made = BUILTIN[name]() if part is None else printed_digits.load(part)
     if not streaming:
         return made
     sizes = SplitDict({split: SplitInfo(split, num_examples=len(rows)) for split, rows in made.items()})
@@ -34,7 +42,9 @@ def split_names(name: str) -> list[str]:
 
 BUILTIN: dict[str, Callable[[], DatasetDict]] = {
     "digits": digits.load,
+    "printed_digits": printed_digits.load,
     "letters": letters.load,
     "docstrings": docstrings.load,
     "docstrings-unlabelled": docstrings.load_unlabelled,
 }
+PARTS = {"printed_digits": printed_digits.PENS}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from datasets import ClassLabel, Dataset, Features, Image
+from datasets import ClassLabel, Dataset, Features, Image, Value
 
 SEED = 0  # one seed for every draw and split below: a built-in data set is the same on every load
 
@@ -15,11 +15,12 @@ def to_uint8(levels: np.ndarray) -> np.ndarray:
     return np.rint(np.asarray(levels) * (255 / 16)).astype(np.uint8)
 
 
-def image_dataset(pixels: np.ndarray, labels: np.ndarray, names: list[str]) -> Dataset:
-    """Grey images as PNG bytes with their labels."""
-    features = Features(image=Image(), label=ClassLabel(names=names))
+def image_dataset(pixels: np.ndarray, labels: np.ndarray, names: list[str], **texts: list[str]) -> Dataset:
+    """Grey images as PNG bytes with their labels, and further columns of text."""
+    further = {name: Value("string") for name in texts}
+    features = Features(image=Image(), label=ClassLabel(names=names), **further)
     images = [{"bytes": png(image), "path": None} for image in pixels]
-    return Dataset.from_dict({"image": images, "label": labels.tolist()}, features=features)
+    return Dataset.from_dict({"image": images, "label": labels.tolist(), **texts}, features=features)
 
 
 def png(pixels: np.ndarray) -> bytes:

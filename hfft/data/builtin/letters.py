@@ -31,13 +31,23 @@ def load() -> DatasetDict:
 def draw_glyph(glyph: str, count: int, rng: np.random.Generator) -> np.ndarray:
     """`count` images (8x8, uint8) of one glyph, each with its own stroke, slope, rotation, width and distortion."""
     masks = np.stack([glyph_mask(glyph, stroke) for stroke in STROKES])
-    pen = rng.integers(len(STROKES), size=count)
-    turn, slope = rng.normal(0, 0.15, count), rng.normal(0, 0.25, count)
+    return distort(masks, rng.integers(len(STROKES), size=count), rng)
+
+
+def distort(masks: np.ndarray, pen: np.ndarray, rng: np.random.Generator, slope: float = 0.0) -> np.ndarray:
+    """Images (N, 8, 8, uint8) of masks (M, 128, 128), each with its own slope, rotation, width and distortion.
+
+    Args:
+        pen: the mask of each image, `(N,)`.
+        slope: added to each image's own: by how much x changes per y, which points down.
+    """
+    count = len(pen)
+    turn, slopes = rng.normal(0, 0.15, count), slope + rng.normal(0, 0.25, count)
     width, size = np.exp(rng.normal(0, 0.2, count)), rng.uniform(0.9, 1.05, count)
     bend = rng.normal(0, 0.08, (count, 2))
     wave, phase = rng.uniform(np.pi, 4 * np.pi, (count, 2)), rng.uniform(0, 2 * np.pi, (count, 2))
     cos, sin, one, zero = np.cos(turn), np.sin(turn), np.ones(count), np.zeros(count)
-    affine = matrices(cos, -sin, sin, cos) @ matrices(one, slope, zero, one) @ matrices(width, zero, zero, one)
+    affine = matrices(cos, -sin, sin, cos) @ matrices(one, slopes, zero, one) @ matrices(width, zero, zero, one)
 
     # The digits were cropped to their bounding box and scaled to 32x32; do the same for the transformed glyph's ink.
     ink = np.argwhere(masks.any(0))[:, ::-1]

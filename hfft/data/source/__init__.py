@@ -15,7 +15,7 @@ def load_raw(data: Data) -> Raw:
         BadInput, HubError: the data does not exist, cannot be read or cannot be reached.
     """
     if data.path in builtin.BUILTIN:
-        return Raw(builtin.load(data.path, streaming=data.streaming))
+        return Raw(builtin.load(data.path, streaming=data.streaming, part=data.name))
     if local.is_local(data):
         return local.load(data)
     return hub.load(data)
