@@ -43,6 +43,7 @@ def situation(recipe: Recipe) -> Situation:
         epochs=epochs if by_epochs else None,
         evaluates=recipe.data.validation != NONE and recipe.training.get("eval_strategy", "epoch") != "no",
         best=bool(foreign(recipe.training).get("load_best_model_at_end", False)),
+        schedule=str(recipe.training.get("lr_scheduler_type", "linear")),
         new_head=recipe.the_task.labelled and not recipe.head.keep_known,
     )
 

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from hfft.strategy.mix.mixup import mixup
     from hfft.strategy.mix.word_dropout import word_dropout
     from hfft.strategy.outputs import logits_of, per_example
+    from hfft.strategy.rate.inverse_decay import inverse_decay
     from hfft.strategy.rate.lr_by_gap import lr_by_gap
     from hfft.strategy.regularise.bss import bss
     from hfft.strategy.regularise.co_tuning import co_tuning, relationship
@@ -59,7 +60,16 @@ if TYPE_CHECKING:
     from hfft.strategy.sample.balanced import balanced_order
     from hfft.strategy.sample.curriculum import easy_order
     from hfft.strategy.sample.hard_examples import hard_order
+    from hfft.strategy.shift.adversary import reverse_gradient, warm_up
+    from hfft.strategy.shift.afn import afn
+    from hfft.strategy.shift.bsp import bsp
+    from hfft.strategy.shift.cdan import certainty, multilinear
+    from hfft.strategy.shift.coral import coral
+    from hfft.strategy.shift.dan import mk_mmd
+    from hfft.strategy.shift.dann import domain_loss
     from hfft.strategy.shift.mcc import mcc
+    from hfft.strategy.shift.mcd import discrepancy
+    from hfft.strategy.shift.mdd import agreement, disagreement
     from hfft.strategy.spec import Strategy
 
 __getattr__, __all__ = names(
@@ -68,7 +78,9 @@ __getattr__, __all__ = names(
         "Method": "hfft.strategy.method",
         "MethodSpec": "hfft.strategy.method",
         "Strategy": "hfft.strategy.spec",
+        "afn": "hfft.strategy.shift.afn",
         "agc": "hfft.strategy.clip.agc",
+        "agreement": "hfft.strategy.shift.mdd",
         "asymmetric_loss": "hfft.strategy.loss.asymmetric_loss",
         "attention_transfer": "hfft.strategy.distil.attention_transfer",
         "augmix": "hfft.strategy.mix.augmix",
@@ -76,16 +88,22 @@ __getattr__, __all__ = names(
         "balanced_order": "hfft.strategy.sample.balanced",
         "balanced_weights": "hfft.strategy.loss.class_weights",
         "binary_focal": "hfft.strategy.loss.focal",
+        "bsp": "hfft.strategy.shift.bsp",
         "bss": "hfft.strategy.regularise.bss",
         "build_methods": "hfft.strategy.build",
+        "certainty": "hfft.strategy.shift.cdan",
         "channel_attention": "hfft.strategy.regularise.delta",
         "clip_value": "hfft.strategy.clip.value",
         "co_tuning": "hfft.strategy.regularise.co_tuning",
         "consistency": "hfft.strategy.distil.self_distillation",
+        "coral": "hfft.strategy.shift.coral",
         "cutmix": "hfft.strategy.mix.cutmix",
         "decay_to_start": "hfft.strategy.regularise.decay_to_start",
         "delta": "hfft.strategy.regularise.delta",
+        "disagreement": "hfft.strategy.shift.mdd",
+        "discrepancy": "hfft.strategy.shift.mcd",
         "distillation": "hfft.strategy.distil.distillation",
+        "domain_loss": "hfft.strategy.shift.dann",
         "drawn_pairs": "hfft.strategy.metric.contrastive",
         "easy_order": "hfft.strategy.sample.curriculum",
         "effective_number_weights": "hfft.strategy.loss.class_weights",
@@ -106,6 +124,7 @@ __getattr__, __all__ = names(
         "huber": "hfft.strategy.loss.huber",
         "implied_methods": "hfft.strategy.build",
         "in_order": "hfft.strategy.build",
+        "inverse_decay": "hfft.strategy.rate.inverse_decay",
         "jensen_shannon": "hfft.strategy.mix.consistency",
         "l2_sp": "hfft.strategy.regularise.l2_sp",
         "ldam": "hfft.strategy.loss.ldam",
@@ -117,6 +136,8 @@ __getattr__, __all__ = names(
         "mcc": "hfft.strategy.shift.mcc",
         "mixout": "hfft.strategy.regularise.mixout",
         "mixup": "hfft.strategy.mix.mixup",
+        "mk_mmd": "hfft.strategy.shift.dan",
+        "multilinear": "hfft.strategy.shift.cdan",
         "pairs_loss": "hfft.strategy.metric.contrastive",
         "pcgrad": "hfft.strategy.adversarial.pcgrad",
         "per_example": "hfft.strategy.outputs",
@@ -126,12 +147,14 @@ __getattr__, __all__ = names(
         "quantile_loss": "hfft.strategy.loss.quantile",
         "r_drop": "hfft.strategy.regularise.r_drop",
         "relationship": "hfft.strategy.regularise.co_tuning",
+        "reverse_gradient": "hfft.strategy.shift.adversary",
         "smart": "hfft.strategy.adversarial.smart",
         "smart_change": "hfft.strategy.adversarial.smart",
         "stoch_norm": "hfft.strategy.regularise.stochnorm",
         "symmetric_cross_entropy": "hfft.strategy.loss.symmetric_cross_entropy",
         "trades": "hfft.strategy.adversarial.trades",
         "valley": "hfft.strategy.average.swad",
+        "warm_up": "hfft.strategy.shift.adversary",
         "weighted_binary_cross_entropy": "hfft.strategy.loss.positive_weights",
         "word_dropout": "hfft.strategy.mix.word_dropout",
     },

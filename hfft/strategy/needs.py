@@ -25,6 +25,7 @@ NEEDS = {
     "teacher": "another model",
     "source_head": "the backbone's own classifier",
     "rates": "the learning rate of each weight",
+    "constant_rate": "a constant learning rate schedule",
     "whole_weights": "weights that are not sharded over processes",
 }
 
@@ -43,6 +44,7 @@ class Situation:
         best: whether the best checkpoint is loaded at the end.
         new_head: whether the head starts untrained.
         divided: whether FSDP shards the weights.
+        schedule: the learning rate schedule, if it is known.
         scaled: whether gradients are scaled until they are clipped by norm (fp16).
     """
 
@@ -60,6 +62,7 @@ class Situation:
     own_head: bool = False
     best: bool = False
     scaled: bool = False
+    schedule: str | None = None
 
 
 def refusals(methods: Sequence[Method], situation: Situation) -> list[tuple[str, str]]:
@@ -129,6 +132,10 @@ def _refused(method: Method, situation: Situation) -> list[str]:
         found.append(
             f"begins after {method.begins} epochs, but the run has {situation.epochs:g}; "
             "begin earlier, or raise training.num_train_epochs"
+        )
+    if "constant_rate" in method.needs and situation.schedule not in (None, "constant", "constant_with_warmup"):
+        found.append(
+            f"would multiply the rates of the schedule {situation.schedule}; set training.lr_scheduler_type=constant"
         )
     if situation.streaming:
         if "counts" in method.needs:

@@ -47,6 +47,7 @@ from hfft.strategy.mix.mixup import Mixup
 from hfft.strategy.mix.token_cutoff import TokenCutoff
 from hfft.strategy.mix.word_dropout import WordDropout
 from hfft.strategy.non_finite import NonFinite
+from hfft.strategy.rate.inverse_decay import InverseDecay
 from hfft.strategy.rate.lr_by_gap import LRByGap
 from hfft.strategy.regularise.bss import BSS
 from hfft.strategy.regularise.co_tuning import CoTuning
@@ -63,7 +64,15 @@ from hfft.strategy.regularise.stochnorm import StochNorm
 from hfft.strategy.sample.balanced import Balanced
 from hfft.strategy.sample.curriculum import Curriculum
 from hfft.strategy.sample.hard_examples import HardExamples
+from hfft.strategy.shift.afn import AFN
+from hfft.strategy.shift.bsp import BSP
+from hfft.strategy.shift.cdan import CDAN
+from hfft.strategy.shift.coral import CORAL
+from hfft.strategy.shift.dan import DAN
+from hfft.strategy.shift.dann import DANN
 from hfft.strategy.shift.mcc import MCC
+from hfft.strategy.shift.mcd import MCD
+from hfft.strategy.shift.mdd import MDD
 
 
 class Strategy(Spec):
@@ -73,6 +82,14 @@ class Strategy(Spec):
     curriculum: Curriculum | None = None
     hard_examples: HardExamples | None = None
     mcc: MCC | None = None
+    dan: DAN | None = None
+    coral: CORAL | None = None
+    dann: DANN | None = None
+    cdan: CDAN | None = None
+    mdd: MDD | None = None
+    mcd: MCD | None = None
+    bsp: BSP | None = None
+    afn: AFN | None = None
     mixup: Mixup | None = None
     cutmix: CutMix | None = None
     word_dropout: WordDropout | None = None
@@ -122,6 +139,7 @@ class Strategy(Spec):
     agc: AGC | None = None
     clip_value: ClipValue | None = None
     lr_by_gap: LRByGap | None = None
+    inverse_decay: InverseDecay | None = None
     ema: EMA | None = None
     swa: SWA | None = None
     swad: SWAD | None = None

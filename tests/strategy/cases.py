@@ -187,6 +187,20 @@ CASES = {
     "curriculum": Case({"curriculum": {"over": 1.0}}, {"curriculum": {"start": 1}}),
     "hard_examples": Case({"hard_examples": {"share": 0.2}}, {"hard_examples": 0}),
     "mcc": Case({"mcc": {"on": "target", "weight": 3.0}}, {"mcc": {"on": "target", "weight": 0.0}}),
+    "mcc, two rows for each": Case({"mcc": {"on": "target", "ratio": 2, "weight": 3.0}}),
+    "dan": Case({"dan": {"on": "target", "weight": 3.0}}, {"dan": {"on": "target", "weight": 0.0}}),
+    "coral": Case({"coral": {"on": "target", "weight": 30.0}}, {"coral": {"on": "target", "weight": 0.0}}),
+    "coral of features, dann, bsp": Case(
+        {"coral": {"on": "target", "of": "features"}, "dann": "target", "bsp": "target"}
+    ),
+    "dann": Case({"dann": {"on": "target", "hidden": 8}}, {"dann": {"on": "target", "weight": 0.0}}),
+    "dann, two rows for each, sam": Case({"dann": {"on": "target", "hidden": 8, "ratio": 2}, "sam": 0.3}),
+    "cdan": Case({"cdan": {"on": "target", "hidden": 8}}, {"cdan": {"on": "target", "weight": 0.0}}),
+    "cdan+e, of random products": Case({"cdan": {"on": "target", "hidden": 8, "entropy": True, "randomized_dim": 6}}),
+    "mdd": Case({"mdd": {"on": "target", "hidden": 8}}, {"mdd": {"on": "target", "weight": 0.0}}),
+    "mcd": Case({"mcd": {"on": "target", "weight": 3.0}}, {"mcd": {"on": "target", "weight": 0.0}}),
+    "bsp": Case({"bsp": {"on": "target", "weight": 0.1, "largest": 2}}, {"bsp": {"on": "target", "weight": 0.0}}),
+    "afn": Case({"afn": {"on": "target", "delta": 0.5}}, {"afn": {"on": "target", "weight": 0.0}}),
     "mixup": Case({"mixup": 1.0}, {"mixup": 0.0}, model="vit"),
     "cutmix": Case({"cutmix": 1.0}, {"cutmix": 0.0}, model="vit"),
     "fgm": Case({"fgm": 1.0}, {"fgm": 0.0}),
@@ -258,6 +272,7 @@ CASES = {
     "agc": Case({"agc": 0.02}, {"agc": 0.0}),
     "clip_value": Case({"clip_value": 0.02}, {"clip_value": 0.0}),
     "lr_by_gap": Case({"lr_by_gap": 0.5}, {"lr_by_gap": 1.0}, settings=EVALUATED),
+    "inverse_decay": Case({"inverse_decay": 0.3}, {"inverse_decay": 0.0}),
     "ema": Case({"ema": 0.9}, {"ema": 0.0}),
     "swa": Case({"swa": {"start": 0.3, "every": 1}}, {"swa": 1.0}),
     "swad": Case({"swad": {"optimum_patience": 1, "overfit_patience": 1}}, settings=EVALUATED),
@@ -304,6 +319,13 @@ CASES = {
 assert set(Strategy.model_fields) <= set(CASES)
 # What FSDP refuses: modules of its own beside the model, or a need of whole weights.
 NOT_DIVIDED = {
+    "dann",
+    "dann, two rows for each, sam",
+    "coral of features, dann, bsp",
+    "cdan",
+    "cdan+e, of random products",
+    "mdd",
+    "mcd",
     "modules",
     "modules, sam",
     "co_tuning",

@@ -292,6 +292,9 @@ KEYS = {
     ),
     "words to be mixed": ({"mixup": 0.2}, Situation(SINGLE, continuous=False), "mixup", "averages inputs"),
     "a set that is not there": ({"mcc": "webcam"}, Situation(SINGLE, sets=("dslr",)), "mcc", "(known: dslr)"),
+    "a stream's target": ({"dann": "t"}, Situation(SINGLE, sets=("t",), streaming=True), "dann", "row numbers"),
+    "a network that is sharded": ({"cdan": "t"}, Situation(SINGLE, sets=("t",), divided=True), "cdan", "FSDP"),
+    "a second schedule": ({"inverse_decay": 0.1}, Situation(SINGLE, schedule="cosine"), "inverse_decay", "=constant"),
     "nothing to pull": ({"l2_sp": 0.1}, Situation(SINGLE, adapter=True), "l2_sp", "are frozen"),
     "DeepSpeed": ({"sam": 0.1}, Situation(SINGLE, deepspeed=True), "sam", "DeepSpeed"),
 }

@@ -11,6 +11,13 @@ from hfft.strategy.method import MethodSpec
 from hfft.strategy.spec import Strategy
 from tests.training import methods_of
 
+# What methods that read rows of another set have in common, and those with a network that opposes the backbone.
+TARGET = {
+    "on": (["x"], [3], None),
+    "ratio": ([1, 7], [0, 0.5], 1),
+    "weight": ([0, 1e-6], [-1, -1e-6], 1.0),
+}
+ADVERSARY = {**TARGET, "alpha": ([1e-6, 9], [0, -1], 10.0), "hidden": ([1, 64], [0, 0.5], 1024)}
 # Method -> option -> values at the edge of what it may be, values just outside, and its default (None: there is none).
 OPTIONS = {
     "balanced": {
@@ -27,7 +34,19 @@ OPTIONS = {
         "share": ([0, 1], [-1e-6, -0.5, 1 + 1e-6, 1.5], 0.25),
         "after": ([0, 1], [-1, 0.5], 1),
     },
-    "mcc": {"on": (["x"], [3], None), "temperature": ([1e-6], [0, -1], 2.5), "weight": ([0, 1e-6], [-1, -1e-6], 1.0)},
+    "mcc": {**TARGET, "temperature": ([1e-6], [0, -1], 2.5)},
+    "dan": TARGET,
+    "coral": {**TARGET, "of": (["logits", "features"], ["states"], "logits")},
+    "dann": ADVERSARY,
+    "cdan": {
+        **ADVERSARY,
+        "entropy": ([True, False], [1], False),
+        "randomized_dim": ([1, 1024], [0, 0.5], None),
+    },
+    "mdd": {**ADVERSARY, "margin": ([1e-6, 9], [0, -1], 4.0), "reversal": ([1e-6, 1], [0, -1], 0.1)},
+    "mcd": TARGET,
+    "bsp": {**TARGET, "weight": ([0, 1e-6], [-1, -1e-6], 2e-4), "largest": ([1, 9], [0, 0.5], 1)},
+    "afn": {**TARGET, "weight": ([0, 1e-6], [-1, -1e-6], 0.05), "delta": ([1e-6, 9], [0, -1], 1.0)},
     "fgm": {"epsilon": ([0, 1e-6, 9], [-1e-6, "1/2"], 1.0)},
     "freelb": {
         "epsilon": ([0, 1e-6, 9], [-1e-6], 0.3),
@@ -151,6 +170,7 @@ OPTIONS = {
     "r_drop": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 1.0)},
     "agc": {"clip_factor": ([0, 1e-6, 9], [-1e-6, -0.5], 0.01), "eps": ([1e-9, 1], [0, -1], 1e-3)},
     "clip_value": {"value": ([0, 1e-6, 9], [-1e-6, -0.5], None)},
+    "inverse_decay": {"gamma": ([0, 1e-6, 9], [-1e-6, "x"], 1e-3), "power": ([0, 1e-6, 9], [-1e-6], 0.75)},
     "lr_by_gap": {
         "factor": ([1e-6, 0.5, 1], [0, -0.5, 1 + 1e-6], 0.5),
         "threshold": ([0, 1e-6, 9], [-1e-6, -1], 0.0),
@@ -167,8 +187,9 @@ OPTIONS = {
     },
     "non_finite": {"skip": ([0, 1], [-1, 0.5], 0)},
 }
+SHIFT = ("mcc", "dan", "coral", "dann", "cdan", "mdd", "mcd", "bsp", "afn")
 NEEDED = {
-    "mcc": {"on": "x"},
+    **{name: {"on": "x"} for name in SHIFT},
     "distillation": {"teacher": "x"},
     "l2_sp": {"weight": 1},
     "class_weights": {},
@@ -240,6 +261,9 @@ NEUTRAL = [
     {"agc": 0},
     {"clip_value": 0},
     {"lr_by_gap": 1},
+    {"inverse_decay": 0},
+    {"inverse_decay": {"power": 0}},
+    *({name: {"on": "x", "weight": 0}} for name in SHIFT),
     {"ema": 0},
     {"swa": 1},
     {"non_finite": {"skip": 0}},
@@ -282,7 +306,7 @@ def test_what_would_change_nothing_is_left_out(strategy):
 
 
 BUILT = {
-    "mcc": "x",
+    **dict.fromkeys(SHIFT, "x"),
     "distillation": "x",
     "class_weights": "balanced",
     "balanced": 1,

@@ -34,7 +34,7 @@ def test_certain_answers_are_not_confused_and_uniform_ones_as_much_as_can_be():
 
 def test_each_row_of_the_set_is_read_in_turn():
     [method] = methods_of(mcc="target")
-    method.size = 7
+    method.size, method.rows = 7, 14
     found = method.companions(np.arange(14), 0, 0)["target"]
     assert found.of == "target"
     assert np.bincount(found.rows).tolist() == [2] * 7
