@@ -9,8 +9,17 @@ import pytest
 from hfft.recipe.yaml_lines import parse
 from hfft.strategy.method import MethodSpec
 from hfft.strategy.spec import Strategy
+from hfft.strategy.weight import Ramp
 from tests.training import methods_of
 
+VIEWS = ([[], ["rand_augment"], [{"word_drop": {"p": 0.5}}]], ["rand_augment", ["x"], [{"word_drop": {"p": 2}}]], None)
+MATCH = {
+    "on": (["x"], [3], None),
+    "ratio": ([1, 9], [0, 1.5], 1),
+    "threshold": ([0, 1], [-1e-6, 1 + 1e-6], 0.95),
+    "weight": ([0, 1e-6], [-1, -1e-6], 1.0),
+    "strong": VIEWS,
+}
 # Method -> option -> values at the edge of what it may be, values just outside, and its default (None: there is none).
 OPTIONS = {
     "balanced": {
@@ -28,6 +37,26 @@ OPTIONS = {
         "after": ([0, 1], [-1, 0.5], 1),
     },
     "mcc": {"on": (["x"], [3], None), "temperature": ([1e-6], [0, -1], 2.5), "weight": ([0, 1e-6], [-1, -1e-6], 1.0)},
+    "pseudo_label": {
+        "on": (["x"], [3], None),
+        "ratio": ([1, 9], [0, 1.5], 1),
+        "threshold": ([0, 1], [-1e-6, 1 + 1e-6], 0.95),
+        "weight": ([0, 1e-6], [-1], Ramp(end=1.0, over=0.4)),
+    },
+    "mean_teacher": {
+        "on": (["x"], [3], None),
+        "ratio": ([1, 9], [0, 1.5], 1),
+        "decay": ([0, 1 - 1e-6], [1, -1e-6], 0.999),
+        "weight": ([0, 1e-6], [-1], Ramp(end=5.0, over=0.4, shape="sigmoid")),
+        "strong": VIEWS,
+    },
+    "fixmatch": MATCH,
+    "flexmatch": MATCH,
+    "freematch": {
+        **{key: value for key, value in MATCH.items() if key != "threshold"},
+        "momentum": ([0, 1 - 1e-6], [1, -1e-6], 0.99),
+        "fairness": ([0, 1e-6], [-1e-6], 0.01),
+    },
     "fgm": {"epsilon": ([0, 1e-6, 9], [-1e-6, "1/2"], 1.0)},
     "freelb": {
         "epsilon": ([0, 1e-6, 9], [-1e-6], 0.3),
@@ -168,6 +197,7 @@ OPTIONS = {
     "non_finite": {"skip": ([0, 1], [-1, 0.5], 0)},
 }
 NEEDED = {
+    **{key: {"on": "x"} for key in ("pseudo_label", "mean_teacher", "fixmatch", "flexmatch", "freematch")},
     "mcc": {"on": "x"},
     "distillation": {"teacher": "x"},
     "l2_sp": {"weight": 1},
@@ -283,6 +313,7 @@ def test_what_would_change_nothing_is_left_out(strategy):
 
 BUILT = {
     "mcc": "x",
+    **dict.fromkeys(("pseudo_label", "mean_teacher", "fixmatch", "flexmatch", "freematch"), "x"),
     "distillation": "x",
     "class_weights": "balanced",
     "balanced": 1,
