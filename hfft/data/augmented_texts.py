@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from datasets import Dataset
 
+from hfft.data.augment import grammar
 from hfft.data.identity import table_digest
 from hfft.data.text_step import TextStep
 from hfft.data.texts import Ragged, TextRows, flat, ragged
@@ -46,11 +48,15 @@ class AugmentedTexts(TextRows):
         """A digest of the texts, the labels and the tokenizer, without augmentation."""
         return hashlib.sha256(repr((super().identity(), table_digest(self.texts), self.known)).encode()).hexdigest()
 
-    def in_draw(self, draw: int, augment: Any = ()) -> AugmentedTexts:
-        """The same rows with another augmentation, drawn from (seed, epoch, row, draw); 0 is that of the rows themselves."""
-        assert not augment, "further operations are for images"
+    def in_draw(self, draw: int, augment: Sequence[Any] = ()) -> AugmentedTexts:
+        """The same rows with another augmentation, drawn from (seed, epoch, row, draw); 0 is that of the rows themselves.
+
+        Args:
+            augment: operations as in a recipe; only these are then drawn anew, and follow the rows' own augmentation.
+        """
         other = self._copy()
         other.step.draw = draw
+        other.step.further = grammar.compose_texts(list(augment)) if augment else None
         return other
 
     def in_epoch(self, epoch: int) -> AugmentedTexts:
@@ -73,3 +79,25 @@ class AugmentedTexts(TextRows):
         other = copy.copy(self)
         other.step = copy.copy(self.step)
         return other
+
+
+class PlainTexts(TextRows):
+    """Rows of texts as token ids that are not augmented themselves, but can be read in other draws.
+
+    Args:
+        plain: the rows tokenised as they are.
+        texts, step, known: as for `AugmentedTexts`.
+    """
+
+    def __init__(self, plain: Dataset, texts: Dataset, step: TextStep, known: str):
+        super().__init__(plain)
+        self._source = plain, texts, step, known
+
+    def set_epoch(self, epoch: int) -> None:
+        """Batch by length anew, and draw for this epoch."""
+        super().set_epoch(epoch)
+        self._source[2].epoch = epoch
+
+    def in_draw(self, draw: int, augment: Sequence[Any] = ()) -> TextRows:
+        """The same rows, augmented by these operations alone, drawn from (seed, epoch, row, draw)."""
+        return AugmentedTexts(*self._source).in_draw(draw, augment) if augment else self

@@ -11,6 +11,7 @@ from datasets import Dataset
 from datasets.fingerprint import Hasher
 
 from hfft.data import columns
+from hfft.data.augment.grammar import columns_read
 from hfft.data.inputs import VERSION
 from hfft.data.source import load_raw
 from hfft.data.spec import DataSet, FurtherRows
@@ -30,12 +31,14 @@ def load_sets(
     augment: Sequence[Any],
     seed: int,
     on_device: Any = None,
+    views: Mapping[str, Sequence[Any]] | None = None,
 ) -> dict[str, Any]:
     """Name -> rows of each further set, ready to be collated with the task's.
 
     Args:
         augment: augmentation of the training rows.
         on_device: preprocessing of the training rows on the device.
+        views: name -> operations of `augment` by which methods draw further views of its rows.
 
     Raises:
         DataError: a split or column does not exist, or there are no rows.
@@ -44,17 +47,21 @@ def load_sets(
     found: dict[str, Any] = {}
     inputs = task.modality.inputs
     for name, spec in specs.items():
-        rows, roles = rows_of(f"data.sets.{name}", spec, task, labels)
+        beside = columns_read([*augment, *(views or {}).get(name, ())])
+        rows, roles = rows_of(f"data.sets.{name}", spec, task, labels, tuple(beside))
         step = inputs.step(processor, roles, name, seed, augment, on_device)
         found[name] = inputs.rows(rows, step, Hasher.hash((VERSION, processor, roles, "set")))
     return found
 
 
-def rows_of(key: str, spec: FurtherRows, task: Task, labels: Labels) -> tuple[Dataset, dict[str, str]]:
+def rows_of(
+    key: str, spec: FurtherRows, task: Task, labels: Labels, beside: tuple[str, ...] = ()
+) -> tuple[Dataset, dict[str, str]]:
     """The rows of a set with zeros as `labels` and row numbers, and role -> column.
 
     Args:
         key: where the recipe names the set, for messages.
+        beside: columns that augmentation reads.
 
     Raises:
         DataError: a split or column does not exist, or there are no rows.
@@ -83,7 +90,7 @@ def rows_of(key: str, spec: FurtherRows, task: Task, labels: Labels) -> tuple[Da
             what = f"no column {named!r}{nearest(named, rows.features)}" if named else "which column is it?"
             raise DataError(f"{key}.columns.{role}: {what} ({spec.path} has: {listing(rows.features)})")
         roles[role] = chosen
-    rows = cast(Dataset, columns.read(rows, roles, data, task, key.rpartition(".")[2], spec.split))
+    rows = cast(Dataset, columns.read(rows, roles, data, task, key.rpartition(".")[2], spec.split, (), beside))
     if spec.max_samples is not None:
         rows = rows.select(range(min(spec.max_samples, len(rows))))
     if not len(rows):

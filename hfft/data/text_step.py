@@ -38,6 +38,7 @@ class TextStep:
         self.tokenizer, self.split, self.draws = tokenizer, split, draws
         self.text, self.pair = columns["text"], columns.get("text_pair")
         self.augmentation, self.seed, self.draw = augmentation, seed, 0
+        self.further: ComposeTexts | None = None  # follows the augmentation, in this draw
         self._epoch = torch.zeros((), dtype=torch.long).share_memory_()  # persistent workers see it change
 
     @property
@@ -89,17 +90,23 @@ class TextStep:
 
     def seeds(self, epoch: int, row: int) -> tuple[int, ...]:
         """What the augmentation of a row is drawn from."""
-        return (self.seed, epoch, row, *([self.draw] if self.draw else []))
+        return (self.seed, epoch, row, *([self.draw] if self.draw and self.further is None else []))
 
     def _augmented(self, batch: Mapping[str, list[Any]], seeds: Seeds) -> Mapping[str, list[Any]]:
-        """The columns with their texts augmented, row by row."""
-        assert self.augmentation is not None
+        """The columns with their texts augmented, row by row: first as in training, then by what follows in this draw."""
+        if self.augmentation is not None:
+            batch = self._changed(batch, self.augmentation, seeds)
+        if self.further is not None:
+            batch = self._changed(batch, self.further, [(*seed, self.draw) for seed in seeds])
+        return batch
+
+    def _changed(self, batch: Mapping[str, list[Any]], ops: ComposeTexts, seeds: Seeds) -> Mapping[str, list[Any]]:
         roles = {"text": self.text, **({"text_pair": self.pair} if self.pair else {})}
         changed: dict[str, list[str]] = {column: [] for column in self.read}
         for i, seed in enumerate(seeds):
             row = {column: values[i] for column, values in batch.items()}
             texts = {role: row[column] for role, column in roles.items()}
-            found = self.augmentation(texts, np.random.default_rng(seed), row)
+            found = ops(texts, np.random.default_rng(seed), row)
             for role, column in roles.items():
                 changed[column].append(found[role])
         return {**batch, **changed}

@@ -122,6 +122,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
         recipe.data.augment,
         arguments.seed,
         prepared.on_device,
+        views=strategy.further_views(methods),
     )
     rows = {"train": prepared.train, **dict(prepared.items()), **sets}
     splits = replace(splits, notes=(*splits.notes, *inputs.limit_notes(rows, processor, model, taken)))

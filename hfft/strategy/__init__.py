@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hfft.strategy.adversarial.smart import smart, smart_change
     from hfft.strategy.adversarial.trades import trades
     from hfft.strategy.average.swad import valley
-    from hfft.strategy.build import build_methods, implied_methods, in_order
+    from hfft.strategy.build import build_methods, further_views, implied_methods, in_order
     from hfft.strategy.clip.agc import agc
     from hfft.strategy.clip.value import clip_value
     from hfft.strategy.distil.attention_transfer import attention_transfer
@@ -60,6 +60,9 @@ if TYPE_CHECKING:
     from hfft.strategy.sample.balanced import balanced_order
     from hfft.strategy.sample.curriculum import easy_order
     from hfft.strategy.sample.hard_examples import hard_order
+    from hfft.strategy.semi_supervised.flexmatch import flexible_thresholds
+    from hfft.strategy.semi_supervised.freematch import adaptive_thresholds, fairness
+    from hfft.strategy.semi_supervised.views import pseudo_label_loss
     from hfft.strategy.shift.adversary import reverse_gradient, warm_up
     from hfft.strategy.shift.afn import afn
     from hfft.strategy.shift.bsp import bsp
@@ -79,6 +82,7 @@ __getattr__, __all__ = names(
         "MethodSpec": "hfft.strategy.method",
         "Strategy": "hfft.strategy.spec",
         "afn": "hfft.strategy.shift.afn",
+        "adaptive_thresholds": "hfft.strategy.semi_supervised.freematch",
         "agc": "hfft.strategy.clip.agc",
         "agreement": "hfft.strategy.shift.mdd",
         "asymmetric_loss": "hfft.strategy.loss.asymmetric_loss",
@@ -112,12 +116,15 @@ __getattr__, __all__ = names(
         "entropy": "hfft.strategy.regularise.entropy",
         "episode_loss": "hfft.strategy.metric.prototypes",
         "ewc": "hfft.strategy.regularise.ewc",
+        "fairness": "hfft.strategy.semi_supervised.freematch",
         "fgm": "hfft.strategy.adversarial.fgm",
         "fgsm": "hfft.strategy.adversarial.attacks",
         "fisher": "hfft.strategy.regularise.ewc",
+        "flexible_thresholds": "hfft.strategy.semi_supervised.flexmatch",
         "focal": "hfft.strategy.loss.focal",
         "forward_correction": "hfft.strategy.loss.forward_correction",
         "freelb": "hfft.strategy.adversarial.freelb",
+        "further_views": "hfft.strategy.build",
         "gce": "hfft.strategy.loss.gce",
         "hard_order": "hfft.strategy.sample.hard_examples",
         "hints": "hfft.strategy.distil.hints",
@@ -144,6 +151,7 @@ __getattr__, __all__ = names(
         "pgd": "hfft.strategy.adversarial.attacks",
         "pgd_attack": "hfft.strategy.adversarial.attacks",
         "prototype_head": "hfft.strategy.metric.prototypes",
+        "pseudo_label_loss": "hfft.strategy.semi_supervised.views",
         "quantile_loss": "hfft.strategy.loss.quantile",
         "r_drop": "hfft.strategy.regularise.r_drop",
         "relationship": "hfft.strategy.regularise.co_tuning",

@@ -14,6 +14,7 @@ from hfft.strategy.spec import Strategy
 FAMILIES = (
     "sample",
     "shift",
+    "semi_supervised",
     "mix",
     "adversarial",
     "distil",
@@ -55,6 +56,12 @@ def implied_methods(arguments: Any, model: Any) -> list[Method]:
     for method in methods:
         method.name = type(method).__module__.rpartition(".")[2]
     return methods
+
+
+def further_views(methods: Sequence[Method]) -> dict[str, list[Any]]:
+    """Set of `data.sets` -> the operations, as in `data.augment`, by which methods draw further views of its rows."""
+    specs = [spec for method in methods if (spec := getattr(method, "spec", None)) is not None]
+    return {spec.on: list(spec.strong) for spec in specs if getattr(spec, "strong", None)}
 
 
 def in_order(methods: Sequence[Method]) -> list[Method]:

@@ -136,7 +136,10 @@ class Method:
     # --- each step
 
     def statistic(self, seen: Pass) -> dict[str, Tensor]:
-        """Name -> a weighted scalar over all N rows of the global batch. Must not depend on their order."""
+        """Name -> a weighted scalar over all N rows of the global batch. Must not depend on their order.
+
+        Of the notes it has only the method's own, and only if that is a tensor with a value for each row.
+        """
         return {}
 
     def weights(self, model: nn.Module, at: At) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hfft.data.augment.grammar import misfit
 from hfft.strategy.method import Method, defines
 from hfft.wording import listing
 
@@ -148,6 +149,10 @@ def _refused(method: Method, situation: Situation) -> list[str]:
     if on is not None and on not in situation.sets:
         known = listing(situation.sets) or "none"
         found.append(f"on is {on!r}, which is not in data.sets (known: {known})")
+    for item in getattr(getattr(method, "spec", None), "strong", None) or ():
+        if why := misfit(item, "text" if situation.tokens else "image"):
+            kind = "texts" if situation.tokens else "images"
+            found.append(f"strong: {why}, but the rows are {kind}; leave it out, or choose one for {kind}")
     if situation.divided and ("whole_weights" in method.needs or defines(method, "modules")):
         found.append("needs whole weights, but FSDP shards them; leave it out, or launch without FSDP")
     if not situation.evaluates and (defines(method, "evaluated") or method.weight.adapts):

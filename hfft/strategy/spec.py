@@ -1,7 +1,7 @@
 """Part 4 of a recipe: every method by its key. This is the only list of methods, and its order is the order of their hooks.
 
-Families come in the order `sample, shift, mix, adversarial, distil, metric, loss, regularise, gradient, clip, rate, average`,
-whatever the order in the YAML. Within the loss family, the first method is the innermost.
+Families come in the order `sample, shift, semi_supervised, mix, adversarial, distil, metric, loss, regularise, gradient,
+clip, rate, average`, whatever the order in the YAML. Within the loss family, the first method is the innermost.
 """
 
 from __future__ import annotations
@@ -64,6 +64,11 @@ from hfft.strategy.regularise.stochnorm import StochNorm
 from hfft.strategy.sample.balanced import Balanced
 from hfft.strategy.sample.curriculum import Curriculum
 from hfft.strategy.sample.hard_examples import HardExamples
+from hfft.strategy.semi_supervised.fixmatch import FixMatch
+from hfft.strategy.semi_supervised.flexmatch import FlexMatch
+from hfft.strategy.semi_supervised.freematch import FreeMatch
+from hfft.strategy.semi_supervised.mean_teacher import MeanTeacher
+from hfft.strategy.semi_supervised.pseudo_label import PseudoLabel
 from hfft.strategy.shift.afn import AFN
 from hfft.strategy.shift.bsp import BSP
 from hfft.strategy.shift.cdan import CDAN
@@ -90,6 +95,11 @@ class Strategy(Spec):
     mcd: MCD | None = None
     bsp: BSP | None = None
     afn: AFN | None = None
+    pseudo_label: PseudoLabel | None = None
+    mean_teacher: MeanTeacher | None = None
+    fixmatch: FixMatch | None = None
+    flexmatch: FlexMatch | None = None
+    freematch: FreeMatch | None = None
     mixup: Mixup | None = None
     cutmix: CutMix | None = None
     word_dropout: WordDropout | None = None

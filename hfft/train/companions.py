@@ -54,6 +54,7 @@ class AccompaniedRows(Dataset):
         self.rows, self._collate, self.methods, self.sets, self.seed = rows, collate, methods, sets, seed
         self.total_dataset_length = self.total_length = len(rows) if length is None else length
         self._epoch = torch.zeros((), dtype=torch.long).share_memory_()  # persistent workers see it change
+        self._drawn: dict[str, Any] = {}  # rows in other draws
 
     @property
     def epoch(self) -> int:
@@ -77,11 +78,18 @@ class AccompaniedRows(Dataset):
             beside |= method.companions(numbers, self.epoch, self.seed)
         found = [fetched(self.rows, numbers)]
         for companion in beside.values():
-            source = self.rows if companion.of is None else self.sets[companion.of]
-            if companion.draw:
-                source = source.in_draw(companion.draw, companion.augment)
-            found.append(fetched(source, companion.rows))
+            found.append(fetched(self._source(companion), companion.rows))
         return Fetched(RowNumbers(numbers, tuple(beside)), joined(found))
+
+    def _source(self, companion: Companion) -> Any:
+        """The rows that a companion reads, in its draw."""
+        rows = self.rows if companion.of is None else self.sets[companion.of]
+        if not companion.draw:
+            return rows
+        key = repr((companion.of, companion.draw, companion.augment))
+        if key not in self._drawn:
+            self._drawn[key] = rows.in_draw(companion.draw, companion.augment)
+        return self._drawn[key]
 
     def collate(self, found: Any) -> dict[str, Any]:
         """Collate all parts into one batch."""

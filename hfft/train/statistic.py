@@ -80,7 +80,7 @@ def look_ahead(
         states={},
         labels=torch.cat(gathered(torch.cat([seen.labels for seen in passes]))),
         rows=rows,
-        notes={},
+        notes={name: _notes(passes, name, gathered) for name in _noted(methods, passes[0])},
     )
     with torch.enable_grad():
         found = {name: value for name, value in values(methods, together).items() if only in (None, name)}
@@ -94,6 +94,16 @@ def look_ahead(
             for kept, piece in zip(parts, gradient.split(sizes), strict=True):
                 kept[key] = piece
     return {name: value.detach() for name, value in found.items()}, [Kept(part) for part in parts]
+
+
+def _noted(methods: Sequence[Method], seen: Pass) -> list[str]:
+    """The methods with a statistic that have noted a value for each row."""
+    return [m.name for m in methods if isinstance(seen.notes.get(m.name), Tensor)]
+
+
+def _notes(passes: Sequence[Pass], name: str, gathered: Callable[[Tensor], list[Tensor]]) -> Tensor:
+    """What a method's `batch` hook noted for each row of the global batch, `(N, …)`; filler rows are cut."""
+    return torch.cat(gathered(torch.cat([seen.notes[name][: len(seen.labels)] for seen in passes])))
 
 
 def gather_rows(accelerator: Any) -> Callable[[Tensor], list[Tensor]]:

@@ -10,11 +10,11 @@ from torch.utils.data import DataLoader
 
 from hfft.data.augment import grammar
 from hfft.data.augment.text_ops import NEIGHBOURS
-from hfft.data.augmented_texts import AugmentedTexts
+from hfft.data.augmented_texts import AugmentedTexts, PlainTexts
 from hfft.data.modality.text import TextInputs
 from hfft.data.spec import Data
 from hfft.data.stream import Stream
-from hfft.data.texts import TextCollate, TextRows
+from hfft.data.texts import TextCollate
 from hfft.frozen_cache.cached_dataset import CachedDataset
 from tests import stand_ins
 from tests.examples import SINGLE
@@ -212,8 +212,23 @@ def test_a_row_is_drawn_by_its_number_whatever_stands_beside_it():
 
 
 def test_what_is_not_trained_on_is_tokenised_as_it_is():
-    rows, _ = rows_of(augment=())
-    assert type(rows) is TextRows
+    rows, words = rows_of(augment=())
+    assert type(rows) is PlainTexts
+    assert rows.in_draw(1) is rows
+    assert [row["input_ids"] for row in rows] == words(dataset()["text"][:])["input_ids"]
+
+
+@pytest.mark.parametrize("own", [(), AUGMENT])
+def test_further_operations_follow_the_rows_own_augmentation(own):
+    rows, words = rows_of(own)
+    everything = [{"word_drop": {"p": 1.0}}]
+    one_word = batches(rows.in_draw(1, everything), words)
+    assert one_word != batches(rows.in_draw(2, everything), words)  # another word stays
+    assert max(map(len, (row["input_ids"] for row in rows.in_draw(1, everything)))) == 3
+    neutral = [{"word_drop": {"p": 0.0}}]
+    assert batches(rows.in_draw(1, neutral), words) == batches(rows, words)
+    rows.set_epoch(1)
+    assert batches(rows.in_draw(1, everything), words) != one_word
 
 
 def test_draws_and_epochs_can_be_asked_for():

@@ -201,6 +201,29 @@ CASES = {
     "mcd": Case({"mcd": {"on": "target", "weight": 3.0}}, {"mcd": {"on": "target", "weight": 0.0}}),
     "bsp": Case({"bsp": {"on": "target", "weight": 0.1, "largest": 2}}, {"bsp": {"on": "target", "weight": 0.0}}),
     "afn": Case({"afn": {"on": "target", "delta": 0.5}}, {"afn": {"on": "target", "weight": 0.0}}),
+    # random weights are hardly sure: of three classes, some rows are above such thresholds and some are not
+    "pseudo_label": Case(
+        {"pseudo_label": {"on": "target", "threshold": 0.36, "weight": 3.0}},
+        {"pseudo_label": {"on": "target", "weight": 0.0}},
+    ),
+    "mean_teacher": Case(
+        {"mean_teacher": {"on": "target", "ratio": 2, "weight": 9.0, "decay": 0.9}},
+        {"mean_teacher": {"on": "target", "weight": 0.0}},
+    ),
+    "fixmatch": Case(
+        {"fixmatch": {"on": "target", "ratio": 2, "threshold": 0.36, "weight": 3.0}},
+        {"fixmatch": {"on": "target", "weight": 0.0}},
+    ),
+    "flexmatch": Case(
+        {"flexmatch": {"on": "target", "ratio": 3, "threshold": 0.36, "weight": 3.0}},
+        {"flexmatch": {"on": "target", "weight": 0.0}},
+    ),
+    "freematch": Case(
+        {"freematch": {"on": "target", "ratio": 2, "weight": 3.0, "fairness": 0.5, "momentum": 0.7}},
+        {"freematch": {"on": "target", "weight": 0.0}},
+    ),
+    "freematch without fairness, sam": Case({"freematch": {"on": "target", "fairness": 0}, "sam": 0.3}, model="vit"),
+    "mixup, flexmatch, ema": Case({"mixup": 1.0, "flexmatch": "target", "ema": 0.9}, model="vit"),
     "mixup": Case({"mixup": 1.0}, {"mixup": 0.0}, model="vit"),
     "cutmix": Case({"cutmix": 1.0}, {"cutmix": 0.0}, model="vit"),
     "fgm": Case({"fgm": 1.0}, {"fgm": 0.0}),
@@ -356,11 +379,22 @@ PIXELS = Pixels(None, None, "", scale=(0.02,) * 3, shift=(-2.5,) * 3)  # random 
 
 
 class Drawn(list):
-    """Rows of images that can be read in other draws, which add noise drawn from (row, draw)."""
+    """Rows that can be read in other draws, which add noise to images, or turn the tokens, drawn from (row, draw)."""
 
     def in_draw(self, draw: int, augment: Any = ()) -> Drawn:
         """The rows in a draw."""
-        return Drawn([{**row, "pixel_values": _noisy(row["pixel_values"], i, draw)} for i, row in enumerate(self)])
+        changes = {"pixel_values": _noisy, "input_ids": _turned}
+        return Drawn(
+            [{key: changes.get(key, _same)(value, i, draw) for key, value in row.items()} for i, row in enumerate(self)]
+        )
+
+
+def _same(value: Any, row: int, draw: int) -> Any:
+    return value
+
+
+def _turned(ids: torch.Tensor, row: int, draw: int) -> torch.Tensor:
+    return torch.roll(ids, 1 + (row + draw) % 3)
 
 
 def _noisy(pixels: torch.Tensor, row: int, draw: int) -> torch.Tensor:
@@ -383,7 +417,7 @@ def trainer_of(
     model = examples.tiny(case.model, dropout=case.dropout if dropout == -1.0 else dropout).to(dtype)
     train = Drawn(training.examples(modality, case.problem, rows))
     nothing = np.zeros_like(train[0]["labels"]).tolist()  # a set has no labels that are used
-    target = [{**row, "labels": nothing} for row in training.examples(modality, examples.SINGLE, 7, seed=5)]
+    target = Drawn([{**row, "labels": nothing} for row in training.examples(modality, examples.SINGLE, 7, seed=5)])
     teacher = examples.tiny(case.model, seed=1).to(dtype)
 
     def load_model(name: str) -> nn.Module:

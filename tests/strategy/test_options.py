@@ -9,6 +9,7 @@ import pytest
 from hfft.recipe.yaml_lines import parse
 from hfft.strategy.method import MethodSpec
 from hfft.strategy.spec import Strategy
+from hfft.strategy.weight import Ramp
 from tests.training import methods_of
 
 # What methods that read rows of another set have in common, and those with a network that opposes the backbone.
@@ -18,6 +19,13 @@ TARGET = {
     "weight": ([0, 1e-6], [-1, -1e-6], 1.0),
 }
 ADVERSARY = {**TARGET, "alpha": ([1e-6, 9], [0, -1], 10.0), "hidden": ([1, 64], [0, 0.5], 1024)}
+VIEWS = ([[], ["rand_augment"], [{"word_drop": {"p": 0.5}}]], ["rand_augment", ["x"], [{"word_drop": {"p": 2}}]], None)
+MATCH = {
+    **TARGET,
+    "ratio": ([1, 9], [0, 1.5], 1),
+    "threshold": ([0, 1], [-1e-6, 1 + 1e-6], 0.95),
+    "strong": VIEWS,
+}
 # Method -> option -> values at the edge of what it may be, values just outside, and its default (None: there is none).
 OPTIONS = {
     "balanced": {
@@ -47,6 +55,26 @@ OPTIONS = {
     "mcd": TARGET,
     "bsp": {**TARGET, "weight": ([0, 1e-6], [-1, -1e-6], 2e-4), "largest": ([1, 9], [0, 0.5], 1)},
     "afn": {**TARGET, "weight": ([0, 1e-6], [-1, -1e-6], 0.05), "delta": ([1e-6, 9], [0, -1], 1.0)},
+    "pseudo_label": {
+        "on": (["x"], [3], None),
+        "ratio": ([1, 9], [0, 1.5], 1),
+        "threshold": ([0, 1], [-1e-6, 1 + 1e-6], 0.95),
+        "weight": ([0, 1e-6], [-1], Ramp(end=1.0, over=0.4)),
+    },
+    "mean_teacher": {
+        "on": (["x"], [3], None),
+        "ratio": ([1, 9], [0, 1.5], 1),
+        "decay": ([0, 1 - 1e-6], [1, -1e-6], 0.999),
+        "weight": ([0, 1e-6], [-1], Ramp(end=5.0, over=0.4, shape="sigmoid")),
+        "strong": VIEWS,
+    },
+    "fixmatch": MATCH,
+    "flexmatch": MATCH,
+    "freematch": {
+        **{key: value for key, value in MATCH.items() if key != "threshold"},
+        "momentum": ([0, 1 - 1e-6], [1, -1e-6], 0.99),
+        "fairness": ([0, 1e-6], [-1e-6], 0.01),
+    },
     "fgm": {"epsilon": ([0, 1e-6, 9], [-1e-6, "1/2"], 1.0)},
     "freelb": {
         "epsilon": ([0, 1e-6, 9], [-1e-6], 0.3),
@@ -190,6 +218,7 @@ OPTIONS = {
 SHIFT = ("mcc", "dan", "coral", "dann", "cdan", "mdd", "mcd", "bsp", "afn")
 NEEDED = {
     **{name: {"on": "x"} for name in SHIFT},
+    **{key: {"on": "x"} for key in ("pseudo_label", "mean_teacher", "fixmatch", "flexmatch", "freematch")},
     "distillation": {"teacher": "x"},
     "l2_sp": {"weight": 1},
     "class_weights": {},
@@ -307,6 +336,7 @@ def test_what_would_change_nothing_is_left_out(strategy):
 
 BUILT = {
     **dict.fromkeys(SHIFT, "x"),
+    **dict.fromkeys(("pseudo_label", "mean_teacher", "fixmatch", "flexmatch", "freematch"), "x"),
     "distillation": "x",
     "class_weights": "balanced",
     "balanced": 1,

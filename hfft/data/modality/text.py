@@ -18,7 +18,7 @@ from transformers import DataCollatorForLanguageModeling, PretrainedConfig
 
 from hfft.data.audit import BadRow, digest_of
 from hfft.data.augment import grammar
-from hfft.data.augmented_texts import AugmentedTexts
+from hfft.data.augmented_texts import AugmentedTexts, PlainTexts
 from hfft.data.columns import RowError, holds_text
 from hfft.data.masking import MaskStep
 from hfft.data.modality.base import Inputs, Rows
@@ -264,4 +264,4 @@ def tokenised(rows: Dataset, step: TextStep, known: str) -> TextRows:
     plain = rows.map(tokenise, batched=True, remove_columns=drop, new_fingerprint=kept, desc=title)
     if step.augmentation is not None:
         return AugmentedTexts(plain, rows, step, known)
-    return TextRows(plain) if step.draws is None else TextRows(plain).masked_by(step.draws)
+    return PlainTexts(plain, rows, step, known) if step.draws is None else TextRows(plain).masked_by(step.draws)
