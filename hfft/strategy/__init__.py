@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hfft.strategy.distil.hints import hints
     from hfft.strategy.distil.self_distillation import consistency
     from hfft.strategy.gradient.lora_fa import lora_fa
+    from hfft.strategy.loss.ace import ace_logits
     from hfft.strategy.loss.asymmetric_loss import asymmetric_loss
     from hfft.strategy.loss.balanced_softmax import balanced_logits
     from hfft.strategy.loss.class_weights import balanced_weights, effective_number_weights
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from hfft.strategy.regularise.mixout import mixout
     from hfft.strategy.regularise.r_drop import r_drop
     from hfft.strategy.regularise.stochnorm import stoch_norm
+    from hfft.strategy.replay.der import der
     from hfft.strategy.sample.balanced import balanced_order
     from hfft.strategy.sample.curriculum import easy_order
     from hfft.strategy.sample.hard_examples import hard_order
@@ -68,6 +70,7 @@ __getattr__, __all__ = names(
         "Method": "hfft.strategy.method",
         "MethodSpec": "hfft.strategy.method",
         "Strategy": "hfft.strategy.spec",
+        "ace_logits": "hfft.strategy.loss.ace",
         "agc": "hfft.strategy.clip.agc",
         "asymmetric_loss": "hfft.strategy.loss.asymmetric_loss",
         "attention_transfer": "hfft.strategy.distil.attention_transfer",
@@ -85,6 +88,7 @@ __getattr__, __all__ = names(
         "cutmix": "hfft.strategy.mix.cutmix",
         "decay_to_start": "hfft.strategy.regularise.decay_to_start",
         "delta": "hfft.strategy.regularise.delta",
+        "der": "hfft.strategy.replay.der",
         "distillation": "hfft.strategy.distil.distillation",
         "drawn_pairs": "hfft.strategy.metric.contrastive",
         "easy_order": "hfft.strategy.sample.curriculum",

@@ -12,9 +12,13 @@ if TYPE_CHECKING:
     from torch import Generator
 
 
-def rows_in_turn(rows: np.ndarray, size: int, epoch: int, seed: int) -> np.ndarray:
-    """A row of another set for each training row `(B,)`: all of its `size` rows in turn, in an order drawn for the epoch."""
-    return np.random.default_rng((seed, epoch, 3)).permutation(size)[rows % size]
+def rows_in_turn(rows: np.ndarray, size: int, epoch: int, seed: int, salt: int = 3) -> np.ndarray:
+    """A row of another set for each training row `(B,)`: all of its `size` rows in turn, in an order drawn for the epoch.
+
+    Args:
+        salt: another order of the same epoch.
+    """
+    return np.random.default_rng((seed, epoch, salt)).permutation(size)[rows % size]
 
 
 def generator(device: torch.device, *key: int) -> Generator:
