@@ -93,6 +93,9 @@ def encode(
             except BadRow as bad:
                 faults.add(name, i, bad)
         keep = [i for i, target in enumerate(targets) if target is not None]
+        if name == "train" and data.train_classes is not None:
+            keep, note = _of_classes(targets, keep, data.train_classes, meaning)
+            notes.append(note)
         if apart and PROBLEMS[meaning.problem].class_names:
             notes.append(f"split {name}, column {column!r}: train has {apart[2:]}; classes are compared by their names")
         if not keep:
@@ -101,7 +104,7 @@ def encode(
                 f"data.classes: no row of split {name} belongs to {listing(meaning.names)}; name other classes"
             )
         if name == "train":
-            trained = _trained([targets[i] for i in keep], meaning)
+            trained = _trained([targets[i] for i in keep], meaning, data.train_classes is not None)
         elif PROBLEMS[meaning.problem].classes:
             for i in keep:
                 if targets[i] not in trained:
@@ -139,10 +142,30 @@ def _with_column(rows: Dataset, name: str, values: Any) -> Dataset:
     return rows.add_column(name, pa.array(values))
 
 
-def _trained(targets: list[Any], meaning: Labels) -> set[Any]:
-    """The classes that occur in train."""
+def _of_classes(targets: list[Any], keep: list[int], wanted: Sequence[str], meaning: Labels) -> tuple[list[int], str]:
+    """Which of the rows `keep` of train have one of the wanted classes, and a line that says so.
+
+    Raises:
+        DataError: a row has no single class, or none has a wanted one.
+    """
+    if not PROBLEMS[meaning.problem].classes:
+        raise DataError(f"data.train_classes: {meaning.problem} has no single class for each row; leave it out")
+    chosen = {meaning.label2id[name] for name in wanted}
+    found = [i for i in keep if targets[i] in chosen]
+    absent = [name for name in wanted if meaning.label2id[name] not in {targets[i] for i in found}]
+    if absent:
+        raise DataError(f"data.train_classes: no row of train belongs to {listing(absent)}; name other classes")
+    return found, (
+        f"train: {len(found)} of {len(keep)} rows, those of {len(wanted)} of {meaning.size} classes (data.train_classes)"
+    )
+
+
+def _trained(targets: list[Any], meaning: Labels, some: bool = False) -> set[Any]:
+    """The classes that held-out rows may have: those that occur in train, or all if it has only `some` on purpose."""
     if not PROBLEMS[meaning.problem].classes:
         return set()
+    if some:
+        return set(range(meaning.size))
     found = set(targets)
     if len(found) < 2:
         names = listing(meaning.names[i] for i in found)

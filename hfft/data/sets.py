@@ -1,4 +1,4 @@
-"""Further rows besides the task's, for methods that read them: prepared like training rows, with their labels ignored."""
+"""Further rows besides the task's, for methods that read them: prepared like training rows, unlabelled unless asked otherwise."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from datasets.fingerprint import Hasher
 
 from hfft.data import columns
 from hfft.data.augment.grammar import columns_read
+from hfft.data.classes import class_name
 from hfft.data.inputs import VERSION
 from hfft.data.source import load_raw
 from hfft.data.spec import DataSet, FurtherRows
+from hfft.data.splits import column as read_column
 from hfft.errors import DataError
 from hfft.processes import say
 from hfft.tasks.labels import Labels
 from hfft.tasks.problem import PROBLEMS
 from hfft.tasks.table import Task
 from hfft.wording import listing, nearest
+
+LOGITS = "logits"  # column of a memory: what a model answered to each row when it was stored
 
 
 def load_sets(
@@ -50,14 +54,20 @@ def load_sets(
         beside = columns_read([*augment, *(views or {}).get(name, ())])
         rows, roles = rows_of(f"data.sets.{name}", spec, task, labels, tuple(beside))
         step = inputs.step(processor, roles, name, seed, augment, on_device)
+        answers = read_column(rows, LOGITS).to_pylist() if LOGITS in rows.features else None
+        rows = rows.remove_columns([LOGITS]) if answers is not None else rows
         found[name] = inputs.rows(rows, step, Hasher.hash((VERSION, processor, roles, "set")))
+        if answers is not None:
+            found[name].stored_logits = answers
     return found
 
 
 def rows_of(
     key: str, spec: FurtherRows, task: Task, labels: Labels, beside: tuple[str, ...] = ()
 ) -> tuple[Dataset, dict[str, str]]:
-    """The rows of a set with zeros as `labels` and row numbers, and role -> column.
+    """The rows of a set with row numbers and `labels`, and role -> column.
+
+    Labels are zeros unless they are given; then a column `logits` stays as well.
 
     Args:
         key: where the recipe names the set, for messages.
@@ -90,11 +100,42 @@ def rows_of(
             what = f"no column {named!r}{nearest(named, rows.features)}" if named else "which column is it?"
             raise DataError(f"{key}.columns.{role}: {what} ({spec.path} has: {listing(rows.features)})")
         roles[role] = chosen
+    whole = rows
     rows = cast(Dataset, columns.read(rows, roles, data, task, key.rpartition(".")[2], spec.split, (), beside))
     if spec.max_samples is not None:
-        rows = rows.select(range(min(spec.max_samples, len(rows))))
+        whole, rows = (part.select(range(min(spec.max_samples, len(rows)))) for part in (whole, rows))
     if not len(rows):
         raise DataError(f"{key}: {spec.path} has no rows in split {spec.split!r}; choose another")
-    unused = PROBLEMS[labels.problem].empty_label(labels.size)
-    rows = rows.add_column("labels", pa.array([unused] * len(rows)))
+    if isinstance(spec, DataSet) and spec.labels == "given":
+        targets = given_labels(key, spec, whole, task, labels)
+        if LOGITS in whole.features:
+            rows = rows.add_column(LOGITS, read_column(whole, LOGITS))
+    else:
+        targets = [PROBLEMS[labels.problem].empty_label(labels.size)] * len(rows)
+    rows = rows.add_column("labels", pa.array(targets))
     return rows.add_column("row", pa.array(np.arange(len(rows)))), roles
+
+
+def given_labels(key: str, spec: DataSet, rows: Dataset, task: Task, labels: Labels) -> list[int]:
+    """The class of each row of a set, by its name.
+
+    Raises:
+        DataError: there is no column of labels, a row has no label, or one that the task does not have.
+    """
+    if not PROBLEMS[labels.problem].classes:
+        raise DataError(f"{key}.labels: is given, but {labels.problem} has no single class for each row; use none")
+    name = spec.columns.label if isinstance(spec.columns.label, str) else task.columns["label"]
+    if name is None or name not in rows.features:
+        raise DataError(f"{key}.columns.label: no column {name!r} ({spec.path} has: {listing(rows.features)})")
+    feature = rows.features[name]
+    found = []
+    for i, value in enumerate(read_column(rows, name).to_pylist()):
+        called = feature.int2str(value) if hasattr(feature, "int2str") and value is not None else value
+        known = None if called is None else labels.label2id.get(class_name(called))
+        if known is None:
+            what = "has no label" if called is None else f"is of {called!r}"
+            raise DataError(
+                f"{key}: row {i} {what}, but the task's classes are {listing(labels.names)}; leave such rows out"
+            )
+        found.append(known)
+    return found

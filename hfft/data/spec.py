@@ -103,17 +103,17 @@ class FurtherRows(Spec):
 
 
 class DataSet(FurtherRows):
-    """Further rows besides the task's, for methods that read them; their labels, if any, are ignored.
+    """Further rows besides the task's, for methods that read them.
 
     Attributes:
         path, name, data_files, data_dir, revision: as in `data`.
         sep, encoding, quoting, missing, field: as in `data`.
         split: the split whose rows are read.
-        labels: `none`: the rows count as unlabelled.
+        labels: `none`: the rows count as unlabelled; `given`: their classes are read, for methods that learn them again.
         max_samples: at most so many rows, the first ones.
     """
 
-    labels: Literal["none"] = "none"
+    labels: Literal["none", "given"] = "none"
 
 
 class LabelNoise(Spec):
@@ -179,6 +179,7 @@ class Data(Spec):
         fold: one fold of a cross-validation over the training rows, which becomes the test split; other test rows are not read.
         seed: the draws of rows (shares, samples, imbalance, wrong labels); default: `training.seed`.
         classes: use only these classes, in this order.
+        train_classes: train on rows of these classes alone; the head, and held-out splits of their own, have all of `classes`.
         shots: train on so many rows of each class (`hfft.data.shots`).
         shots_seed: which rows these are; they do not depend on `training.seed`.
         max_train_samples: train on so many rows, equally from every class.
@@ -212,6 +213,7 @@ class Data(Spec):
     fold: Fold | None = None
     seed: int | None = Field(default=None, ge=0)
     classes: list[str] | None = Field(default=None, min_length=2)
+    train_classes: list[str] | None = Field(default=None, min_length=1)
     label_sep: str | None = Field(default=None, min_length=1)
     shots: int | None = Field(default=None, ge=1)
     shots_seed: int = Field(default=0, ge=0)
@@ -239,6 +241,20 @@ class Data(Spec):
         if value and info.data.get("shots", 0) is None:
             raise ValueError("chooses the rows of data.shots, which is not set; leave it out")
         return value
+
+    @model_validator(mode="after")
+    def _of_its_classes(self) -> Data:
+        if self.train_classes is None:
+            return self
+        if self.streaming:
+            raise ValueError("has train_classes, which needs all rows at once, and streaming; leave one of them out")
+        if self.classes is None:
+            raise ValueError("has train_classes, but no classes that the head should have; name all in classes")
+        strange = [name for name in self.train_classes if name not in self.classes]
+        if strange or len(set(self.train_classes)) < len(self.train_classes):
+            what = f"names {strange[0]!r}, which is not in classes" if strange else "names a class twice"
+            raise ValueError(f"has train_classes that {what}; name some of classes, each once")
+        return self
 
     @model_validator(mode="after")
     def _fold_alone(self) -> Data:

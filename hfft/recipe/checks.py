@@ -39,6 +39,7 @@ def situation(recipe: Recipe) -> Situation:
         continuous=recipe.the_task.modality.continuous,
         tokens=recipe.the_task.modality.tokens,
         sets=tuple(recipe.data.sets),
+        labelled_sets=tuple(name for name, one in recipe.data.sets.items() if one.labels == "given"),
         own_head=recipe.head.own,
         epochs=epochs if by_epochs else None,
         evaluates=recipe.data.validation != NONE and recipe.training.get("eval_strategy", "epoch") != "no",

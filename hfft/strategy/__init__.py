@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hfft.strategy.distil.hints import hints
     from hfft.strategy.distil.self_distillation import consistency
     from hfft.strategy.gradient.lora_fa import lora_fa
+    from hfft.strategy.loss.ace import ace_logits
     from hfft.strategy.loss.asymmetric_loss import asymmetric_loss
     from hfft.strategy.loss.balanced_softmax import balanced_logits
     from hfft.strategy.loss.class_weights import balanced_weights, effective_number_weights
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from hfft.strategy.regularise.mixout import mixout
     from hfft.strategy.regularise.r_drop import r_drop
     from hfft.strategy.regularise.stochnorm import stoch_norm
+    from hfft.strategy.replay.der import der
     from hfft.strategy.sample.balanced import balanced_order
     from hfft.strategy.sample.curriculum import easy_order
     from hfft.strategy.sample.hard_examples import hard_order
@@ -83,6 +85,7 @@ __getattr__, __all__ = names(
         "Strategy": "hfft.strategy.spec",
         "afn": "hfft.strategy.shift.afn",
         "adaptive_thresholds": "hfft.strategy.semi_supervised.freematch",
+        "ace_logits": "hfft.strategy.loss.ace",
         "agc": "hfft.strategy.clip.agc",
         "agreement": "hfft.strategy.shift.mdd",
         "asymmetric_loss": "hfft.strategy.loss.asymmetric_loss",
@@ -106,6 +109,7 @@ __getattr__, __all__ = names(
         "delta": "hfft.strategy.regularise.delta",
         "disagreement": "hfft.strategy.shift.mdd",
         "discrepancy": "hfft.strategy.shift.mcd",
+        "der": "hfft.strategy.replay.der",
         "distillation": "hfft.strategy.distil.distillation",
         "domain_loss": "hfft.strategy.shift.dann",
         "drawn_pairs": "hfft.strategy.metric.contrastive",

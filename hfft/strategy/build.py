@@ -14,6 +14,7 @@ from hfft.strategy.spec import Strategy
 FAMILIES = (
     "sample",
     "shift",
+    "replay",
     "semi_supervised",
     "mix",
     "adversarial",

@@ -29,6 +29,13 @@ class Inspector(Protocol):
     def place(self, rows: np.ndarray, epoch: int) -> np.ndarray:
         """Where rows `(b,)` are, in the view of an epoch, in what `outputs_of` and `kept_logits` return."""
 
+    def stored_logits(self, of: str) -> Sequence[Sequence[float]]:
+        """The column `logits` of a set in `data.sets` with given labels: what a model answered when a row was stored.
+
+        Raises:
+            BadInput: it has no such column.
+        """
+
     def sample(self) -> dict[str, Any]:
         """The inputs of two training rows, on the device."""
 

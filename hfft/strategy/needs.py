@@ -25,6 +25,7 @@ NEEDS = {
     "head": "a head that knows the classes already",
     "teacher": "another model",
     "source_head": "the backbone's own classifier",
+    "labelled_set": "the classes of the rows of its set",
     "rates": "the learning rate of each weight",
     "constant_rate": "a constant learning rate schedule",
     "whole_weights": "weights that are not sharded over processes",
@@ -39,6 +40,7 @@ class Situation:
         continuous: whether inputs are numbers that can be averaged, such as pixels but not words.
         tokens: whether inputs are ids of tokens.
         sets: names of `data.sets`.
+        labelled_sets: those whose labels are given.
         evaluates: whether the model is evaluated during training.
         epochs: length of the training; None if it is given in steps.
         own_head: whether the recipe asks for a head of hfft's in place of the architecture's.
@@ -55,6 +57,7 @@ class Situation:
     continuous: bool = True
     tokens: bool = True
     sets: tuple[str, ...] = ()
+    labelled_sets: tuple[str, ...] = ()
     new_head: bool = False
     divided: bool = False
     deepspeed: bool = False
@@ -149,6 +152,8 @@ def _refused(method: Method, situation: Situation) -> list[str]:
     if on is not None and on not in situation.sets:
         known = listing(situation.sets) or "none"
         found.append(f"on is {on!r}, which is not in data.sets (known: {known})")
+    elif on is not None and "labelled_set" in method.needs and on not in situation.labelled_sets:
+        found.append(f"learns the classes of data.sets.{on}, which are not read; set data.sets.{on}.labels=given")
     for item in getattr(getattr(method, "spec", None), "strong", None) or ():
         if why := misfit(item, "text" if situation.tokens else "image"):
             kind = "texts" if situation.tokens else "images"

@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 
 
 def rows_in_turn(
-    rows: np.ndarray, size: int, epoch: int, seed: int, of: int | None = None, copy: int = 0, copies: int = 1
+    rows: np.ndarray,
+    size: int,
+    epoch: int,
+    seed: int,
+    of: int | None = None,
+    copy: int = 0,
+    copies: int = 1,
+    salt: int = 3,
 ) -> np.ndarray:
     """A row of another set for each training row `(B,)`: all of its `size` rows in turn, in an order drawn for each turn.
 
@@ -22,6 +29,7 @@ def rows_in_turn(
         of: number of training rows, so that a longer set is gone through over several epochs; None to start anew in each.
         copy: which of several rows for each training row.
         copies: how many these are.
+        salt: another order of the same turns.
     """
     places = rows + (0 if of is None else of * (epoch * copies + copy))
     found = np.empty(len(rows), np.int64)
@@ -30,13 +38,13 @@ def rows_in_turn(
         turns = np.full_like(turns, epoch)
     for turn in np.unique(turns):
         here = turns == turn
-        found[here] = _order(int(turn), size, seed)[within[here]]
+        found[here] = _order(int(turn), size, seed, salt)[within[here]]
     return found
 
 
 @lru_cache(maxsize=4)
-def _order(turn: int, size: int, seed: int) -> np.ndarray:
-    return np.random.default_rng((seed, turn, 3)).permutation(size)
+def _order(turn: int, size: int, seed: int, salt: int) -> np.ndarray:
+    return np.random.default_rng((seed, turn, salt)).permutation(size)
 
 
 def generator(device: torch.device, *key: int) -> Generator:

@@ -1,7 +1,7 @@
 """Part 4 of a recipe: every method by its key. This is the only list of methods, and its order is the order of their hooks.
 
-Families come in the order `sample, shift, semi_supervised, mix, adversarial, distil, metric, loss, regularise, gradient,
-clip, rate, average`, whatever the order in the YAML. Within the loss family, the first method is the innermost.
+Families come in the order `sample, shift, replay, semi_supervised, mix, adversarial, distil, metric, loss, regularise,
+gradient, clip, rate, average`, whatever the order in the YAML. Within the loss family, the first method is the innermost.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from hfft.strategy.distil.attention_transfer import AttentionTransfer
 from hfft.strategy.distil.distillation import Distillation
 from hfft.strategy.distil.hints import Hints
 from hfft.strategy.distil.self_distillation import SelfDistillation
+from hfft.strategy.loss.ace import ACE
 from hfft.strategy.loss.asymmetric_loss import AsymmetricLoss
 from hfft.strategy.loss.balanced_softmax import BalancedSoftmax
 from hfft.strategy.loss.class_weights import ClassWeights
@@ -61,6 +62,8 @@ from hfft.strategy.regularise.lwf import LwF
 from hfft.strategy.regularise.mixout import Mixout
 from hfft.strategy.regularise.r_drop import RDrop
 from hfft.strategy.regularise.stochnorm import StochNorm
+from hfft.strategy.replay.der import DER
+from hfft.strategy.replay.replay import Replay
 from hfft.strategy.sample.balanced import Balanced
 from hfft.strategy.sample.curriculum import Curriculum
 from hfft.strategy.sample.hard_examples import HardExamples
@@ -95,6 +98,8 @@ class Strategy(Spec):
     mcd: MCD | None = None
     bsp: BSP | None = None
     afn: AFN | None = None
+    replay: Replay | None = None
+    der: DER | None = None
     pseudo_label: PseudoLabel | None = None
     mean_teacher: MeanTeacher | None = None
     fixmatch: FixMatch | None = None
@@ -133,6 +138,7 @@ class Strategy(Spec):
     balanced_softmax: BalancedSoftmax | None = None
     forward_correction: ForwardCorrection | None = None
     class_weights: ClassWeights | None = None
+    ace: ACE | None = None
     elr: ELR | None = None
     l2_sp: L2SP | None = None
     decay_to_start: DecayToStart | None = None

@@ -58,6 +58,20 @@ class TrainingInspector:
         total = len(self.trainer.train_dataset)
         return rows + total * view_of(rows, epoch, total, self.views, self.trainer.args.seed) if self.views else rows
 
+    def stored_logits(self, of: str) -> Sequence[Sequence[float]]:
+        """The logits stored with a memory's rows."""
+        found = getattr(self.trainer.sets[of], "stored_logits", None)
+        if found is None:
+            raise BadInput(
+                f"data.sets.{of}: has no column logits, which strategy.der compares with; use strategy.replay"
+            )
+        widest = max(map(len, found))
+        if widest > self.trainer.labels.size:
+            raise BadInput(
+                f"data.sets.{of}: has {widest} logits of a row, but the model has {self.trainer.labels.size}"
+            )
+        return found
+
     def sample(self) -> dict[str, Any]:
         """The inputs of two training rows."""
         collated = self.trainer.data_collator(some_rows(self.trainer.train_dataset, 2))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from datasets import Dataset
+from datasets import ClassLabel, Dataset
 from PIL import Image
 from transformers import ViTImageProcessorPil
 
@@ -110,3 +110,58 @@ def test_a_run_learns_from_the_rows_of_a_set(folder, tmp_path, capsys):
     assert told["with"].metrics["data"]["sets"] == {"target": 12}
     assert told["with"].metrics["train"]["loss"] > told["without"].metrics["train"]["loss"]
     assert "target 12 (data.sets)" in capsys.readouterr().out
+
+
+# --- a memory: rows whose labels are given
+
+LABELS = Labels.of(SINGLE, ["b", "a", "c"])
+
+
+def memory(folder, labels, logits=None, named=False):
+    images = [Image.new("RGB", (8, 8), (i, i, i)) for i in range(len(labels))]
+    rows = Dataset.from_dict({"image": images, "label": labels, **({} if logits is None else {"logits": logits})})
+    if named:
+        rows = rows.cast_column("label", ClassLabel(names=["a", "b", "x"]))
+    rows.save_to_disk(folder / "memory")
+    return {"path": str(folder / "memory"), "labels": "given"}
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_labels_that_are_given_are_classes_by_name(named, tmp_path):
+    rows = load(memory(tmp_path, ["a", "b", "a"], named=named), LABELS)
+    assert [rows[i]["labels"] for i in range(3)] == [1, 0, 1]
+    assert not hasattr(rows, "stored_logits")
+
+
+def test_stored_logits_come_with_their_rows(tmp_path):
+    rows = load({**memory(tmp_path, ["a", "b"], [[1.0, 2.0], [3.0]]), "max_samples": 1}, LABELS)
+    assert rows.stored_logits == [[1.0, 2.0]]
+    assert rows[0]["labels"] == 1
+
+
+def test_labels_are_not_read_unless_they_are_asked_for(tmp_path):
+    rows = load({**memory(tmp_path, ["a", "z"], [[1.0], [2.0]]), "labels": "none"}, LABELS)
+    assert [rows[i]["labels"] for i in range(2)] == [0, 0]
+    assert not hasattr(rows, "stored_logits")
+
+
+@pytest.mark.parametrize(
+    ("spec", "labels", "message"),
+    [
+        (
+            ["a", "z"],
+            LABELS,
+            r"data.sets.target: row 1 is of 'z', but the task's classes are b, a, c; leave such rows out",
+        ),
+        (["a", None], LABELS, r"data.sets.target: row 1 has no label"),
+        (["a"], Labels(REGRESSION, (), 1), r"data.sets.target.labels: is given, but regression has no single class"),
+    ],
+)
+def test_given_labels_that_do_not_fit_are_told_in_one_line(spec, labels, message, tmp_path):
+    with pytest.raises(DataError, match=message):
+        load(memory(tmp_path, spec), labels)
+
+
+def test_a_set_without_the_column_is_refused(folder):
+    with pytest.raises(DataError, match=r"data.sets.target.columns.label: no column 'label'"):
+        load({"path": str(folder), "labels": "given"})

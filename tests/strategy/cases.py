@@ -224,6 +224,9 @@ CASES = {
     ),
     "freematch without fairness, sam": Case({"freematch": {"on": "target", "fairness": 0}, "sam": 0.3}, model="vit"),
     "mixup, flexmatch, ema": Case({"mixup": 1.0, "flexmatch": "target", "ema": 0.9}, model="vit"),
+    "replay": Case({"replay": {"on": "memory", "weight": 2.0}}, {"replay": {"on": "memory", "weight": 0.0}}),
+    "der": Case({"der": {"on": "memory", "alpha": 2.0}}, {"der": {"on": "memory", "alpha": 0.0, "beta": 0.0}}),
+    "der, replay, mixup, sam": Case({"der": "memory", "replay": "memory", "mixup": 1.0, "sam": 0.3}, model="vit"),
     "mixup": Case({"mixup": 1.0}, {"mixup": 0.0}, model="vit"),
     "cutmix": Case({"cutmix": 1.0}, {"cutmix": 0.0}, model="vit"),
     "fgm": Case({"fgm": 1.0}, {"fgm": 0.0}),
@@ -278,6 +281,7 @@ CASES = {
     "class_weights by effective number": Case(
         {"class_weights": {"effective_number": 0.9}}, {"class_weights": {"effective_number": 0.0}}
     ),
+    "ace": Case({"ace": True}, {"ace": False}, changes=False),
     "elr": Case({"elr": {"weight": 3.0, "momentum": 0.5}}, {"elr": 0.0}),
     "elr, sam, balanced": Case({"elr": 3.0, "sam": 0.3, "balanced": {"after": 1}}),
     "l2_sp": Case({"l2_sp": 0.3}, {"l2_sp": 0.0}),
@@ -286,6 +290,7 @@ CASES = {
     "delta": Case({"delta": {"weight": 2.0, "attention": True, "rows": 4}}, {"delta": 0.0}),
     "co_tuning": Case({"co_tuning": 2.3}, {"co_tuning": 0.0}),
     "lwf": Case({"lwf": 2.0}, {"lwf": 0.0}),
+    "lwf of a growing head": Case({"lwf": {"classes": ["class 0", "class 2"], "weight": 3.0}}),
     "confidence_penalty": Case({"confidence_penalty": 0.5}, {"confidence_penalty": 0.0}),
     "entropy": Case({"entropy": {"weight": 0.5, "on": "target"}}, {"entropy": 0.0}),
     "bss": Case({"bss": {"weight": 0.5, "smallest": 2}}, {"bss": 0.0}),
@@ -397,6 +402,16 @@ def _turned(ids: torch.Tensor, row: int, draw: int) -> torch.Tensor:
     return torch.roll(ids, 1 + (row + draw) % 3)
 
 
+class Memory(list):
+    """Labelled rows with the logits that were stored with them, of two of the classes, and of all for the last row."""
+
+    @property
+    def stored_logits(self) -> list[list[float]]:
+        """The logits."""
+        width = [2] * (len(self) - 1) + [3]
+        return [np.random.default_rng(i).normal(size=size).tolist() for i, size in enumerate(width)]
+
+
 def _noisy(pixels: torch.Tensor, row: int, draw: int) -> torch.Tensor:
     return pixels + torch.from_numpy(np.random.default_rng((row, draw)).normal(size=pixels.shape)).to(pixels.dtype)
 
@@ -418,6 +433,8 @@ def trainer_of(
     train = Drawn(training.examples(modality, case.problem, rows))
     nothing = np.zeros_like(train[0]["labels"]).tolist()  # a set has no labels that are used
     target = Drawn([{**row, "labels": nothing} for row in training.examples(modality, examples.SINGLE, 7, seed=5)])
+    memory = Memory(training.examples(modality, examples.SINGLE, 5, seed=6))
+    target = [{**row, "labels": nothing} for row in training.examples(modality, examples.SINGLE, 7, seed=5)]
     teacher = examples.tiny(case.model, seed=1).to(dtype)
 
     def load_model(name: str) -> nn.Module:
@@ -433,7 +450,7 @@ def trainer_of(
         eval_dataset=training.examples(modality, case.problem, 6, seed=3),
         compute_metrics=Metrics(training.labels_of(case.problem), ()),
         methods=own.pop("methods", None) or [*training.methods_of(**case.strategy), *(make() for make in case.more)],
-        sets={"target": target},
+        sets={"target": target, "memory": memory},
         class_ids=np.stack([np.asarray(row["labels"]) for row in train]),
         source_head=lambda: source_head(dtype),
         on_device=PIXELS if modality == "image" else None,

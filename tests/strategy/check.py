@@ -112,10 +112,12 @@ def check_same_weights(left: Outcome, right: Outcome) -> None:
 def divides(case: Case) -> bool:
     """Whether FSDP may divide the weights of a case; else the recipe is refused."""
     methods = [*training.methods_of(**case.strategy), *(make() for make in case.more)]
-    names = ("target",)
+    names = ("target", "memory")
     continuous = ALL[case.model].modality == "image"
     alone, divided = (
-        refusals(methods, Situation(case.problem, continuous=continuous, sets=names, divided=whether))
+        refusals(
+            methods, Situation(case.problem, continuous=continuous, sets=names, labelled_sets=names, divided=whether)
+        )
         for whether in (False, True)
     )
     assert alone == []

@@ -100,6 +100,8 @@ OPTIONS = {
         "steps": ([1, 5], [0, 1.5], 1),
     },
     "pcgrad": {"terms": ([[], ["l2_sp"]], ["l2_sp", [3]], None)},
+    "replay": {"on": (["x"], [3], None), "weight": ([0, 1e-6, 9], [-1e-6, -1], 1.0)},
+    "der": {"on": (["x"], [3], None), "alpha": ([0, 1e-6, 9], [-1e-6], 0.3), "beta": ([0, 1e-6, 9], [-1e-6], 0.5)},
     "mixup": {"alpha": ([0, 1e-6, 9], [-1e-6, -0.5], 0.2), "until": ([0, 1], [-1, 0.5], None)},
     "cutmix": {
         "alpha": ([0, 1e-6, 9], [-1e-6, -0.5], 1.0),
@@ -176,6 +178,7 @@ OPTIONS = {
         "weights": (["balanced", {"a": 0}], ["balance", {"a": -1e-6}, {"a": -0.5}], {}),
         "effective_number": ([0, 1 - 1e-6], [1, -1e-6], None),
     },
+    "ace": {"enabled": ([True, False], [1, "x"], True)},
     "elr": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 3.0), "momentum": ([0, 1 - 1e-6], [1, -1e-6], 0.7)},
     "l2_sp": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], None)},
     "decay_to_start": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 10.0)},
@@ -183,6 +186,7 @@ OPTIONS = {
         "weight": ([0, 0.5, 9], [-1e-6, -0.5], None),
         "on": (["x"], ["", 3], None),
         "rows": ([1, 9], [0, 0.5], 256),
+        "information": (["x"], ["", 3], None),
     },
     "delta": {
         "weight": ([0, 0.5, 9], [-1e-6, -0.5], 0.01),
@@ -191,7 +195,11 @@ OPTIONS = {
         "rows": ([1, 9], [0, 0.5], 64),
     },
     "co_tuning": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 2.3)},
-    "lwf": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 1.0), "temperature": ([1e-6, 9], [0, -0.5], 2.0)},
+    "lwf": {
+        "weight": ([0, 0.5, 9], [-1e-6, -0.5], 1.0),
+        "temperature": ([1e-6, 9], [0, -0.5], 2.0),
+        "classes": ([["a", "b"]], [["a"], "a", 3], None),
+    },
     "confidence_penalty": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 0.1)},
     "entropy": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 0.1), "on": (["x"], ["", 3], None)},
     "bss": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 1e-3), "smallest": ([1, 2], [0, -1], 1)},
@@ -219,6 +227,8 @@ SHIFT = ("mcc", "dan", "coral", "dann", "cdan", "mdd", "mcd", "bsp", "afn")
 NEEDED = {
     **{name: {"on": "x"} for name in SHIFT},
     **{key: {"on": "x"} for key in ("pseudo_label", "mean_teacher", "fixmatch", "flexmatch", "freematch")},
+    "replay": {"on": "x"},
+    "der": {"on": "x"},
     "distillation": {"teacher": "x"},
     "l2_sp": {"weight": 1},
     "class_weights": {},
@@ -235,6 +245,9 @@ NEUTRAL = [
     {"curriculum": {"start": 1}},
     {"hard_examples": 0},
     {"mcc": {"on": "x", "weight": 0}},
+    {"replay": {"on": "x", "weight": 0}},
+    {"der": {"on": "x", "alpha": 0, "beta": 0}},
+    {"ace": False},
     {"mixup": 0},
     {"mixup": {"until": 0}},
     {"cutmix": 0},
@@ -350,6 +363,9 @@ BUILT = {
     "self_distillation": "ema",
     "contrastive": "batch",
     "prototypes": 1,
+    "replay": "x",
+    "der": "x",
+    "ace": True,
 }
 
 

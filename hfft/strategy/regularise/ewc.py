@@ -15,6 +15,7 @@ from hfft.strategy.method import At, Method, MethodSpec, Setting
 from hfft.strategy.outputs import logits_of
 from hfft.strategy.tensors import like
 from hfft.strategy.weight import Weight, WeightSpec, is_zero
+from hfft.wording import first_line
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,12 +31,15 @@ class EWC(MethodSpec):
         on: the name of the set in `data.sets` whose rows give the Fisher information; None for the training rows,
             under the model as it starts, new head included.
         rows: number of rows, drawn at random, of which it is the mean; each takes a pass of its own, once.
+        information: a `.safetensors` file with the Fisher information of earlier tasks by parameter, which is read instead
+            (online EWC, arXiv:1805.06370; `hfft study incremental` writes it).
     """
 
     main = "weight"
     weight: WeightSpec
     on: str | None = Field(default=None, min_length=1)
     rows: int = Field(default=256, ge=1)
+    information: str | None = Field(default=None, min_length=1)
 
     def build(self) -> Method | None:
         """The method; None if weight is 0."""
@@ -65,6 +69,9 @@ class Consolidated(Method):
         inspector, model = setting.inspector, setting.model
         own = setting.own_parameters()
         self.before = {name: p.detach().clone() for name, p in own.items()}
+        if self.spec.information is not None:
+            self.information = stored_information(self.spec.information, own)
+            return
         size = setting.rows if self.spec.on is None else setting.sets[self.spec.on]
         assert size is not None
         chosen = np.sort(np.random.default_rng((setting.seed, SALT)).permutation(size)[: self.spec.rows])
@@ -98,6 +105,29 @@ class Consolidated(Method):
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Restore it."""
         self.information = {n: state[n].to(old.device, old.dtype) for n, old in self.information.items()}
+
+
+def stored_information(file: str, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
+    """The Fisher information of each learning parameter from a file.
+
+    Raises:
+        BadInput: the file cannot be read, or is of another model.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        found = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise BadInput(
+            f"strategy.ewc.information: {file} cannot be read ({first_line(error)}); name another"
+        ) from error
+    for name, parameter in parameters.items():
+        if name not in found or found[name].shape != parameter.shape:
+            raise BadInput(
+                f"strategy.ewc.information: {file} has no value for each weight of {name}; it is of another model"
+            )
+    return {name: found[name].to(parameter) for name, parameter in parameters.items()}
 
 
 def draw(logits: Tensor, uniform: Tensor, multi_label: bool = False) -> Tensor:

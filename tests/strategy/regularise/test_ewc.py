@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from hfft.errors import BadInput
 from hfft.strategy.regularise.ewc import draw, ewc, fisher
@@ -91,3 +92,28 @@ def test_a_head_of_zeros_has_no_information_of_the_backbone(tmp_path):
         BadInput, match=r"strategy\.ewc: .* is 0 at the start, as the head is 0; use head\.init=default"
     ):
         trainer_of(model, tmp_path)
+
+
+def test_information_of_earlier_tasks_is_read_from_a_file(tmp_path):
+    model = tiny("bert", dropout=0.0)
+    head_names, _ = head_and_depths(model)
+    own = {n: torch.full_like(p, 0.5) for n, p in model.named_parameters() if n not in head_names}
+    save_file(own, tmp_path / "fisher.safetensors")
+    trainer = trainer_of(model, tmp_path, information=str(tmp_path / "fisher.safetensors"))
+    [method] = trainer.methods
+    trainer.train()
+    assert all(value.eq(0.5).all() for value in method.information.values())
+    logs = [log["ewc"] for log in trainer.state.log_history if "loss" in log]
+    assert logs[0] == 0
+    assert logs[1] > 0
+
+
+def test_information_of_another_model_is_refused(tmp_path):
+    save_file({"x": torch.zeros(1)}, tmp_path / "fisher.safetensors")
+    [method] = methods_of(ewc={"weight": 1.0, "information": str(tmp_path / "fisher.safetensors")})
+    trainer = trainer_of(tiny("bert"), tmp_path)
+    with pytest.raises(BadInput, match=r"strategy.ewc.information: .* it is of another model"):
+        method.start(trainer.setting)
+    [method] = methods_of(ewc={"weight": 1.0, "information": str(tmp_path / "no.safetensors")})
+    with pytest.raises(BadInput, match=r"strategy.ewc.information: .* cannot be read"):
+        method.start(trainer.setting)

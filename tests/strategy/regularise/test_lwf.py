@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from hfft.errors import BadInput
+from hfft.strategy.needs import Situation, refusals
 from hfft.strategy.regularise.lwf import lwf
 from tests.examples import SINGLE, tiny
 from tests.strategy.cases import source_head
@@ -65,3 +67,35 @@ def test_where_rows_change_a_copy_of_the_start_answers_to_what_the_model_sees(tm
     assert logs[1] > 0
     fresh = tiny("vit", dropout=0.0)
     assert all(torch.equal(p, dict(method.before.named_parameters())[n]) for n, p in fresh.named_parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_a_growing_head_holds_its_own_answers_for_the_classes_that_it_knew(modality, tmp_path):
+    more, apart = {"mixup": 1e-3} if modality == "image" else {}, []
+    for weight in (1e-9, 30.0):
+        trainer = trainer_of(tmp_path, modality, lwf={"classes": ["class 2", "class 0"], "weight": weight}, **more)
+        method = trainer.methods[-1]
+        start = trainer.outputs_of("train").logits[:, [2, 0]]
+        assert (method.kept is None) == bool(more)
+        if method.kept is not None:
+            torch.testing.assert_close(method.kept, start)
+        assert method.modules() is None
+        trainer.train()
+        logs = [log["lwf"] for log in trainer.state.log_history if "loss" in log]
+        assert logs[0] == pytest.approx(0, abs=1e-6)
+        apart.append(lwf(start, trainer.outputs_of("train").logits[:, [2, 0]]).mean().item())
+    assert apart[1] < apart[0] / 2, apart
+
+
+def test_a_class_that_the_task_does_not_have_is_refused(tmp_path):
+    trainer = trainer_of(tmp_path)
+    [method] = methods_of(lwf={"classes": ["class 0", "cat"]})
+    with pytest.raises(BadInput, match=r"strategy.lwf.classes: cat is no class of the task"):
+        method.start(trainer.setting)
+
+
+def test_a_new_head_has_no_answers_to_keep():
+    methods = methods_of(lwf={"classes": ["a", "b"]})
+    [(key, why)] = refusals(methods, Situation(SINGLE, new_head=True))
+    assert (key, "set head.keep_known=true" in why) == ("lwf", True)

@@ -1,0 +1,1 @@
+"""Methods that learn the rows of a memory again."""
