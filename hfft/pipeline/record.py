@@ -11,8 +11,8 @@ from hfft import data, layers, publish
 from hfft.data.class_counts import describe_counts
 from hfft.evaluate import score_splits
 from hfft.evaluate.advice import advice
-from hfft.evaluate.compare import compare
-from hfft.evaluate.compare import in_words as compared_in_words
+from hfft.evaluate.against_reference import against_reference
+from hfft.evaluate.against_reference import in_words as compared_in_words
 from hfft.evaluate.findings import findings
 from hfft.evaluate.outputs import Outputs
 from hfft.evaluate.seen import seen_line
@@ -80,7 +80,7 @@ def collect(training: Training) -> dict[str, Any]:
     scores = score_splits(run.trainer, run.prepared, run.metrics, run.splits.origin, training.folder.outputs, limit)
     state = run.trainer.state
     losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
-    compared = compare(run.trainer, dict(run.prepared.items()))
+    compared = against_reference(run.trainer, dict(run.prepared.items()))
     sets = {name: len(rows) for name, rows in run.trainer.sets.items()}
     known = facts(recipe, run.splits, run.labels, run.commit)
     return {

@@ -114,7 +114,7 @@ def worth(sizes: Sequence[float], scratch: np.ndarray, pretrained: np.ndarray) -
 def over_seeds(value: Callable[..., float], *measured: np.ndarray, draws: int = DRAWS) -> Estimate:
     """`value` of the measured arrays, whose first axis is seeds, and its interval: seeds drawn again with replacement.
 
-    The order of seeds must not matter to `value`. With one seed, nothing is known of the interval and it is infinite on both sides.
+    The order of seeds must not matter to `value`. With one seed, nothing is known of the interval: it is infinite on both sides.
     """
     seeds = len(measured[0])
     middle = value(*measured)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hfft.errors import BadInput
-from hfft.evaluate.compare import compare, distances, in_words
+from hfft.evaluate.against_reference import against_reference, distances, in_words
 from hfft.tasks.problem import PROBLEMS
 from tests.examples import MULTI, REGRESSION, SINGLE, tiny
 from tests.strategy.cases import CASES, Case, trainer_of
@@ -25,7 +25,7 @@ def test_distances_are_those_of_the_problem():
 
 def test_both_models_are_measured_on_the_test_split(tmp_path):
     trainer = trainer_of(CASES["distillation"], tmp_path)
-    [(name, found)] = compare(trainer, {"validation": None, "test": trainer.eval_dataset}).items()
+    [(name, found)] = against_reference(trainer, {"validation": None, "test": trainer.eval_dataset}).items()
     assert (name, found["split"], found["n"]) == ("distillation", "test", 6)
     model, teacher = tiny("bert").double(), tiny("bert", seed=1).double()
     batch = trainer.data_collator(trainer.eval_dataset)
@@ -42,8 +42,8 @@ def test_both_models_are_measured_on_the_test_split(tmp_path):
 
 
 def test_nothing_is_compared_without_a_teacher_or_rows(tmp_path):
-    assert compare(trainer_of(Case(), tmp_path), {"test": [1]}) == {}
-    assert compare(trainer_of(CASES["distillation"], tmp_path), {"test": None}) == {}
+    assert against_reference(trainer_of(Case(), tmp_path), {"test": [1]}) == {}
+    assert against_reference(trainer_of(CASES["distillation"], tmp_path), {"test": None}) == {}
 
 
 def test_a_teacher_that_is_gone_is_told_and_nothing_fails(tmp_path, capsys):
@@ -53,5 +53,5 @@ def test_a_teacher_that_is_gone_is_told_and_nothing_fails(tmp_path, capsys):
         raise BadInput(f"{name} has no finished model")
 
     trainer.setting.load_model = gone
-    assert compare(trainer, {"test": trainer.eval_dataset}) == {}
+    assert against_reference(trainer, {"test": trainer.eval_dataset}) == {}
     assert "strategy.distillation: not compared at the end" in capsys.readouterr().out

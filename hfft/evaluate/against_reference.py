@@ -23,7 +23,7 @@ from hfft.wording import first_line
 WARM_UP, TIMED = 2, 10  # passes of one row
 
 
-def compare(trainer: FineTuner, splits: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def against_reference(trainer: FineTuner, splits: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Per method with a model to compare with: distances on the test split, or validation split, and the cost of both models.
 
     All processes must call this, in the context in which the model is scored.
