@@ -70,7 +70,7 @@ def logits_of(run, texts):
 
 
 @pytest.mark.slow
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("case", CASES)
 def test_a_temperature_is_all_that_a_calibrated_model_differs_by(case, tmp_path, bert, doubtful, capsys):
     plain = finetune(recipe(tmp_path / "plain", bert, doubtful, *CASES[case]))

@@ -105,6 +105,7 @@ def test_a_training_without_one_full_batch_is_refused(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("learns", ["layers.train=last-1", "layers.train=all", "layers.adapter={type: lora, r: 2}"])
 def test_checkpointing_reentrant_or_not_changes_no_weight(learns, tmp_path):
     still = "backbone.config={hidden_dropout_prob: 0.0, attention_probs_dropout_prob: 0.0, classifier_dropout: 0.0}"

@@ -175,6 +175,7 @@ def _pixels(run):
 
 
 @pytest.mark.slow_but("mlp")
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", ["mlp", "lora", "edited", "augmented"])
 def test_untrained_layers_before_the_last_one_and_adapters_are_read_as_they_are(kind, tmp_path):
     more = {

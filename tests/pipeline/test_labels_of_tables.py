@@ -56,6 +56,7 @@ def recipe(folder, model, path, problem="single_label_classification", training=
 
 
 @pytest.mark.slow
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("form", FORMS)
 def test_several_labels_a_row_are_trained_scored_and_predicted(form, tmp_path, bert, capsys):
     header, cells, data = FORMS[form]

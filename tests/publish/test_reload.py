@@ -53,6 +53,7 @@ def compared(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("outputs", ["auto", "off"])
 @pytest.mark.parametrize(
     ("labels", "pairs"), [("single", False), ("single", True), ("multi", False), ("regression", False)]

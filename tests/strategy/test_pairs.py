@@ -65,7 +65,7 @@ def trained(tmp_path_factory):
 
 
 @pytest.mark.slow_but("focal-ema")
-@pytest.mark.sampled(30)
+@pytest.mark.sampled(20)
 @pytest.mark.parametrize(("one", "other"), PAIRS)
 def test_two_methods_combine_or_are_refused_by_their_names(one, other, trained, tmp_path):
     whys = [refused(case, tmp_path) for case in settings_for(one, other)]

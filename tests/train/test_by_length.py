@@ -69,6 +69,7 @@ class Stop(TrainerCallback):
 
 # Twenty-two texts make six batches an epoch: step 6 is its end, 8 the middle of the next; with accumulation 2, three.
 @pytest.mark.slow
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("accumulation", "stop"), [(1, 6), (1, 8), (2, 4)])
 def test_a_resumed_run_ends_with_the_same_bits(accumulation, stop, tmp_path):
     settings = {"save_strategy": "steps", "save_steps": stop, "gradient_accumulation_steps": accumulation}
@@ -244,6 +245,7 @@ def pictures(count, seed=0, augmentation=None):
 
 
 @pytest.mark.slow
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("accumulation", [1, 2])
 @pytest.mark.parametrize("train", ["head", "last-1"])
 @pytest.mark.parametrize("name", ["bert", "vit", "resnet"])
@@ -290,6 +292,7 @@ def test_what_is_frozen_runs_once_and_the_rows_of_several_batches_together(tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("count", "stop"), [(22, 6), (22, 8), (66, 1), (66, 5), (66, 18)])
 def test_a_resumed_run_reads_the_cache_in_the_same_order(count, stop, tmp_path):
     settings = {"rows": rows_of(count), "save_strategy": "steps", "save_steps": stop}

@@ -109,6 +109,7 @@ def test_gradual_trains_as_last_n_until_the_next_blocks_begin(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("name", "schedule", "changes"),
     [
