@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -33,6 +34,15 @@ def _plain(value: Any) -> Any:
 def as_list(value: str | list[str] | None) -> list[str]:
     """One entry or several, as a list."""
     return [] if value is None else [value] if isinstance(value, str) else value
+
+
+def all_finite(value: Any) -> Any:
+    """The value itself; ValueError if it is a number that is not finite, or holds one."""
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        all_finite(inner)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"has the number {value}, which is not finite; write another")
+    return value
 
 
 def check_pattern(entry: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from hfft.backbone.edit.spec import check_edit
-from hfft.spec import Spec
+from hfft.spec import Spec, all_finite
 
 # Modules that a checkpoint of the package was pretrained without: they start untrained, as the head does.
 UNTRAINED = {"nano-bert": ("bert.pooler",)}
@@ -32,5 +32,5 @@ class Backbone(Spec):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     memory_format: Literal["auto", "contiguous_format", "channels_last"] = "auto"
     edit: list[Annotated[dict[str, Any], AfterValidator(check_edit)]] = []
-    config: dict[str, Any] = {}
-    processor: dict[str, Any] = {}
+    config: Annotated[dict[str, Any], AfterValidator(all_finite)] = {}
+    processor: Annotated[dict[str, Any], AfterValidator(all_finite)] = {}

@@ -457,6 +457,7 @@ MANY = "problem_type=multi_label_classification"
         (IMAGE, [LP_FT, "layers.train=head"], "layers.schedule", "no layers could start later"),
         (IMAGE, ["layers.train=[]"], "layers.train", "names no layers; write head to train only the head"),
         (IMAGE, ["backbone.name=''"], "backbone.name", "is ''; expected at least 1 character"),
+        (IMAGE, ["backbone.processor={size: [.nan]}"], "backbone.processor", "has the number nan, which is not finite"),
         (IMAGE, ["data.path=''"], "data.path", "is ''; expected at least 1 character"),
         (IMAGE, ["data.sets={x: {path: ''}}"], "data.sets.x.path", "is ''; expected at least 1 character"),
         (IMAGE, ["data.sets={x: {path: p, max_samples: 0}}"], "data.sets.x.max_samples", "expected greater"),
