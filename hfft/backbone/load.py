@@ -194,7 +194,7 @@ def load_model(backbone: Backbone, head: Head, task: Task, labels: Labels, proce
     config = load_config(backbone, head, task, labels, processor)
     if own_head.wanted(backbone, head, task, config):
         return own_head.put_on(_bare(backbone, head, config), head, task, processor)
-    auto = None if keeps_structure(backbone, head, config) else auto_class(config, backbone, task)
+    auto: Any = None if keeps_structure(backbone, head, config) else auto_class(config, backbone, task)
     dtype = getattr(torch, backbone.dtype)
     if backbone.init == "random":
         with _loading(backbone.name):

@@ -47,7 +47,7 @@ class Incremental(Study):
     methods: Annotated[list[Way], BeforeValidator(as_items), Field(min_length=1)] = Field(default=list(WAYS))
     memory: int = Field(default=200, ge=1)
     task_incremental: bool = False
-    settings: dict[str, dict[str, Any]] = {}
+    settings: dict[str, dict[str, Any]] = Field(default={})
 
     @field_validator("tasks", mode="before")
     @classmethod
@@ -228,7 +228,7 @@ class Incremental(Study):
     # --- what the page reads
 
     def files(self, way: str, t: int, seed: int, done: Done) -> tuple[Path, list[Figures]] | None:
-        """The outputs of a method after a task, counted from 1, and the figures of the children that made it; None if not done."""
+        """The outputs of a method after a task, counted from 1, and the figures of the children that made them; None before."""
         names = self.steps_of(way, t, seed)
         if not all(name in done and done[name].failed is None for name in names):
             return None

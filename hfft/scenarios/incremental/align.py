@@ -1,4 +1,4 @@
-"""Classifier alignment: fit the head again on rows drawn from a Gaussian for each class (SLCA; Zhang et al. 2023, arXiv:2303.05118)."""
+"""Classifier alignment: fit the head again on rows drawn from a Gaussian of each class (SLCA; arXiv:2303.05118)."""
 
 from __future__ import annotations
 

@@ -35,14 +35,15 @@ def consolidate(recipe: Recipe, gamma: float = 1.0, rows: int = 256, before: str
     started = time.perf_counter()
     loaded, _ = data.load_splits(recipe.data, recipe.the_task, recipe.seed)
     predictor = load_predictor(recipe.backbone.name)
-    model, inputs, train = predictor.model, predictor.modality.inputs, loaded.train
+    model, inputs = predictor.model, predictor.modality.inputs
+    train: Any = loaded.train
     own = {n: p for n, p in model.named_parameters() if n not in head.parameter_names(model, recipe.head.new)}
-    chosen = np.sort(np.random.default_rng((recipe.seed, SALT)).permutation(len(train))[:rows])  # type: ignore[arg-type]
+    chosen = np.sort(np.random.default_rng((recipe.seed, SALT)).permutation(len(train))[:rows])
     at, problem = At(0, 0, 0.0, recipe.seed), PROBLEMS[recipe.problem]
 
     def drawn() -> Iterator[Tensor]:
         for i in chosen.tolist():
-            row = inputs.of_row(train[i], loaded.columns)  # type: ignore[index]
+            row = inputs.of_row(train[i], loaded.columns)
             for _, batch in predictor.batches([row], 1):
                 logits = logits_of(model(**batch))
                 uniform = logits.new_tensor(at.draws([i], logits.shape[1], SALT))

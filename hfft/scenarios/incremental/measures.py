@@ -49,7 +49,7 @@ def average_accuracy(matrix: Sequence[Sequence[float]], counts: Sequence[Sequenc
 
 
 def forgetting(matrix: Sequence[Sequence[float]]) -> float:
-    """The mean loss of accuracy from a task's best to its last, over all tasks but the last (arXiv:1801.10112); 0 for one task."""
+    """The mean loss of accuracy from a task's best to its last, over all tasks but the last (arXiv:1801.10112)."""
     last = matrix[-1]
     lost = [max(row[j] for row in matrix[j:-1]) - last[j] for j in range(len(matrix) - 1)]
     return _mean(lost)

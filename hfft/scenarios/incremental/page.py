@@ -116,14 +116,8 @@ def page(study: Incremental, done: Done) -> Table:
         lines.append(Line.of(way, after))
         matrices.append(_matrix(way, list(courses.items()), len(groups)))
     plot = Plot("Accuracy on all classes so far", "tasks learned", "test accuracy", tuple(lines))
-    return Table(
-        _answer(study, found, groups),
-        COLUMNS,
-        tuple(rows),
-        (plot,) if lines else (),
-        _notes(study, groups, found),
-        tuple(matrices),
-    )
+    answer, notes = _answer(study, found, groups), _notes(study, groups, found)
+    return Table(answer, COLUMNS, tuple(rows), (plot,) if lines else (), notes, tuple(matrices))
 
 
 def _cell(courses: dict[int, Course], measured: Callable[[Course], float], digits: int = 4) -> Cell:

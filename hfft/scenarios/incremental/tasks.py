@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hfft import data
+from hfft.console import quiet_libraries
 from hfft.errors import BadInput
 from hfft.recipe import Recipe
 from hfft.tasks.problem import PROBLEMS
@@ -48,6 +49,7 @@ def tasks_of(recipe: Recipe, tasks: int | Sequence[Sequence[str]]) -> dict[str, 
         BadInput: a task has no classes to tell apart, a single row, or no rows to score.
     """
     started = time.perf_counter()
+    quiet_libraries()
     if recipe.data.train_classes is not None:
         raise BadInput("data.train_classes: is what the tasks of a sequence set; leave it out")
     loaded, labels = data.load_splits(recipe.data, recipe.the_task, recipe.seed)
