@@ -14,7 +14,7 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
-from hfft.backbone import own_head
+from hfft.backbone import own_head, published_code
 from hfft.backbone.published_code import bare_class
 from hfft.errors import BadInput, ModelError
 from hfft.head import dropout_entry, parameter_names
@@ -151,6 +151,14 @@ def load_config(backbone: Backbone, head: Head, task: Task, labels: Labels, proc
     """
     config = load_published_config(backbone)
     _forget_code(config)
+    vars(config).pop("edited_for", None)
+    if not keeps_structure(backbone, head, config):
+        if getattr(config, "edits", None):
+            raise ModelError(
+                f"{backbone.name} was edited by hfft, which a new head does not know; add head.keep_known=true, or name the "
+                f"backbone that was edited"
+            )
+        vars(config).pop("own_head", None)
     known = [*config.to_dict(), *config.attribute_map]
     for key, value in backbone.config.items():
         if key not in known:
@@ -186,7 +194,7 @@ def load_model(backbone: Backbone, head: Head, task: Task, labels: Labels, proce
     config = load_config(backbone, head, task, labels, processor)
     if own_head.wanted(backbone, head, task, config):
         return own_head.put_on(_bare(backbone, head, config), head, task, processor)
-    auto = auto_class(config, backbone, task)
+    auto: Any = None if keeps_structure(backbone, head, config) else auto_class(config, backbone, task)
     dtype = getattr(torch, backbone.dtype)
     if backbone.init == "random":
         with _loading(backbone.name):
@@ -197,11 +205,21 @@ def load_model(backbone: Backbone, head: Head, task: Task, labels: Labels, proce
         options = {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True, **_SAFE}
         model, loaded = fetched(
             backbone.name,
-            lambda name: auto.from_pretrained(name, config=config, revision=backbone.revision, dtype=dtype, **options),
+            lambda name: (
+                published_code.load(name, config, task.auto_class, revision=backbone.revision, dtype=dtype, **options)
+                if auto is None
+                else auto.from_pretrained(name, config=config, revision=backbone.revision, dtype=dtype, **options)
+            ),
         )
     _check_whole(model, loaded, backbone, head)
     check_dropout(model, head.dropout)
     return model
+
+
+def keeps_structure(backbone: Backbone, head: Head, config: PretrainedConfig) -> bool:
+    """Whether a model keeps the head, and with it the edits, with which hfft saved its checkpoint (`head.keep_known`)."""
+    own = getattr(config, "own_head", None) or getattr(config, "edits", None)
+    return bool(own) and head.keep_known and backbone.init != "random"
 
 
 def load_published(backbone: Backbone, auto_class: str) -> tuple[PreTrainedModel, set[str]]:
@@ -294,5 +312,9 @@ def load_published_config(backbone: Backbone) -> PretrainedConfig:
         )
     with _loading(backbone.name):
         return fetched(
-            backbone.name, lambda name: AutoConfig.from_pretrained(name, revision=backbone.revision, **_SAFE)
+            backbone.name,
+            lambda name: (
+                published_code.stock_config(name, backbone.revision)
+                or AutoConfig.from_pretrained(name, revision=backbone.revision, **_SAFE)
+            ),
         )

@@ -8,8 +8,8 @@ import torch
 from transformers import PreTrainedModel
 
 from hfft.backbone import own_head
-from hfft.backbone.load import auto_class, check_dropout, load_config
-from hfft.backbone.published_code import bare_class
+from hfft.backbone.load import auto_class, check_dropout, keeps_structure, load_config
+from hfft.backbone.published_code import bare_class, class_of
 from hfft.errors import ModelError
 from hfft.tasks.labels import Labels
 from hfft.tasks.problem import PROBLEMS
@@ -30,6 +30,9 @@ def build_meta_model(backbone: Backbone, head: Head, task: Task, processor: Any 
         BadInput: the model is not there, has no class for the task, or the recipe's changes do not fit it.
     """
     config = load_config(backbone, head, task, Labels(task.problem, size=PROBLEMS[task.problem].fewest_outputs))
+    if keeps_structure(backbone, head, config):
+        with torch.device("meta"):
+            return class_of(config, task.auto_class)(config)
     own = own_head.wanted(backbone, head, task, config)
     cls = bare_class(config) if own else auto_class(config, backbone, task)
     try:

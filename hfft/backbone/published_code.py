@@ -110,16 +110,20 @@ def task_class(config: PretrainedConfig) -> str:
     return str(config.edited_for)
 
 
+def class_of(config: PretrainedConfig, auto_class: str) -> Any:
+    """The class of an edited model, from its config."""
+    mapping = getattr(transformers, auto_class)._model_mapping
+    return with_head(bare_class(config)) if getattr(config, "own_head", None) else edited(mapping[type(config)])
+
+
 def load(where: str, config: PretrainedConfig, auto_class: str, **how: Any) -> PreTrainedModel:
     """An edited model, built by hfft's own modules from the edits in its config.
 
     Raises:
         ModelError: the edits cannot be applied.
     """
-    mapping = getattr(transformers, auto_class)._model_mapping
     try:
-        cls = with_head(bare_class(config)) if getattr(config, "own_head", None) else edited(mapping[type(config)])
-        return cls.from_pretrained(where, config=config, **how)
+        return class_of(config, auto_class).from_pretrained(where, config=config, **how)
     except (KeyError, TypeError, AttributeError, StopIteration) as error:
         raise ModelError(
             f"{where}: its edits cannot be applied ({first_line(error)}); was it saved by hfft?"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from datasets import Dataset
@@ -32,12 +32,17 @@ def class_counts(splits: Mapping[str, Dataset], meaning: Labels) -> dict[str, di
     return found
 
 
-def absent_notes(counts: Counts) -> list[str]:
-    """One line for each split that lacks classes: held-out ones lack those that train lacks too."""
+def absent_notes(counts: Counts, wanted: Collection[str] | None = None) -> list[str]:
+    """One line for each split that lacks classes: held-out ones lack those that train lacks too.
+
+    Args:
+        wanted: the classes that train should have; default: all.
+    """
     found, train = [], counts.get("train", {})
     for split, rows in counts.items():
-        known = split == "train" or not train
-        absent = [repr(name) for name, count in rows.items() if not count and (known or train[name])]
+        known = split == "train" or not train or wanted is not None
+        there = rows if wanted is None or split != "train" else {name: rows[name] for name in wanted}
+        absent = [repr(name) for name, count in there.items() if not count and (known or train[name])]
         if absent and len(absent) < len(rows):
             one = len(absent) == 1
             what = "class" if one else f"{len(absent)} of {len(rows)} classes:"

@@ -137,7 +137,7 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
         notes=(
             *given.notes,
             *drawn.notes,
-            *absent_notes(counts),
+            *absent_notes(counts, data.train_classes),
             *faults.notes(left_out),
             *remark_notes(checked.remarks),
             *twin_notes(checked.twins, source),

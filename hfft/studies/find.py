@@ -29,6 +29,7 @@ STUDIES: dict[str, tuple[str, str]] = {
     "fine-grained": ("hfft.studies.fine_grained", "FineGrained"),
     "founding": ("hfft.studies.founding", "Founding"),
     "robustness": ("hfft.studies.robustness", "Robustness"),
+    "incremental": ("hfft.studies.incremental", "Incremental"),
     "upstream": ("hfft.studies.upstream", "Upstream"),
 }
 

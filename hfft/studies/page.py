@@ -43,6 +43,17 @@ def render_study(study: Study, table: Table, left: int = 0) -> str:
             }
             for row in table.rows
         ],
+        matrices=[
+            {
+                "title": matrix.title,
+                "columns": matrix.columns,
+                "rows": [
+                    {"name": name, "cells": [_shown(cell) if cell.values else None for cell in row]}
+                    for name, row in zip(matrix.rows, matrix.cells, strict=True)
+                ],
+            }
+            for matrix in table.matrices
+        ],
         notes=table.notes,
         failed=table.failed,
         arms=arms,

@@ -58,6 +58,7 @@ def run_study(
         files = StudyFolder(path)
         for child in study.plan({}):
             recipe_of(study, child, files.children)  # all arms are checked before anything is trained or written
+        study.check()
         files.open(study, fresh)
         done: dict[str, Figures] = {}
         written = -math.inf

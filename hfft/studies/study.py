@@ -21,6 +21,7 @@ from hfft.studies.table import Cell, Row, Table
 from hfft.tasks.measure import metric_names
 from hfft.tasks.problem import SMALLER_IS_BETTER
 
+CHILDREN = "{children}"  # in overrides: the folder of all children
 _ARM = re.compile(r"[\w][\w.+,=-]*")
 
 
@@ -55,8 +56,9 @@ class Child:
     Attributes:
         arm: what is compared, such as `scratch`; a part of the folder's name.
         seed: the `training.seed` of the run, which the overrides do not set.
-        overrides: `section.key` -> value, as on the command line.
-        begins_from: name of the child whose finished model is this one's backbone.
+        overrides: `section.key` -> value, as on the command line; `{children}` in a text is the folder of all children.
+        begins_from: name of the child that must be finished before; its model is this one's backbone, unless the overrides
+            name another one.
         measure: `module:function` that is called with the recipe in place of a training, and returns the figures
             (`hfft.studies.measure`).
         options: further arguments of that function, as JSON values.
@@ -167,6 +169,13 @@ class Study(Spec):
     def table(self, done: Done) -> Table:
         """What the children that are done say together; those that failed are in `done` with the reason."""
 
+    def check(self) -> None:
+        """Look at what the plan depends on besides the recipe, such as the data; called before anything is trained or written.
+
+        Raises:
+            BadInput: it does not fit.
+        """
+
     def finish(self, done: Done, folder: Path) -> list[str]:
         """Write what the study leaves besides its table, such as predictions; called once all children are done.
 
@@ -197,7 +206,9 @@ def recipe_of(study: Study, child: Child, children: Path) -> Recipe:
     values["training"] = {**values["training"], "output_dir": str(children / child.name)}
     overrides = {"training.seed": child.seed, **child.overrides}
     if child.begins_from is not None:
-        overrides["backbone.name"] = str(children / child.begins_from / "model")
+        overrides.setdefault("backbone.name", f"{CHILDREN}/{child.begins_from}/model")
+    where = json.dumps(str(children), ensure_ascii=False)[1:-1]
+    overrides = json.loads(json.dumps(overrides, ensure_ascii=False).replace(CHILDREN, where))
     if "backbone.name" in overrides:  # what the earlier backbone was pretrained without is not the new one's
         without = UNTRAINED.get(study.recipe.backbone.name, ())
         values["head"] = {**values["head"], "new": [m for m in values["head"].get("new", []) if m not in without]}

@@ -119,6 +119,43 @@ class Plot:
 
 
 @dataclass(frozen=True)
+class Matrix:
+    """A table of figures of one arm, such as the score of each task after each other one.
+
+    Attributes:
+        rows, columns: their names, from the top and from the left.
+        cells: for each row a cell for each column.
+    """
+
+    title: str
+    rows: Sequence[str]
+    columns: Sequence[str]
+    cells: Sequence[Sequence[Cell]]
+
+    def lines(self) -> list[str]:
+        """The matrix as lines of a terminal: means alone."""
+        shown = [[_mean(cell) for cell in row] for row in self.cells]
+        first = max(map(len, self.rows), default=0)
+        widths = [max(len(name), *(len(row[i]) for row in shown)) for i, name in enumerate(self.columns)]
+        head = "  ".join([" " * first, *(name.rjust(w) for name, w in zip(self.columns, widths, strict=True))])
+        body = [
+            "  ".join([name.ljust(first), *(text.rjust(w) for text, w in zip(row, widths, strict=True))])
+            for name, row in zip(self.rows, shown, strict=True)
+        ]
+        return [self.title, head.rstrip(), *(line.rstrip() for line in body)]
+
+    def plain(self) -> dict[str, Any]:
+        """The matrix as JSON values."""
+        cells = [[cell.plain() for cell in row] for row in self.cells]
+        return {"title": self.title, "rows": list(self.rows), "columns": list(self.columns), "cells": cells}
+
+
+def _mean(cell: Cell) -> str:
+    found = cell.summary()
+    return "" if found is None else f"{found.mean:.{min(cell.digits, 3)}f}"
+
+
+@dataclass(frozen=True)
 class Table:
     """What a study found.
 
@@ -127,6 +164,7 @@ class Table:
         columns: the columns in order; the first is the one that the figure shows.
         plots: the figures of the page; without any it shows the first column of each arm with its interval.
         notes: remarks, one line each: what did not reproduce, what was left out.
+        matrices: further tables, one for each arm that has one.
     """
 
     answer: str
@@ -134,6 +172,7 @@ class Table:
     rows: tuple[Row, ...]
     plots: tuple[Plot, ...] = ()
     notes: tuple[str, ...] = ()
+    matrices: tuple[Matrix, ...] = ()
 
     def row(self, arm: str) -> Row:
         """The row of an arm.
@@ -163,7 +202,9 @@ class Table:
             "  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths)))  # noqa: B905
             for line in [heads, *body]
         ]
-        return [self.answer, "", *(line.rstrip() for line in shown), *self.notes, *self.failed]
+        further = [line for matrix in self.matrices for line in ("", *matrix.lines())]
+        further += [""] if further else []
+        return [self.answer, "", *(line.rstrip() for line in shown), *further, *self.notes, *self.failed]
 
     def plain(self) -> dict[str, Any]:
         """The table as JSON values."""
@@ -179,4 +220,5 @@ class Table:
                 for row in self.rows
             ],
             "notes": list(self.notes),
+            **({"matrices": [matrix.plain() for matrix in self.matrices]} if self.matrices else {}),
         }

@@ -1,0 +1,211 @@
+"""The page of a sequence of tasks: its table, its matrices, and the answer in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from hfft.evaluate.outputs import Outputs
+from hfft.scenarios.incremental.measures import (
+    average_accuracy,
+    backward_transfer,
+    forgetting,
+    over_rows,
+    task_accuracies,
+)
+from hfft.studies.arms import in_points, seeds_in_words
+from hfft.studies.study import Done
+from hfft.studies.table import Cell, Line, Matrix, Plot, Row, Table
+
+if TYPE_CHECKING:
+    from hfft.studies.incremental import Incremental
+
+COLUMNS = ("last accuracy", "average accuracy", "forgetting", "backward transfer", "minus plain", "kept", "seconds")
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a method came to with one seed.
+
+    Attributes:
+        matrix: after each task the accuracy on each task so far; of joint training the last row alone.
+        counts: the same of numbers of test rows.
+        seconds: of all its runs.
+        rows, size: rows that it keeps of earlier tasks after the last one that stores any, and bytes of all it keeps.
+    """
+
+    matrix: tuple[tuple[float, ...], ...]
+    counts: tuple[tuple[int, ...], ...]
+    seconds: float
+    rows: int = 0
+    size: int = 0
+
+    @property
+    def last(self) -> float:
+        """The accuracy over all rows after the last task."""
+        return over_rows(self.matrix[-1], self.counts[-1])
+
+
+@cache
+def _scored(
+    path: str, changed: int, tasks: tuple[tuple[str, ...], ...], told: bool
+) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Accuracy and rows of each task of a file of outputs, which is read once while it does not change."""
+    from pathlib import Path
+
+    found, counts = task_accuracies(Outputs.read(Path(path)), tasks, told)
+    return tuple(found), tuple(counts)
+
+
+def course(study: Incremental, done: Done, way: str, seed: int) -> Course | None:
+    """What a method came to with a seed; None until it is at the end of its sequence."""
+    groups = study.groups(done)
+    if groups is None:
+        return None
+    rows, counts, seconds = list[tuple[float, ...]](), list[tuple[int, ...]](), 0.0
+    for t in [len(groups)] if way == "joint" else range(1, len(groups) + 1):
+        found = study.files(way, t, seed, done)
+        if found is None:
+            return None
+        path, figures = found
+        tasks = tuple(tuple(group) for group in groups[:t])
+        accuracies, n = _scored(str(path), path.stat().st_mtime_ns, tasks, study.task_incremental)
+        rows.append(accuracies)
+        counts.append(n)
+        if way not in ("ncm", "lda") or t == 1:
+            seconds += sum(one.seconds or 0.0 for one in figures)
+    stored = [done[name].metrics for name in study.stores_of(way, len(groups), seed) if name in done]
+    seconds += sum(one.get("train", {}).get("seconds", 0.0) for one in stored)
+    kept = stored[-1]["memory"] if stored else {}
+    if way in ("icarl", "slca"):
+        kept = done[study.steps_of(way, len(groups), seed)[-1]].metrics.get("memory", {})
+    elif way in ("ncm", "lda"):
+        kept = {"bytes": 8 * int(done[f"frozen-{seed}"].metrics.get("kept", 0))}
+    return Course(tuple(rows), tuple(counts), seconds, int(kept.get("rows", 0)), int(kept.get("bytes", 0)))
+
+
+def page(study: Incremental, done: Done) -> Table:
+    """The table of a study of tasks."""
+    groups, ways = study.groups(done), ("joint", "plain", *study.methods)
+    found = {way: {s: one for s in study.all_seeds if (one := course(study, done, way, s))} for way in ways}
+    plain = Cell({seed: one.last for seed, one in found["plain"].items()})
+    rows = []
+    for way in ways:
+        last = Cell({seed: one.last for seed, one in found[way].items()})
+        cells = {"last accuracy": last, "seconds": _cell(found[way], lambda one: one.seconds, 1)}
+        if way != "joint":
+            cells["average accuracy"] = _cell(found[way], lambda one: average_accuracy(one.matrix, one.counts))
+            cells["forgetting"] = _cell(found[way], lambda one: forgetting(one.matrix))
+            cells["backward transfer"] = _cell(found[way], lambda one: backward_transfer(one.matrix))
+            some = next(iter(found[way].values()), None)
+            cells["kept"] = Cell(text="" if some is None else _kept(some))
+        if way != "plain":
+            cells["minus plain"] = last.minus(plain)
+        rows.append(Row(way, cells, failed(study, done, way)))
+    lines, matrices = [], []
+    for way in ways[1:]:
+        courses = found[way]
+        if not courses or groups is None:
+            continue
+        after = {
+            float(t + 1): Cell({seed: over_rows(one.matrix[t], one.counts[t]) for seed, one in courses.items()})
+            for t in range(len(groups))
+        }
+        lines.append(Line.of(way, after))
+        matrices.append(_matrix(way, list(courses.items()), len(groups)))
+    plot = Plot("Accuracy on all classes so far", "tasks learned", "test accuracy", tuple(lines))
+    answer, notes = _answer(study, found, groups), _notes(study, groups, found)
+    return Table(answer, COLUMNS, tuple(rows), (plot,) if lines else (), notes, tuple(matrices))
+
+
+def _cell(courses: dict[int, Course], measured: Callable[[Course], float], digits: int = 4) -> Cell:
+    return Cell({seed: measured(one) for seed, one in courses.items()}, digits=digits)
+
+
+def _kept(one: Course) -> str:
+    """`200 rows, 0.1 MB`."""
+    if not one.size:
+        return "nothing"
+    rows = f"{one.rows} rows, " if one.rows else ""
+    return f"{rows}{one.size / 1e6:,.1f} MB"
+
+
+def _matrix(way: str, courses: Sequence[tuple[int, Course]], tasks: int) -> Matrix:
+    names = [f"task {t + 1}" for t in range(tasks)]
+    cells = [
+        [
+            Cell({seed: one.matrix[t][j] for seed, one in courses}, digits=3) if j <= t else Cell(text="")
+            for j in range(tasks)
+        ]
+        for t in range(tasks)
+    ]
+    return Matrix(f"{way}: accuracy on each task", [f"after {name}" for name in names], names, cells)
+
+
+def failed(study: Incremental, done: Done, way: str) -> dict[int, str]:
+    """Seed -> why a run of a method failed."""
+    found: dict[int, str] = {}
+    groups = study.groups(done)
+    names = {} if groups is None else {
+        s: [
+            name
+            for t in range(1, len(groups) + 1)
+            for name in [*study.steps_of(way, t, s), *study.stores_of(way, t, s)]
+        ]
+        for s in study.all_seeds
+    }  # fmt: skip
+    for seed, mine in names.items():
+        for name in dict.fromkeys([f"tasks-{study.all_seeds[0]}", *mine]):
+            if name in done and (why := done[name].failed) is not None and seed not in found:
+                found[seed] = f"{name}: {why}"
+    if groups is None:
+        first = f"tasks-{study.all_seeds[0]}"
+        if first in done and (why := done[first].failed) is not None:
+            found[study.all_seeds[0]] = f"{first}: {why}"
+    return found
+
+
+def _answer(study: Incremental, found: dict[str, dict[int, Course]], groups: Sequence[Sequence[str]] | None) -> str:
+    ended = {way: courses for way, courses in found.items() if courses and way != "joint"}
+    if groups is None or not ended:
+        return f"{study.recipe.name}: nothing to compare yet."
+    last = {way: Cell({seed: one.last for seed, one in courses.items()}) for way, courses in found.items() if courses}
+    means = {way: summary.mean for way, cell in last.items() if (summary := cell.summary()) is not None}
+    best = max(ended, key=lambda way: means[way])
+    some = next(iter(ended[best].values()))
+    n, seeds = sum(some.counts[-1]), seeds_in_words(len(ended[best]))
+    bounds = ", ".join(f"{means[way]:.3f} {words}" for way, words in _BOUNDS.items() if way in means)
+    gain = ""
+    if best != "plain" and "plain" in last:
+        gain = f" ({in_points(last[best].minus(last['plain']))} on plain fine-tuning)"
+    told = (
+        "among the classes of its own task, which it is told"
+        if study.task_incremental
+        else "without being told the task"
+    )
+    return (
+        f"{study.recipe.name}, {len(groups)} tasks of {sum(map(len, groups))} classes: {best} keeps most, test accuracy "
+        f"{means[best]:.3f} after the last task{gain}; {bounds} (n={n}, {seeds}; each row is answered {told})."
+    )
+
+
+_BOUNDS = {"joint": "with all classes at once", "plain": "with plain fine-tuning"}
+
+
+def _notes(
+    study: Incremental, groups: Sequence[Sequence[str]] | None, found: dict[str, dict[int, Course]]
+) -> tuple[str, ...]:
+    if groups is None:
+        return ()
+    notes = [f"task {t + 1}: {', '.join(group)}" for t, group in enumerate(groups)]
+    if any(way in study.methods for way in ("replay", "der", "icarl")):
+        notes.append(
+            f"memory: {study.memory} rows of earlier tasks at most, for replay, der and icarl; the others keep no row"
+        )
+    some = next((one for courses in found.values() for one in courses.values()), None)
+    if some is not None and 0 in some.counts[-1]:
+        empty = [str(t + 1) for t, n in enumerate(some.counts[-1]) if not n]
+        notes.append(f"no test row in task {', '.join(empty)}: it has no figures")
+    return tuple(notes)

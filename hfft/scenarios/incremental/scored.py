@@ -1,0 +1,32 @@
+"""Logits of test rows as a run stores them, of what is no run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hfft.evaluate.outputs import OutputsFile, columns_of
+from hfft.tasks.labels import Labels
+
+
+def write_outputs(path: Path, logits: Any, truth: Any, labels: Labels) -> None:
+    """Write the outputs of test rows.
+
+    Args:
+        logits: `(N, C)`.
+        truth: classes `(N,)`.
+    """
+    file = OutputsFile(path, "test", "given", labels, np.arange(len(truth)))
+    file.add(columns_of(torch.as_tensor(np.asarray(logits)), torch.as_tensor(np.asarray(truth)), labels))
+    file.close()
+
+
+def accuracy(path: Path, split: str = "test") -> dict[str, Any]:
+    """The accuracy and number of rows of outputs, as metrics.json has them."""
+    from hfft.evaluate.outputs import Outputs
+
+    metrics = Outputs.read(path).score(["accuracy"])["metrics"]
+    return {split: {name: metrics[name] for name in ("accuracy", "n")}}
