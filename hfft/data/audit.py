@@ -165,7 +165,7 @@ def check(
     """
     roles, digests, remarks = inputs_of(columns), {}, defaultdict[str, dict[str, int]](dict)
     for name, rows in splits.items():
-        found = _inspected(rows.select_columns(list(roles.values())), roles, inputs)
+        found = inspected(rows, roles, inputs)
         numbers = read_column(rows, "row").to_numpy()
         bad = np.flatnonzero(read_column(found, "fault").to_numpy() != "")
         for i, row in zip(bad.tolist(), inputs.stored(rows, roles).select(bad) if len(bad) else (), strict=True):
@@ -205,9 +205,14 @@ def twin_notes(twins: dict[str, list[int]], source: Mapping[str, str]) -> list[s
     ]
 
 
-def _inspected(rows: Dataset, columns: Mapping[str, str], inputs: Inputs) -> Dataset:
+def inspected(rows: Dataset, columns: Mapping[str, str], inputs: Inputs) -> Dataset:
+    """What is wrong with the inputs of each row (`fault`, an empty string if nothing), their `digest` (0 if unread), a `remark`.
+
+    Args:
+        columns: role -> column of the inputs.
+    """
     names = list(columns.values())
-    return inputs.stored(rows, columns).map(
+    return inputs.stored(rows.select_columns(names), columns).map(
         _inspect,
         batched=True,
         batch_size=256,

@@ -14,6 +14,7 @@ from hfft.data import columns
 from hfft.data.augment.grammar import columns_read
 from hfft.data.classes import class_name
 from hfft.data.inputs import VERSION
+from hfft.data.set_checks import content_notes, label_notes
 from hfft.data.source import load_raw
 from hfft.data.spec import DataSet, FurtherRows
 from hfft.data.splits import column as read_column
@@ -36,6 +37,7 @@ def load_sets(
     seed: int,
     on_device: Any = None,
     views: Mapping[str, Sequence[Any]] | None = None,
+    train: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Name -> rows of each further set, ready to be collated with the task's.
 
@@ -43,9 +45,10 @@ def load_sets(
         augment: augmentation of the training rows.
         on_device: preprocessing of the training rows on the device.
         views: name -> operations of `augment` by which methods draw further views of its rows.
+        train: digests of the training rows, to tell which rows of a set they are; 0 where they are not read.
 
     Raises:
-        DataError: a split or column does not exist, or there are no rows.
+        DataError: a split or column does not exist, there are no rows, or one cannot be read.
         BadInput, HubError: the data does not exist or cannot be reached.
     """
     found: dict[str, Any] = {}
@@ -53,6 +56,9 @@ def load_sets(
     for name, spec in specs.items():
         beside = columns_read([*augment, *(views or {}).get(name, ())])
         rows, roles = rows_of(f"data.sets.{name}", spec, task, labels, tuple(beside))
+        repeated = train if spec.labels == "none" else None  # a memory may repeat what is learned again
+        for note in content_notes(f"data.sets.{name}", rows, roles, inputs, repeated):
+            say(note)
         step = inputs.step(processor, roles, name, seed, augment, on_device)
         answers = read_column(rows, LOGITS).to_pylist() if LOGITS in rows.features else None
         rows = rows.remove_columns([LOGITS]) if answers is not None else rows
@@ -99,6 +105,8 @@ def rows_of(
         if chosen is None or chosen not in rows.features:
             what = f"no column {named!r}{nearest(named, rows.features)}" if named else "which column is it?"
             raise DataError(f"{key}.columns.{role}: {what} ({spec.path} has: {listing(rows.features)})")
+        if chosen != column and named is None and isinstance(spec, DataSet):
+            say(f"{key}: column {chosen} is read as {role}")
         roles[role] = chosen
     whole = rows
     rows = cast(Dataset, columns.read(rows, roles, data, task, key.rpartition(".")[2], spec.split, (), beside))
@@ -112,6 +120,10 @@ def rows_of(
             rows = rows.add_column(LOGITS, read_column(whole, LOGITS))
     else:
         targets = [PROBLEMS[labels.problem].empty_label(labels.size)] * len(rows)
+        if isinstance(spec, DataSet):
+            label = spec.columns.label if isinstance(spec.columns.label, str) else task.columns.get("label")
+            for note in label_notes(key, whole, label, labels):
+                say(note)
     rows = rows.add_column("labels", pa.array(targets))
     return rows.add_column("row", pa.array(np.arange(len(rows)))), roles
 

@@ -113,17 +113,18 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     inputs.set_limit(processor, model, recipe.data.max_length, taken)
     with arguments.main_process_first(local=True, desc="preprocessing"):
         prepared = data.prepare(splits, recipe.data, task, labels, processor, recipe.seed)  # 5
+        sets = data.load_sets(
+            recipe.data.sets,
+            task,
+            labels,
+            processor,
+            recipe.data.augment,
+            arguments.seed,
+            prepared.on_device,
+            strategy.further_views(methods),
+            splits.content.get("train"),
+        )
     prove(prepared)
-    sets = data.load_sets(
-        recipe.data.sets,
-        task,
-        labels,
-        processor,
-        recipe.data.augment,
-        arguments.seed,
-        prepared.on_device,
-        views=strategy.further_views(methods),
-    )
     rows = {"train": prepared.train, **dict(prepared.items()), **sets}
     splits = replace(splits, notes=(*splits.notes, *inputs.limit_notes(rows, processor, model, taken)))
     metrics = Metrics(labels, recipe.metrics)

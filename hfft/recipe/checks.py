@@ -15,6 +15,7 @@ from hfft.layers.spec import SCHEDULES
 from hfft.recipe.classifier_checks import classifier_checks
 from hfft.recipe.explain import explain
 from hfft.recipe.score_checks import score_checks
+from hfft.recipe.set_checks import set_checks
 from hfft.recipe.training_arguments import training_problem
 from hfft.recipe.training_keys import TrainingKeys, foreign
 from hfft.recipe.yaml_lines import Path
@@ -121,6 +122,7 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
         found.append(
             (("head", "keep_known"), f"needs named classes, which {recipe.problem} does not have; leave it out")
         )
+    found += set_checks(recipe)
     found += [(("strategy", key), why) for key, why in refusals(build_methods(recipe.strategy), situation(recipe))]
     for part in ("validation", "test"):
         if recipe.data.streaming and isinstance(getattr(recipe.data, part), float):
