@@ -58,6 +58,17 @@ def save_splits(folder: Path, **splits: Dataset) -> Path:
     return folder
 
 
+def save_domains(folder: Path, *domains: str, names: tuple[str, ...] = ("bike", "mug", "pen")) -> Path:
+    """A folder of images for each domain, in it one for each class."""
+    rng = np.random.default_rng(0)
+    for domain in domains:
+        for label, name in enumerate(names):
+            (folder / domain / name).mkdir(parents=True)
+            for i in range(10):
+                (folder / domain / name / f"{i}.png").write_bytes(picture(rng, label)["bytes"])
+    return folder
+
+
 DATA: dict[str, Callable[[Path], Path]] = {
     "uoft-cs/cifar10": lambda folder: save_splits(
         folder, train=images(100, "img", "label", CIFAR10), test=images(20, "img", "label", CIFAR10, 1)
@@ -69,6 +80,9 @@ DATA: dict[str, Callable[[Path], Path]] = {
         validation=texts(16, "sentence", "label", ["negative", "positive"], 1),
         test=texts(16, "sentence", "label", ["negative", "positive"], 2).map(lambda row: {"label": -1}),
     ),
+    "office31": lambda folder: save_domains(folder, "amazon", "webcam"),
+    "office_home": lambda folder: save_domains(folder, "Art", "Clipart"),
+    "visda": lambda folder: save_domains(folder, "train", "validation"),
     "CogComp/trec": lambda folder: save_splits(
         folder,
         train=texts(120, "text", "coarse_label", ["ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"]),
@@ -158,6 +172,7 @@ def _text(model: type, config: transformers.PretrainedConfig) -> Callable[[Path]
 MODELS: dict[str, Callable[..., None]] = {
     "google/vit-base-patch16-224-in21k": _vit,
     "microsoft/resnet-50": _resnet,
+    "microsoft/resnet-101": _resnet,
     "google-bert/bert-base-uncased": _text(transformers.BertModel, transformers.BertConfig(**small())),
     "sentence-transformers/all-MiniLM-L6-v2": _text(transformers.BertModel, transformers.BertConfig(**small())),
     "distilbert/distilbert-base-uncased": _text(

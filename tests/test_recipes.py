@@ -38,6 +38,11 @@ def test_the_recipe_runs_to_its_end(name, tmp_path, capsys):
         overrides += ["data.max_train_samples=150", "data.max_eval_samples=60"]
     else:
         overrides.append(f"data.path={stand_ins.data(as_shipped.data.path, tmp_path / 'data')}")
+    overrides += [
+        f"data.sets.{key}.path={tmp_path / 'data'}"
+        for key, spec in as_shipped.data.sets.items()
+        if spec.path == as_shipped.data.path and spec.path not in builtin.BUILTIN
+    ]
     result = finetune(load_recipe(name, *overrides))
 
     figures = json.loads((result.folder / "metrics.json").read_text())

@@ -103,7 +103,7 @@ def unread(values: Mapping[str, Any], reported: Iterable[Path] = ()) -> list[tup
         reported: paths whose mistakes are known already, such as keys that do not exist.
     """
     use, found = values.get("use", DEFAULT), list[tuple[Path, str]]()
-    if use not in READS:
+    if not isinstance(use, str) or use not in READS:
         return []
     for section in values:
         if section in SECTIONS and not reads(use, section):
