@@ -56,8 +56,8 @@ def load_sets(
     for name, spec in specs.items():
         beside = columns_read([*augment, *(views or {}).get(name, ())])
         rows, roles = rows_of(f"data.sets.{name}", spec, task, labels, tuple(beside))
-        unlabelled = train if spec.labels == "none" else None  # a memory may hold rows of train
-        for note in content_notes(f"data.sets.{name}", rows, roles, inputs, unlabelled):
+        repeated = train if spec.labels == "none" else None  # a memory may repeat what is learned again
+        for note in content_notes(f"data.sets.{name}", rows, roles, inputs, repeated):
             say(note)
         step = inputs.step(processor, roles, name, seed, augment, on_device)
         answers = read_column(rows, LOGITS).to_pylist() if LOGITS in rows.features else None
@@ -108,11 +108,6 @@ def rows_of(
         if chosen != column and named is None and isinstance(spec, DataSet):
             say(f"{key}: column {chosen} is read as {role}")
         roles[role] = chosen
-    if isinstance(spec, DataSet) and spec.labels == "none":
-        label = spec.columns.label if isinstance(spec.columns.label, str) else task.columns.get("label")
-        first = rows if spec.max_samples is None else rows.select(range(min(spec.max_samples, len(rows))))
-        for note in label_notes(key, first, label, labels):
-            say(note)
     whole = rows
     rows = cast(Dataset, columns.read(rows, roles, data, task, key.rpartition(".")[2], spec.split, (), beside))
     if spec.max_samples is not None:
@@ -125,6 +120,10 @@ def rows_of(
             rows = rows.add_column(LOGITS, read_column(whole, LOGITS))
     else:
         targets = [PROBLEMS[labels.problem].empty_label(labels.size)] * len(rows)
+        if isinstance(spec, DataSet):
+            label = spec.columns.label if isinstance(spec.columns.label, str) else task.columns.get("label")
+            for note in label_notes(key, whole, label, labels):
+                say(note)
     rows = rows.add_column("labels", pa.array(targets))
     return rows.add_column("row", pa.array(np.arange(len(rows)))), roles
 

@@ -61,6 +61,7 @@ class CachedDataset(torch.utils.data.Dataset):
         self.version = 0
         self.pads: dict[str, float] = {}
         self.left = False
+        self.offsets = getattr(rows, "offsets", None)  # of the rows of further sets behind the training rows
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -14,11 +14,12 @@ from hfft.data.stream import Stream
 from hfft.eval_mode import modes_restored
 from hfft.frozen_cache.cached_dataset import CachedDataset
 from hfft.frozen_cache.find import Logits, find
+from hfft.frozen_cache.joined_rows import JoinedRows
 from hfft.frozen_cache.split_point import Cut
 from hfft.frozen_cache.store import Field
 from hfft.frozen_cache.trace import NotCuttable
 from hfft.layers import Depths
-from hfft.strategy.needs import uncacheable
+from hfft.strategy.needs import read_sets, uncacheable
 from hfft.wording import human
 
 ONCE = "one epoch reads every row once"
@@ -61,9 +62,20 @@ def impossible(trainer: Any, views: int) -> str | None:
     if why is not None:
         return why
     step = getattr(rows, "step", None)
+    if views and read_sets(trainer.methods):
+        return "views of the rows of data.sets are not kept"
     if getattr(getattr(step, "augmentation", None), "steps", None) and not views:
         return "augmented rows differ in every epoch; to cache four views of each, set layers.cache={views: 4}"
     return None
+
+
+def cached(trainer: Any, rows: Any, number: int, views: int) -> CachedDataset:
+    """The rows of a split as the cache serves them; behind the training rows, those of the sets that methods read beside them."""
+    training = rows is trainer.train_dataset
+    if training and (names := read_sets(trainer.methods)):
+        rows = JoinedRows(rows, {name: trainer.sets[name] for name in names})
+    prepare = trainer._prepare_inputs
+    return CachedDataset(rows, trainer.data_collator, prepare, number, views if training else 0, trainer.args.seed)
 
 
 def search(model: nn.Module, splits: Sequence[CachedDataset], logits: Logits) -> Found:
@@ -105,11 +117,7 @@ def describe_ahead(trainer: Any, logits: Logits) -> str:
         if (why := impossible(trainer, settings.views)) is not None:
             return f"cache: off, {why}"
         held = [rows for rows in (trainer.train_dataset, trainer.eval_dataset) if rows is not None]
-        views = [settings.views if rows is trainer.train_dataset else 0 for rows in held]
-        splits = [
-            CachedDataset(rows, trainer.data_collator, trainer._prepare_inputs, i, count, trainer.args.seed)
-            for i, (rows, count) in enumerate(zip(held, views, strict=True))
-        ]
+        splits = [cached(trainer, rows, i, settings.views) for i, rows in enumerate(held)]
         try:
             with trainer.last_block.place(model):
                 found = search(model, splits, logits)

@@ -17,7 +17,7 @@ from transformers import Trainer
 from hfft.data.identity import identity
 from hfft.errors import RunError
 from hfft.frozen_cache.cached_dataset import ROWS, STATE, CachedDataset, parted
-from hfft.frozen_cache.describe import ONCE, Found, describe, impossible, search
+from hfft.frozen_cache.describe import ONCE, Found, cached, describe, impossible, search
 from hfft.frozen_cache.find import Logits
 from hfft.frozen_cache.fingerprint import fingerprint
 from hfft.frozen_cache.folder import make_room
@@ -86,10 +86,7 @@ class FrozenCache:
             mine = rows is not None and (rows is self.trainer.train_dataset or rows is self.trainer.eval_dataset)
             split = None
             if mine and self.why_not is None:
-                views = self.settings.views if rows is self.trainer.train_dataset else 0
-                trainer = self.trainer
-                prepare = trainer._prepare_inputs
-                split = CachedDataset(rows, trainer.data_collator, prepare, len(self._seen), views, trainer.args.seed)
+                split = cached(self.trainer, rows, len(self._seen), self.settings.views)
             self._seen[id(rows)] = split
         return self._seen[id(rows)]
 
@@ -140,7 +137,7 @@ class FrozenCache:
         self.release()
         for split in self._seen.values():
             if split is not None and split.store is not None:
-                if split.rows is self.trainer.train_dataset:
+                if split is self._seen.get(id(self.trainer.train_dataset)):
                     self.report |= {"rows": split.store.count(), "of": split.count}
                 split.close()
         self.cut = None
@@ -150,7 +147,7 @@ class FrozenCache:
         assert self.cut is not None
         assert split.store is not None
         if not split.store.has(numbers).all():
-            training = split.rows is self.trainer.train_dataset and not split.views
+            training = split.rows is self.trainer.train_dataset and not split.views  # without rows of further sets
             rows = self.trainer.beside(numbers) if training else numbers
             if split.shared:  # batches are incomplete by what others had in common, not by a crash
                 rows = rows[~split.store.has(rows)]

@@ -74,6 +74,13 @@ class Batch:
         size, k = len(self.labels), self.parts.index(name)
         return {key: value[k * size : (k + 1) * size] for key, value in self.inputs.items()}
 
+    def all_labels(self) -> Tensor:
+        """The labels of the rows of all parts `(K * B, …)`: a copy of the task's rows has theirs."""
+        if len(self.parts) == 1:
+            return self.labels
+        others = [self.part_labels.get(name, self.labels) for name in self.parts[1:]]
+        return torch.cat([self.labels, *others])
+
     def put(self, name: str, inputs: Mapping[str, Any] | None = None) -> None:
         """Add a part with these inputs, or with the task's inputs again."""
         given = self.part(TASK) if inputs is None else inputs

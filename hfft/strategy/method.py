@@ -60,6 +60,8 @@ class Method:
         replaces_loss: whether its `example_loss` does not call `inner`; at most one method may do so.
         learns_logits: whether the logits of a step matter to it; if not, no method may change a loss of them.
         only_one: what it does, in words, if at most one method of a run may do that.
+        reads_as_prepared: whether the rows that it reads beside the task's are in no other draw, and no hook changes their
+            inputs: then what frozen layers compute of them is stored as well.
         begins: the epoch in which it, or the last part of it, begins to act, counted from 0.
         mixes: whether it replaces the task's rows by mixtures of rows.
         attacks: whether it looks for harmful inputs by gradients with respect to them; at most one method may do so.
@@ -77,6 +79,7 @@ class Method:
     replaces_loss: bool = False
     learns_logits: bool = True
     only_one: str | None = None
+    reads_as_prepared: bool = False
     begins: int = 0
     attacks: bool = False
     terms: tuple[str, ...] = ()

@@ -183,7 +183,7 @@ def _refused(method: Method, situation: Situation) -> list[str]:
 def uncacheable(methods: Sequence[Method]) -> str | None:
     """Why the outputs of frozen layers cannot be cached with these methods; None if they can."""
     for method in methods:
-        if "inputs" in method.needs or defines(method, "companions"):
+        if "inputs" in method.needs or (defines(method, "companions") and not method.reads_as_prepared):
             return f"strategy.{method.name} needs the inputs themselves"
         if {"states", "attentions"} & method.needs:
             return f"strategy.{method.name} reads the outputs of blocks, which are not run for cached rows"
@@ -198,3 +198,9 @@ def needed(methods: Sequence[Method], need: str) -> bool:
 def row_numbers(methods: Sequence[Method]) -> bool:
     """Whether each batch must include its row numbers."""
     return any("rows" in m.needs or defines(m, "companions") for m in methods)
+
+
+def read_sets(methods: Sequence[Method]) -> list[str]:
+    """The sets of which methods read rows as they are prepared."""
+    found = [m.spec.on for m in methods if m.reads_as_prepared and defines(m, "companions")]  # type: ignore[attr-defined]
+    return list(dict.fromkeys(found))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from hfft.frozen_cache.joined_rows import fetched, joined
 from hfft.strategy.method import Companion, Method, defines
 from hfft.strategy.needs import row_numbers
 
@@ -37,9 +38,10 @@ class AccompaniedRows(Dataset):
     """Training rows; each batch is read with its companions and collated together: `(K * B, …)`, the task's rows first.
 
     Args:
-        rows, collate: as without companions.
+        rows, collate: as without companions. Rows with `offsets` contain those of the sets, under these numbers.
         sets: further sets of rows by name.
         length: rows of an epoch if a method sets their order; Accelerate uses it for the size of the last batch.
+        count: number of training rows if `rows` contain those of the sets as well.
     """
 
     def __init__(
@@ -50,9 +52,12 @@ class AccompaniedRows(Dataset):
         sets: Mapping[str, Any],
         seed: int,
         length: int | None = None,
+        count: int | None = None,
     ):
         self.rows, self._collate, self.methods, self.sets, self.seed = rows, collate, methods, sets, seed
-        self.total_dataset_length = self.total_length = len(rows) if length is None else length
+        self.offsets: Mapping[str | None, int] | None = getattr(rows, "offsets", None)
+        self.count = len(rows) if count is None else count
+        self.total_dataset_length = self.total_length = self.count if length is None else length
         self._epoch = torch.zeros((), dtype=torch.long).share_memory_()  # persistent workers see it change
         self._drawn: dict[str, Any] = {}  # rows in other draws
 
@@ -66,7 +71,7 @@ class AccompaniedRows(Dataset):
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return self.count
 
     def __getitem__(self, i: int) -> Fetched:
         return self.__getitems__([i])
@@ -76,6 +81,9 @@ class AccompaniedRows(Dataset):
         beside: dict[str, Companion] = {}
         for method in self.methods:
             beside |= method.companions(numbers, self.epoch, self.seed)
+        if self.offsets is not None:  # one store has the rows of all sets
+            places = [numbers, *(self.offsets[companion.of] + companion.rows for companion in beside.values())]
+            return Fetched(RowNumbers(numbers, tuple(beside)), fetched(self.rows, np.concatenate(places)))
         found = [fetched(self.rows, numbers)]
         for companion in beside.values():
             found.append(fetched(self._source(companion), companion.rows))
@@ -94,22 +102,6 @@ class AccompaniedRows(Dataset):
     def collate(self, found: Any) -> dict[str, Any]:
         """Collate all parts into one batch."""
         return {**self._collate(found.rows), ROW_NUMBERS: found.numbers}
-
-
-def fetched(rows: Any, numbers: np.ndarray) -> Any:
-    """Rows by number, as a DataLoader fetches them."""
-    indices = numbers.tolist()
-    return rows.__getitems__(indices) if hasattr(rows, "__getitems__") else [rows[i] for i in indices]
-
-
-def joined(parts: list[Any]) -> Any:
-    """Rows that were fetched separately, as if fetched together: lists, or ragged columns."""
-    if len(parts) == 1:
-        return parts[0]
-    if isinstance(parts[0], list):
-        return [row for part in parts for row in part]
-    columns = parts[0]
-    return {name: tuple(np.concatenate([part[name][i] for part in parts]) for i in (0, 1)) for name in columns}
 
 
 class MethodOrder(Sampler[int]):
@@ -133,8 +125,9 @@ def accompanied(trainer: Any, rows: Any) -> Iterator[Any]:
         yield rows
         return
     before, length = trainer.data_collator, None if trainer.order is None else len(trainer.order)
+    count = len(trainer.train_dataset)
     beside = [method for method in trainer.methods if defines(method, "companions")]
-    trainer.accompanied_rows = AccompaniedRows(rows, before, beside, trainer.sets, trainer.args.seed, length)
+    trainer.accompanied_rows = AccompaniedRows(rows, before, beside, trainer.sets, trainer.args.seed, length, count)
     trainer.data_collator = trainer.accompanied_rows.collate
     try:
         yield trainer.accompanied_rows

@@ -155,7 +155,7 @@ class Steps(RunHooks):
             only: the name of the only loss to compute; `task` is the task loss.
             kept: gradients of statistics, from `look_ahead`.
         """
-        outputs = self.trainer.run(model, batch.inputs, batch.labels)
+        outputs = self.trainer.run(model, batch.inputs, batch.all_labels())
         with full_precision(self.trainer.args.device):
             seen = pass_of(outputs, batch, self.reader)
             processes, problem = self._processes, self.trainer.problem
@@ -220,7 +220,7 @@ class Steps(RunHooks):
                 set_random_state(self._random[i])
             with torch.no_grad(), self.reader.on(), self._around(batch):
                 with self.trainer.compute_loss_context_manager():
-                    outputs = self.trainer.run(model, batch.inputs, batch.labels)
+                    outputs = self.trainer.run(model, batch.inputs, batch.all_labels())
                 with full_precision(self.trainer.args.device):
                     passes.append(pass_of(outputs, batch, self.reader))
                 self.trainer.release()

@@ -182,13 +182,12 @@ class FineTuner(Dealing):
 
         Args:
             inputs: K parts of a batch, `(K * B, …)`, without labels.
-            labels: `(B, …)`, stored with the outputs of the frozen part.
+            labels: `(K * B, …)`, stored with the outputs of the frozen part.
         """
         if model.training:
             self.modes.set(model, self.live_norms)
         if self.frozen_cache is not None:
-            parts = next(len(value) for value in inputs.values() if isinstance(value, Tensor)) // max(len(labels), 1)
-            inputs = self.frozen_cache.ready({**inputs, "labels": torch.cat([labels] * parts)})
+            inputs = self.frozen_cache.ready({**inputs, "labels": labels})
             self.steps.reader.forget()  # discard the pass that verified the cut
         return model(**{name: value for name, value in inputs.items() if name != "labels"})
 

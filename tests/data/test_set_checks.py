@@ -14,7 +14,6 @@ from hfft.data.spec import Data, DataSet
 from hfft.errors import DataError, RecipeError
 from hfft.pipeline.finetune import finetune
 from hfft.recipe import load_recipe
-from hfft.recipe.set_checks import set_checks
 from hfft.tasks.labels import Labels
 from hfft.tasks.table import TASKS
 from tests.examples import REGRESSION, SINGLE
@@ -103,15 +102,11 @@ def test_the_only_column_that_fits_is_read_and_told(tmp_path, tokenizer, capsys)
     assert capsys.readouterr().out == "data.sets.target: column body is read as text\n"
 
 
-def test_labels_that_are_given_to_a_method_that_reads_none_are_refused(monkeypatch):
-    recipe = load_recipe("digits", "data.sets={target: {path: digits, labels: none}}", "strategy={mcc: target}")
-    given = recipe.data.sets["target"].model_copy(update={"labels": "given"})
-    with monkeypatch.context() as patch:
-        patch.setitem(recipe.data.sets, "target", given)
-        assert set_checks(recipe) == [
-            (("data", "sets", "target", "labels"), "is given, but strategy.mcc never reads them; use none")
-        ]
-    assert set_checks(recipe) == []
+def test_labels_that_are_given_to_a_method_that_reads_none_are_refused():
+    sets = "data.sets={target: {path: digits, labels: %s}}"
+    with pytest.raises(RecipeError, match=r"target.*labels: is given, but strategy\.mcc never reads them; use none"):
+        load_recipe("digits", sets % "given", "strategy={mcc: target}")
+    assert load_recipe("digits", sets % "none", "strategy={mcc: target}").strategy.mcc.on == "target"
 
 
 def test_a_set_that_is_not_in_the_recipe_is_refused_with_its_line():

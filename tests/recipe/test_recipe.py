@@ -1098,7 +1098,9 @@ def test_a_damaged_recipe_is_accepted_or_refused_line_by_line():
         found = refusal(lambda text=text: made(text))
         if isinstance(found, Recipe):
             accepted += 1
-            assert again(found).resolved() == found.resolved(), origin
+            assert repr(again(found).resolved()) == repr(found.resolved()), (
+                origin
+            )  # as text: a NaN is not equal to itself
         else:
             refused += 1
             assert clear(found), (origin, found)

@@ -95,6 +95,10 @@ def test_a_resolved_recipe_says_what_its_use_reads_and_is_the_same_recipe():
     assert build(values, source="r", name="r").resolved() == values
 
 
+def test_a_use_that_is_no_word_is_refused_in_one_line():
+    assert len(problems(DIRECTLY.replace("use: directly", "use: [directly]"))) == 1
+
+
 def test_a_task_without_classes_has_only_one_use():
     text = DIRECTLY.replace("image-classification", "fill-mask")
     assert problems(text) == [

@@ -58,16 +58,17 @@ class CertainElsewhere(Certain):
     """Reads a row of the other set for each row of the task; labels of the set, if any, are not used."""
 
     passes = 2  # the other set's rows are as many
+    reads_as_prepared = True
 
     def start(self, setting: Setting) -> None:
         """Remember the problem and the number of rows in the set."""
         super().start(setting)
         assert self.spec.on is not None
-        self.part, self.size = self.spec.on, setting.sets[self.spec.on]
+        self.part, self.size, self.rows = self.spec.on, setting.sets[self.spec.on], setting.rows
 
     def companions(self, rows: np.ndarray, epoch: int, seed: int) -> dict[str, Companion]:
-        """All rows of the set in turn, in an order drawn for the epoch."""
-        return {self.part: Companion(rows_in_turn(rows, self.size, epoch, seed), of=self.part)}
+        """All rows of the set in turn, over all epochs."""
+        return {self.part: Companion(rows_in_turn(rows, self.size, epoch, seed, self.rows), of=self.part)}
 
 
 def entropy(logits: Tensor, multi_label: bool = False) -> Tensor:

@@ -40,6 +40,8 @@ class TargetRows(Method):
     Methods on the same set share its rows, so that two of them cost no more than one.
     """
 
+    reads_as_prepared = True
+
     def __init__(self, spec: TargetSpec, default: float = 1.0):
         self.spec, self.weight = spec, Weight(spec.weight, default=default)
         self.passes = 1 + spec.ratio

@@ -52,7 +52,7 @@ def test_one_is_subtracted_and_the_other_added(key, sign):
 
 def test_with_a_set_it_is_the_entropy_of_that_sets_rows():
     [method] = methods_of(entropy={"weight": 0.3, "on": "target"})
-    method.multi_label, method.part, method.size = False, "target", 7
+    method.multi_label, method.part, method.size, method.rows = False, "target", 7, 7
     torch.testing.assert_close(
         method.losses(seen([TASK, "target"]))["entropy"], 0.3 * entropy(2 * (LOGITS + 1)), rtol=1e-10, atol=0
     )
