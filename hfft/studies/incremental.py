@@ -133,18 +133,25 @@ class Incremental(Study):
         """The classes of the first tasks."""
         return [name for group in groups[:count] for name in group]
 
-    def extra(self, way: str) -> dict[str, Any]:
-        """The settings of a method."""
-        return dict(self.settings.get(way, {}))
+    def extra(self, way: str, first: bool = False) -> dict[str, Any]:
+        """The settings of a method; of its first task without those of its strategy, which needs an earlier one."""
+        given = self.settings.get(way, {})
+        return {
+            key: value for key, value in given.items() if not (first and key.startswith(("strategy.", "data.sets.")))
+        }
+
+    def alone(self, way: str) -> bool:
+        """Whether a method's first task is another run than that of all others."""
+        return bool(self.rates(way) or self.extra(way, first=True))
 
     def sequence(self, way: str, groups: Sequence[Sequence[str]], seed: int) -> list[Child]:
         """The runs of a method, task by task, and what it keeps after each."""
         found: list[Child] = []
         rates = self.rates(way)
-        own = "first" if not rates and not self.extra(way) else f"{way}-1"  # the same run for all that begin alike
+        own = f"{way}-1" if self.alone(way) else "first"  # the same run for all that begin alike
         for t in range(1, len(groups) + 1):
             overrides: dict[str, Any] = {"data.classes": self.seen(groups, t), **self.share(groups, t), **rates}
-            overrides |= self.extra(way)
+            overrides |= self.extra(way, first=t == 1)
             last: str | None = None
             if t > 1:
                 last = found[-1].name
@@ -243,8 +250,8 @@ class Incremental(Study):
             return [f"frozen-{seed}"]
         if way == "joint":
             return [f"joint-{seed}"]
-        alone = f"{way}-1" if self.rates(way) or self.extra(way) else "first"
-        run = f"{alone if t == 1 else f'{way}-{t}'}-{seed}"
+        own = f"{way}-1" if self.alone(way) else "first"
+        run = f"{own if t == 1 else f'{way}-{t}'}-{seed}"
         return [run, f"{way}-{STORE[way]}-{t}-{seed}"] if way in ("icarl", "slca") else [run]
 
     def stores_of(self, way: str, t: int, seed: int) -> list[str]:
