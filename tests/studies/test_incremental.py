@@ -6,15 +6,17 @@ import json
 
 import numpy as np
 import pytest
+from transformers import AutoModelForImageClassification
 
 from hfft.scenarios.incremental.page import course
 from hfft.scenarios.incremental.scored import write_outputs
-from hfft.studies.find import make_study
+from hfft.studies.find import load_study, make_study
 from hfft.studies.incremental import STORE, WAYS
 from hfft.studies.page import render_study
 from hfft.studies.run import run_study
 from hfft.studies.study import Figures, recipe_of
 from hfft.tasks.labels import Labels
+from tests import stand_ins
 from tests.examples import SINGLE
 from tests.studies.fake_runs import TINY, figures
 
@@ -202,3 +204,21 @@ def test_a_whole_sequence_runs_and_a_second_call_changes_nothing(tmp_path):
     assert memory["rows"] == 12
     again = run_study(asked, tmp_path / "study")
     assert again.plain() == table.plain()
+
+
+@pytest.mark.slow
+def test_the_published_sequence_is_walked_on_a_tiny_model(tmp_path):
+    data = stand_ins.save_splits(
+        tmp_path / "data",
+        train=stand_ins.images(48, "img", "fine_label", list("abcd")),
+        test=stand_ins.images(16, "img", "fine_label", list("abcd"), 1),
+    )
+    backbone = stand_ins.model("google/vit-base-patch16-224-in21k", tmp_path / "vit")
+    words = [f"data.path={data}", f"backbone.name={backbone}", "training.max_steps=2", "training.bf16=false"]
+    words += ["training.dataloader_num_workers=0", "training.per_device_train_batch_size=8"]
+    asked = load_study("split_cifar100_slca", *words, tasks=2, seeds=1, methods=["slca"])
+    table = run_study(asked, tmp_path / "study")
+    assert table.failed == []
+    assert {row.arm for row in table.rows if row.seeds} == {"joint", "plain", "slca"}
+    again = AutoModelForImageClassification.from_pretrained(tmp_path / "study/children/slca-align-2-1/model")
+    assert list(again.config.id2label.values()) == list("abcd")

@@ -80,7 +80,7 @@ def new_classes(found: Mapping[str, Dataset], known: Sequence[str], run: str) ->
     new = [name for name in dict.fromkeys(train) if name not in known]
     if not new:
         raise BadInput(
-            f"data: {run} knows all {len(set(train))} classes of the new rows ({listing(dict.fromkeys(train))}); "
+            f"data: {run} knows every class of the new rows ({listing(dict.fromkeys(train))}); "
             f"to train it further, use hfft train with backbone.name={run} head.keep_known=true"
         )
     few = [name for name in new if train.count(name) < 2]
