@@ -23,7 +23,10 @@ def parser(name: str, kind: type[Study] | None) -> argparse.ArgumentParser:
         found.add_argument("recipe", nargs="?", help="name of a shipped recipe, or a path")
     found.add_argument("overrides", nargs="*", metavar="section.key=value", help="override a value of the recipe")
     for option, text in option_help(kind or Study).items():
-        found.add_argument(f"--{option.replace('_', '-')}", metavar="VALUE", help=text.replace("%", "%%"))
+        flag: dict[str, Any] = {}
+        if (kind or Study).model_fields[option].annotation is bool:  # said alone, it is true
+            flag = {"nargs": "?", "const": "true"}
+        found.add_argument(f"--{option.replace('_', '-')}", metavar="VALUE", help=text.replace("%", "%%"), **flag)
     found.add_argument("--output", metavar="FOLDER", help="the study's folder (default: studies/<recipe>-<study>)")
     found.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="runs at once, each with its share of the threads"

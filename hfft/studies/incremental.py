@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -23,7 +24,7 @@ _DOES = {
     "information": "hfft.scenarios.incremental.information:consolidate",
 }
 STORE = {"replay": "memory", "der": "memory", "icarl": "memory", "slca": "align", "ewc": "information"}
-Tasks = int | list[list[str]]
+Tasks = int | list[list[str]] | list[str]
 
 
 class Incremental(Study):
@@ -33,7 +34,7 @@ class Incremental(Study):
     told the task of a row, unless `task_incremental` says so.
 
     Attributes:
-        tasks: how many tasks the classes are divided into, in their order, or the classes of each.
+        tasks: how many tasks the classes are divided into, in their order, the classes of each, or a data set for each.
         methods: of `lwf`, `ewc`, `replay`, `der`, `icarl`, `slca`, `ncm`, `lda`; `joint` and `plain` are always there.
         memory: rows of earlier tasks that `replay`, `der` and `icarl` may keep, of all classes together.
         task_incremental: choose among the classes of a row's own task, which is an easier question.
@@ -62,6 +63,10 @@ class Incremental(Study):
         if isinstance(value, int):
             if value < 2 or isinstance(value, bool):
                 raise ValueError(f"is {value}; expected 2 tasks or more, or the classes of each task")
+            return value
+        if all(isinstance(group, str) for group in value):
+            if len(value) < 2 or len(set(map(str, value))) < len(value):
+                raise ValueError(f"is {value}; expected two different data sets or more, or a number of tasks")
             return value
         names = [name for group in value for name in group]
         twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
@@ -100,14 +105,19 @@ class Incremental(Study):
         from hfft.scenarios.incremental.memory import check_capacity
         from hfft.scenarios.incremental.tasks import tasks_of
 
-        groups = tasks_of(self.recipe, self.tasks)["tasks"]
+        groups = tasks_of(self.recipe, self.tasks, write=False)["tasks"]
         if "icarl" in self.methods:
             check_capacity(self.memory, sum(map(len, groups)), "herding")
 
+    @property
+    def sets(self) -> bool:
+        """Whether each task is a data set."""
+        return not isinstance(self.tasks, int) and all(isinstance(one, str) for one in self.tasks)
+
     def groups(self, done: Done) -> list[list[str]] | None:
         """The classes of each task; None until the data was looked at, if only their number is given."""
-        if not isinstance(self.tasks, int):
-            return self.tasks
+        if not isinstance(self.tasks, int) and not self.sets:
+            return self.tasks  # type: ignore[return-value]
         return done.get(f"tasks-{self.all_seeds[0]}", Figures()).metrics.get("tasks")
 
     def plan(self, done: Done) -> list[Child]:
@@ -116,7 +126,21 @@ class Incremental(Study):
         groups = self.groups(done)
         if groups is None:
             return [first]
-        children = [first]
+        if self.sets:
+            inputs = done[first.name].metrics["columns"]
+            base: dict[str, Any] = {
+                "data.path": f"{CHILDREN}/{first.name}/data",
+                "data.columns": {**inputs, "label": "label"},
+            }
+            base |= dict.fromkeys(("data.name", "data.data_files", "data.data_dir", "data.revision"))
+            base |= {"data.train": "train", "data.test": "test", "data.validation": "none"}
+            planned = self.all_of(groups)
+            return [first, *(replace(child, overrides={**base, **child.overrides}) for child in planned)]
+        return [first, *self.all_of(groups)]
+
+    def all_of(self, groups: Sequence[Sequence[str]]) -> list[Child]:
+        """The runs of all seeds and methods."""
+        children: list[Child] = []
         for seed in self.all_seeds:
             children.append(
                 Child("joint", seed, {"data.classes": self.seen(groups, len(groups)), **self.extra("joint")})

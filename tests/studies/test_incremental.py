@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from transformers import AutoModelForImageClassification
 
+from hfft.commands.study import _asked
+from hfft.errors import RecipeError
 from hfft.scenarios.incremental.page import course
 from hfft.scenarios.incremental.scored import write_outputs
 from hfft.studies.find import load_study, make_study
@@ -222,3 +224,14 @@ def test_the_published_sequence_is_walked_on_a_tiny_model(tmp_path):
     assert {row.arm for row in table.rows if row.seeds} == {"joint", "plain", "slca"}
     again = AutoModelForImageClassification.from_pretrained(tmp_path / "study/children/slca-align-2-1/model")
     assert list(again.config.id2label.values()) == list("abcd")
+
+
+def test_the_command_line_takes_tasks_as_a_number_or_as_classes_and_a_flag_alone():
+    asked, _ = _asked(
+        "incremental", ["digits", "--tasks", "[[0,1],[2,3]]", "--methods", "der,slca", "--task-incremental"]
+    )
+    assert (asked.tasks, asked.methods, asked.task_incremental) == ([["0", "1"], ["2", "3"]], ["der", "slca"], True)
+    asked, _ = _asked("incremental", ["digits", "--task-incremental", "--tasks", "5", "--methods", "ncm"])
+    assert (asked.tasks, asked.methods, asked.task_incremental) == (5, ["ncm"], True)
+    with pytest.raises(RecipeError, match="memory: is 0"):
+        _asked("incremental", ["digits", "--memory", "0"])

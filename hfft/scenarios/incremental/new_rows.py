@@ -25,11 +25,11 @@ from hfft.wording import listing
 HELD_OUT = 0.2  # share of the new rows that are scored, where the data has no test split
 
 
-def read_new(data: Data, task: Task, old_columns: Mapping[str, str]) -> dict[str, Dataset]:
+def read_new(data: Data, task: Task, old_columns: Mapping[str, str] | None = None) -> dict[str, Dataset]:
     """`train` and, if the data has it, `test`: the new rows with the inputs in the run's columns and the class as text.
 
     Args:
-        old_columns: role -> column, of the run.
+        old_columns: role -> column, of the run; default: as they are called in the data.
 
     Raises:
         DataError: a column is missing, or a row has no label.
@@ -42,6 +42,7 @@ def read_new(data: Data, task: Task, old_columns: Mapping[str, str]) -> dict[str
             continue
         rows = cast(Dataset, columns.typed(raw[name]))
         roles = columns.find(rows, data, task)
+        old_columns = roles if old_columns is None else old_columns
         missing = [role for role in inputs_of(old_columns) if role not in roles]
         if missing:
             raise DataError(f"data.columns.{missing[0]}: the run reads one, but {data.path} has none; name its column")

@@ -2,10 +2,12 @@
 
 import pytest
 
+from hfft.data.load import load_splits
 from hfft.errors import BadInput, RecipeError
 from hfft.scenarios.incremental.tasks import divide, tasks_of
 from hfft.studies.find import make_study
 from hfft.studies.run import run_study
+from hfft.studies.study import Figures, recipe_of
 from tests.studies.fake_runs import TINY, tiny
 
 DIGITS = [str(i) for i in range(10)]
@@ -83,3 +85,44 @@ def test_the_rows_of_each_task_are_counted():
     found = tasks_of(tiny("data.max_train_samples=null", "data.max_eval_samples=null"), 5)
     assert found["tasks"][0] == ["0", "1"]
     assert sum(found["rows"]["test"]) == 500
+
+
+# --- several data sets
+
+TEXT = ("task=text-classification", "backbone.name=nano-bert", "data.validation=none", "data.max_train_samples=null")
+
+
+def csv(path, column, classes, rows=4):
+    """Texts in a column, and their classes."""
+    lines = [f"some words {name} {i},{name}" for name in classes for i in range(rows)]
+    path.write_text(f"{column},label\n" + "\n".join(lines) + "\n")
+    return str(path)
+
+
+def test_several_data_sets_are_joined_each_a_task_of_its_own_classes(tmp_path):
+    sets = [csv(tmp_path / "one.csv", "text", "ba", 5), csv(tmp_path / "two.csv", "text", "d")]
+    asked = make_study("incremental", {**TINY, "data": {"path": sets[0]}}, TEXT, tasks=sets, seeds=1, methods=["der"])
+    [first] = asked.plan({})
+    recipe = recipe_of(asked, first, tmp_path)
+    found = tasks_of(recipe, sets)
+    assert found["tasks"] == [["a", "b"], ["d"]]
+    assert found["rows"] == {"train": [8, 3], "test": [2, 1]}
+    assert found["columns"] == {"text": "text"}
+    children = asked.plan({"tasks-1": Figures(found)})
+    made = {child.name: recipe_of(asked, child, tmp_path) for child in children}
+    assert made["der-2-1"].data.train_classes == ["d"]
+    loaded, labels = load_splits(made["der-2-1"].data, made["der-2-1"].the_task)
+    assert labels.names == ("a", "b", "d")
+    assert loaded.train["text"][0].startswith("some words d")
+    assert len(loaded.test) == 3
+
+
+def test_a_class_in_two_data_sets_is_refused(tmp_path):
+    sets = [csv(tmp_path / "one.csv", "text", "ab"), csv(tmp_path / "two.csv", "text", "cb")]
+    recipe = tiny(*TEXT, f"data.path={sets[0]}")
+    with pytest.raises(BadInput, match=r"tasks: class 'b' is in .*two.csv and in a data set before it"):
+        tasks_of(recipe, sets)
+    with pytest.raises(RecipeError, match="expected two different data sets or more"):
+        make_study("incremental", TINY, (), tasks=["a.csv", "a.csv"])
+    with pytest.raises(BadInput, match="the first one has the one class 'd'"):
+        tasks_of(recipe, [csv(tmp_path / "three.csv", "text", "d"), sets[0]])
