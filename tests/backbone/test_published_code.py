@@ -9,15 +9,19 @@ import sys
 import pytest
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from hfft import finetune, head, load_recipe
-from hfft.backbone import published_code
+from hfft.backbone import build_meta_model, load_model, published_code
 from hfft.backbone.edit import edit
+from hfft.backbone.spec import Backbone
 from hfft.commands.predict import predict
 from hfft.commands.score import score
 from hfft.errors import BadInput
+from hfft.head import replace_head
+from hfft.head.spec import Head
 from hfft.predict.predictor import load_predictor
+from hfft.tasks.labels import Labels
 from hfft.tasks.table import TASKS
 from tests import stand_ins
 from tests.examples import ALL, SINGLE, tiny
@@ -216,3 +220,22 @@ def test_a_path_that_is_not_there_is_told_before_any_data_is_read(tmp_path, monk
     ) as caught:
         finetune(made)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["bert", "distilbert"])
+def test_a_head_that_keeps_its_rows_keeps_the_edits_and_the_head_that_hfft_saved(name, tmp_path):
+    torch.manual_seed(0)
+    folder, task = made(name, tmp_path), TASKS[ALL[name].task]
+    grown = Labels.of(SINGLE, ["new", *labels_of(SINGLE).names])
+    own, keep = Backbone(name=str(folder)), Head(keep_known=True)
+    known = replace_head.rows(load_model(own, keep, task, labels_of(SINGLE)))
+    model = load_model(own, keep, task, grown).eval()
+    assert head.replace(model, keep, known) == 3
+    given = load_file(folder / "inputs.st")
+    want = given.pop("want")
+    with torch.no_grad():
+        torch.testing.assert_close(model(**given).logits[:, 1:], want)
+    meta = build_meta_model(own, keep, task)
+    assert {n for n, _ in meta.named_parameters()} == {n for n, _ in model.named_parameters()}
+    with pytest.raises(BadInput, match=r"was edited by hfft, which a new head does not know; add head.keep_known=true"):
+        load_model(own, Head(), task, grown)
