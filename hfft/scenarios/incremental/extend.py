@@ -102,10 +102,10 @@ def extend(
     old = rows_of_run(folder, earlier, say)
     share = new_data.test if isinstance(new_data.test, float) else HELD_OUT
     parts = with_test(given, share, earlier.seed, earlier.problem)
-    told = [name for name in dict.fromkeys(parts["train"][LABEL]) if name in known]
+    again = [name for name in dict.fromkeys(parts["train"][LABEL]) if name in known]
     say(f"{run} knows {len(known)} classes and learns {len(new)} more: {listing(new)}")
-    if told:
-        say(f"rows of known classes among the new ones are learned as well: {listing(told)}")
+    if again:
+        say(f"rows of known classes among the new ones are learned as well: {listing(again)}")
     classes = [*known, *new]
     target.mkdir(parents=True, exist_ok=True)
     finished = RunFolder(target).state() == "finished" and not fresh

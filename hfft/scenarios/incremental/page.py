@@ -50,12 +50,12 @@ class Course:
 
 @cache
 def _scored(
-    path: str, changed: int, tasks: tuple[tuple[str, ...], ...], told: bool
+    path: str, changed: int, tasks: tuple[tuple[str, ...], ...], task_incremental: bool
 ) -> tuple[tuple[float, ...], tuple[int, ...]]:
     """Accuracy and rows of each task of a file of outputs, which is read once while it does not change."""
     from pathlib import Path
 
-    found, counts = task_accuracies(Outputs.read(Path(path)), tasks, told)
+    found, counts = task_accuracies(Outputs.read(Path(path)), tasks, task_incremental)
     return tuple(found), tuple(counts)
 
 
@@ -180,14 +180,14 @@ def _answer(study: Incremental, found: dict[str, dict[int, Course]], groups: Seq
     gain = ""
     if best != "plain" and "plain" in last:
         gain = f" ({in_points(last[best].minus(last['plain']))} on plain fine-tuning)"
-    told = (
+    how = (
         "among the classes of its own task, which it is told"
         if study.task_incremental
         else "without being told the task"
     )
     return (
         f"{study.recipe.name}, {len(groups)} tasks of {sum(map(len, groups))} classes: {best} keeps most, test accuracy "
-        f"{means[best]:.3f} after the last task{gain}; {bounds} (n={n}, {seeds}; each row is answered {told})."
+        f"{means[best]:.3f} after the last task{gain}; {bounds} (n={n}, {seeds}; each row is answered {how})."
     )
 
 
