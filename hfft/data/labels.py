@@ -17,7 +17,7 @@ from hfft.data.classes import check_listed, class_name, find_labels, inner_featu
 from hfft.data.label_encoder import REMEDY, encoder_of
 from hfft.data.label_notes import label_notes, one_hot_note, unlike
 from hfft.data.label_texts import LabelTexts, label_texts
-from hfft.data.spec import Data
+from hfft.data.spec import NONE, Data
 from hfft.data.splits import column as read_column
 from hfft.errors import DataError
 from hfft.tasks.labels import Labels
@@ -103,7 +103,9 @@ def encode(
             raise DataError(
                 f"data.classes: no row of split {name} belongs to {listing(meaning.names)}; name other classes"
             )
-        if name == "train":
+        if data.labels == NONE:
+            trained = set(range(len(meaning.names)))
+        elif name == "train":
             trained = _trained([targets[i] for i in keep], meaning, data.train_classes is not None)
         elif PROBLEMS[meaning.problem].classes:
             for i in keep:

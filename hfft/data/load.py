@@ -16,7 +16,8 @@ from hfft.data.draw_rows import DrawnRows, cap_of
 from hfft.data.modality.base import Rows
 from hfft.data.source import load_raw
 from hfft.data.source.raw import Raw
-from hfft.data.spec import Data
+from hfft.data.spec import NONE, Data
+from hfft.data.unlabelled import without_labels
 from hfft.errors import DataError
 from hfft.tasks.labels import Labels
 from hfft.tasks.table import Task
@@ -92,6 +93,8 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
     parts = {name: columns.typed(raw[split]) for name, split in origin.items()}
     offered = {name: tuple(rows.features or ()) for name, rows in parts.items()}
     found = columns.find(parts["train"], data, task)
+    if data.labels == NONE:
+        parts, found = without_labels(parts, found, data, task)
     found, joined = columns.label_parts(parts["train"], found, data, task)
     faults = Faults(data)
     if data.columns.id is not None:
@@ -126,6 +129,11 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
         shots.check_complete(left, data.shots, data.shots_seed)
     wrong_labels = drawn.mislabel()
     counts = class_counts(drawn.rows, meaning)
+    if data.labels == NONE:
+        counts.pop("train", None)
+        drawn.notes.append(
+            "labels of the training rows are not read (data.labels: none); those of other splits are for scoring"
+        )
     loaded = Splits(
         drawn.rows["train"],
         drawn.rows.get("validation"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from hfft.data.spec import Data
+from hfft.data.spec import NONE, Data
 from hfft.errors import DataError
 from hfft.tasks.table import Task
 from hfft.wording import listing
@@ -29,12 +29,14 @@ def find_roles(columns: Sequence[str], fitting: Callable[[str], list[str]], data
             continue
         if usual is None:
             continue
-        if role == "label" and columns and set(columns) <= set(found.values()):
+        if role == "label" and data.labels != NONE and columns and set(columns) <= set(found.values()):
             raise DataError(
                 f"data.columns.label: no column is left for labels, {data.path} has: {listing(columns)}; use data with "
                 f"labels, such as a folder of images for each class"
             )
         fits = fitting(role)
+        if role == "label" and data.labels == NONE and not fits:
+            continue  # rows without labels, whose classes the recipe lists
         if len(fits) != 1:
             raise DataError(
                 f"data.columns.{role}: which column is it? {data.path} has: {listing(columns)}; "

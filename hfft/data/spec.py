@@ -170,6 +170,8 @@ class Data(Spec):
         path: a repository, a folder, a file, or a built-in set (`digits`, `printed_digits`, `letters`, `docstrings`).
         name, data_files, data_dir, revision: as for `datasets.load_dataset`.
         train: the split to train on.
+        labels: `none`: labels of the training rows, if there are any, are not read, for a method that learns without; those of
+            held-out splits are, for scoring. The classes are `classes`, or those that the data names.
         sep, encoding, quoting: how tables of text are written, where that is not found rightly: the separator, the encoding,
             and whether a mark `"` at the start of a cell opens a quotation (minimal) or is a character (none).
         missing: cells of tables that count as missing; all others are what they say, such as the words None and NA.
@@ -208,6 +210,7 @@ class Data(Spec):
     field: str | None = Field(default=None, min_length=1)
     columns: Columns = Columns()
     train: str = "train"
+    labels: Literal["read", "none"] = "read"
     validation: str | float | None = None
     test: str | float | None = None
     fold: Fold | None = None

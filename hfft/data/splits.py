@@ -35,7 +35,7 @@ def choose(there: Sequence[str], data: Data) -> tuple[str, str | float | None, s
     off = [role for role in ("validation", "test") if getattr(data, role) == NONE]
     if validation is None:
         found = [name for name in _VALIDATION if name in there and name not in (data.train, data.test)]
-        validation = found[0] if found else None if data.streaming else DEFAULT_VALIDATION
+        validation = found[0] if found else None if data.streaming or data.labels == NONE else DEFAULT_VALIDATION
     if test is None and "test" in there and data.train != "test":
         test = "test"
     if isinstance(validation, float) and isinstance(test, float) and validation + test >= 1:

@@ -14,11 +14,13 @@ from hfft.layers.adapters.arguments import adapter_problems, merges
 from hfft.layers.spec import SCHEDULES
 from hfft.recipe.classifier_checks import classifier_checks
 from hfft.recipe.explain import explain
+from hfft.recipe.label_checks import label_checks
 from hfft.recipe.score_checks import score_checks
 from hfft.recipe.set_checks import set_checks
 from hfft.recipe.training_arguments import training_problem
 from hfft.recipe.training_keys import TrainingKeys, foreign
 from hfft.recipe.yaml_lines import Path
+from hfft.spec import as_list
 from hfft.strategy.build import build_methods
 from hfft.strategy.needs import Situation, refusals
 from hfft.tasks.measure import is_file
@@ -47,6 +49,8 @@ def situation(recipe: Recipe) -> Situation:
         best=bool(foreign(recipe.training).get("load_best_model_at_end", False)),
         schedule=str(recipe.training.get("lr_scheduler_type", "linear")),
         new_head=recipe.the_task.labelled and not recipe.head.keep_known,
+        labels_read=recipe.data.labels != NONE,
+        head_learns="head" not in as_list(recipe.layers.freeze),
     )
 
 
@@ -109,7 +113,7 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
                 (("data", "columns", role), f"is not used by task {recipe.task}, which takes {listing(task.columns)}")
             )
     target = PROBLEMS[recipe.problem]
-    found += _label_checks(recipe) + _purpose_checks(recipe)
+    found += label_checks(recipe)
     if recipe.backbone.init == "random" and (recipe.layers.adapter or recipe.train_layers != ["all"]):
         found.append((("backbone", "init"), "is random, and frozen layers would never learn; use layers.train=all"))
     for i, edit in enumerate(recipe.backbone.edit):
@@ -156,35 +160,6 @@ def own_problems(key: str, value: Any) -> list[tuple[Path, str]]:
     except ValidationError as error:
         return [(("training", *path), what) for path, what in explain(error, TrainingKeys, {key: value})]
     return []
-
-
-def _label_checks(recipe: Recipe) -> list[tuple[Path, str]]:
-    """Ways of writing several labels a row, which need a problem with several."""
-    data, target = recipe.data, PROBLEMS[recipe.problem]
-    if not recipe.the_task.labelled:
-        return []
-    found: list[tuple[Path, str]] = []
-    remedy = "use problem_type=multi_label_classification"
-    if data.columns.several_labels and target.classes:
-        text = f"names a column per class, but {recipe.problem} has one label a row; {remedy}, or name one column"
-        found.append((("data", "columns", "label"), text))
-    if data.label_sep is not None and not target.multi_label:
-        text = f"separates the classes of a row, but {recipe.problem} has one label a row; {remedy}, or leave it out"
-        found.append((("data", "label_sep"), text))
-    elif data.label_sep is not None and data.columns.several_labels:
-        found.append((("data", "label_sep"), "separates classes in one column, but each has its own; leave it out"))
-    return found
-
-
-def _purpose_checks(recipe: Recipe) -> list[tuple[Path, str]]:
-    """Rows chosen or changed by their class, which needs one class a row, and all rows."""
-    found: list[tuple[Path, str]] = []
-    for key in recipe.data.chosen_by_class:
-        if not (recipe.the_task.labelled and PROBLEMS[recipe.problem].classes):
-            found.append((("data", key), f"needs one class a row, which {recipe.problem} does not have; leave it out"))
-        elif recipe.data.streaming:
-            found.append((("data", key), "needs all rows, which a stream does not have; use data.streaming=false"))
-    return found
 
 
 def _lora_checks(recipe: Recipe) -> list[tuple[Path, str]]:

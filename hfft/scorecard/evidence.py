@@ -15,6 +15,7 @@ from torch import Tensor
 from hfft import backbone, direct
 from hfft.data import fingerprints
 from hfft.data.load import Splits, load_splits
+from hfft.data.spec import NONE
 from hfft.errors import BadInput
 from hfft.evaluate.outputs import Outputs
 from hfft.features.model import device
@@ -128,8 +129,10 @@ class Evidence:
         """The rows of a split, in the order of its outputs.
 
         Raises:
-            BadInput: it is a stream, or has changed since.
+            BadInput: it is a stream, has changed since, or is train without labels.
         """
+        if split == "train" and self.recipe.data.labels == NONE:
+            raise BadInput("needs training rows with labels, which data.labels=none does not read")
         found = dict(self.splits.items())[split]
         if not hasattr(found, "select"):
             raise BadInput(f"{split}: is a stream, whose rows cannot be read again in order; use data.streaming=false")

@@ -23,6 +23,9 @@ NEEDS = {
     "counts": "the number of rows of each class",
     "start": "the pretrained weights",
     "head": "a head that knows the classes already",
+    "fixed_head": "a head that does not learn",
+    "labels": "the labels of the rows",
+    "no_labels": "rows whose labels are not read",
     "teacher": "another model",
     "source_head": "the backbone's own classifier",
     "labelled_set": "the classes of the rows of its set",
@@ -49,6 +52,8 @@ class Situation:
         divided: whether FSDP shards the weights.
         schedule: the learning rate schedule, if it is known.
         scaled: whether gradients are scaled until they are clipped by norm (fp16).
+        labels_read: whether labels of the training rows are read.
+        head_learns: whether the head learns.
     """
 
     problem: str
@@ -67,6 +72,8 @@ class Situation:
     best: bool = False
     scaled: bool = False
     schedule: str | None = None
+    labels_read: bool = False
+    head_learns: bool = False
 
 
 def refusals(methods: Sequence[Method], situation: Situation) -> list[tuple[str, str]]:
@@ -80,6 +87,12 @@ def refusals(methods: Sequence[Method], situation: Situation) -> list[tuple[str,
                 (method.name, f"needs rows that are not mixed, but {other.name} mixes them; leave one of them out")
                 for other in methods
                 if other.mixes
+            ]
+        if "no_labels" in method.needs:
+            found += [
+                (other.name, f"reads labels, which {method.name} does without; leave one of them out")
+                for other in methods
+                if {"counts", "labels"} & other.needs or (defines(other, "example_loss") and not other.replaces_loss)
             ]
         if not method.learns_logits:
             found += [
@@ -124,6 +137,10 @@ def _refused(method: Method, situation: Situation) -> list[str]:
         )
     if "head" in method.needs and situation.new_head:
         found.append("starts from what the head predicts, but it is new; set head.keep_known=true, or leave it out")
+    if "no_labels" in method.needs and situation.labels_read:
+        found.append("learns without labels; set data.labels=none, so that those of the training rows are not read")
+    if "fixed_head" in method.needs and situation.head_learns:
+        found.append("keeps the head as it is; set layers.freeze=head")
     if "continuous" in method.needs and not situation.continuous:
         found.append("averages inputs, which is impossible for text; leave it out")
     if "pixels" in method.needs and not situation.continuous:

@@ -81,6 +81,7 @@ from hfft.strategy.shift.dann import DANN
 from hfft.strategy.shift.mcc import MCC
 from hfft.strategy.shift.mcd import MCD
 from hfft.strategy.shift.mdd import MDD
+from hfft.strategy.shift.shot import SHOT
 
 
 class Strategy(Spec):
@@ -105,6 +106,7 @@ class Strategy(Spec):
     fixmatch: FixMatch | None = None
     flexmatch: FlexMatch | None = None
     freematch: FreeMatch | None = None
+    shot: SHOT | None = None
     mixup: Mixup | None = None
     cutmix: CutMix | None = None
     word_dropout: WordDropout | None = None

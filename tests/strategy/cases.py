@@ -227,6 +227,8 @@ CASES = {
     "replay": Case({"replay": {"on": "memory", "weight": 2.0}}, {"replay": {"on": "memory", "weight": 0.0}}),
     "der": Case({"der": {"on": "memory", "alpha": 2.0}}, {"der": {"on": "memory", "alpha": 0.0, "beta": 0.0}}),
     "der, replay, mixup, sam": Case({"der": "memory", "replay": "memory", "mixup": 1.0, "sam": 0.3}, model="vit"),
+    "shot": Case({"shot": {"pseudo": 0.7}}),
+    "shot without pseudo-labels, r_drop": Case({"shot": 0, "r_drop": 1.0}, dropout=0.1, random=True),
     "mixup": Case({"mixup": 1.0}, {"mixup": 0.0}, model="vit"),
     "cutmix": Case({"cutmix": 1.0}, {"cutmix": 0.0}, model="vit"),
     "fgm": Case({"fgm": 1.0}, {"fgm": 0.0}),

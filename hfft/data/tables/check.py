@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hfft.data.augment.grammar import columns_read
 from hfft.data.roles import find_roles
-from hfft.data.spec import Data
+from hfft.data.spec import NONE, Data
 from hfft.data.tables.dialect import head_text, header_fault, read_head
 from hfft.data.tables.files import FORMATS, Files, find_files, is_table_of_text, missing_path
 from hfft.errors import DataError
@@ -47,7 +47,8 @@ def check_files(data: Data, task: Task) -> None:
                 continue
             if split == data.train:
                 roles = _find_roles(columns, data, task)
-            _check_there(columns, roles if split == data.train else _without_label(roles), split)
+            labelled = split == data.train and data.labels != NONE
+            _check_there(columns, roles if labelled else _without_label(roles), split)
             if split == data.train:
                 _check_beside(columns, data, split)
 

@@ -78,6 +78,7 @@ def block(evidence: Evidence) -> dict[str, Any] | None:
         return None
     if evidence.recipe.data.streaming:
         raise BadInput("needs stored rows; use data.streaming=false")
+    evidence.rows("train")  # refused where its labels are not read
     pool = Pool.of(evidence)
     keys = pool.split if pool.labels is None else pool.split * (pool.labels.max() + 1) + pool.labels
     sample = stratified(keys, MOST, evidence.seed)

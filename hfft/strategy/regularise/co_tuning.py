@@ -35,7 +35,7 @@ class Translated(Method):
     paper calibrates the classifier first, on validation rows of its own task, which are not at hand.
     """
 
-    needs = frozenset({"features", "source_head", "rows"})
+    needs = frozenset({"features", "source_head", "rows", "labels"})
     problems = ("single_label_classification",)
 
     def __init__(self, spec: CoTuning):

@@ -54,7 +54,7 @@ class Consolidated(Method):
     depend. Name a set of the old task's rows in `on` if there is one.
     """
 
-    needs = frozenset({"start", "rows"})
+    needs = frozenset({"start", "rows", "labels"})
     problems = ("single_label_classification", "multi_label_classification")
 
     def __init__(self, spec: EWC):

@@ -37,6 +37,7 @@ class HardExamples(MethodSpec):
 class HardAgain(Method):
     """Computes the loss of all rows before each epoch, and sets the order of rows."""
 
+    needs = frozenset({"labels"})
     problems = ("single_label_classification", "multi_label_classification", "regression")
 
     def __init__(self, spec: HardExamples):
