@@ -12,6 +12,7 @@ from hfft.commands import (
     compare,
     extend,
     features,
+    gap,
     label_next,
     plan,
     predict,
@@ -42,6 +43,7 @@ COMMANDS = {
     "cache": cache,
     "predict": predict,
     "features": features,
+    "gap": gap,
     "label-next": label_next,
     "publish": publish,
 }

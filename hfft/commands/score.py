@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hfft.commands import export_doubted
+from hfft.commands import export_doubted, score_adapted
+from hfft.commands.score_source import recipe_of
 from hfft.errors import BadInput, HfftError
 from hfft.recipe.recipe import Recipe
 from hfft.run import importing
@@ -54,6 +55,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--shots", type=int, metavar="K", help="rows of each class that make its prototype (default: 5)"
     )
     command.add_argument("--queries", type=int, metavar="Q", help="rows of each class to classify (default: 15)")
+    score_adapted.add_arguments(command)
 
 
 def run(given: argparse.Namespace) -> int:
@@ -63,7 +65,9 @@ def run(given: argparse.Namespace) -> int:
         raise BadInput(f"--{next(iter(settings))}: is for episodes; add --episodes 600, or leave it out")
     if given.export is not None:
         export_doubted.check(given.export, given.blocks, given.full)
-    if given.full or given.report or given.blocks is not None:
+    if (found := score_adapted.lines(given)) is not None:
+        lines = found
+    elif given.full or given.report or given.blocks is not None:
         if given.episodes is not None or given.fresh or given.as_published:
             raise BadInput(
                 "--episodes, --fresh and --as-published: are not for the scorecard; leave them out, or --full, --blocks and "
@@ -84,14 +88,6 @@ def run(given: argparse.Namespace) -> int:
     for line in lines:
         print(printable(line), flush=True)
     return 0
-
-
-def recipe_of(source: str, overrides: list[str]) -> Recipe:
-    """The recipe of a run, or the one published with a model, as `hfft.predict.trained.recipe_of`, which imports torch."""
-    with importing():
-        from hfft.predict import trained
-
-    return trained.recipe_of(source, overrides)
 
 
 def score(source: str, overrides: list[str], fresh: bool = False) -> Iterator[str]:

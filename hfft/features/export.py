@@ -86,6 +86,11 @@ class Export:
         why = f", {self.source.fitting.why}" if self.wanted.pooling is None else ""
         return f"{self.rows} rows of split {self._opened.split}; pooling: {self.view.pooling}{why}"
 
+    @property
+    def split(self) -> str:
+        """The split that is read."""
+        return self._opened.split
+
     def _prepare(self) -> Any:
         """The rows as the model's inputs: texts tokenised once, images decoded when read."""
         opened, inputs, processor = self._opened, self.source.task.modality.inputs, self.source.processor

@@ -18,6 +18,7 @@ from hfft.wording import listing, nearest
 
 # The studies by name: module and class, imported when first used.
 STUDIES: dict[str, tuple[str, str]] = {
+    "adaptation": ("hfft.studies.adaptation", "Adaptation"),
     "seeds": ("hfft.studies.seeds", "Seeds"),
     "folds": ("hfft.studies.folds", "Folds"),
     "grid": ("hfft.studies.grid", "Grid"),
