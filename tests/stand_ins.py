@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -171,6 +172,7 @@ def _text(model: type, config: transformers.PretrainedConfig) -> Callable[[Path]
 
 MODELS: dict[str, Callable[..., None]] = {
     "google/vit-base-patch16-224-in21k": _vit,
+    "runs/office31_source/model": functools.partial(_resnet, names=["bike", "mug", "pen"]),
     "microsoft/resnet-50": _resnet,
     "microsoft/resnet-101": _resnet,
     "google-bert/bert-base-uncased": _text(transformers.BertModel, transformers.BertConfig(**small())),

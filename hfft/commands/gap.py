@@ -78,7 +78,7 @@ def run(given: argparse.Namespace) -> int:
         if len(r.features) < r.whole
     ]
     head = f"features of {given.backbone}, split {target.split}" + (f"; drawn: {'; '.join(drawn)}" if drawn else "")
-    told = measure.source_lines(found, names[-1]) if sources else measure.lines(found[names[0]], names[0], names[1])
-    for line in [head, *told]:
+    said = measure.source_lines(found, names[-1]) if sources else measure.lines(found[names[0]], names[0], names[1])
+    for line in [head, *said]:
         print(printable(line), flush=True)
     return 0

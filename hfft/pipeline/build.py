@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from transformers import TrainingArguments, set_seed
 from hfft import backbone, data, head, layers, strategy
 from hfft.backbone.edit import edit
 from hfft.backbone.source_head import source_head
+from hfft.data.spec import NONE
 from hfft.data.splits import column
 from hfft.errors import BadInput, HfftError
 from hfft.evaluate import Metrics, check_files, check_further
@@ -43,7 +44,7 @@ from hfft.train.early_stopping import EarlyStopping
 from hfft.train.last_block import LastBlock
 from hfft.train.micro_batch import settle
 from hfft.train.unfreezing import measure
-from hfft.wording import first_line, size_in_bytes
+from hfft.wording import first_line, listing, size_in_bytes
 
 
 @dataclass
@@ -98,7 +99,9 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     head_names = head.parameter_names(model, recipe.head.new)
     if task.labelled:
         set_seed(arguments.seed)  # so that the head does not depend on random numbers drawn while loading
-        head.replace(model, recipe.head, pretrained_rows(recipe))  # 2
+        known = pretrained_rows(recipe)
+        check_known(recipe, labels, known)
+        head.replace(model, recipe.head, known)  # 2
     depths = layers.depths(model, head_names)  # 3
     unread = model_check.never_read(model, depths, read)
     ids = [i for row in edits for i in row.get("ids", ())]
@@ -240,6 +243,15 @@ def pretrained_rows(recipe: Recipe) -> dict[str, dict[str, torch.Tensor]] | None
     config = backbone.load_published_config(recipe.backbone)
     labels = Labels.of("single_label_classification", [config.id2label[i] for i in range(config.num_labels)])
     return head_rows(backbone.load_model(recipe.backbone, as_published, recipe.the_task, labels))
+
+
+def check_known(recipe: Recipe, labels: Labels, known: Collection[str] | None) -> None:
+    """Raise BadInput if a class of rows without labels is not among those that the pretrained head knows."""
+    if recipe.data.labels == NONE and (unknown := [name for name in labels.names if name not in (known or ())]):
+        raise BadInput(
+            f"data.labels: is none, and the model does not know {listing(unknown)}, which cannot be learned without labels "
+            f"(it knows: {listing(known or ['no named class'])}); list in data.classes those that it knows"
+        )
 
 
 def class_ids(splits: data.Splits, labels: Labels) -> np.ndarray | None:
