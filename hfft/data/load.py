@@ -131,8 +131,9 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
     counts = class_counts(drawn.rows, meaning)
     if data.labels == NONE:
         counts.pop("train", None)
+        drawn.origin["train"] += ", labels not read"
         drawn.notes.append(
-            "labels of the training rows are not read (data.labels: none); those of other splits are for scoring"
+            "labels of the training rows are not read (data.labels: none); those of other splits are for scoring alone"
         )
     loaded = Splits(
         drawn.rows["train"],

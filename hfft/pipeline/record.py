@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hfft import data, layers, publish
 from hfft.data.class_counts import describe_counts
+from hfft.data.spec import NONE
 from hfft.evaluate import score_splits
 from hfft.evaluate.advice import advice
 from hfft.evaluate.against_reference import against_reference
@@ -99,7 +101,7 @@ def collect(training: Training) -> dict[str, Any]:
         "findings": look_at(training, scores),
         "advice": advised(training),
         **known,
-        "data": {**known["data"], "sets": sets},
+        "data": {**known["data"], "sets": sets, "unread": unread(recipe, run.splits, sets)},
         **({"stock_loads": stock_loads(run)} if recipe.published_as == "adapter" else {}),
         **({"edits": run.edits} if run.edits else {}),
         "strategy": methods_of(run),
@@ -138,6 +140,12 @@ def facts(recipe: Recipe, splits: data.Splits, labels: Labels, commit: str | Non
         },
         "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
     }
+
+
+def unread(recipe: Recipe, splits: Any, sets: Mapping[str, int]) -> dict[str, int]:
+    """Split or set -> number of its rows, for those whose labels, if there are any, the training did not read."""
+    found = {"train": splits.sizes["train"]} if recipe.data.labels == NONE else {}
+    return found | {name: count for name, count in sets.items() if recipe.data.sets[name].labels == NONE}
 
 
 @by_first_process

@@ -16,6 +16,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from hfft.data.spec import NONE
 from hfft.publish.figures import Scored, pictures, scored
 from hfft.recipe import Recipe, load_recipe, yaml_lines
 from hfft.runs.folder import RunFolder, write
@@ -196,7 +197,7 @@ class Card:
             init=self.recipe.backbone.init,
             data=public(self.recipe.data.path),
             only=self.recipe.data.classes,
-            rows_from=self.metrics["data"]["origin"].get("train") if self.recipe.data.chosen_by_class else None,
+            rows_from=self.rows_from(),
             task=self.recipe.task,
             metrics=self.metrics,
             results=self.results(),
@@ -224,6 +225,12 @@ class Card:
             strategy=in_words(public(self.metrics.get("strategy", []))),
             edits=[{**row, "moved": moved(row["moved"])} for row in self.metrics.get("edits", [])],
         )  # fmt: skip
+
+    def rows_from(self) -> str | None:
+        """How the training rows were chosen, and whether their labels were read, where that is not plain."""
+        data = self.recipe.data
+        asked = data.chosen_by_class or data.labels == NONE
+        return self.metrics["data"]["origin"].get("train") if asked else None
 
     def results(self) -> list[dict[str, Any]]:
         """Every metric with its split and rows, and its value from random weights if that run exists."""

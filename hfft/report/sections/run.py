@@ -19,6 +19,7 @@ def section(record: Record) -> dict[str, Any]:
         "counts": {  # rows of each split with a finding
             "bad rows left out": metrics["data"].get("skipped") or {},
             "held-out rows also in train": metrics["data"].get("leaked") or {},
+            "rows whose labels were not read": metrics["data"].get("unread") or {},
             "labels wrong on purpose": metrics["data"].get("wrong_labels") or {},
         },
         "origin": metrics["data"]["origin"].get("train", "–"),

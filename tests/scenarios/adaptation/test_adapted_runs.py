@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -48,10 +49,11 @@ def test_shot_keeps_the_head_and_its_metrics_say_that_labels_were_not_read(runs)
     before, after = head_of(Path(runs["model"])), head_of(Path(runs["shot"]) / "model")
     assert before.keys() == after.keys()
     assert all((before[name] == after[name]).all() for name in before)
-    assert (
-        "are not read" in (Path(runs["shot"]) / "report.html").read_text()
-        or "labels: none" in (Path(runs["shot"]) / "recipe.yaml").read_text()
-    )
+    metrics = json.loads((Path(runs["shot"]) / "metrics.json").read_text())
+    assert metrics["data"]["unread"] == {"train": 200}
+    assert metrics["data"]["origin"]["train"].endswith("labels not read")
+    assert "rows whose labels were not read" in (Path(runs["shot"]) / "report.html").read_text()
+    assert "labels not read" in (Path(runs["shot"]) / "model" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(("how", "said"), [("tent", "scales and shifts learned"), ("priors", "shares by BBSE: ")])
