@@ -121,11 +121,20 @@ def rows_of(
     else:
         targets = [PROBLEMS[labels.problem].empty_label(labels.size)] * len(rows)
         if isinstance(spec, DataSet):
-            label = spec.columns.label if isinstance(spec.columns.label, str) else task.columns.get("label")
-            for note in label_notes(key, whole, label, labels):
+            for note in label_notes(key, whole, label_column(spec, whole, task), labels):
                 say(note)
     rows = rows.add_column("labels", pa.array(targets))
     return rows.add_column("row", pa.array(np.arange(len(rows)))), roles
+
+
+def label_column(spec: DataSet, rows: Dataset, task: Task) -> str | None:
+    """The column of labels that are not read: the one that is named, of the task's usual name, or the only one of classes."""
+    named = spec.columns.label
+    if named is not None:
+        return named if isinstance(named, str) else None
+    usual = task.columns.get("label")
+    fits = [column for column, feature in rows.features.items() if columns.plays("label", feature, task)]
+    return usual if usual in rows.features or len(fits) != 1 else fits[0]
 
 
 def given_labels(key: str, spec: DataSet, rows: Dataset, task: Task, labels: Labels) -> list[int]:

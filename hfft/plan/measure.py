@@ -94,9 +94,9 @@ def measure(trainer: FineTuner, rows: int | None = None) -> Measured:
     if batches is not None:
         sizes = np.array([batch_size(batch, lengths) for batch in batches])
         drawn = pick(sizes, accumulated)
-        loader = DataLoader(
-            trainer.train_dataset, batch_sampler=[batches[i] for i in drawn], collate_fn=trainer.data_collator
-        )
+        with trainer.accompanied(trainer.train_dataset) as accompanied:  # with the rows that methods read beside them
+            chosen = [batches[i] for i in drawn]
+            loader = DataLoader(accompanied, batch_sampler=chosen, collate_fn=trainer.data_collator)
         trainer.get_train_dataloader = lambda: loader
         steps = math.ceil(len(batches) / accumulated)
     else:

@@ -70,6 +70,15 @@ def test_a_set_with_none_of_the_classes_is_told(tmp_path, capsys, tokenizer):
     assert lines == []
 
 
+def test_the_only_column_of_classes_is_that_of_the_labels(tmp_path, capsys, tokenizer):
+    features = Features({"text": Value("string"), "kind": ClassLabel(names=["good", "odd"])})
+    Dataset.from_dict({"text": ["a", "b", "c"], "kind": [0, 1, -1]}, features=features).to_parquet(
+        tmp_path / "t.parquet"
+    )
+    load_sets({"target": DataSet(path=str(tmp_path / "t.parquet"))}, TEXTS, NAMES, tokenizer, (), 0)
+    assert "open set: 1 of its 3 rows are of classes that the task does not have (odd)" in capsys.readouterr().out
+
+
 def test_rows_of_train_are_counted(tmp_path, capsys, tokenizer):
     (tmp_path / "train.csv").write_text("text,label\nA  b,good\nc d,bad\ne f,good\ng h,bad\n")
     splits, _ = load_splits(Data(path=str(tmp_path / "train.csv"), validation="none", test="none"), TEXTS)

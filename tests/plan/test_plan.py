@@ -55,6 +55,17 @@ def test_activations_are_what_a_step_keeps_and_grow_with_what_learns(trec):
 
 
 @pytest.mark.slow
+def test_rows_that_methods_read_beside_the_tasks_are_measured_as_well(tmp_path):
+    few = ["layers.train=last-1", "data.max_train_samples=64", f"training.output_dir={tmp_path}"]
+    _, plain = plan.measured(load_recipe("digits", *few))
+    target = "data.sets={target: {path: digits, split: test, max_samples: 40}}"
+    _, both = plan.measured(load_recipe("digits", *few, target, "strategy={dann: {on: target, hidden: 16}}"))
+    assert both.steps == plain.steps
+    assert both.activations > 1.5 * plain.activations
+    assert both.methods == 4 * (97 * 16 + 17 * 16 + 17)
+
+
+@pytest.mark.slow
 def test_one_linear_layer_keeps_its_input(tmp_path):
     """Counted by hand: a linear head behind a frozen backbone keeps the features, the logits' softmax and little else."""
     recipe = load_recipe("digits", "layers.train=head", f"training.output_dir={tmp_path}", "data.augment=[]")
