@@ -16,6 +16,7 @@ from datasets import ClassLabel, Dataset, Features, Image, Value
 
 from tests import imagenet_names
 
+PACS = ["dog", "elephant", "giraffe", "guitar", "horse", "house", "person"]
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 SENTENCE = "a the film was good bad fine dull long short who where when what how many is it not very"
 WORDS = SENTENCE.split(" ")
@@ -75,6 +76,9 @@ DATA: dict[str, Callable[[Path], Path]] = {
         folder, train=images(100, "img", "label", CIFAR10), test=images(20, "img", "label", CIFAR10, 1)
     ),
     "microsoft/cats_vs_dogs": lambda folder: save_splits(folder, train=images(60, "image", "labels", ["cat", "dog"])),
+    "flwrlabs/pacs": lambda folder: save_splits(
+        folder, train=in_domains(images(120, "image", "label", PACS), ["photo", "art_painting", "cartoon", "sketch"])
+    ),
     "stanfordnlp/sst2": lambda folder: save_splits(
         folder,
         train=texts(64, "sentence", "label", ["negative", "positive"]),
@@ -209,6 +213,11 @@ def teacher(name: str, auto_class: str, classes: list[str], folder: Path) -> Pat
     labels = {"id2label": dict(enumerate(classes)), "label2id": {label: i for i, label in enumerate(classes)}}
     getattr(transformers, auto_class).from_pretrained(backbone, **labels).save_pretrained(folder)
     return folder
+
+
+def in_domains(rows: Dataset, names: list[str]) -> Dataset:
+    """The rows with a column `domain`, which does not go with their labels."""
+    return rows.add_column("domain", [names[i // 7 % len(names)] for i in range(len(rows))])
 
 
 def data(name: str, folder: Path) -> Path:

@@ -8,6 +8,7 @@ from hfft.lazy import names
 
 if TYPE_CHECKING:
     from hfft.data.changes import changed_splits, file_state, names_files
+    from hfft.data.domains import domain_ids
     from hfft.data.fingerprint import fingerprints
     from hfft.data.inputs import Prepared, prepare
     from hfft.data.load import Splits, load_splits
@@ -20,6 +21,7 @@ __getattr__, __all__ = names(
         "changed_splits": "hfft.data.changes",
         "file_state": "hfft.data.changes",
         "names_files": "hfft.data.changes",
+        "domain_ids": "hfft.data.domains",
         "fingerprints": "hfft.data.fingerprint",
         "Prepared": "hfft.data.inputs",
         "prepare": "hfft.data.inputs",

@@ -10,6 +10,7 @@ from datasets import Dataset
 from hfft.data import shots, splits
 from hfft.data.imbalance import cut, imbalance_note
 from hfft.data.label_noise import noise_note, with_noise
+from hfft.data.named_domains import held_out_apart
 from hfft.data.spec import Data
 from hfft.tasks.labels import Labels
 from hfft.tasks.problem import PROBLEMS
@@ -23,6 +24,7 @@ class DrawnRows:
         rows: split -> its rows, with labels encoded.
         origin: split -> its origin in words.
         notes: remarks for the user, one line each.
+        whole: the split of the data that train is drawn from.
     """
 
     data: Data
@@ -31,9 +33,10 @@ class DrawnRows:
     rows: dict[str, Dataset]
     origin: dict[str, str]
     notes: list[str]
+    whole: Dataset | None = None
 
     def divide(self, shares: Mapping[str, float]) -> None:
-        """Make held-out splits of train's rows: the fold as test, and shares of the others; then leave train its shots.
+        """Make held-out splits of train's rows: a fold or a domain as test, shares of the others; then leave train its shots.
 
         Raises:
             DataError: a split would be empty, or a class has too few rows.
@@ -41,6 +44,9 @@ class DrawnRows:
         data, whole, held_out = self.data, self.rows["train"], dict[str, Dataset]()
         if data.fold is not None:
             whole, held_out["test"] = splits.fold_apart(whole, data.fold, self.meaning)
+        if data.held_out_domain is not None:
+            assert self.whole is not None
+            whole, held_out["test"] = held_out_apart(whole, self.whole, data)
         self.rows |= splits.set_aside(whole, dict(shares), self.meaning, self.seed)
         if data.shots is not None:
             few = shots.chosen(whole, data, self.meaning)
@@ -57,6 +63,9 @@ class DrawnRows:
             self.origin[name] = f"{share:.3g} of {data.train}{stratified}, seed {self.seed}"
         if data.fold is not None:
             self.origin |= splits.fold_origin(data.fold, data.train, self.meaning)
+        if data.held_out_domain is not None:
+            domain = f"domain {data.held_out_domain}"
+            self.origin |= {"train": f"{data.train} without {domain}", "test": f"{domain} of {data.train}"}
         if data.shots is not None:
             self.notes.append(shots.shots_note(data.shots, data.shots_seed, self.meaning.size, whole))
             self.origin["train"] += f", {data.shots} rows of each class, shots_seed {data.shots_seed}"

@@ -113,14 +113,14 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
     faults.totals = {name: len(rows) for name, rows in parts.items()}
     try:
         encoded, meaning, notes = labels.encode(parts, found, data, task, faults, joined)
-        drawn = DrawnRows(data, meaning, seed, encoded, origin, notes)
+        drawn = DrawnRows(data, meaning, seed, encoded, origin, notes, raw[origin["train"]])
         drawn.divide(shares)
     except DataError:
         faults.refuse()  # bad rows may be the cause
         raise
     drawn.cap()
     drawn.unbalance()
-    source = dict.fromkeys([*shares, *(["test"] if data.fold is not None else [])], "train")
+    source = dict.fromkeys([*shares, *(["test"] if data.test_from_train else [])], "train")
     checked = check(drawn.rows, source, found, inputs, faults)
     left_out = faults.settle()
     drawn.rows = {name: faults.without(rows, source.get(name, name)) for name, rows in drawn.rows.items()}
@@ -165,7 +165,7 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
 def _wanted(there: Sequence[str], data: Data) -> tuple[dict[str, str], dict[str, float]]:
     """Split -> the split of the data that it is, and split -> the share of train that it is made of."""
     train, validation, test = splits.choose(there, data)
-    wanted = {"test": test if data.fold is None else None, "validation": validation}
+    wanted = {"test": None if data.test_from_train else test, "validation": validation}
     shares = {name: share for name, share in wanted.items() if isinstance(share, float)}
     named = {name: split for name in ("validation", "test") if isinstance(split := wanted[name], str)}
     return {"train": train, **named}, shares

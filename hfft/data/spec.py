@@ -45,6 +45,7 @@ class Columns(Spec):
         text, text_pair: the text, and the second one where a row is a pair.
         label: one column, or one for each class (or number to predict): a list of names, or a `/regex/`.
         id: names of the rows, which must be unique in a split; predictions carry them.
+        domain: where each row comes from, such as a style, a camera or a hospital, for methods that learn from several domains.
     """
 
     image: str | None = None
@@ -52,6 +53,7 @@ class Columns(Spec):
     text_pair: str | None = None
     label: str | Annotated[list[str], Field(min_length=1)] | None = None
     id: str | None = None
+    domain: str | None = Field(default=None, min_length=1)
 
     @field_validator("label")
     @classmethod
@@ -179,6 +181,7 @@ class Data(Spec):
         validation, test: a split's name, a share of the training rows to set aside (stratified, seeded), or `none`.
         label_sep: what separates the classes in a text that names several, such as `|`.
         fold: one fold of a cross-validation over the training rows, which becomes the test split; other test rows are not read.
+        held_out_domain: the domain (`columns.domain`) whose training rows become the test split; other test rows are not read.
         seed: the draws of rows (shares, samples, imbalance, wrong labels); default: `training.seed`.
         classes: use only these classes, in this order.
         train_classes: train on rows of these classes alone; the head, and held-out splits of their own, have all of `classes`.
@@ -214,6 +217,7 @@ class Data(Spec):
     validation: str | float | None = None
     test: str | float | None = None
     fold: Fold | None = None
+    held_out_domain: str | None = Field(default=None, min_length=1)
     seed: int | None = Field(default=None, ge=0)
     classes: list[str] | None = Field(default=None, min_length=2)
     train_classes: list[str] | None = Field(default=None, min_length=1)
@@ -265,6 +269,22 @@ class Data(Spec):
             raise ValueError("has a fold, which needs all rows at once, and streaming; leave one of them out")
         if self.fold is not None and self.test is not None:
             raise ValueError(f"has a fold, whose rows are the test split, and test={self.test}; leave data.test out")
+        return self
+
+    @property
+    def test_from_train(self) -> bool:
+        """Whether the test split is made of training rows in a way of its own, so that other test rows are not read."""
+        return self.fold is not None or self.held_out_domain is not None
+
+    @model_validator(mode="after")
+    def _domain_alone(self) -> Data:
+        if self.held_out_domain is None:
+            return self
+        for key, is_set in (("fold", self.fold), ("test", self.test), ("streaming", self.streaming or None)):
+            if is_set is not None:
+                raise ValueError(f"has a held_out_domain, whose rows are the test split, and {key}; leave {key} out")
+        if self.columns.domain is None:
+            raise ValueError("has a held_out_domain; name the column of the domains in data.columns.domain")
         return self
 
     @field_validator("validation", "test")

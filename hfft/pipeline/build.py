@@ -8,17 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import transformers
-from datasets import IterableDataset
 from transformers import TrainingArguments, set_seed
 
 from hfft import backbone, data, head, layers, strategy
 from hfft.backbone.edit import edit
 from hfft.backbone.source_head import source_head
 from hfft.data.spec import NONE
-from hfft.data.splits import column
 from hfft.errors import BadInput, HfftError
 from hfft.evaluate import Metrics, check_files, check_further
 from hfft.frozen_cache import folder
@@ -28,6 +25,7 @@ from hfft.head.replace_head import rows as head_rows
 from hfft.pipeline import calibrate, model_check
 from hfft.pipeline.dry_build import check_turns, dry_build, lr_rules
 from hfft.pipeline.head_start import start_from_classifier, with_pooling
+from hfft.pipeline.row_groups import class_ids, domain_ids
 from hfft.pipeline.teachers import teachers
 from hfft.processes import say
 from hfft.recipe import Recipe
@@ -35,7 +33,7 @@ from hfft.recipe.checks import situation
 from hfft.spec import as_list
 from hfft.strategy.needs import needed, refusals, uncacheable
 from hfft.tasks.labels import Labels
-from hfft.tasks.problem import PROBLEMS, SMALLER_IS_BETTER, known_metrics
+from hfft.tasks.problem import SMALLER_IS_BETTER, known_metrics
 from hfft.tasks.table import Task
 from hfft.train import FineTuner
 from hfft.train.callbacks import EpochLine
@@ -154,6 +152,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
         methods=methods,
         sets=sets,
         class_ids=class_ids(splits, labels),
+        domain_ids=domain_ids(recipe, splits, methods),
         load_model=teachers(labels, processor),
         source_head=lambda: source_head(recipe.backbone, task),
         cache_settings=cache_settings(recipe, arguments),
@@ -252,15 +251,6 @@ def check_known(recipe: Recipe, labels: Labels, known: Collection[str] | None) -
             f"data.labels: is none, and the model does not know {listing(unknown)}, which cannot be learned without labels "
             f"(it knows: {listing(known or ['no named class'])}); list in data.classes those that it knows"
         )
-
-
-def class_ids(splits: data.Splits, labels: Labels) -> np.ndarray | None:
-    """Class of each training row, `(rows,)`, or `(rows, C)` of 0 and 1; None if rows have no classes or are streamed."""
-    problem = PROBLEMS[labels.problem]
-    if isinstance(splits.train, IterableDataset) or not problem.class_names:
-        return None
-    found = column(splits.train, "labels")
-    return found.to_numpy() if problem.classes else found.combine_chunks().flatten().to_numpy().reshape(-1, labels.size)
 
 
 def check_methods(methods: Sequence[strategy.Method], recipe: Recipe, arguments: TrainingArguments) -> None:

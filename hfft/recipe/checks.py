@@ -43,6 +43,7 @@ def situation(recipe: Recipe) -> Situation:
         tokens=recipe.the_task.modality.tokens,
         sets=tuple(recipe.data.sets),
         labelled_sets=tuple(name for name, one in recipe.data.sets.items() if one.labels == "given"),
+        domains=recipe.data.columns.domain is not None,
         own_head=recipe.head.own,
         epochs=epochs if by_epochs else None,
         evaluates=recipe.data.validation != NONE and recipe.training.get("eval_strategy", "epoch") != "no",
@@ -105,10 +106,9 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
     if views is not None and not recipe.data.augment:
         found.append((("layers", "cache", "views"), "is for augmented rows, but data.augment is empty; leave it out"))
     for role in recipe.data.columns.model_fields_set:
-        if role == "id" and recipe.data.streaming:
-            text = "is compared over all rows, which is impossible for a streamed set; leave it out"
-            found.append((("data", "columns", role), text))
-        elif role != "id" and role not in task.columns:
+        if role in ("id", "domain") and recipe.data.streaming:
+            found.append((("data", "columns", role), "needs all rows, which a stream does not have; leave it out"))
+        elif role not in ("id", "domain") and role not in task.columns:
             found.append(
                 (("data", "columns", role), f"is not used by task {recipe.task}, which takes {listing(task.columns)}")
             )

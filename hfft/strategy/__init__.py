@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from hfft.strategy.regularise.r_drop import r_drop
     from hfft.strategy.regularise.stochnorm import stoch_norm
     from hfft.strategy.replay.der import der
-    from hfft.strategy.sample.balanced import balanced_order
+    from hfft.strategy.sample.balanced import balanced_order, in_turn
     from hfft.strategy.sample.curriculum import easy_order
     from hfft.strategy.sample.hard_examples import hard_order
     from hfft.strategy.semi_supervised.flexmatch import flexible_thresholds
@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from hfft.strategy.shift.coral import coral
     from hfft.strategy.shift.dan import mk_mmd
     from hfft.strategy.shift.dann import domain_loss
+    from hfft.strategy.shift.domain_coral import mean_distance, moment_distance
     from hfft.strategy.shift.mcc import mcc
     from hfft.strategy.shift.mcd import discrepancy
     from hfft.strategy.shift.mdd import agreement, disagreement
@@ -136,6 +137,7 @@ __getattr__, __all__ = names(
         "implied_methods": "hfft.strategy.build",
         "in_order": "hfft.strategy.build",
         "inverse_decay": "hfft.strategy.rate.inverse_decay",
+        "in_turn": "hfft.strategy.sample.balanced",
         "jensen_shannon": "hfft.strategy.mix.consistency",
         "l2_sp": "hfft.strategy.regularise.l2_sp",
         "ldam": "hfft.strategy.loss.ldam",
@@ -145,10 +147,12 @@ __getattr__, __all__ = names(
         "lr_by_gap": "hfft.strategy.rate.lr_by_gap",
         "lwf": "hfft.strategy.regularise.lwf",
         "mcc": "hfft.strategy.shift.mcc",
+        "mean_distance": "hfft.strategy.shift.domain_coral",
         "mixout": "hfft.strategy.regularise.mixout",
         "mixup": "hfft.strategy.mix.mixup",
         "mk_mmd": "hfft.strategy.shift.dan",
         "multilinear": "hfft.strategy.shift.cdan",
+        "moment_distance": "hfft.strategy.shift.domain_coral",
         "pairs_loss": "hfft.strategy.metric.contrastive",
         "pcgrad": "hfft.strategy.adversarial.pcgrad",
         "per_example": "hfft.strategy.outputs",

@@ -21,6 +21,7 @@ NEEDS = {
     "unmixed": "rows that are not mixed with others",
     "rows": "the row numbers",
     "counts": "the number of rows of each class",
+    "domains": "the domain of each row",
     "start": "the pretrained weights",
     "head": "a head that knows the classes already",
     "fixed_head": "a head that does not learn",
@@ -44,6 +45,7 @@ class Situation:
         tokens: whether inputs are ids of tokens.
         sets: names of `data.sets`.
         labelled_sets: those whose labels are given.
+        domains: whether the recipe names the column of the rows' domains.
         evaluates: whether the model is evaluated during training.
         epochs: length of the training; None if it is given in steps.
         own_head: whether the recipe asks for a head of hfft's in place of the architecture's.
@@ -63,6 +65,7 @@ class Situation:
     tokens: bool = True
     sets: tuple[str, ...] = ()
     labelled_sets: tuple[str, ...] = ()
+    domains: bool = False
     new_head: bool = False
     divided: bool = False
     deepspeed: bool = False
@@ -165,6 +168,8 @@ def _refused(method: Method, situation: Situation) -> list[str]:
             )
         elif defines(method, "companions") or defines(method, "order") or "rows" in method.needs:
             found.append("needs row numbers, which a stream does not have; use data.streaming=false")
+    if "domains" in method.needs and not situation.domains:
+        found.append("needs the domain of each row; name the column in data.columns.domain")
     on = getattr(getattr(method, "spec", None), "on", None)
     if on is not None and on not in situation.sets:
         known = listing(situation.sets) or "none"

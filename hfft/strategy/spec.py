@@ -78,10 +78,13 @@ from hfft.strategy.shift.cdan import CDAN
 from hfft.strategy.shift.coral import CORAL
 from hfft.strategy.shift.dan import DAN
 from hfft.strategy.shift.dann import DANN
+from hfft.strategy.shift.domain_coral import DomainCORAL
+from hfft.strategy.shift.group_dro import GroupDRO
 from hfft.strategy.shift.mcc import MCC
 from hfft.strategy.shift.mcd import MCD
 from hfft.strategy.shift.mdd import MDD
 from hfft.strategy.shift.shot import SHOT
+from hfft.strategy.shift.vrex import VREx
 
 
 class Strategy(Spec):
@@ -99,6 +102,10 @@ class Strategy(Spec):
     mcd: MCD | None = None
     bsp: BSP | None = None
     afn: AFN | None = None
+    shot: SHOT | None = None
+    group_dro: GroupDRO | None = None
+    vrex: VREx | None = None
+    domain_coral: DomainCORAL | None = None
     replay: Replay | None = None
     der: DER | None = None
     pseudo_label: PseudoLabel | None = None
@@ -106,7 +113,6 @@ class Strategy(Spec):
     fixmatch: FixMatch | None = None
     flexmatch: FlexMatch | None = None
     freematch: FreeMatch | None = None
-    shot: SHOT | None = None
     mixup: Mixup | None = None
     cutmix: CutMix | None = None
     word_dropout: WordDropout | None = None

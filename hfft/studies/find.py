@@ -31,6 +31,8 @@ STUDIES: dict[str, tuple[str, str]] = {
     "founding": ("hfft.studies.founding", "Founding"),
     "robustness": ("hfft.studies.robustness", "Robustness"),
     "incremental": ("hfft.studies.incremental", "Incremental"),
+    "leave-one-domain-out": ("hfft.studies.leave_one_domain_out", "LeaveOneDomainOut"),
+    "semi-supervised": ("hfft.studies.semi_supervised", "SemiSupervised"),
     "upstream": ("hfft.studies.upstream", "Upstream"),
 }
 

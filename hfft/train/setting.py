@@ -20,6 +20,7 @@ from hfft.train.norm_statistics import estimated, moving_norms
 def setting_of(
     trainer: Any,
     class_ids: np.ndarray | None,
+    domain_ids: np.ndarray | None,
     load_model: Callable[[str], nn.Module] | None,
     source_head: Callable[[], nn.Linear] | None = None,
 ) -> Setting:
@@ -40,6 +41,7 @@ def setting_of(
         device=trainer.args.device,
         class_names=trainer.labels.names,
         class_ids=class_ids,
+        domain_ids=domain_ids,
         rows=len(rows) if counted else None,
         batch_rows=batch,
         sets={name: len(found) for name, found in trainer.sets.items()},

@@ -49,7 +49,7 @@ class FineTuner(Dealing):
         lr_rules: arguments of `hfft.layers.param_groups` other than rate and decay.
         methods: methods from `hfft.strategy.build_methods`; used only in training.
         sets: name -> further rows that methods read.
-        class_ids: `(rows,)` class of each training row, for methods that need `counts`.
+        class_ids, domain_ids: `(rows,)` class and domain of each training row, for methods that need `counts` or `domains`.
         load_model: name or folder -> a finished model, for methods that need a `teacher`.
         source_head: returns the classifier with which the backbone was published, for methods that need it.
         live_norms: keep updating the statistics of frozen BatchNorms.
@@ -72,6 +72,7 @@ class FineTuner(Dealing):
         methods: Sequence[Method] = (),
         sets: Mapping[str, Any] | None = None,
         class_ids: np.ndarray | None = None,
+        domain_ids: np.ndarray | None = None,
         load_model: Callable[[str], nn.Module] | None = None,
         source_head: Callable[[], nn.Linear] | None = None,
         live_norms: bool = False,
@@ -87,8 +88,7 @@ class FineTuner(Dealing):
         self.labels, self.depths, self.lr_rules = labels, depths, dict(lr_rules or {})
         self.problem, self.sets = PROBLEMS[labels.problem], dict(sets or {})
         self.live_norms, self.on_device, self.cache_settings = live_norms, on_device, cache_settings
-        self.modes = Modes()
-        self.last_block = last_block or LastBlock(wanted=False)
+        self.modes, self.last_block = Modes(), last_block or LastBlock(wanted=False)
         self.frozen_cache: FrozenCache | None = None  # set during training
         self.cache_report: dict[str, Any] = {}  # the cache's report on the last training
         self._whole = fsdp.prepared(self) if self.is_fsdp_enabled else None
@@ -103,7 +103,7 @@ class FineTuner(Dealing):
         if rank_allocation.allocator(self.model) is not None:
             self.add_callback(rank_allocation.AllocateRanks())
         self.add_callback(CallMethods(self))
-        self.setting = setting_of(self, class_ids, load_model, source_head)
+        self.setting = setting_of(self, class_ids, domain_ids, load_model, source_head)
         for method in self.methods:
             method.start(self.setting)
         self.steps = Steps(self, self.methods)

@@ -201,6 +201,17 @@ CASES = {
     "mcd": Case({"mcd": {"on": "target", "weight": 3.0}}, {"mcd": {"on": "target", "weight": 0.0}}),
     "bsp": Case({"bsp": {"on": "target", "weight": 0.1, "largest": 2}}, {"bsp": {"on": "target", "weight": 0.0}}),
     "afn": Case({"afn": {"on": "target", "delta": 0.5}}, {"afn": {"on": "target", "weight": 0.0}}),
+    "balanced by domain": Case({"balanced": {"by": "domain", "after": 1}}),
+    "group_dro": Case({"group_dro": 2.0}, {"group_dro": 0.0}),
+    "group_dro, balanced by domain, sam": Case(
+        {"group_dro": 2.0, "balanced": {"by": "domain"}, "sam": 0.3}, model="vit"
+    ),
+    "vrex": Case({"vrex": 30.0}, {"vrex": 0.0}),
+    "domain_coral": Case({"domain_coral": 3.0}, {"domain_coral": 0.0}),
+    "balanced by domain, vrex, domain_coral, swad": Case(
+        {"balanced": {"by": "domain"}, "vrex": 3.0, "domain_coral": 3.0, "swad": {"optimum_patience": 1}},
+        settings=EVALUATED,
+    ),
     # random weights are hardly sure: of three classes, some rows are above such thresholds and some are not
     "pseudo_label": Case(
         {"pseudo_label": {"on": "target", "threshold": 0.36, "weight": 3.0}},
@@ -436,7 +447,6 @@ def trainer_of(
     nothing = np.zeros_like(train[0]["labels"]).tolist()  # a set has no labels that are used
     target = Drawn([{**row, "labels": nothing} for row in training.examples(modality, examples.SINGLE, 7, seed=5)])
     memory = Memory(training.examples(modality, examples.SINGLE, 5, seed=6))
-    target = [{**row, "labels": nothing} for row in training.examples(modality, examples.SINGLE, 7, seed=5)]
     teacher = examples.tiny(case.model, seed=1).to(dtype)
 
     def load_model(name: str) -> nn.Module:
@@ -453,6 +463,7 @@ def trainer_of(
         compute_metrics=Metrics(training.labels_of(case.problem), ()),
         methods=own.pop("methods", None) or [*training.methods_of(**case.strategy), *(make() for make in case.more)],
         sets={"target": target, "memory": memory},
+        domain_ids=np.arange(rows) % 5 // 2,  # three domains, the last of half as many rows
         class_ids=np.stack([np.asarray(row["labels"]) for row in train]),
         source_head=lambda: source_head(dtype),
         on_device=PIXELS if modality == "image" else None,

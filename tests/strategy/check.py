@@ -116,7 +116,10 @@ def divides(case: Case) -> bool:
     continuous = ALL[case.model].modality == "image"
     alone, divided = (
         refusals(
-            methods, Situation(case.problem, continuous=continuous, sets=names, labelled_sets=names, divided=whether)
+            methods,
+            Situation(
+                case.problem, continuous=continuous, sets=names, labelled_sets=names, domains=True, divided=whether
+            ),
         )
         for whether in (False, True)
     )

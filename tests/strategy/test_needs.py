@@ -341,7 +341,12 @@ def test_nothing_is_refused_under_fsdp_that_reads_no_whole_weights():
     for name, case in CASES.items():
         continuous = ALL[case.model].modality == "image"
         divided = Situation(
-            case.problem, divided=True, sets=("target", "memory"), labelled_sets=("memory",), continuous=continuous
+            case.problem,
+            divided=True,
+            sets=("target", "memory"),
+            labelled_sets=("memory",),
+            domains=True,
+            continuous=continuous,
         )
         told = refusals([*methods_of(**case.strategy), *(make() for make in case.more)], divided)
         assert (told != []) == (name in NOT_DIVIDED), name

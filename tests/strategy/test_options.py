@@ -30,7 +30,7 @@ MATCH = {
 OPTIONS = {
     "balanced": {
         "after": ([0, 1], [-1, 0.5], 0),
-        "by": (["class", "sqrt", "effective"], ["root", 1], "class"),
+        "by": (["class", "sqrt", "effective", "domain"], ["root", 1], "class"),
         "beta": ([0, 1 - 1e-6], [1, 1.5, -1e-6, -0.5], 0.999),
     },
     "curriculum": {
@@ -55,6 +55,9 @@ OPTIONS = {
     "mcd": TARGET,
     "bsp": {**TARGET, "weight": ([0, 1e-6], [-1, -1e-6], 2e-4), "largest": ([1, 9], [0, 0.5], 1)},
     "afn": {**TARGET, "weight": ([0, 1e-6], [-1, -1e-6], 0.05), "delta": ([1e-6, 9], [0, -1], 1.0)},
+    "group_dro": {"eta": ([0, 1e-6, 9], [-1e-6, "1/2"], 0.01)},
+    "vrex": {"weight": ([0, 1e-6], [-1e-6], Ramp(start=1.0, end=10.0, over=0.1))},
+    "domain_coral": {"weight": ([0, 1e-6], [-1e-6], 1.0)},
     "pseudo_label": {
         "on": (["x"], [3], None),
         "ratio": ([1, 9], [0, 1.5], 1),
@@ -301,6 +304,10 @@ NEUTRAL = [
     {"lwf": 0},
     {"confidence_penalty": 0},
     {"entropy": {"on": "x", "weight": 0}},
+    {"group_dro": 0},
+    {"vrex": 0},
+    {"domain_coral": 0},
+    {"fixmatch": {"on": "x", "weight": 0}},
     {"bss": 0},
     {"r_drop": 0},
     {"mixout": 0},

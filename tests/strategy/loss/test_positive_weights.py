@@ -56,7 +56,7 @@ def test_the_recipe_is_written_as_it_was_read(value):
 def test_the_rows_of_each_class_are_counted_from_the_data():
     from datasets import Dataset
 
-    from hfft.pipeline.build import class_ids
+    from hfft.pipeline.row_groups import class_ids
     from hfft.tasks.labels import Labels
 
     splits = SimpleNamespace(train=Dataset.from_dict({"labels": MANY.tolist()}))
