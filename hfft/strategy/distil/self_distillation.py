@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from hfft.lazy import torch
+from hfft.strategy.average.averaged_copy import AveragedCopy
 from hfft.strategy.distil.teacher import Outputs
 from hfft.strategy.method import TASK, At, Batch, Method, MethodSpec, Pass, Setting
-from hfft.strategy.outputs import logits_of
-from hfft.strategy.tensors import whole
 from hfft.strategy.weight import Weight, WeightSpec, is_zero
 
 if TYPE_CHECKING:
@@ -57,14 +55,11 @@ class OwnAverage(Method):
 
     def start(self, setting: Setting) -> None:
         """Copy the model; the average begins with the pretrained weights."""
-        self.problem, self.model = setting.problem, setting.model
-        self.learning = {name for name, p in setting.model.named_parameters() if p.requires_grad}
-        self.teacher = copy.deepcopy(setting.model).requires_grad_(False).eval()
+        self.problem, self.teacher = setting.problem, AveragedCopy(setting.model)
 
     def batch(self, batch: Batch) -> None:
         """The average's predictions."""
-        with torch.no_grad():
-            batch.notes[self.name] = logits_of(self.teacher(**batch.part(TASK)))
+        batch.notes[self.name] = self.teacher.logits(batch.part(TASK))
 
     def losses(self, seen: Pass) -> dict[str, Tensor]:
         """The weighted difference."""
@@ -72,31 +67,16 @@ class OwnAverage(Method):
         return {self.name: self.weight(seen.at) * consistency(self.problem, answers, seen.logits[TASK])}
 
     def updated(self, model: nn.Module, at: At) -> None:
-        """Move the average towards the new weights; statistics of norms are not averaged but taken from the model."""
-        keep = min(self.spec.decay, 1 - 1 / (at.step + 1))
-        with torch.no_grad():
-            mine = dict(self.teacher.named_parameters())
-            for name, parameter in model.named_parameters():
-                if name in self.learning:
-                    mine[name].lerp_(whole(parameter.detach()), 1 - keep)
-        self._copy_buffers(model)
-
-    def _copy_buffers(self, model: nn.Module) -> None:
-        with torch.no_grad():
-            for buffer, own in zip(self.teacher.buffers(), model.buffers(), strict=True):
-                buffer.copy_(own)
+        """Move the average towards the new weights."""
+        self.teacher.update(at.step, self.spec.decay)
 
     def state(self) -> dict[str, Tensor]:
         """The average."""
-        return {name: p.detach() for name, p in self.teacher.named_parameters() if name in self.learning}
+        return self.teacher.state()
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restore the average; the model itself is already restored."""
-        with torch.no_grad():
-            for name, parameter in self.teacher.named_parameters():
-                if name in self.learning:
-                    parameter.copy_(state[name])
-        self._copy_buffers(self.model)
+        """Restore the average."""
+        self.teacher.load(state)
 
 
 class OwnStart(Method):

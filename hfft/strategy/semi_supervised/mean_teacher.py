@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +10,10 @@ import numpy as np
 from pydantic import AfterValidator, Field
 
 from hfft.lazy import torch
-from hfft.strategy.average.means import in_place, learning
+from hfft.strategy.average.averaged_copy import AveragedCopy
+from hfft.strategy.average.means import in_place
 from hfft.strategy.method import At, Batch, Companion, Method, MethodSpec, Pass, Setting
-from hfft.strategy.outputs import logits_of
 from hfft.strategy.semi_supervised.views import Unlabelled, checked
-from hfft.strategy.tensors import whole
 from hfft.strategy.weight import Ramp, WeightSpec, is_zero
 
 if TYPE_CHECKING:
@@ -43,10 +41,10 @@ class MeanTeacher(MethodSpec):
 
     def build(self) -> Method | None:
         """The method; None if weight is 0."""
-        return None if is_zero(self.weight) else AveragedTeacher(self)
+        return None if is_zero(self.weight) else TaughtByAverage(self)
 
 
-class AveragedTeacher(Unlabelled):
+class TaughtByAverage(Unlabelled):
     """Runs the averaged model in every step, without dropout, and updates it after each."""
 
     def __init__(self, spec: MeanTeacher):
@@ -56,8 +54,7 @@ class AveragedTeacher(Unlabelled):
     def start(self, setting: Setting) -> None:
         """Copy the model; the average begins with the pretrained weights."""
         super().start(setting)
-        self.model, self.learning = setting.model, learning(setting.model)
-        self.teacher = copy.deepcopy(setting.model).requires_grad_(False).eval()
+        self.teacher = AveragedCopy(setting.model)
 
     def companions(self, rows: np.ndarray, epoch: int, seed: int) -> dict[str, Companion]:
         """The set's rows in two draws."""
@@ -69,8 +66,7 @@ class AveragedTeacher(Unlabelled):
 
     def batch(self, batch: Batch) -> None:
         """Note the average's predictions, `(B, ratio, C)`."""
-        with torch.no_grad():
-            found = [logits_of(self.teacher(**batch.take(part))).softmax(1) for part in self.parts("teacher")]
+        found = [self.teacher.logits(batch.take(part)).softmax(1) for part in self.parts("teacher")]
         batch.notes[self.name] = torch.stack(found, 1)
 
     def losses(self, seen: Pass) -> dict[str, Tensor]:
@@ -80,19 +76,8 @@ class AveragedTeacher(Unlabelled):
         return {self.name: self.weight(seen.at) * difference(student, answers)}
 
     def updated(self, model: nn.Module, at: At) -> None:
-        """Move the average towards the new weights; statistics of norms are not averaged but taken from the model."""
-        keep = min(self.spec.decay, 1 - 1 / (at.step + 1))
-        with torch.no_grad():
-            mine = dict(self.teacher.named_parameters())
-            for name, parameter in model.named_parameters():
-                if name in self.learning:
-                    mine[name].lerp_(whole(parameter.detach()), 1 - keep)
-        self._copy_buffers(model)
-
-    def _copy_buffers(self, model: nn.Module) -> None:
-        with torch.no_grad():
-            for buffer, own in zip(self.teacher.buffers(), model.buffers(), strict=True):
-                buffer.copy_(own)
+        """Move the average towards the new weights."""
+        self.teacher.update(at.step, self.spec.decay)
 
     @contextlib.contextmanager
     def scored(self, model: nn.Module) -> Iterator[None]:
@@ -102,15 +87,11 @@ class AveragedTeacher(Unlabelled):
 
     def state(self) -> dict[str, Tensor]:
         """The average."""
-        return {name: p.detach() for name, p in self.teacher.named_parameters() if name in self.learning}
+        return self.teacher.state()
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restore the average; the model itself is already restored."""
-        with torch.no_grad():
-            for name, parameter in self.teacher.named_parameters():
-                if name in self.learning:
-                    parameter.copy_(state[name])
-        self._copy_buffers(self.model)
+        """Restore the average."""
+        self.teacher.load(state)
 
 
 def difference(logits: Tensor, teacher: Tensor) -> Tensor:

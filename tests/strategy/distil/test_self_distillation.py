@@ -36,13 +36,13 @@ def test_the_teacher_is_the_average_of_the_weights(tmp_path):
             trainer.model.classifier.weight.copy_(value)
         expected = trainer.model.classifier.weight.detach().clone() if expected is None else expected
         method.updated(trainer.model, At(step, 0, 0.0, 0))
-    start = method_of(trainer_of(Case({"self_distillation": {"decay": 0.6}}), tmp_path)).teacher.classifier.weight
+    start = method_of(trainer_of(Case({"self_distillation": {"decay": 0.6}}), tmp_path)).teacher.copy.classifier.weight
     by_hand = start.detach().clone()
     for step, value in enumerate(values, 1):
         keep = min(0.6, 1 - 1 / (step + 1))  # 1/2, then the decay
         by_hand = keep * by_hand + (1 - keep) * value
-    torch.testing.assert_close(dict(method.teacher.named_parameters())[name].detach(), by_hand)
-    assert not any(p.requires_grad for p in method.teacher.parameters())
+    torch.testing.assert_close(dict(method.teacher.copy.named_parameters())[name].detach(), by_hand)
+    assert not any(p.requires_grad for p in method.teacher.copy.parameters())
 
 
 def test_the_first_step_costs_nothing_and_later_ones_something(tmp_path):
@@ -68,7 +68,7 @@ def test_the_start_holds_the_predictions(tmp_path):
 def test_norms_of_the_average_are_those_of_the_model(tmp_path):
     trainer = trainer_of(Case({"self_distillation": {"decay": 0.9}}, model="resnet"), tmp_path, num_train_epochs=1)
     trainer.train()
-    pairs = zip(method_of(trainer).teacher.named_buffers(), trainer.model.named_buffers(), strict=True)
+    pairs = zip(method_of(trainer).teacher.copy.named_buffers(), trainer.model.named_buffers(), strict=True)
     assert all(torch.equal(mine, own) for (_, mine), (_, own) in pairs)
 
 
