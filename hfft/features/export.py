@@ -109,8 +109,11 @@ class Export:
         kind = self._opened.rows.features.get(self._opened.label)
         return tuple(kind.names) if isinstance(kind, ClassLabel) else ()
 
-    def slices(self) -> Iterator[dict[str, Any]]:
+    def slices(self, places: np.ndarray | None = None) -> Iterator[dict[str, Any]]:
         """`id` and `label` (Arrow arrays) and `features` `(n, D)` of successive rows; stored ones are not computed again.
+
+        Args:
+            places: the rows wanted, `(N,)`; default: all.
 
         Raises:
             DataError: a row cannot be read, or its features are not finite; the message names it.
@@ -121,10 +124,11 @@ class Export:
             return extract_views(source.loaded(), source.processor, rows, source.task, [self.view], wanted.batch_size)
 
         with opened_cache(source.model, [self.view]) as cache:
-            for start in range(0, self.rows, SLICE):
-                numbers = np.arange(start, min(start + SLICE, self.rows))
+            wanted_rows = np.arange(self.rows) if places is None else places
+            for start in range(0, len(wanted_rows), SLICE):
+                numbers = wanted_rows[start : start + SLICE]
                 (features,) = cache.features(Chosen(self._prepared, numbers), computed)
-                part = opened.rows.select(range(numbers[0], numbers[-1] + 1))
+                part = opened.rows.select(numbers)
                 found = {"id": pa.array(numbers) if opened.id is None else _array(part, opened.id)}
                 if opened.label is not None:
                     found["label"] = _array(part, opened.label)

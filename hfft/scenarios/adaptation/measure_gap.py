@@ -43,28 +43,35 @@ def rows_of(wanted: Wanted, most: int, by: str | None = None) -> dict[str, Rows]
         BadInput: the model, the data, a column or the split cannot be used, or there are too few rows.
     """
     export = Export(wanted)
-    parts = list(export.slices())
-    features = np.concatenate([part["features"] for part in parts])
-    labels = [label for part in parts for label in part["label"].to_pylist()] if "label" in parts[0] else None
-    classes = export.names()
-    if labels is not None and classes:
-        labels = [None if label is None or label < 0 else classes[label] for label in labels]
-    if labels is None or any(label is None or isinstance(label, (list, float)) for label in labels):
-        names = None
-    else:
-        names = np.array([str(label) for label in labels], dtype=object)
-    groups = {wanted.data: np.arange(len(features))}
+    groups = {wanted.data: np.arange(export.rows)}
     if by is not None:
         values = values_of(wanted.data, export.split, by)
         groups = {str(value): np.flatnonzero(values == value) for value in dict.fromkeys(values.tolist())}
-    found = {}
-    for name, places in groups.items():
-        chosen = np.sort(np.random.default_rng(SEED).permutation(places)[:most])
-        if len(chosen) < 2 * gap.FOLDS:
-            raise BadInput(f"{name}: {len(chosen)} rows say nothing of a distance; give at least {2 * gap.FOLDS}")
-        mine = None if names is None else names[chosen]
-        found[name] = Rows(features[chosen], mine, len(places), export.split)
+    drawn = {name: np.sort(np.random.default_rng(SEED).permutation(rows)[:most]) for name, rows in groups.items()}
+    for name, places in drawn.items():
+        if len(places) < 2 * gap.FOLDS:
+            raise BadInput(f"{name}: {len(places)} rows say nothing of a distance; give at least {2 * gap.FOLDS}")
+    parts = list(export.slices(np.concatenate(list(drawn.values()))))
+    features = np.concatenate([part["features"] for part in parts])
+    names = _names(parts, export.names())
+    found, begin = {}, 0
+    for name, places in drawn.items():
+        mine = slice(begin, begin + len(places))
+        found[name] = Rows(features[mine], None if names is None else names[mine], len(groups[name]), export.split)
+        begin += len(places)
     return found
+
+
+def _names(parts: Sequence[Mapping[str, Any]], classes: tuple[str, ...]) -> np.ndarray | None:
+    """The name of each row's class, `(N,)`; None unless every row has one."""
+    if "label" not in parts[0]:
+        return None
+    labels = [label for part in parts for label in part["label"].to_pylist()]
+    if any(label is None or isinstance(label, (list, float)) for label in labels):
+        return None
+    if classes and any(label < 0 for label in labels):
+        return None
+    return np.array([classes[label] if classes else str(label) for label in labels], dtype=object)
 
 
 def values_of(path: str, split: str, column: str) -> np.ndarray:
