@@ -54,6 +54,7 @@ SHIFT = {
 
 
 @pytest.mark.slow_but("mcc-bert")
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", ["bert", "vit"])
 @pytest.mark.parametrize("name", SHIFT)
 def test_rows_of_another_set_are_stored_as_well(name, kind, tmp_path):

@@ -63,6 +63,7 @@ def weights_of(folder, model, size, n=12, **settings):
 
 
 @pytest.mark.slow
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("model", "size"), [("bert", 5), ("vit", 30)])
 def test_the_rows_are_the_same_for_any_number_of_workers(model, size, tmp_path):
     alone = weights_of(tmp_path / "0", model, size)
