@@ -21,7 +21,10 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         help="data.path=new.csv and other keys of data, for the rows of the new classes; other keys change the training",
     )
     command.add_argument(
-        "--memory", type=int, metavar="ROWS", help="rows of known classes that are learned again (default: 20 of each)"
+        "--memory",
+        type=int,
+        metavar="ROWS",
+        help="rows of known classes that are learned again (default: as many as new ones)",
     )
     command.add_argument("--output", metavar="FOLDER", help="the new run's folder (default: RUN-extended)")
     command.add_argument("--fresh", action="store_true", help="start over if the folder already contains a run")

@@ -39,7 +39,7 @@ from hfft.wording import first_line, listing
 
 DATA = "data"  # in the new run's folder: the rows that it is trained and scored on
 FILE = "extended.json"  # what was forgotten
-EACH = 20  # rows of each known class that the memory holds, unless another size is given
+EACH = 20  # rows of each known class that the memory has room for, unless its size is given
 Say = Callable[..., None]
 
 
@@ -66,15 +66,16 @@ def extend(
 ) -> Result:
     """Train a finished run's model on rows of new classes; a run folder results, with the forgetting in `extended.json`.
 
-    Training rows of the run's own data serve as memory: their labels are learned again in each step (`strategy.replay`), and
-    the known classes keep their answers to the new rows (`strategy.lwf`). If these rows cannot be read, the answers are
-    kept alone, and the forgetting is not measured.
+    Training rows of the run's own data serve as memory: their labels are learned again in each step (`strategy.replay`, with
+    the same influence for each class), and the known classes keep their answers to the new rows (`strategy.lwf`). If these
+    rows cannot be read, the answers are kept alone, and the forgetting is not measured.
 
     Args:
         run: a finished run folder that classifies, one class for each row.
         overrides: `data.path=new.csv` and other keys of `data`, which describe the new rows; keys of other sections
             change how the run is trained.
-        memory: rows of known classes that are learned again; default: 20 of each class.
+        memory: rows of known classes that are learned again; default: as many as there are new training rows, and at least
+            20 of each class.
         output: the new run's folder; default `RUN-extended`.
         fresh: start again if the folder already holds a run.
 
@@ -91,12 +92,12 @@ def extend(
     new_data, words = new_section(overrides)
     metrics = folder.metrics_of_run()
     known, roles = list(metrics["labels"]), dict(metrics["data"]["columns"])
-    capacity = EACH * len(known) if memory is None else memory
-    if capacity < 1:
-        raise BadInput(
-            f"--memory {capacity}: expected 1 row or more; without old rows, nothing but the new ones is learned"
-        )
-    check_capacity(capacity, len(known), "herding")
+    if memory is not None:
+        if memory < 1:
+            raise BadInput(
+                f"--memory {memory}: expected 1 row or more; without old rows, only the new ones are learned"
+            )
+        check_capacity(memory, len(known), "herding")
     given = read_new(new_data, task, roles)
     new = new_classes(given, known, str(run))
     old = rows_of_run(folder, earlier, say)
@@ -112,7 +113,8 @@ def extend(
     if not finished:
         write_data(with_old(parts, old, roles), classes, target / DATA)
         if old is not None:
-            rows, size = write_memory(earlier, folder, old, capacity, roles, target / MEMORY)
+            most = max(EACH * len(known), len(parts["train"])) if memory is None else memory
+            rows, size = write_memory(earlier, folder, old, most, roles, target / MEMORY)
             say(f"memory: {rows} training rows of the known classes, {size / 1e6:.1f} MB in {target / MEMORY}")
     recipe = recipe_for(
         earlier, folder, target, classes, list(dict.fromkeys(parts["train"][LABEL])), old is not None, words
@@ -257,7 +259,8 @@ def recipe_for(
     strategy: dict[str, Any] = {"lwf": {"classes": classes[: len(folder.metrics_of_run()["labels"])]}}
     if remembered:
         section["sets"] = {MEMORY: {"path": str(target / MEMORY), "labels": "given", "columns": inputs}}
-        strategy["replay"] = {"on": MEMORY}
+        # a step has as many rows of the memory as new ones: this gives each class the same influence
+        strategy["replay"] = {"on": MEMORY, "weight": max(len(classes) - len(trained), 1) / len(trained)}
     kept = {key: values["backbone"][key] for key in ("dtype", "memory_format") if key in values["backbone"]}
     training = {
         key: value
