@@ -4,8 +4,10 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.nn import functional as F
 
+from hfft import finetune, load_recipe
 from hfft.strategy.metric.nt_xent import nt_xent
 from hfft.strategy.needs import Situation, refusals
 from tests.strategy.cases import CASES, trainer_of
@@ -62,3 +64,16 @@ def test_labels_change_nothing_but_the_head(tmp_path):
         trainer.train()
         weights.append({n: p.detach() for n, p in trainer.model.named_parameters() if "classifier" not in n})
     assert all(torch.equal(p, weights[1][n]) for n, p in weights[0].items())
+
+
+@pytest.mark.slow
+def test_a_run_without_labels_is_the_backbone_of_the_next(tmp_path):
+    few = ["training.max_steps=1", "training.eval_strategy=no", "data.max_train_samples=40", "data.validation=none"]
+    few += ["data.max_eval_samples=20", "publish=null", "score.from_scratch=false"]
+    first = finetune(load_recipe("digits", *few, "strategy.simclr=0.5", f"training.output_dir={tmp_path / 'a'}"))
+    words = [f"backbone.name={tmp_path / 'a'}", "training.learning_rate=0", "training.warmup_steps=0"]
+    second = finetune(load_recipe("digits", *few, *words, f"training.output_dir={tmp_path / 'b'}"))
+    left, right = (load_file(run.model / "model.safetensors") for run in (first, second))
+    backbone = [name for name in left if "classifier" not in name]
+    assert backbone
+    assert all(torch.equal(left[name], right[name]) for name in backbone)
