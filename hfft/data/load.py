@@ -14,6 +14,7 @@ from hfft.data.augment.grammar import columns_read
 from hfft.data.class_counts import absent_notes, class_counts
 from hfft.data.draw_rows import DrawnRows, cap_of
 from hfft.data.modality.base import Rows
+from hfft.data.named_domains import check_column
 from hfft.data.source import load_raw
 from hfft.data.source.raw import Raw
 from hfft.data.spec import NONE, Data
@@ -91,6 +92,7 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
     origin, shares = _wanted(list(raw), data)
 
     parts = {name: columns.typed(raw[split]) for name, split in origin.items()}
+    check_column(parts["train"], data)
     offered = {name: tuple(rows.features or ()) for name, rows in parts.items()}
     found = columns.find(parts["train"], data, task)
     if data.labels == NONE:

@@ -30,6 +30,25 @@ def as_names(values: Sequence[Any], name: str) -> np.ndarray:
     return np.array([str(value) for value in values])
 
 
+def check_column(whole: Dataset, data: Data) -> None:
+    """Check that the rows have the column of domains that the recipe names, of words or numbers.
+
+    Raises:
+        DataError: they have not.
+    """
+    name = data.columns.domain
+    if name is None:
+        return
+    if name not in whole.features:
+        raise DataError(
+            f"data.columns.domain: no column {name!r} in split {data.train}{nearest(name, whole.features)} "
+            f"(it has: {listing(whole.features)})"
+        )
+    feature = whole.features[name]
+    if not isinstance(feature, datasets.Value | datasets.ClassLabel) or "binary" in str(feature.dtype):
+        raise DataError(f"data.columns.domain: column {name!r} has type {feature}; choose one of words or numbers")
+
+
 def held_out_apart(rows: Dataset, whole: Dataset, data: Data) -> tuple[Dataset, Dataset]:
     """The rows of all other domains and those of `data.held_out_domain`, both in the data's order.
 
@@ -43,15 +62,9 @@ def held_out_apart(rows: Dataset, whole: Dataset, data: Data) -> tuple[Dataset, 
     name, wanted = data.columns.domain, data.held_out_domain
     assert name is not None
     assert wanted is not None
-    if name not in whole.features:
-        raise DataError(
-            f"data.columns.domain: no column {name!r} in split {data.train}{nearest(name, whole.features)} "
-            f"(it has: {listing(whole.features)})"
-        )
-    feature = whole.features[name]
-    if not isinstance(feature, datasets.Value | datasets.ClassLabel) or "binary" in str(feature.dtype):
-        raise DataError(f"data.columns.domain: column {name!r} has type {feature}; choose one of words or numbers")
+    check_column(whole, data)
     values = column(whole, name).to_pylist()
+    feature = whole.features[name]
     if isinstance(feature, datasets.ClassLabel):
         values = [feature.int2str(value) if value is not None and value >= 0 else None for value in values]
     domains = as_names(values, name)

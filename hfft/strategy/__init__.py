@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from hfft.strategy.loss.symmetric_cross_entropy import symmetric_cross_entropy
     from hfft.strategy.method import Method, MethodSpec
     from hfft.strategy.metric.contrastive import drawn_pairs, logistic_head, pairs_loss
+    from hfft.strategy.metric.nt_xent import nt_xent
     from hfft.strategy.metric.prototypes import episode_loss, prototype_head
     from hfft.strategy.mix.augmix import augmix
     from hfft.strategy.mix.consistency import jensen_shannon
@@ -153,6 +154,7 @@ __getattr__, __all__ = names(
         "mk_mmd": "hfft.strategy.shift.dan",
         "multilinear": "hfft.strategy.shift.cdan",
         "moment_distance": "hfft.strategy.shift.domain_coral",
+        "nt_xent": "hfft.strategy.metric.nt_xent",
         "pairs_loss": "hfft.strategy.metric.contrastive",
         "pcgrad": "hfft.strategy.adversarial.pcgrad",
         "per_example": "hfft.strategy.outputs",

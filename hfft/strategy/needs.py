@@ -176,10 +176,13 @@ def _refused(method: Method, situation: Situation) -> list[str]:
         found.append(f"on is {on!r}, which is not in data.sets (known: {known})")
     elif on is not None and "labelled_set" in method.needs and on not in situation.labelled_sets:
         found.append(f"learns the classes of data.sets.{on}, which are not read; set data.sets.{on}.labels=given")
-    for item in getattr(getattr(method, "spec", None), "strong", None) or ():
+    views = [getattr(getattr(method, "spec", None), key, None) or () for key in ("strong", "views")]
+    for item in (*views[0], *views[1]):
         if why := misfit(item, "text" if situation.tokens else "image"):
             kind = "texts" if situation.tokens else "images"
-            found.append(f"strong: {why}, but the rows are {kind}; leave it out, or choose one for {kind}")
+            found.append(
+                f"{'strong' if views[0] else 'views'}: {why}, but the rows are {kind}; leave it out, or choose one for {kind}"
+            )
     if situation.divided and ("whole_weights" in method.needs or defines(method, "modules")):
         found.append("needs whole weights, but FSDP shards them; leave it out, or launch without FSDP")
     if not situation.evaluates and (defines(method, "evaluated") or method.weight.adapts):

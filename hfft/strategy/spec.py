@@ -41,6 +41,8 @@ from hfft.strategy.loss.quantile import Quantile
 from hfft.strategy.loss.symmetric_cross_entropy import SymmetricCrossEntropy
 from hfft.strategy.metric.contrastive import Contrastive
 from hfft.strategy.metric.prototypes import Prototypes
+from hfft.strategy.metric.simclr import SimCLR
+from hfft.strategy.metric.simcse import SimCSE
 from hfft.strategy.mix.augmix import AugMix
 from hfft.strategy.mix.cutmix import CutMix
 from hfft.strategy.mix.embedding_mixup import EmbeddingMixup
@@ -133,6 +135,8 @@ class Strategy(Spec):
     self_distillation: SelfDistillation | None = None
     contrastive: Contrastive | None = None
     prototypes: Prototypes | None = None
+    simclr: SimCLR | None = None
+    simcse: SimCSE | None = None
     focal: Focal | None = None
     gce: GCE | None = None
     symmetric_cross_entropy: SymmetricCrossEntropy | None = None

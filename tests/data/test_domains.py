@@ -82,6 +82,13 @@ def test_domains_that_cannot_be_are_refused(values, data, message):
         held_out_apart(numbered(range(len(values))), table(values), data)
 
 
+def test_a_column_that_is_not_there_is_told_also_where_no_method_reads_it():
+    with pytest.raises(
+        DataError, match=r"data.columns.domain: no column 'domains' in split train.*did you mean 'domain'"
+    ):
+        load_splits(Data(path="printed_digits", columns={"domain": "domains"}), TASK)
+
+
 def test_a_column_of_lists_is_no_domain():
     whole = Dataset.from_dict({"site": [["a"], ["b"]]}, features=Features({"site": [Value("string")]}))
     with pytest.raises(DataError, match="choose one of words or numbers"):

@@ -272,6 +272,8 @@ CASES = {
     "contrastive, all pairs of a batch": Case({"contrastive": "batch"}),
     "prototypes": Case({"prototypes": {"ways": 2, "shots": 2}}, fewest=17),
     "prototypes of images, sam": Case({"prototypes": {"ways": 2, "shots": 1}, "sam": 0.3}, model="vit", fewest=17),
+    "simclr": Case({"simclr": 0.3}, model="vit"),
+    "simcse": Case({"simcse": 0.1}, dropout=0.1, random=True),
     "focal": Case({"focal": 2.0}, {"focal": 0.0}),
     "gce": Case({"gce": 0.7}, {"gce": 0.0}),
     "symmetric_cross_entropy": Case(

@@ -6,7 +6,7 @@ features that result.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -42,9 +42,9 @@ class Contrastive(MethodSpec):
 
 
 class LogisticHead(FittedHead):
-    """The head is a logistic regression."""
+    """The head is a logistic regression, whose option `C` the spec has."""
 
-    def __init__(self, spec: Contrastive):
+    def __init__(self, spec: Any):
         self.spec = spec
 
     def fit(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
