@@ -44,6 +44,8 @@ DEFAULT_RATE = 5e-5  # of transformers' TrainingArguments
 SLOWER = (
     0.5  # factor on the run's learning rate: at the whole rate a TREC model lost 2.4 points of its classes, at half 1.0
 )
+# Options of a training that need validation rows, which an extension has not: all new rows are trained on or tested.
+BY_VALIDATION = ("early_stopping", "load_best_model_at_end", "metric_for_best_model", "eval_strategy", "eval_steps")
 Say = Callable[..., None]
 
 
@@ -111,6 +113,8 @@ def extend(
     say(f"{run} knows {len(known)} classes and learns {len(new)} more: {listing(new)}")
     if again:
         say(f"rows of known classes among the new ones are learned as well: {listing(again)}")
+    if left := left_out(earlier):
+        say(f"options of the run that are left out: {listing(left)}; name those that should count as section.key=value")
     classes = [*known, *new]
     target.mkdir(parents=True, exist_ok=True)
     finished = RunFolder(target).state() == "finished" and not fresh
@@ -266,12 +270,7 @@ def recipe_for(
         # a step has as many rows of the memory as new ones: this gives each class the same influence
         strategy["replay"] = {"on": MEMORY, "weight": max(len(classes) - len(trained), 1) / len(trained)}
     kept = {key: values["backbone"][key] for key in ("dtype", "memory_format") if key in values["backbone"]}
-    training = {
-        key: value
-        for key, value in values["training"].items()
-        if key
-        not in ("early_stopping", "load_best_model_at_end", "metric_for_best_model", "eval_strategy", "eval_steps")
-    }
+    training = {key: value for key, value in values["training"].items() if key not in BY_VALIDATION}
     rate = float(training.get("learning_rate", DEFAULT_RATE)) * SLOWER
     training |= {"output_dir": str(target), "learning_rate": rate}
     made = {
@@ -286,6 +285,12 @@ def recipe_for(
         "score": {key: values["score"][key] for key in ("metrics", "scorecard") if key in values["score"]},
     }
     return load_recipe(made, *words)
+
+
+def left_out(earlier: Recipe) -> list[str]:
+    """The options of a run that its extension does not take over: methods, and what needs validation rows."""
+    methods = [f"strategy.{name}" for name in earlier.strategy.changed() if name not in ("lwf", "replay")]
+    return [*methods, *(f"training.{key}" for key in BY_VALIDATION[:2] if earlier.training.get(key))]
 
 
 def measured(result: Result, known: list[str], new: list[str], before: Answers | None) -> dict[str, Any]:

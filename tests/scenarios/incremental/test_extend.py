@@ -12,7 +12,7 @@ from hfft.cli import main
 from hfft.errors import BadInput
 from hfft.pipeline.finetune import finetune
 from hfft.recipe import load_recipe
-from hfft.scenarios.incremental.extend import FILE, extend
+from hfft.scenarios.incremental.extend import FILE, extend, left_out
 
 pytestmark = pytest.mark.slow  # a run of three classes is trained for all
 WORDS = {"fruit": "apple pear plum", "tool": "hammer saw drill", "bird": "crow owl hawk", "river": "rhine nile danube"}
@@ -74,6 +74,12 @@ def test_a_new_class_is_learned_the_others_are_kept_and_both_are_told(trained, t
         trained / "run", *words, memory=12, output=tmp_path / "more", say=lambda *lines: None
     )  # finished: told again
     assert (tmp_path / "more/metrics.json").read_text() == before
+
+
+def test_options_of_the_run_that_do_not_count_again_are_named():
+    assert left_out(load_recipe("digits")) == []
+    words = ["strategy.mixup=0.2", "strategy.lwf=null", "training.early_stopping.patience=3"]
+    assert left_out(load_recipe("digits", *words)) == ["strategy.mixup", "training.early_stopping"]
 
 
 def test_without_the_old_rows_their_answers_are_kept_alone_and_that_is_said(trained, tmp_path):
