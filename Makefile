@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: quickstart install test test-fast mutants torture lint coverage methods strategies studies bench growth start scaling nano clean
+.PHONY: quickstart install test test-fast mutants torture lint coverage methods strategies studies scenarios bench growth start scaling nano clean
 
 quickstart: .venv/.installed
 	$(BIN)/accelerate launch hfft/run.py --recipe digits
@@ -63,6 +63,12 @@ strategies: .venv/.tested
 studies: .venv/.tested
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.benchmarks.studies --at-once $(or $(AT_ONCE),2) \
 		$(if $(MODELS),--models $(MODELS)) $(if $(DATA),--data $(DATA)) $(OPTIONS)
+
+# The studies of hfft/scenarios/README.md: other domains, few labels, classes that come later. As `make studies`.
+SCENARIOS := printed_to_handwritten printed_digits_leave_one_out digits_semi_supervised trec_semi_supervised \
+	digits_incremental trec_incremental
+scenarios:
+	$(MAKE) studies OPTIONS="--only $(SCENARIOS) $(OPTIONS)"
 
 # Time our recipes against the example scripts and a tuned Trainer and write tests/benchmarks/table.md: about 40
 # minutes on two idle cores. Offline as `make methods`.

@@ -26,7 +26,12 @@ def local(file: Path, models: Path | None, data: Path | None) -> list[str]:
     """Overrides that name folders for what a study's recipe takes from the hub; none for what is not there."""
     recipe = load_study(file).recipe
     found = []
-    for key, name, folder in (("backbone.name", recipe.backbone.name, models), ("data.path", recipe.data.path, data)):
+    sets = [(f"data.sets.{name}.path", one.path, data) for name, one in recipe.data.sets.items()]
+    for key, name, folder in (
+        ("backbone.name", recipe.backbone.name, models),
+        ("data.path", recipe.data.path, data),
+        *sets,
+    ):
         if folder is not None and (folder / name).is_dir():
             found.append(f"{key}={yaml_lines.dump(str(folder / name)).strip()}")
     return found
