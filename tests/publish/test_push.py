@@ -114,6 +114,8 @@ def test_the_shipped_recipe_trains_pushes_and_loads_back(hub, published):
         "preprocessor_config.json",
         "recipe.yaml",
         "metrics.json",
+        "confusion.svg",
+        "reliability.svg",
     }
 
 

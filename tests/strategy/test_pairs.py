@@ -38,7 +38,8 @@ def settings_for(one: str, other: str) -> list[Case]:
 def refused(case: Case, folder) -> str:
     """Why the methods of a case cannot be used, with their keys; empty if they can."""
     text = ALL[case.model].modality == "text"
-    situation = Situation(case.problem, sets=("target",), continuous=not text, tokens=text)
+    sets = {"sets": ("target", "memory"), "labelled_sets": ("memory",)}
+    situation = Situation(case.problem, domains=True, continuous=not text, tokens=text, **sets)
     found = refusals(training.methods_of(**case.strategy), situation)
     if not found:
         try:
