@@ -14,8 +14,8 @@ from hfft.recipe.find import shipped
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-# What comes with the package needs no network.
-RECIPES = [name for name in shipped() if not load_recipe(name).backbone.name.startswith("nano-")]
+# What comes with the package, or begins with a run of one's own, needs no network.
+RECIPES = [name for name in shipped() if not load_recipe(name).backbone.name.startswith(("nano-", "runs/"))]
 SCRIPT = """
 import contextlib, io, json, sys
 from hfft import cli
