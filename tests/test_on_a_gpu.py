@@ -50,9 +50,13 @@ OTHER = {
 }
 
 
+WITH_SCORECARD = ("images", "texts, fp16")  # as slow as the training itself
+
+
 def train(name: str) -> list[str]:
     recipe, overrides = TRAINED[name]
-    return ["train", recipe, f'training.output_dir="{name}"', *SHORT, *overrides]
+    card = "quick" if name in WITH_SCORECARD else "off"
+    return ["train", recipe, f'training.output_dir="{name}"', *SHORT, f"score.scorecard={card}", *overrides]
 
 
 @pytest.fixture(scope="module")
