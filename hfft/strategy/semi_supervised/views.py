@@ -32,7 +32,7 @@ def checked(augment: list[Any] | None) -> list[Any] | None:
 
 
 class Unlabelled(Method):
-    """Reads `ratio` rows of a set beside each row of the task, all rows of the set in turn; their labels are never used."""
+    """Reads `ratio` rows of a set beside each row of the task, in an order drawn for the epoch; their labels are never used."""
 
     problems = ("single_label_classification",)
     only_one = ONE
