@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hfft.commands.score_source import recipe_of
 from hfft.errors import BadInput
 from hfft.run import importing
-from hfft.runs.folder import RunFolder
 
 if TYPE_CHECKING:
-    import numpy as np
+    pass
 
 WAYS = ("tent", "adabn", "priors")
 SCORING_ONLY = "labels of these rows are used for scoring alone"
@@ -67,6 +65,7 @@ def adapted(source: str, overrides: list[str], how: str, size: int) -> Iterator[
         from hfft.predict.held_out import HeldOut
         from hfft.predict.predictor import load_predictor
         from hfft.scenarios.adaptation import test_time
+        from hfft.scenarios.adaptation.priors import with_priors
 
     quiet_libraries()
     recipe, predictor = recipe_of(source, overrides), load_predictor(source)
@@ -95,50 +94,6 @@ def adapted(source: str, overrides: list[str], how: str, size: int) -> Iterator[
             f"[{gap['low']:+.4f}, {gap['high']:+.4f}]  (n={len(inputs)}, {splits.origin[name]}; {SCORING_ONLY})"
         )
         yield from (f"{name}: {note}" for note in notes)
-
-
-def with_priors(source: str, logits: Any, names: list[str]) -> tuple[Any, list[str]]:
-    """Log-probabilities `(N, C)` with the shares of classes that EM finds, and lines about them; BBSE's shares beside.
-
-    Raises:
-        BadInput: the shares of classes in training are not known.
-    """
-    import numpy as np
-    import torch
-
-    from hfft.evaluate.label_free import bbse_priors, em_priors
-    from hfft.evaluate.label_free import with_priors as corrected
-    from hfft.evaluate.outputs import Outputs
-
-    folder = RunFolder(Path(source))
-    metrics = folder.metrics_of_run() if folder.metrics.is_file() else {}
-    counts = metrics.get("data", {}).get("classes", {}).get("train")
-    if not counts:
-        raise BadInput(
-            f"--adapt priors: needs the classes that {source} was trained on, which a run folder notes; give one"
-        )
-    prior = np.array([counts.get(name, 0) for name in names], float)
-    prior /= prior.sum()
-    p = torch.as_tensor(logits, dtype=torch.float64).softmax(1).numpy()
-    found = em_priors(p, prior)
-    said = [f"shares by EM: {_shares(names, found)}", f"in training: {_shares(names, prior)}"]
-    said.append("EM takes the probabilities for calibrated; score.calibrate=temperature makes them so")
-    file = next((file for file in folder.stored_outputs() if file.stem == "validation"), None)
-    if file is not None:
-        held = Outputs.read(file)
-        assert held.logits is not None
-        validation = torch.from_numpy(np.asarray(held.logits, np.float64)).softmax(1).numpy()
-        by_confusion = bbse_priors(p, validation, np.asarray(held.references))
-        said.append(f"shares by BBSE: {_shares(names, by_confusion)} (confusion on validation, n={len(held)})")
-    else:
-        said.append("BBSE needs validation rows of the source with stored outputs, and there are none")
-    return torch.from_numpy(np.log(np.maximum(corrected(p, prior, found), 1e-300))), said
-
-
-def _shares(names: list[str], shares: np.ndarray) -> str:
-    order = sorted(range(len(names)), key=lambda i: -shares[i])[:10]
-    more = f", and {len(names) - 10} more" if len(names) > 10 else ""
-    return ", ".join(f"{names[i]} {shares[i]:.3f}" for i in order) + more
 
 
 def guarded(adapted_run: str, source: str, overrides: list[str]) -> Iterator[str]:
