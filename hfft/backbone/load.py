@@ -174,7 +174,7 @@ def load_config(backbone: Backbone, head: Head, task: Task, labels: Labels, proc
         names = labels.names or [f"LABEL_{i}" for i in range(labels.size)]
         config.id2label = dict(enumerate(names))
         config.label2id = {name: i for i, name in enumerate(names)}
-        config.problem_type = labels.problem
+        config.problem_type = None if labels.tasks else labels.problem
         if config.num_labels != labels.size:  # PVT keeps a number of its own beside the names
             config.num_labels = labels.size
     if processor is not None:

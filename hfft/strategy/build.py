@@ -12,6 +12,7 @@ from hfft.strategy.regularise.orthogonality import Orthogonality
 from hfft.strategy.spec import Strategy
 
 FAMILIES = (
+    "tasks",
     "sample",
     "shift",
     "replay",

@@ -11,7 +11,7 @@ from hfft.strategy.loss.class_weights import ClassWeights, Weighed
 from hfft.strategy.loss.label_smoothing import Smoothed
 from hfft.strategy.method import At, Setting
 from hfft.tasks.problem import PROBLEMS as OBJECTS
-from hfft.train.step_loss import chain
+from hfft.strategy.loss_chain import chain
 from tests.examples import ALL, EVERY, MULTI, PROBLEMS, REGRESSION, SINGLE, tiny
 from tests.training import collate, examples
 
