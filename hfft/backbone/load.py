@@ -20,6 +20,7 @@ from hfft.errors import BadInput, ModelError
 from hfft.head import dropout_entry, parameter_names
 from hfft.hub.client import arrived
 from hfft.hub.errors import commit_of, reading
+from hfft.runs.tasks import task_names
 from hfft.tasks.labels import Labels
 from hfft.tasks.table import Task
 from hfft.wording import first_line, listing, nearest
@@ -56,6 +57,10 @@ def _within(folder: Path) -> str:
         base = json.loads((model / "adapter_config.json").read_text(encoding="utf-8")).get("base_model_name_or_path")
         raise ModelError(
             f"backbone.name: {folder} is an adapter; use layers.adapter={{from: {folder}}} with backbone.name={base}"
+        )
+    if names := task_names(folder):
+        raise ModelError(
+            f"backbone.name: {folder} has several tasks; name the run of one, such as {folder}/tasks/{names[0]}"
         )
     if not (model / "config.json").is_file() and (folder / "recipe.yaml").is_file():
         raise ModelError(f"backbone.name: the run {folder} has no finished model; finish its training first")

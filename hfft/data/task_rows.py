@@ -119,7 +119,7 @@ class TaskRows(torch.utils.data.Dataset):
         width = max(width_of(one, problem_of(one)) for _, one in self.labels.tasks)
         marked = [Marked(rows, names.index(name), width) for name, rows in self.parts.items()]
         self.joined = JoinedRows(marked[0], dict(zip([*self.parts][1:], marked[1:], strict=True)))
-        self.step = Steps([getattr(rows, "step", None) for rows in self.parts.values()])
+        self.step: Any = Steps([getattr(rows, "step", None) for rows in self.parts.values()])
 
     def __len__(self) -> int:
         return len(self.joined)

@@ -110,11 +110,14 @@ def again(recipe: Recipe, folder: RunFolder, force: bool = False) -> Result:
     Raises:
         BadInput: the data has changed since, so that these are not its metrics, and `force` is not set.
     """
-    if not force:
+    for entry in recipe.tasks:
+        own = task_runs.folder_of(folder, entry.name)
+        again(load_recipe(own.recipe), own, force)
+    if not force and not recipe.tasks:
         check_data(recipe, folder)
     metrics = folder.metrics_of_run()  # another host may have another disk
     say(f"{folder.path} is finished; add --fresh to run it again", *summary(recipe, folder.path, metrics))
-    repo = recipe.publish.hub_model_id
+    repo = None if recipe.tasks else recipe.publish.hub_model_id
     url = None if repo is None else folder.published_at(repo)
     if url is not None:
         say(f"published: {url}")
@@ -214,4 +217,3 @@ def finish(training: Training, folder: RunFolder, metrics: dict[str, Any]) -> No
         trainer = training.run.trainer
         best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
         checkpoint.keep_one(folder.path, best and Path(best).name)
-

@@ -138,7 +138,9 @@ def facts(recipe: Recipe, splits: data.Splits, labels: Labels, commit: str | Non
         "seed": recipe.seed,
         "backbone": {"name": recipe.backbone.name, "revision": commit, "init": recipe.backbone.init},
         "data": {
-            "path": recipe.data.path if not recipe.tasks else listing(dict.fromkeys(one.data.path for one in recipe.tasks)),
+            "path": recipe.data.path
+            if not recipe.tasks
+            else listing(dict.fromkeys(one.data.path for one in recipe.tasks)),
             "revision": splits.revision,
             "origin": splits.origin,
             "sizes": splits.sizes,
@@ -186,11 +188,33 @@ def stock_loads(run: Run) -> bool:
     return publish.stands_alone(run.trainer.accelerator.unwrap_model(run.trainer.model).peft_config["default"])
 
 
-def summary(recipe: Recipe, folder: Path, metrics: dict[str, Any]) -> list[str]:
-    """The lines that a run prints at the end: each metric with its split, size and seed, and what they do not say."""
+def of_task(name: str, found: Mapping[str, Any], seed: int) -> list[str]:
+    """The lines of one of several tasks: its metrics, and what sharing the backbone changed."""
     lines = []
     for split in ("validation", "test"):
-        if split in metrics:
+        if split not in found:
+            continue
+        shown = " ".join(f"{metric} {found[split][metric]:.4f}" for metric in metric_names(found[split]))
+        lines.append(f"{name}: {split} {shown}  (n={found[split]['n']}, seed {seed})")
+        if beside := found.get("single_task", {}).get(split):
+            lines.append(
+                f"{name}: {split} {in_interval(beside)} beside the task by itself ({beside['what']} {beside['single']:.4f})"
+            )
+    return lines
+
+
+def in_interval(beside: Mapping[str, Any]) -> str:
+    """A difference with its interval, in words."""
+    difference = beside["difference"]
+    interval = f" [{difference['low']:+.4f}, {difference['high']:+.4f}]" if difference.get("low") is not None else ""
+    return f"{difference['value']:+.4f}{interval} in {beside['what']}"
+
+
+def summary(recipe: Recipe, folder: Path, metrics: dict[str, Any]) -> list[str]:
+    """The lines that a run prints at the end: each metric with its split, size and seed, and what they do not say."""
+    lines = [line for name, one in metrics.get("tasks", {}).items() for line in of_task(name, one, metrics["seed"])]
+    for split in ("validation", "test"):
+        if split in metrics and "tasks" not in metrics:
             shown = " ".join(f"{name} {metrics[split][name]:.4f}" for name in metric_names(metrics[split]))
             lines.append(f"{split} {shown}  (n={metrics[split]['n']}, seed {metrics['seed']})")
             if leaked := metrics.get("data", {}).get("leaked", {}).get(split):

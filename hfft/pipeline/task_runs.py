@@ -22,13 +22,12 @@ from hfft.evaluate.outputs import Outputs
 from hfft.pipeline import rows
 from hfft.pipeline.conclude import conclude
 from hfft.pipeline.fit import Training
-from hfft.pipeline.record import summary
 from hfft.pipeline.save import save_whole, tolerance, write_folder
 from hfft.pipeline.task_models import link, share, task_model
 from hfft.pipeline.uses import common
 from hfft.predict import Predictor
 from hfft.predict.held_out import HeldOut
-from hfft.processes import by_first_process, say
+from hfft.processes import by_first_process
 from hfft.publish import reload
 from hfft.recipe import Recipe
 from hfft.runs import RunFolder, checkpoint
@@ -154,7 +153,12 @@ def prove(whole: Any, labels: Labels, task: str, own: Recipe, run: Any, sub: Run
     arguments = run.trainer.args
     try:
         worst = reload.answers_difference(
-            str(sub.model), reload.Sample(inputs, expected), own.the_task, plainly, device=arguments.device, dtype="auto"
+            str(sub.model),
+            reload.Sample(inputs, expected),
+            own.the_task,
+            plainly,
+            device=arguments.device,
+            dtype="auto",
         )
     except (AttributeError, ImportError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise RunError(f"{sub.model} was saved but cannot be loaded: {error}; the last checkpoint is kept") from error
@@ -185,7 +189,9 @@ def together(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     for split in SPLITS:
         there = {task: metrics[split] for task, metrics in tasks.items() if split in metrics}
         if there:
-            flat = {f"{task}_{name}": value for task, one in there.items() for name, value in one.items() if name != "n"}
+            flat = {
+                f"{task}_{name}": value for task, one in there.items() for name, value in one.items() if name != "n"
+            }
             found[split] = {**flat, "n": sum(one["n"] for one in there.values())}
     kept = (*SPLITS, "problem", "labels", "findings", "data")
     found["tasks"] = {task: {key: metrics[key] for key in kept if key in metrics} for task, metrics in tasks.items()}
@@ -210,7 +216,12 @@ def beside_single(ours: RunFolder, theirs: RunFolder, seed: int) -> dict[str, An
             continue
         what = "accuracy" if PROBLEMS[one.labels.problem].classes else "loss"
         a, b = (figures(outputs) for outputs in (one, other))
-        found[split] = {"what": what, "n": len(a), "single": float(b.mean()), "difference": paired_difference(a, b, seed)}
+        found[split] = {
+            "what": what,
+            "n": len(a),
+            "single": float(b.mean()),
+            "difference": paired_difference(a, b, seed),
+        }
     return found
 
 
@@ -219,21 +230,6 @@ def figures(outputs: Outputs) -> np.ndarray:
     if PROBLEMS[outputs.labels.problem].classes and outputs.logits is not None:
         return (np.asarray(outputs.logits).argmax(1) == np.asarray(outputs.references)).astype(float)
     return np.asarray(outputs.losses, float) / np.maximum(np.asarray(outputs.targets, float), 1)
-
-
-def in_words(tasks: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What sharing changed, one line for each task and split that was compared."""
-    lines = []
-    for task, one in tasks.items():
-        for split, found in one.get("single_task", {}).items():
-            difference = found["difference"]
-            low, high = difference.get("low"), difference.get("high")
-            interval = f" [{low:+.4f}, {high:+.4f}]" if low is not None else ""
-            lines.append(
-                f"{task}, {split}: {found['what']} {difference['value']:+.4f}{interval} against the task by itself "
-                f"({found['single']:.4f}, n={found['n']})"
-            )
-    return lines
 
 
 @by_first_process
@@ -246,10 +242,3 @@ def conclude_all(training: Training, metrics: dict[str, Any]) -> None:
         trainer = training.run.trainer
         best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
         checkpoint.keep_one(folder.path, best and Path(best).name)
-
-
-def say_tasks(recipe: Recipe, folder: RunFolder, tasks: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print the figures of each task."""
-    for task, metrics in tasks.items():
-        say(f"{task}:", *(f"  {line}" for line in summary(recipe, folder_of(folder, task).path, dict(metrics))))
-

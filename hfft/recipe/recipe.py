@@ -57,7 +57,7 @@ class Recipe(Spec):
     task: Annotated[str, AfterValidator(_task)]
     problem_type: ProblemType = "single_label_classification"
     use: Use = DEFAULT
-    tasks: list[TaskEntry] = []
+    tasks: list[TaskEntry] = Field(default=[])
     backbone: Backbone
     head: Head = Head()
     classifier: ClassifierSpec | None = None

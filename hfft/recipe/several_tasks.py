@@ -1,4 +1,4 @@
-"""The recipe section `tasks`: several tasks on one backbone, each with its data, its kind of target and its loss. Needs no torch."""
+"""The recipe section `tasks`: several tasks on one backbone, each with its data, target and loss. Needs no torch."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TaskEntry(Spec):
     data: Data
     loss: Strategy = Strategy()
     weight: float = Field(default=1.0, gt=0)
-    metrics: list[Annotated[str, AfterValidator(metric)]] = []
+    metrics: list[Annotated[str, AfterValidator(metric)]] = Field(default=[])
 
 
 def spread(values: Any) -> Any:
@@ -74,7 +74,9 @@ def of_task(recipe: Recipe, entry: TaskEntry, **more: Any) -> dict[str, Any]:
         more: further sections.
     """
     values = recipe.plain()
-    strategy = {key: value for key, value in values["strategy"].items() if key not in FOR_TASKS and not _of_tasks(key, value)}
+    strategy = {
+        key: value for key, value in values["strategy"].items() if key not in FOR_TASKS and not _of_tasks(key, value)
+    }
     own = {key: value for key, value in entry.loss.plain().items() if key in entry.loss.changed()}
     values |= {
         "name": f"{recipe.name}-{entry.name}",
@@ -98,7 +100,9 @@ def task_checks(recipe: Recipe) -> list[tuple[Path, str]]:
     found: list[tuple[Path, str]] = []
     names = [entry.name for entry in recipe.tasks]
     if len(names) < FEWEST:
-        found.append((("tasks",), f"has {len(names)} entry; expected {FEWEST} at least: a single task needs no such list"))
+        found.append(
+            (("tasks",), f"has {len(names)} entry; expected {FEWEST} at least: a single task needs no such list")
+        )
     for i, name in enumerate(names):
         if name in names[:i]:
             found.append((("tasks", i, "name"), f"is {name!r}, as that of an earlier task; use another"))
@@ -112,15 +116,17 @@ def task_checks(recipe: Recipe) -> list[tuple[Path, str]]:
         if getattr(recipe.score, key) not in ("none", False):
             found.append((("score", key), "is for a single task; leave it out"))
     if recipe.published_as == "adapter":
-        found.append((("publish", "as"), "is adapter, but each task is saved as a model of its own; use an adapter that merges"))
+        found.append(
+            (("publish", "as"), "is adapter, but each task is saved as a model of its own; use an adapter that merges")
+        )
     for i, entry in enumerate(recipe.tasks):
         data, here = entry.data, ("tasks", i)
         for key, given in (("streaming", data.streaming), ("sets", data.sets), ("labels", data.labels == NONE)):
             if given:
                 found.append(((*here, "data", key), "is not for one of several tasks; leave it out"))
-        for key in entry.loss.changed():
-            if key not in OWN_LOSSES:
-                found.append(((*here, "loss", key), f"does not change the loss of single rows; expected {listing(OWN_LOSSES, 30)}"))
+        known = listing(OWN_LOSSES, 30)
+        for key in (key for key in entry.loss.changed() if key not in OWN_LOSSES):
+            found.append(((*here, "loss", key), f"does not change the loss of single rows; expected {known}"))
     return found
 
 

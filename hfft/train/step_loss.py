@@ -17,6 +17,7 @@ from hfft.tasks.problem import Problem
 from hfft.tasks.problem.base import precise
 from hfft.train.reader import Reader
 
+
 def pass_of(outputs: Any, batch: Batch, reader: Reader) -> Pass:
     """The results of a forward pass for the batch's own rows, without filler rows, in at least float32."""
     logits = precise(logits_of(outputs))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from hfft.lazy import torch
 from hfft.strategy.method import TASK, At, Method, MethodSpec
@@ -30,7 +30,7 @@ class PCGrad(MethodSpec):
     """
 
     main = "terms"
-    terms: list[str] = []
+    terms: list[str] = Field(default=[])
     tasks: bool = False
 
     @model_validator(mode="after")

@@ -87,11 +87,15 @@ class Norms(OneByOne):
         empty = self.factors.new_zeros(1, 2, self.count)
         sums, counts = from_all_processes(torch.stack([empty[0], *self.seen])).sum(0)
         parts = self.parts(learning, again)
-        norms = torch.stack([torch.stack([whole(part[i].square().sum()) for i in places]).sum().sqrt() for part in parts])
+        norms = torch.stack(
+            [torch.stack([whole(part[i].square().sum()) for i in places]).sum().sqrt() for part in parts]
+        )
         norms = norms * counts.sum() / counts.clamp(min=1)  # of the task's mean loss, not of its share in the step's
         means = sums / counts.clamp(min=1)
         self.first = torch.where(self.first > 0, self.first, means)
-        self.next = moved(self.factors, norms.to(self.factors), means, self.first, counts > 0, self.spec.alpha, self.spec.rate)
+        self.next = moved(
+            self.factors, norms.to(self.factors), means, self.first, counts > 0, self.spec.alpha, self.spec.rate
+        )
 
     def updated(self, model: nn.Module, at: At) -> None:
         """Use the new factors from the next step on."""

@@ -50,7 +50,9 @@ class OwnLosses(ByTask):
         super().start(setting)
         for own, (_, labels), problem in zip(self.tasks, self.problem.parts, self.problem.problems, strict=True):
             rows = None if own.class_ids is None else len(own.class_ids)
-            mine = replace(setting, problem=problem, outputs=labels.size, class_names=labels.names, domain_ids=None, rows=rows)
+            mine = replace(
+                setting, problem=problem, outputs=labels.size, class_names=labels.names, domain_ids=None, rows=rows
+            )
             for method in own.methods:
                 method.start(replace(mine, class_ids=own.class_ids))
         self.factors = torch.tensor([own.weight for own in self.tasks], device=setting.device)

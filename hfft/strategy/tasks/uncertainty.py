@@ -38,7 +38,7 @@ class Variances(ByTask):
         """Begin with a variance of 1 for each task."""
         super().start(setting)
         holder = torch.nn.Module()
-        holder.s = torch.nn.Parameter(torch.zeros(self.count, device=setting.device))
+        self.s = holder.s = torch.nn.Parameter(torch.zeros(self.count, device=setting.device))
         self.holder = torch.nn.ModuleDict({"log_variances": holder})
         halves = [1.0 if problem.class_names else 0.5 for problem in self.problem.problems]
         self.halves = torch.tensor(halves, device=setting.device)
@@ -49,7 +49,7 @@ class Variances(ByTask):
 
     def example_loss(self, inner: Inner, logits: Tensor, labels: Tensor, at: At) -> Tensor:
         """`uncertain` of the loss of each row."""
-        tasks, s = self.problem.tasks_of(labels), self.holder["log_variances"].s
+        tasks, s = self.problem.tasks_of(labels), self.s
         return uncertain(inner(logits, labels), s[tasks], self.halves[tasks])
 
 

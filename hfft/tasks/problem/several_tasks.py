@@ -70,7 +70,7 @@ class SeveralTasks(Problem):
         return found
 
     def divergence(self, p: Tensor, q: Tensor) -> Tensor:
-        """The mean over the tasks of their divergences, each of all rows: what a row says of other tasks should not change either."""
+        """The mean over the tasks of their divergences, for all rows, as every row has outputs of every task."""
         pairs = zip(self.spans(), self.problems, strict=True)
         return torch.stack([problem.divergence(p[:, span], q[:, span]) for span, problem in pairs]).mean(0)
 
