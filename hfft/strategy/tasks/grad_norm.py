@@ -51,14 +51,15 @@ class Norms(OneByOne):
     def start(self, setting: Setting) -> None:
         """Begin with factors of 1."""
         super().start(setting)
-        self.factors = torch.ones(self.count, device=setting.device)
-        self.first = torch.zeros(self.count, device=setting.device)  # the loss in the first step; 0 before
+        precise = torch.float32 if setting.device.type == "mps" else torch.float64
+        self.factors = torch.ones(self.count, device=setting.device, dtype=precise)
+        self.first = torch.zeros_like(self.factors)  # the loss in the first step; 0 before
         self.head = setting.head_names
 
     def example_loss(self, inner: Inner, logits: Tensor, labels: Tensor, at: At) -> Tensor:
         """The loss of each row times the factor of its task; alone, as it is."""
         loss = super().example_loss(inner, logits, labels, at)
-        return loss if self.alone is not None else loss * self.row_weights(labels)
+        return loss if self.alone is not None else loss * self.row_weights(labels).to(loss.dtype)
 
     def row_weights(self, labels: Tensor) -> Tensor:
         """The factor of each row's task."""

@@ -38,7 +38,9 @@ class Variances(ByTask):
         """Begin with a variance of 1 for each task."""
         super().start(setting)
         holder = torch.nn.Module()
-        self.s = holder.s = torch.nn.Parameter(torch.zeros(self.count, device=setting.device))
+        self.s = holder.s = torch.nn.Parameter(
+            torch.zeros(self.count, device=setting.device, dtype=next(setting.model.parameters()).dtype)
+        )
         self.holder = torch.nn.ModuleDict({"log_variances": holder})
         halves = [1.0 if problem.class_names else 0.5 for problem in self.problem.problems]
         self.halves = torch.tensor(halves, device=setting.device)
