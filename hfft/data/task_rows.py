@@ -60,7 +60,7 @@ def joined_splits(tasks: Mapping[str, Splits]) -> Splits:
         first,
         origin={name: listing([f"{task} {size}" for task, size in sizes[name].items()], 20) for name in names},
         sizes={name: sum(size or 0 for size in sizes[name].values()) for name in names},
-        notes=tuple(f"{task}: {note}" for task, one in tasks.items() for note in one.notes),
+        notes=(*(f"{task}: {note}" for task, one in tasks.items() for note in one.notes), *trained_elsewhere(tasks)),
         left_out={},
         classes={},
         content={
@@ -70,6 +70,22 @@ def joined_splits(tasks: Mapping[str, Splits]) -> Splits:
         },
         tasks=dict(tasks),
     )
+
+
+def trained_elsewhere(tasks: Mapping[str, Splits]) -> list[str]:
+    """One line for each held-out split of a task with inputs that another task trains on, as two shares of one set have."""
+    notes = []
+    for task, one in tasks.items():
+        others = [other.content["train"] for name, other in tasks.items() if name != task and "train" in other.content]
+        known = np.unique(np.concatenate(others)) if others else np.zeros(0, np.int64)
+        for name in (name for name in ("validation", "test") if name in one.content):
+            digests = one.content[name]
+            if count := int((np.isin(digests, known) & (digests != 0)).sum()):
+                notes.append(
+                    f"{task}: {count} of the {len(digests)} rows of {name} are training rows of another task, with its label: "
+                    f"metrics may be too optimistic; give all tasks the same split as data.{name}"
+                )
+    return notes
 
 
 def prepare_tasks(
