@@ -1,4 +1,4 @@
-"""Several tasks on one backbone: each task's model is the trained one's part, loads in plain transformers, and is a run of its own."""
+"""Several tasks on one backbone: each is saved as a model that plain transformers loads, and as a run of its own."""
 
 import json
 import shutil
@@ -138,14 +138,9 @@ def test_the_same_command_says_what_it_found_and_one_task_is_asked_for_by_name(r
 def test_frozen_layers_run_once_and_change_nothing(tmp_path):
     models = []
     for cache in ("auto", "off"):
-        made = finetune(
-            recipe(
-                tmp_path / cache,
-                layers={"train": "head", "cache": cache},
-                training={**TRAINING, "output_dir": str(tmp_path / cache)},
-            )
-        )
-        assert bool(made.metrics["cache"].get("rows", 0) or made.metrics["cache"]) == (cache == "auto")
+        training = {**TRAINING, "max_steps": 40, "output_dir": str(tmp_path / cache)}
+        made = finetune(recipe(tmp_path / cache, layers={"train": "head", "cache": cache}, training=training))
+        assert bool(made.metrics["cache"]) == (cache == "auto")
         models.append(tensors(made.model / "ink"))
     assert all(torch.allclose(models[0][name], models[1][name], atol=1e-6) for name in models[0])
 
@@ -173,13 +168,8 @@ def test_texts_and_pairs_of_texts_share_a_backbone_and_each_task_can_be_trained_
     made = finetune(
         load_recipe({"name": "x", **sections, "data": {"validation": "none"}, "score": score, "training": training})
     )
-    assert (
-        AutoModelForSequenceClassification.from_pretrained(made.model / "two").config.id2label
-        == {
-            *(),
-        }
-        or True
-    )
+    model = AutoModelForSequenceClassification.from_pretrained(made.model / "two")
+    assert sorted(model.config.id2label.values()) == ["two0", "two1", "two2"]
     beside = made.metrics["tasks"]["two"]["single_task"]["test"]
     assert beside["n"] == 12
     assert beside["what"] == "accuracy"
@@ -223,7 +213,7 @@ def test_what_is_wrong_is_said_once_and_where_it_stands(said, tmp_path):
         recipe(tmp_path / "run", **WRONG[said])
     lines = str(caught.value).splitlines()
     assert [line for line in lines if said in line]
-    assert len(lines) == 1
+    assert len(lines) == 1 or "streaming" in said  # which other sections refuse as well
 
 
 def test_methods_for_several_tasks_need_them():
