@@ -190,7 +190,10 @@ def together(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         there = {task: metrics[split] for task, metrics in tasks.items() if split in metrics}
         if there:
             flat = {
-                f"{task}_{name}": value for task, one in there.items() for name, value in one.items() if name not in ("loss", "n")
+                f"{task}_{name}": value
+                for task, one in there.items()
+                for name, value in one.items()
+                if name not in ("loss", "n")
             }
             found[split] = {**flat, "n": sum(one["n"] for one in there.values())}
     kept = (*SPLITS, "problem", "labels", "findings", "data")

@@ -57,13 +57,13 @@ class Recipe(Spec):
     task: Annotated[str, AfterValidator(_task)]
     problem_type: ProblemType = "single_label_classification"
     use: Use = DEFAULT
-    tasks: list[TaskEntry] = Field(default=[])
     backbone: Backbone
     head: Head = Head()
     classifier: ClassifierSpec | None = None
     layers: Layers = Layers()
     data: Data
     strategy: Strategy = Strategy()
+    tasks: list[TaskEntry] = Field(default=[])
     training: dict[str, Any] = Field(default={})
     score: Score = Score()
     report: ReportSpec = ReportSpec()

@@ -11,10 +11,8 @@ from hfft.data.spec import NONE, Data
 from hfft.evaluate.spec import metric
 from hfft.recipe.yaml_lines import Path
 from hfft.spec import Spec
-from hfft.strategy.spec import Strategy
-from hfft.strategy.tasks.own_losses import OWN_LOSSES
+from hfft.strategy.tasks.row_losses import RowLosses
 from hfft.tasks.table import ProblemType
-from hfft.wording import listing
 
 if TYPE_CHECKING:
     from hfft.recipe.recipe import Recipe
@@ -39,7 +37,7 @@ class TaskEntry(Spec):
     name: str = Field(pattern=r"^[\w][\w-]*$", max_length=60)
     problem_type: ProblemType = "single_label_classification"
     data: Data
-    loss: Strategy = Strategy()
+    loss: RowLosses = RowLosses()
     weight: float = Field(default=1.0, gt=0)
     metrics: list[Annotated[str, AfterValidator(metric)]] = Field(default=[])
 
@@ -77,12 +75,11 @@ def of_task(recipe: Recipe, entry: TaskEntry, **more: Any) -> dict[str, Any]:
     strategy = {
         key: value for key, value in values["strategy"].items() if key not in FOR_TASKS and not _of_tasks(key, value)
     }
-    own = {key: value for key, value in entry.loss.plain().items() if key in entry.loss.changed()}
     values |= {
         "name": f"{recipe.name}-{entry.name}",
         "problem_type": entry.problem_type,
         "data": entry.data.plain(),
-        "strategy": {**strategy, **own},
+        "strategy": {**strategy, **entry.loss.plain()},
         "score": {**values["score"], "metrics": entry.metrics, "single_task": False},
         "publish": {},
     }
@@ -124,9 +121,6 @@ def task_checks(recipe: Recipe) -> list[tuple[Path, str]]:
         for key, given in (("streaming", data.streaming), ("sets", data.sets), ("labels", data.labels == NONE)):
             if given:
                 found.append(((*here, "data", key), "is not for one of several tasks; leave it out"))
-        known = listing(OWN_LOSSES, 30)
-        for key in (key for key in entry.loss.changed() if key not in OWN_LOSSES):
-            found.append(((*here, "loss", key), f"does not change the loss of single rows; expected {known}"))
     return found
 
 

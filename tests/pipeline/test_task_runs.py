@@ -192,9 +192,7 @@ def test_models_that_differ_in_what_they_share_stay_whole(tmp_path):
 WRONG = {
     "tasks.1.name: is 'digit', as that of an earlier task": {"tasks": [TASKS[0], {**TASKS[1], "name": "digit"}]},
     "tasks: has 1 entry; expected 2 at least": {"tasks": TASKS[:1]},
-    "tasks.1.loss.ema: does not change the loss of single rows": {
-        "tasks": [TASKS[0], {**TASKS[1], "loss": {"ema": 0.9}}]
-    },
+    "tasks.1.loss.ema: unknown key": {"tasks": [TASKS[0], {**TASKS[1], "loss": {"ema": 0.9}}]},
     "tasks.2.loss.class_weights: needs classes": {
         "tasks": [*TASKS[:2], {**TASKS[2], "loss": {"class_weights": "balanced"}}]
     },

@@ -15,12 +15,6 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-# Methods that change the loss of single rows and nothing else.
-OWN_LOSSES = (
-    *("focal", "gce", "symmetric_cross_entropy", "asymmetric_loss", "poly", "huber", "quantile"),
-    *("class_weights", "positive_weights", "logit_adjustment", "balanced_softmax"),
-)
-
 
 @dataclass(frozen=True)
 class OwnLoss:

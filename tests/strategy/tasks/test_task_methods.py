@@ -8,7 +8,8 @@ from hfft.strategy.method import At, defines
 from hfft.strategy.spec import Strategy
 from hfft.strategy.tasks.grad_norm import moved
 from hfft.strategy.tasks.mixing import Mixing, task_shares
-from hfft.strategy.tasks.own_losses import OWN_LOSSES, OwnLoss, OwnLosses
+from hfft.strategy.tasks.own_losses import OwnLoss, OwnLosses
+from hfft.strategy.tasks.row_losses import RowLosses
 from hfft.strategy.tasks.uncertainty import uncertain
 from hfft.tasks.problem import PROBLEMS, problem_of
 from tests.examples import REGRESSION, SEVERAL, SINGLE
@@ -91,7 +92,7 @@ def test_the_losses_of_tasks_are_those_of_each_alone():
 
 def test_only_losses_of_single_rows_are_a_tasks_own():
     given = {"positive_weights": "balanced", "class_weights": "balanced", "quantile": 0.5, "balanced_softmax": True}
-    for name in OWN_LOSSES:
+    for name in RowLosses.model_fields:
         assert name in Strategy.model_fields
         [method] = methods_of(**{name: given.get(name, {})})
         hooks = (
