@@ -670,7 +670,7 @@ def test_an_override_changes_one_of_several_sections_that_share_an_anchor():
         (".a=1", "'.a=1' is not an override; write section.key=value"),
         ("task.x=1", "task.x: task is a plain value, not a section"),
         ("data.path.x.y=1", "data.path.x.y: path is a plain value, not a section"),
-        ("data.augment.0=x", "data.augment.0: augment is a plain value, not a section"),
+        ("data.augment.0=x", "data.augment.0: there is no entry '0' in data.augment"),
         ("training.seed={a: 1, a: 2}", "training.seed: given twice (first on line 1); keep one"),
         ("head=!!x/y:z", "head: tag tag:yaml.org,2002:x/y:z is not allowed; use a plain value"),
         ("task=", "task: missing; every recipe needs it"),
