@@ -177,6 +177,30 @@ def test_texts_and_pairs_of_texts_share_a_backbone_and_each_task_can_be_trained_
     assert load_predictor(str(made.folder / "tasks" / "two")).table([("a", ("red cat", "tree"))])
 
 
+@pytest.mark.slow
+def test_several_labels_a_row_are_a_task_among_others(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = {"text": [" ".join(rng.choice(["a", "b", "c"], 4)) for _ in range(30)], "kind": ["x", "y", "z"] * 10}
+    rows |= {name: rng.integers(0, 2, 30).tolist() for name in ("rude", "kind_of", "long")}
+    for split in ("train", "test"):
+        Dataset.from_dict(rows).to_json(tmp_path / "data" / f"{split}.jsonl")
+    many = {"columns": {"label": ["rude", "kind_of", "long"]}}
+    tasks = [
+        {"name": "kind", "data": {"columns": {"label": "kind"}}},
+        {"name": "tags", "problem_type": "multi_label_classification", "data": many},
+    ]
+    sections = {"name": "x", "task": "text-classification", "backbone": {"name": "nano-bert"}, "tasks": tasks}
+    data = {"path": str(tmp_path / "data"), "validation": "none"}
+    training = {**TRAINING, "output_dir": str(tmp_path / "run")}
+    made = finetune(load_recipe({**sections, "data": data, "score": {"scorecard": "off"}, "training": training}))
+    assert {"tags_f1_micro", "kind_accuracy"} <= set(made.metrics["test"])
+    model = AutoModelForSequenceClassification.from_pretrained(made.model / "tags")
+    assert (list(model.config.id2label.values()), model.config.problem_type) == (
+        ["rude", "kind_of", "long"],
+        "multi_label_classification",
+    )
+
+
 def test_models_that_differ_in_what_they_share_stay_whole(tmp_path):
     from safetensors.torch import save_file
 
