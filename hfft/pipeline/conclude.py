@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hfft import publish, report, scorecard
+from hfft.backbone import published_code
 from hfft.predict import rejection
 from hfft.processes import by_first_process
 from hfft.recipe import Recipe
@@ -25,3 +26,9 @@ def conclude(recipe: Recipe, folder: RunFolder, metrics: dict[str, Any], rows: A
     publish.write_card(folder, metrics)
     report.write_report(folder, metrics)
     folder.write_json("metrics.json", metrics)
+
+
+def own_code(folder: RunFolder) -> dict[str, str]:
+    """The name of the modelling file that was saved with the model, for the card; empty for a stock class."""
+    name = f"{published_code.FILE}.py"
+    return {"own_code": name} if (folder.model / name).is_file() else {}

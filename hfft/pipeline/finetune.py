@@ -11,11 +11,10 @@ from typing import Any
 from transformers import TrainingArguments
 
 from hfft import data, publish
-from hfft.backbone import published_code
 from hfft.console import quiet_libraries
 from hfft.errors import BadInput, HfftError
 from hfft.pipeline import calibrate, rows, task_runs, uses
-from hfft.pipeline.conclude import conclude
+from hfft.pipeline.conclude import conclude, own_code
 from hfft.pipeline.fit import Training
 from hfft.pipeline.record import collect, opening, summary
 from hfft.pipeline.save import prove_saved, save_model
@@ -154,12 +153,6 @@ def published(folder: RunFolder, recipe: Recipe) -> str | None:
         raise Stopped(stop.number, remedy) from None
     say(f"published: {url}")
     return url
-
-
-def own_code(folder: RunFolder) -> dict[str, str]:
-    """The name of the modelling file that was saved with the model, for the card; empty for a stock class."""
-    name = f"{published_code.FILE}.py"
-    return {"own_code": name} if (folder.model / name).is_file() else {}
 
 
 def finish_tasks(training: Training, fresh: bool, force: bool) -> Result:

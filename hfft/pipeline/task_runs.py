@@ -20,7 +20,7 @@ from hfft.errors import RunError
 from hfft.evaluate.intervals import paired_difference
 from hfft.evaluate.outputs import Outputs
 from hfft.pipeline import rows
-from hfft.pipeline.conclude import conclude
+from hfft.pipeline.conclude import conclude, own_code
 from hfft.pipeline.fit import Training
 from hfft.pipeline.save import save_whole, tolerance, write_folder
 from hfft.pipeline.task_models import link, share, task_model
@@ -135,7 +135,7 @@ def scored(
     found = common.metrics_of(own, splits, labels, run.commit, scores, began, REMEDY)
     train = {**shared["train"], "n": splits.sizes["train"]}
     kept = ("strategy", "world_size", "frozen", "faults", "cache", "advice")
-    return {**found, **{key: shared[key] for key in kept}, "train": train, "together": list(run.splits.tasks)}
+    return {**found, **{key: shared[key] for key in kept}, "train": train, "together": list(run.splits.tasks), **own_code(sub)}
 
 
 def prove(whole: Any, labels: Labels, task: str, own: Recipe, run: Any, sub: RunFolder) -> None:
