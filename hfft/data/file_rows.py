@@ -68,7 +68,7 @@ class FileStep:
         raise NotImplementedError
 
     def applied(
-        self, value: Any, row: int, drawn: tuple[int, int] | None, operate: Callable[[Callable, Any, Any], Any]
+        self, value: Any, row: int, drawn: tuple[int, int] | None, operate: Callable[[Any, Any, Any], Any]
     ) -> Any:
         """The value after both augmentations, each with a generator of its own.
 

@@ -144,7 +144,7 @@ def _augment_checks(recipe: Recipe) -> list[tuple[Path, str]]:
     for i, item in enumerate(augment):
         if (why := misfit_of(item, modality.name)) is not None:
             known = listing(OPS_OF.get(modality.name, {}))
-            text = f"{why}, but task {recipe.task} takes {modality.name}; leave it out, or choose from {known}"
+            text = f"{why}, but task {recipe.task} takes {modality.plural}; leave it out, or choose from {known}"
             return [(("data", "augment", i) if len(augment) > 1 else ("data", "augment"), text)]
     if "text_pair" not in recipe.data.columns.model_fields_set:
         for i, (_, arguments) in enumerate(parse(list(augment))):
