@@ -53,7 +53,7 @@ def read_sound(content: bytes) -> Sound:
             rate, stated, kind = file.samplerate, file.frames, file.format
             values = file.read(dtype="float32", always_2d=True)
     except Exception as error:  # decoders raise any exception on arbitrary bytes
-        why = str(getattr(error, "error_string", type(error).__name__)).strip().rstrip(".")
+        why = str(getattr(error, "error_string", type(error).__name__)).removeprefix("Error : ").strip().rstrip(".")
         raise NotASound(f"the sound cannot be decoded ({why})") from None
     if (kind in COMPLETE and len(values) < stated) or _cut_off(content):
         raise NotASound("the file is cut off: it has fewer samples than its header states")

@@ -41,6 +41,7 @@ def situation(recipe: Recipe) -> Situation:
         streaming=recipe.data.streaming,
         continuous=recipe.the_task.modality.continuous,
         tokens=recipe.the_task.modality.tokens,
+        modality=recipe.the_task.modality.name,
         sets=tuple(recipe.data.sets),
         labelled_sets=tuple(name for name, one in recipe.data.sets.items() if one.labels == "given"),
         domains=recipe.data.columns.domain is not None,
