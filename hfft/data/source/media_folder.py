@@ -86,6 +86,8 @@ def load(data: Data) -> Raw | None:
     if metadata:
         with reading(f"data set {data.path}"):
             found = _by_metadata(folder, top, splits, metadata, files.medium)
+        found, more = _with_classes(found, folder, splits, files.medium)
+        notes += more
         beside, where = _unnamed(folder, found, files), "named in no metadata file"
     else:
         found, loose, more = _by_folder(folder, splits, files.medium)
@@ -174,6 +176,20 @@ def _by_folder(folder: Path, splits: dict[str, Places], medium: Medium) -> tuple
     if not folders or (len(folders) == 1 and loose):
         plain = {split: _rows(medium, folder, split, list(places)) for split, places in splits.items()}
         return DatasetDict(plain), [], []
+    names, notes = _class_names(folders, medium)
+    found, classes = DatasetDict(), sorted(names.values())
+    for split, places in splits.items():
+        classed = {path: names[place] for path, place in places.items() if place}
+        if classed:
+            found[split] = _rows(medium, folder, split, list(classed), list(classed.values()), classes)
+        else:  # such as a test split whose classes are not known
+            found[split] = _rows(medium, folder, split, list(places))
+            loose = [path for path in loose if path not in places]
+    return found, loose, notes
+
+
+def _class_names(folders: list[tuple[str, ...]], medium: Medium) -> tuple[dict[tuple[str, ...], str], list[str]]:
+    """Folder below a split -> the class that it is, and notes."""
     depths = {len(place) for place in folders}
     short = len(depths) == 1 and len({place[-1] for place in folders}) == len(folders)
     names = {place: place[-1] if short else "/".join(place) for place in folders}
@@ -186,15 +202,27 @@ def _by_folder(folder: Path, splits: dict[str, Places], medium: Medium) -> tuple
         ]
     elif len(folders[0]) > 1:
         notes = [f"classes are named by the last folder: {folders[0][-1]!r} for {'/'.join(folders[0])}"]
-    found, classes = DatasetDict(), sorted(names.values())
-    for split, places in splits.items():
-        classed = {path: names[place] for path, place in places.items() if place}
-        if classed:
-            found[split] = _rows(medium, folder, split, list(classed), list(classed.values()), classes)
-        else:  # such as a test split whose classes are not known
-            found[split] = _rows(medium, folder, split, list(places))
-            loose = [path for path in loose if path not in places]
-    return found, loose, notes
+    return names, notes
+
+
+def _with_classes(
+    found: DatasetDict, folder: Path, splits: dict[str, Places], medium: Medium
+) -> tuple[DatasetDict, list[str]]:
+    """The rows of metadata files that name no class, with their files' folders as classes, if all lie in some; and notes."""
+    places = {f"{folder}/{path}": place for files in splits.values() for path, place in files.items() if place}
+    paths = {split: _paths(rows) for split, rows in found.items()}
+    used = {places.get(path, ()) for of_split in paths.values() for path in of_split}
+    labelled = any("label" in rows.column_names for rows in found.values())
+    if labelled or () in used or len(used) < 2 or any(len(paths[split]) != len(rows) for split, rows in found.items()):
+        return found, []
+    names, notes = _class_names(sorted(used), medium)
+    feature = ClassLabel(names=sorted(names.values()))
+    classed = {
+        split: rows.add_column("label", [names[places[path]] for path in paths[split]]).cast_column("label", feature)
+        for split, rows in found.items()
+    }
+    note = f"the metadata has no column 'label', so classes are the folders of the {medium.name}s"
+    return DatasetDict(classed), [note, *notes]
 
 
 def _rows(
