@@ -86,5 +86,11 @@ def folder(path: Path, varied: bool = True, train: int = 12, test: int = 4) -> P
         for name, pitch in PITCHES.items():
             for i in range(count):
                 seconds, rate = (0.3 + 0.07 * (i % 5), (8000, 16000, 44100)[i % 3]) if varied else (0.4, 16000)
-                put(path / split / name / f"{name} {i}.wav", pitch * (1 + 0.02 * i), seconds, rate, i)
+                put(
+                    path / split / name / f"{name} {i}.wav",
+                    pitch * (1 + 0.02 * i),
+                    seconds,
+                    rate,
+                    i + 100 * (split == "test"),
+                )
     return path
