@@ -45,7 +45,7 @@ class Situation:
     Attributes:
         continuous: whether inputs are numbers that can be averaged, such as pixels but not words.
         tokens: whether inputs are ids of tokens.
-        modality: name of the task's modality; default: that of texts or images, by `tokens`.
+        modality: name of the task's modality; default: image if inputs are continuous, else text.
         sets: names of `data.sets`.
         labelled_sets: those whose labels are given.
         domains: whether the recipe names the column of the rows' domains.
@@ -85,7 +85,7 @@ class Situation:
     @property
     def kind(self) -> str:
         """The modality of the rows."""
-        return self.modality or ("text" if self.tokens else "image")
+        return self.modality or ("image" if self.continuous else "text")
 
 
 def refusals(methods: Sequence[Method], situation: Situation) -> list[tuple[str, str]]:
@@ -194,7 +194,9 @@ def _refused(method: Method, situation: Situation) -> list[str]:
         found.append(f"learns the classes of data.sets.{on}, which are not read; set data.sets.{on}.labels=given")
     views = [getattr(getattr(method, "spec", None), key, None) or () for key in ("strong", "views")]
     for item in (*views[0], *views[1]):
-        if why := misfit(item, situation.kind):
+        kind = situation.modality or ("text" if situation.tokens else "image")
+        if why := misfit(item, kind):
+            rows = PLURAL[kind]
             found.append(
                 f"{'strong' if views[0] else 'views'}: {why}, but the rows are {rows}; leave it out, or choose one for {rows}"
             )
