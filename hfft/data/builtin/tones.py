@@ -20,9 +20,9 @@ INSTRUMENTS: dict[str, tuple[float, ...]] = {  # strength of each partial
     "whistle": (1.0,),
 }
 MOVES = ("falling", "leap", "noise", "pulses", "rising", "steady", "tremolo", "vibrato")
-REGISTERS = {"low": (110.0, 200.0), "middle": (260.0, 480.0), "high": (620.0, 1150.0)}
+STEPS = {"down": -1, "same": 0, "up": 1}
 SIZES = {"train": 15, "test": 10}  # sounds of each move and instrument: 600 and 400
-NOTES = {"train": 160, "test": 20}  # of each instrument and register: 2400 and 300
+NOTES = {"train": 50, "test": 8}  # melodies of each class and instrument: 2250 and 360
 
 
 def load() -> DatasetDict:
@@ -41,18 +41,16 @@ def load() -> DatasetDict:
 
 
 def load_notes() -> DatasetDict:
-    """Plucked notes that do not move, of five instruments in three registers: what the nano AST was pretrained on."""
+    """Three plucked notes, classed by whether each is higher than the one before: what the nano AST was pretrained on."""
     splits, start = DatasetDict(), 0
-    classes = sorted(f"{name}, {register}" for name in INSTRUMENTS for register in REGISTERS)
+    classes = [f"{first}, {second}" for first in STEPS for second in STEPS]
     for split, count in NOTES.items():
-        keys = [
-            (i, name, register) for i in range(start, start + count) for name in INSTRUMENTS for register in REGISTERS
-        ]
+        keys = [(i, name, label) for i in range(start, start + count) for name in INSTRUMENTS for label in classes]
         sounds = [
-            _note(name, register, np.random.default_rng((SEED, 2, [*REGISTERS].index(register), *_key(name, i))))
-            for i, name, register in keys
+            _melody(name, label, np.random.default_rng((SEED, 2, classes.index(label), *_key(name, i))))
+            for i, name, label in keys
         ]
-        splits[split] = _dataset(sounds, [f"{name}, {register}" for _, name, register in keys], classes)
+        splits[split] = _dataset(sounds, [label for _, _, label in keys], classes)
         start += count
     return splits
 
@@ -65,29 +63,31 @@ def _moving(move: str, instrument: str, rng: np.random.Generator) -> np.ndarray:
     """A sound of one class, `(T,)`."""
     seconds, low = rng.uniform(0.4, 0.9), np.exp(rng.uniform(np.log(200), np.log(600)))
     t = np.linspace(0, 1, round(seconds * RATE), endpoint=False)
-    ratio, rate = rng.uniform(1.4, 2.4), rng.uniform(5, 9)
+    ratio, rate = rng.uniform(1.6, 2.6), rng.uniform(4, 7)
     swing = np.sin(2 * np.pi * (rate * t * seconds + rng.random()))
     pitch = {
         "rising": low * ratio**t,
         "falling": low * ratio ** (1 - t),
         "leap": low * np.where(t < rng.uniform(0.3, 0.7), *((1, ratio) if rng.random() < 0.5 else (ratio, 1))),
-        "vibrato": low * (1 + rng.uniform(0.04, 0.08) * swing),
+        "vibrato": low * (1 + rng.uniform(0.15, 0.25) * swing),
     }.get(move, np.full(len(t), low))
     loudness = np.ones(len(t))
     if move == "tremolo":
-        loudness = 0.55 + 0.45 * swing
+        loudness = 0.52 + 0.48 * swing
     elif move == "pulses":
         loudness = (np.floor(t * rng.integers(3, 7) * 2) % 2 == 0).astype(float)
     tone = rng.standard_normal(len(t)) if move == "noise" else partials(pitch, INSTRUMENTS[instrument], rng)
     return _in_noise(tone * loudness, rng)
 
 
-def _note(instrument: str, register: str, rng: np.random.Generator) -> np.ndarray:
-    """A plucked note, `(T,)`."""
-    seconds = rng.uniform(0.4, 0.9)
-    t = np.linspace(0, seconds, round(seconds * RATE), endpoint=False)
-    pitch = np.full(len(t), np.exp(rng.uniform(*np.log(REGISTERS[register]))))
-    return _in_noise(partials(pitch, INSTRUMENTS[instrument], rng) * np.exp(-t * rng.uniform(0, 6)), rng)
+def _melody(instrument: str, label: str, rng: np.random.Generator) -> np.ndarray:
+    """Three plucked notes, `(T,)`."""
+    pitch, notes = np.exp(rng.uniform(np.log(250), np.log(500))), []
+    for step in (None, *label.split(", ")):
+        pitch *= rng.uniform(1.3, 1.9) ** STEPS[step] if step else 1.0
+        t = np.arange(round(rng.uniform(0.12, 0.28) * RATE)) / RATE
+        notes.append(partials(np.full(len(t), pitch), INSTRUMENTS[instrument], rng) * np.exp(-t * rng.uniform(2, 8)))
+    return _in_noise(np.concatenate(notes), rng)
 
 
 def partials(pitch: np.ndarray, strengths: tuple[float, ...], rng: np.random.Generator) -> np.ndarray:
