@@ -14,7 +14,7 @@ import torch
 import transformers
 from datasets import ClassLabel, Dataset, Features, Image, Value
 
-from tests import imagenet_names
+from tests import imagenet_names, sounds
 
 PACS = ["dog", "elephant", "giraffe", "guitar", "horse", "house", "person"]
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -88,6 +88,8 @@ DATA: dict[str, Callable[[Path], Path]] = {
     "office31": lambda folder: save_domains(folder, "amazon", "webcam"),
     "office_home": lambda folder: save_domains(folder, "Art", "Clipart"),
     "visda": lambda folder: save_domains(folder, "train", "validation"),
+    "superb_ks": sounds.folder,
+    "speech_commands": sounds.folder,
     "CogComp/trec": lambda folder: save_splits(
         folder,
         train=texts(120, "text", "coarse_label", ["ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"]),
@@ -177,6 +179,8 @@ def _text(model: type, config: transformers.PretrainedConfig) -> Callable[[Path]
 MODELS: dict[str, Callable[..., None]] = {
     "google/vit-base-patch16-224-in21k": _vit,
     "runs/office31_source/model": functools.partial(_resnet, names=["bike", "mug", "pen"]),
+    "facebook/wav2vec2-base": sounds.wave_model,
+    "MIT/ast-finetuned-audioset-10-10-0.4593": sounds.ast,
     "microsoft/resnet-50": _resnet,
     "microsoft/resnet-101": _resnet,
     "google-bert/bert-base-uncased": _text(transformers.BertModel, transformers.BertConfig(**small())),

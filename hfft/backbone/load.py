@@ -34,7 +34,7 @@ _SAFE = {"trust_remote_code": False}
 
 
 def source(name: str) -> str:
-    """The location of a backbone: the folder of one that hfft ships (`nano-vit`, `nano-bert`), the model of a run folder,
+    """The location of a backbone: the folder of one that hfft ships (such as `nano-vit`), the model of a run folder,
     otherwise the name itself.
 
     Raises:

@@ -17,7 +17,7 @@ class Backbone(Spec):
     """Part 1: the pretrained model.
 
     Attributes:
-        name: a repository, a folder, or a backbone of the package (`nano-vit`, `nano-bert`).
+        name: a repository, a folder, or a backbone of the package (`nano-vit`, `nano-bert`, `nano-ast`).
         revision: branch, tag or commit of the repository.
         init: `random` starts from untrained weights of the same architecture.
         dtype: precision of the weights in memory.

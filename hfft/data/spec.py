@@ -42,6 +42,7 @@ class Columns(Spec):
 
     Attributes:
         image: images, or paths of image files.
+        audio: sounds, or paths of sound files.
         text, text_pair: the text, and the second one where a row is a pair.
         label: one column, or one for each class (or number to predict): a list of names, or a `/regex/`.
         id: names of the rows, which must be unique in a split; predictions carry them.
@@ -49,6 +50,7 @@ class Columns(Spec):
     """
 
     image: str | None = None
+    audio: str | None = None
     text: str | None = None
     text_pair: str | None = None
     label: str | Annotated[list[str], Field(min_length=1)] | None = None
@@ -169,7 +171,7 @@ class Data(Spec):
     """Part 5: the data.
 
     Attributes:
-        path: a repository, a folder, a file, or a built-in set (`digits`, `printed_digits`, `letters`, `docstrings`).
+        path: a repository, a folder, a file, or a built-in set (`digits`, `printed_digits`, `letters`, `docstrings`, `tones`).
         name, data_files, data_dir, revision: as for `datasets.load_dataset`.
         train: the split to train on.
         labels: `none`: labels of the training rows, if there are any, are not read, for a method that learns without; those of
@@ -196,6 +198,8 @@ class Data(Spec):
         streaming: read rows as they are needed, without storing them first.
         shuffle_buffer: rows of a stream that are shuffled together.
         max_length: limit of a text in tokens; default: the tokenizer's or the model's.
+        max_length_seconds: a part of this length, drawn anew in each epoch, is all that is read of a longer training sound;
+            held-out sounds are scored whole.
         mlm_probability: share of the tokens that are masked, for `fill-mask`.
         augment: augmentations of the training rows, in order (`hfft.data.augment`).
         sets: name -> further rows, which methods of `strategy` refer to by `on`.
@@ -234,6 +238,7 @@ class Data(Spec):
     sets: dict[str, DataSet] = {}
     shuffle_buffer: int = Field(default=1000, ge=1)
     max_length: int | None = Field(default=None, ge=2)
+    max_length_seconds: float = Field(default=20, gt=0)
     mlm_probability: float = Field(default=0.15, gt=0, lt=1)
     augment: list[Annotated[str | dict[str, dict[str, Any] | None], AfterValidator(_augmentation)]] = []
 

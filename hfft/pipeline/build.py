@@ -119,7 +119,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
             task,
             labels,
             processor,
-            recipe.data.augment,
+            inputs.augmentation(recipe.data),
             arguments.seed,
             prepared.on_device,
             strategy.further_views(methods),

@@ -42,6 +42,7 @@ def situation(recipe: Recipe) -> Situation:
         streaming=recipe.data.streaming,
         continuous=recipe.the_task.modality.continuous,
         tokens=recipe.the_task.modality.tokens,
+        modality=recipe.the_task.modality.name,
         sets=tuple(recipe.data.sets),
         labelled_sets=tuple(name for name, one in recipe.data.sets.items() if one.labels == "given"),
         domains=recipe.data.columns.domain is not None or bool(recipe.tasks),
@@ -147,7 +148,7 @@ def _augment_checks(recipe: Recipe) -> list[tuple[Path, str]]:
     for i, item in enumerate(augment):
         if (why := misfit_of(item, modality.name)) is not None:
             known = listing(OPS_OF.get(modality.name, {}))
-            text = f"{why}, but task {recipe.task} takes {modality.name}; leave it out, or choose from {known}"
+            text = f"{why}, but task {recipe.task} takes {modality.plural}; leave it out, or choose from {known}"
             return [(("data", "augment", i) if len(augment) > 1 else ("data", "augment"), text)]
     if "text_pair" not in recipe.data.columns.model_fields_set:
         for i, (_, arguments) in enumerate(parse(list(augment))):

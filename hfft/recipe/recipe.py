@@ -42,7 +42,7 @@ class Recipe(Spec):
 
     Attributes:
         name: name of the run and of its folder; default: the file's.
-        task: `image-classification`, `text-classification` or `fill-mask`.
+        task: `image-classification`, `text-classification`, `audio-classification` or `fill-mask`.
         problem_type: kind of target, by the config's `problem_type`.
         tasks: several tasks on one backbone, each with its own data and labels (`TaskEntry`); `data` is what they share then.
         use: what is done with the pretrained model: `fine-tune` trains it, `directly` scores it as it is, with its own head

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from hfft.tasks.modality import IMAGE, TEXT, Modality
+from hfft.tasks.modality import AUDIO, IMAGE, TEXT, Modality
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 LABEL: dict[str, str | None] = {"label": "label"}
@@ -52,6 +52,14 @@ TASKS = {
             TEXT,
             {**TEXT.columns, **LABEL},
             '"a text"',
+        ),
+        Task(
+            "audio-classification",
+            "audio-classification",
+            "AutoModelForAudioClassification",
+            AUDIO,
+            {**AUDIO.columns, **LABEL},
+            '"sound.wav"',
         ),
         Task(
             "fill-mask",
