@@ -122,11 +122,12 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
         raise
     drawn.cap()
     drawn.unbalance()
+    drawn.of_client()
     source = dict.fromkeys([*shares, *(["test"] if data.test_from_train else [])], "train")
     checked = check(drawn.rows, source, found, inputs, faults)
     left_out = faults.settle()
     drawn.rows = {name: faults.without(rows, source.get(name, name)) for name, rows in drawn.rows.items()}
-    if data.shots is not None and data.imbalance is None:
+    if data.shots is not None and data.imbalance is None and data.client is None:
         left = class_counts({"train": drawn.rows["train"]}, meaning)["train"]
         shots.check_complete(left, data.shots, data.shots_seed)
     wrong_labels = drawn.mislabel()
