@@ -20,6 +20,7 @@ START, POOLED, ALONE = "start", "pooled", "alone"
 _CLIENTS = "hfft.scenarios.federated.divisions:clients_of"
 _AVERAGED = "hfft.scenarios.federated.average:averaged"
 _DRAW = 31  # of the clients of a round, and of the seeds of their runs
+_OWN_HEAD = ("kind", "pooling", "hidden", "activation", "norm")
 Alphas = Annotated[
     list[Annotated[float, Field(gt=0)]], BeforeValidator(as_items), Field(min_length=1), ascending("numbers")
 ]
@@ -95,11 +96,8 @@ class Federated(Study):
         for key, is_set in (("streaming", data.streaming), ("client", data.client), ("fold", data.fold)):
             if is_set:
                 raise ValueError(f"sets the rows of each client, so that data.{key} should be left out")
-        if self.recipe.head.own or self.recipe.training_keys.early_stopping is not None:
-            what = "head.kind and head.pooling" if self.recipe.head.own else "training.early_stopping"
-            raise ValueError(
-                f"continues models from round to round, which {what} does not allow; override the recipe's"
-            )
+        if self.recipe.training_keys.early_stopping is not None:
+            raise ValueError("trains each client for as long as rounds say; set training.early_stopping=null")
         return self
 
     def check(self) -> None:
@@ -252,7 +250,8 @@ class Federated(Study):
         else:
             own = way == "fedbn" and round_ > 1
             overrides["backbone.name"] = f"{before}/clients/{number}" if own else f"{before}/model"
-            overrides |= {"head.keep_known": True, "head.init": "default", "backbone.edit": []}
+            overrides |= {"head.keep_known": True, "head.init": "default", "backbone.edit": []}  # they are in the model
+            overrides |= {f"head.{key}": None for key in _OWN_HEAD if getattr(self.recipe.head, key) is not None}
         if way == "fedprox":
             overrides["strategy.l2_sp"] = {"weight": self.mu, "whole": True}
         run_seed = int(np.random.SeedSequence((seed, _DRAW, round_, number)).generate_state(1)[0])
