@@ -99,6 +99,7 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
         parts, found = without_labels(parts, found, data, task)
     found, joined = columns.label_parts(parts["train"], found, data, task)
     faults = Faults(data)
+    faults.starts = given.starts
     if data.columns.id is not None:
         for name, rows in parts.items():
             faults.repeated(name, rows, data.columns.id)

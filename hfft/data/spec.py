@@ -12,6 +12,7 @@ from hfft.data.rows_spec import Client, Fold, LabelNoise
 from hfft.spec import Spec, as_list, check_pattern
 
 NONE = "none"  # as a split's name: leave the split off
+SET = "set"  # the column of a mix that names the set of each row
 
 
 def _augmentation(value: Any) -> Any:
@@ -118,6 +119,26 @@ class DataSet(FurtherRows):
     labels: Literal["none", "given"] = "none"
 
 
+class MixedSet(FurtherRows):
+    """A labelled set that is trained on together with the first one, as one task.
+
+    Attributes:
+        path, name, data_files, data_dir, revision: as in `data`.
+        sep, encoding, quoting, missing, field: as in `data`.
+        columns: where its columns have other names than in `data`, and are not the only ones of their type.
+        split: the split that is trained on.
+        validation, test: the set's own splits, found as in `data`; `none` leaves one off. Shares are those of `data`.
+        map: class of this set -> class of the task, or null, which leaves its rows out.
+        share: share of its training rows that are used, drawn by `data.seed` in proportion to its classes.
+        max_samples: at most so many of them.
+    """
+
+    validation: str | None = None
+    test: str | None = None
+    map: dict[str, str | None] | None = None
+    share: float | None = Field(default=None, gt=0, le=1)
+
+
 class Data(Spec):
     """Part 5: the data.
 
@@ -152,6 +173,8 @@ class Data(Spec):
         max_length: limit of a text in tokens; default: the tokenizer's or the model's.
         mlm_probability: share of the tokens that are masked, for `fill-mask`.
         augment: augmentations of the training rows, in order (`hfft.data.augment`).
+        mix: name -> a labelled set that is trained on together with this one, as one task; each is scored apart as well.
+        map: class of this set -> class of the task, or null, which leaves its rows out.
         sets: name -> further rows, which methods of `strategy` refer to by `on`.
     """
 
@@ -186,6 +209,8 @@ class Data(Spec):
     on_bad_rows: Literal["error", "skip"] = "error"
     max_bad_rows: float = Field(default=0.01, gt=0, le=1)
     streaming: bool = False
+    mix: dict[str, MixedSet] = {}
+    map: dict[str, str | None] | None = None
     sets: dict[str, DataSet] = {}
     shuffle_buffer: int = Field(default=1000, ge=1)
     max_length: int | None = Field(default=None, ge=2)
@@ -234,6 +259,19 @@ class Data(Spec):
             raise ValueError("has a client, which needs all rows at once, and streaming; leave one of them out")
         if self.client.domain is not None and self.columns.domain is None:
             raise ValueError("has a client.domain; name the column of the domains in data.columns.domain")
+        return self
+
+    @model_validator(mode="after")
+    def _mixed(self) -> Data:
+        if not self.mix and self.map is None:
+            return self
+        for key, is_set in (("streaming", self.streaming), ("labels=none", self.labels == NONE)):
+            if is_set:
+                raise ValueError(
+                    f"has {'mix' if self.mix else 'map'}, which needs all rows with labels, and {key}; leave one out"
+                )
+        if self.columns.several_labels or self.label_sep is not None:
+            raise ValueError("has mix or map, which is for one class a row in one column; name that in columns.label")
         return self
 
     @property
