@@ -29,6 +29,7 @@ RANKS = (
         "layers.spec",
         "layers.adapters.arguments",
         "strategy",
+        "data.rows_spec",
         "data.spec",
         "data.augment",
         "frozen_cache.spec",

@@ -305,7 +305,7 @@ BALANCED = "'balanced'; did you mean 'balanced'?"
         ("layers: {adapter: lora}", "layers.adapter: is 'lora'; expected a valid dictionary"),
         ("strategy: {l2_sp: {weight: .inf}}", "strategy.l2_sp.weight: is inf; expected a finite number"),
         ("strategy: {l2_sp: {weight: -1}}", "strategy.l2_sp.weight: is -1; expected greater than or equal to 0"),
-        ("strategy: {l2_sp: {weight: 1, a: 1}}", "strategy.l2_sp.a: unknown key (known: weight)"),
+        ("strategy: {l2_sp: {weight: 1, a: 1}}", "strategy.l2_sp.a: unknown key (known: weight, whole)"),
         ("strategy: {l2_sp: {}}", "strategy.l2_sp.weight: missing; every recipe needs it"),
         ("strategy: {class_weights: x}", "strategy.class_weights: is 'x'; expected 'balanced' or a valid dictionary"),
         ("strategy: {class_weights: 3}", "strategy.class_weights: is 3; expected 'balanced' or a valid dictionary"),

@@ -197,7 +197,7 @@ OPTIONS = {
     },
     "ace": {"enabled": ([True, False], [1, "x"], True)},
     "elr": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 3.0), "momentum": ([0, 1 - 1e-6], [1, -1e-6], 0.7)},
-    "l2_sp": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], None)},
+    "l2_sp": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], None), "whole": ([True, False], [1, "x"], False)},
     "decay_to_start": {"weight": ([0, 0.5, 9], [-1e-6, -0.5], 10.0)},
     "ewc": {
         "weight": ([0, 0.5, 9], [-1e-6, -0.5], None),
