@@ -42,6 +42,10 @@ def source(name: str) -> str:
     """
     if any(len(part.encode()) > 255 for part in name.split("/")):  # no file system or hub has such names
         raise ModelError(f"backbone.name: {name!r:.80} … is too long to be a model's name or folder")
+    if Path(name).is_file():
+        raise ModelError(
+            f"backbone.name: {name} is a file; to read word vectors from it, add backbone.rnn={{type: lstm}}"
+        )
     shipped = Path(__file__).parent / "nano" / name.removeprefix("nano-")
     if name.startswith("nano-") and (shipped / "config.json").is_file():
         return str(shipped)

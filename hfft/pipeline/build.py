@@ -26,7 +26,7 @@ from hfft.pipeline import calibrate, model_check
 from hfft.pipeline.dry_build import check_turns, dry_build, lr_rules
 from hfft.pipeline.head_start import start_from_classifier, with_pooling
 from hfft.pipeline.row_groups import class_ids, domain_ids
-from hfft.pipeline.teachers import teachers
+from hfft.pipeline.teachers import prepared_for, teachers
 from hfft.pipeline.vocabulary import with_vocabulary
 from hfft.processes import say
 from hfft.recipe import Recipe
@@ -157,7 +157,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
         sets=sets,
         class_ids=class_ids(splits, labels),
         domain_ids=domain_ids(recipe, splits, methods),
-        load_model=teachers(labels, processor),
+        load_model=teachers(labels, processor, prepared_for(recipe, splits, labels)),
         source_head=lambda: source_head(recipe.backbone, task),
         cache_settings=cache_settings(recipe, arguments),
         last_block=LastBlock(shortens(recipe, methods), say),
