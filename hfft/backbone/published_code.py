@@ -28,6 +28,8 @@ from hfft.modeling import Edited, WithHead
 from hfft.wording import first_line
 
 FILE = "modeling_hfft"
+RNN_FILE = "modeling_rnn"  # beside it where a recurrent net is edited, or has a head of hfft's
+FILES = (FILE, RNN_FILE)
 _PREFIX = "edited_"
 
 # So that transformers' Auto classes load a recurrent net here without running the file that is saved beside it.
@@ -74,10 +76,10 @@ def save(model: PreTrainedModel, folder: Path, auto_class: str) -> None:
     own_class = type(model.config).__module__ == modeling_rnn.__name__
     if not isinstance(model, Edited):
         if own_class:
-            _save_rnn(folder, FILE, auto_class)
+            _save_rnn(folder, auto_class)
         return
     if own_class:
-        _write_rnn(folder, "modeling_rnn")
+        _write_rnn(folder, RNN_FILE)
     stock: PretrainedConfig = model.config
     config, cls = type(stock), type(model).__bases__[1]
     file, name = folder / "config.json", f"Edited{config.__name__}"
@@ -95,7 +97,7 @@ def save(model: PreTrainedModel, folder: Path, auto_class: str) -> None:
         own = f"    bare = {cls.bare.__name__}\n    base_model_prefix = {cls.base_model_prefix!r}\n"
     else:
         needed, bases, own = [config, cls], f"Edited, {cls.__name__}", ""
-    homes = {modeling_rnn.__name__: ".modeling_rnn"}
+    homes = {modeling_rnn.__name__: f".{RNN_FILE}"}
     imports = "".join(
         f"from {homes.get(c.__module__, c.__module__)} import {c.__name__}\n" for c in dict.fromkeys(needed)
     )
@@ -107,14 +109,14 @@ def save(model: PreTrainedModel, folder: Path, auto_class: str) -> None:
     (folder / f"{FILE}.py").write_text(text, encoding="utf-8")
 
 
-def _save_rnn(folder: Path, name: str, auto_class: str) -> None:
+def _save_rnn(folder: Path, auto_class: str) -> None:
     """Add to a saved recurrent net the file of its classes, and name them in its config."""
     file = folder / "config.json"
     values = json.loads(file.read_text(encoding="utf-8"))
     classes = {"AutoConfig": "RnnConfig", "AutoModel": "RnnModel", auto_class: values["architectures"][0]}
-    values["auto_map"] = {auto: f"{name}.{cls}" for auto, cls in classes.items()}
+    values["auto_map"] = {auto: f"{FILE}.{cls}" for auto, cls in classes.items()}
     file.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    _write_rnn(folder, name)
+    _write_rnn(folder, FILE)
 
 
 def _write_rnn(folder: Path, name: str) -> None:
