@@ -12,10 +12,12 @@ from datasets import Dataset
 from safetensors.torch import load_file
 
 from hfft import finetune, load_recipe
+from hfft.backbone.word_vectors import build
 from hfft.commands.predict import predict
 from hfft.data import Splits
 from hfft.errors import BadInput
 from hfft.pipeline.build import build_run
+from hfft.pipeline.soup.soup import soup
 from hfft.pipeline.vocabulary import with_vocabulary
 from hfft.predict.predictor import load_predictor
 from hfft.train import training_arguments
@@ -127,8 +129,18 @@ def test_a_run_ends_with_a_model_that_plain_transformers_loads_and_is_resumed_to
 
 
 @pytest.mark.slow
+def test_a_run_is_averaged_with_its_start_whose_vocabulary_is_that_of_the_training_texts(tmp_path):
+    whole = finetune(recipe(tmp_path, "backbone.rnn.max_words=3"))
+    found = soup([str(whole.folder)], with_start="0.5", output=tmp_path / "soup", say=lambda *lines: None)
+    folders = (whole.model, found / "model")
+    end, mixed = (load_file(folder / "model.safetensors")["model.embeddings.weight"] for folder in folders)
+    start = build.table_of_file(load_recipe(whole.folder / "recipe.yaml").backbone.with_words(tuple(stand_ins.WORDS)))
+    torch.testing.assert_close(mixed, (start + end) / 2)
+
+
+@pytest.mark.slow
 def test_a_finished_net_is_a_backbone_whose_frozen_layers_run_once(tmp_path, capsys):
-    whole = finetune(recipe(tmp_path))
+    whole = finetune(recipe(tmp_path, "backbone.rnn.max_words=3"))
     more = [f"backbone={{name: {whole.folder}}}", "layers.train=head", "head.kind=mlp", "training.max_steps=30"]
     capsys.readouterr()
     places = f"training.output_dir={tmp_path / 'cached'}", f"training.output_dir={tmp_path / 'off'}"
@@ -152,8 +164,9 @@ def taught(tmp_path_factory):
     return folder
 
 
-def test_a_teacher_with_another_tokenizer_reads_each_row_in_its_own_way(taught):
-    given = recipe(taught, f"strategy.distillation.teacher={taught / 'teacher'}")
+@pytest.mark.parametrize("augment", ["[]", "[word_swap]"])  # it answers for the rows as they are stored
+def test_a_teacher_with_another_tokenizer_reads_each_row_in_its_own_way(augment, taught):
+    given = recipe(taught, f"strategy.distillation.teacher={taught / 'teacher'}", f"data.augment={augment}")
     run = built(given, taught / "run")
     [method] = run.trainer.methods
     found = method.outputs.kept[torch.arange(len(run.splits.train))]
