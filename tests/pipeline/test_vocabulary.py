@@ -109,14 +109,18 @@ def with_hfft(run):
 def test_a_run_ends_with_a_model_that_plain_transformers_loads_and_is_resumed_to_the_same_bits(tmp_path, capsys):
     more = ["backbone.rnn.max_words=3", "training.save_total_limit=2"]
     whole = finetune(recipe(tmp_path, *more, words=stand_ins.WORDS[:-4]))
-    assert "words of the training texts have no vector and share one" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"r: a new LSTM on the word vectors of {tmp_path / 'v.txt'}, on {tmp_path / 'data'}, 6 classes" in said
+    assert "words of the training texts have no vector and share one" in said
     answer = without_hfft(whole.model, tmp_path)
     assert with_hfft(whole.folder) == pytest.approx(answer, abs=1e-5)
     [row] = predict(str(whole.folder), [TEXT], None, "test", None, 4)
     assert row["label"] == max(answer, key=answer.get)
     card = (whole.model / "README.md").read_text()
     assert "modeling_hfft.py" in card
+    assert "A new LSTM on the word vectors of `v.txt`, trained on `data` for text-classification." in card
     assert str(tmp_path) not in card
+    assert "pretrained word vectors, a new LSTM</dd>" in (whole.folder / "report.html").read_text()
     # From the checkpoint in the middle, to the same end bit for bit.
     before = load_file(whole.model / "model.safetensors")
     (whole.folder / "metrics.json").unlink()

@@ -162,7 +162,9 @@ def _is_number(text: bytes) -> bool:
 
 def _numbers(line: bytes, width: int, path: Path, number: int) -> np.ndarray:
     try:
-        found = np.array(line.rsplit(b" ", width)[1:], dtype="S").astype(np.float32)
+        found = np.array(
+            [*map(float, line.rsplit(b" ", width)[1:])], np.float32
+        )  # faster than numpy's own reading of bytes
     except ValueError:
         found = np.full(width, np.nan, np.float32)
     if not np.isfinite(found).all():
