@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tests import imagenet_names, sounds
 
 PACS = ["dog", "elephant", "giraffe", "guitar", "horse", "house", "person"]
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+TREC = ["ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"]
 SENTENCE = "a the film was good bad fine dull long short who where when what how many is it not very"
 WORDS = SENTENCE.split(" ")
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -92,8 +94,8 @@ DATA: dict[str, Callable[[Path], Path]] = {
     "speech_commands": sounds.folder,
     "CogComp/trec": lambda folder: save_splits(
         folder,
-        train=texts(120, "text", "coarse_label", ["ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"]),
-        test=texts(24, "text", "coarse_label", ["ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"], 1),
+        train=texts(120, "text", "coarse_label", TREC),
+        test=texts(24, "text", "coarse_label", TREC, 1),
     ),
 }
 
@@ -176,7 +178,16 @@ def _text(model: type, config: transformers.PretrainedConfig) -> Callable[[Path]
     return save
 
 
+def _vectors(file: Path) -> None:
+    """An archive of a file in GloVe's format."""
+    rng = np.random.default_rng(0)
+    lines = [f"{word} {' '.join(f'{x:.3f}' for x in rng.normal(0, 0.4, 12))}\n" for word in WORDS]
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("vectors.txt", "".join(lines))
+
+
 MODELS: dict[str, Callable[..., None]] = {
+    "glove.840B.300d.zip": _vectors,
     "google/vit-base-patch16-224-in21k": _vit,
     "runs/office31_source/model": functools.partial(_resnet, names=["bike", "mug", "pen"]),
     "facebook/wav2vec2-base": sounds.wave_model,
@@ -205,8 +216,9 @@ MODELS: dict[str, Callable[..., None]] = {
 
 
 def model(name: str, folder: Path, **sizes: Any) -> Path:
-    """A tiny pretrained model of the architecture that the hub's `name` has."""
+    """A tiny pretrained model of the architecture that the hub's `name` has, or a file of word vectors."""
     torch.manual_seed(0)
+    folder = folder.with_suffix(Path(name).suffix) if name.endswith(".zip") else folder
     MODELS[name](folder, **sizes)
     return folder
 
@@ -217,6 +229,9 @@ def teacher(name: str, auto_class: str, classes: list[str], folder: Path) -> Pat
     labels = {"id2label": dict(enumerate(classes)), "label2id": {label: i for i, label in enumerate(classes)}}
     getattr(transformers, auto_class).from_pretrained(backbone, **labels).save_pretrained(folder)
     return folder
+
+
+CLASSES = {"uoft-cs/cifar10": CIFAR10, "CogComp/trec": TREC}
 
 
 def in_domains(rows: Dataset, names: list[str]) -> Dataset:

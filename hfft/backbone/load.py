@@ -16,6 +16,7 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from hfft.backbone import own_head, published_code
 from hfft.backbone.published_code import bare_class
+from hfft.backbone.word_vectors import build
 from hfft.errors import BadInput, ModelError
 from hfft.head import dropout_entry, parameter_names
 from hfft.hub.client import arrived
@@ -42,6 +43,10 @@ def source(name: str) -> str:
     """
     if any(len(part.encode()) > 255 for part in name.split("/")):  # no file system or hub has such names
         raise ModelError(f"backbone.name: {name!r:.80} … is too long to be a model's name or folder")
+    if Path(name).is_file():
+        raise ModelError(
+            f"backbone.name: {name} is a file; to read word vectors from it, add backbone.rnn={{type: lstm}}"
+        )
     shipped = Path(__file__).parent / "nano" / name.removeprefix("nano-")
     if name.startswith("nano-") and (shipped / "config.json").is_file():
         return str(shipped)
@@ -99,6 +104,8 @@ def fetched(name: str, load: Callable[[str], Any]) -> Any:
 
 def pinned(backbone: Backbone) -> Backbone:
     """The backbone pinned to its revision's current commit, so that config, processor and weights come from one commit."""
+    if build.from_file(backbone):
+        return backbone
     name = source(backbone.name)
     commit = None if Path(name).exists() else commit_of("model", name, backbone.revision)
     return backbone.model_copy(update={"revision": commit}) if commit else backbone
@@ -124,11 +131,14 @@ def load_processor(backbone: Backbone, task: Task, max_length: int | None = None
         BadInput: the model is not there, or has no processor for the task.
     """
     auto = getattr(transformers, task.modality.auto_processor)
-    with reading(f"the {task.modality.name} processor of {backbone.name}", source(backbone.name)):
-        processor = fetched(
-            backbone.name,
-            lambda name: auto.from_pretrained(name, revision=backbone.revision, **backbone.processor, **_SAFE),
-        )
+    if build.from_file(backbone):
+        processor = build.tokenizer_of_file(backbone)
+    else:
+        with reading(f"the {task.modality.name} processor of {backbone.name}", source(backbone.name)):
+            processor = fetched(
+                backbone.name,
+                lambda name: auto.from_pretrained(name, revision=backbone.revision, **backbone.processor, **_SAFE),
+            )
     for key in backbone.processor:
         if not hasattr(processor, key):
             known = list(processor.to_dict()) if hasattr(processor, "to_dict") else list(processor.init_kwargs)
@@ -199,6 +209,8 @@ def load_model(backbone: Backbone, head: Head, task: Task, labels: Labels, proce
     config = load_config(backbone, head, task, labels, processor)
     if own_head.wanted(backbone, head, task, config):
         return own_head.put_on(_bare(backbone, head, config), head, task, processor)
+    if backbone.rnn is not None:
+        return _rnn(auto_class(config, backbone, task)._model_mapping[type(config)], backbone, config)
     auto: Any = None if keeps_structure(backbone, head, config) else auto_class(config, backbone, task)
     dtype = getattr(torch, backbone.dtype)
     if backbone.init == "random":
@@ -264,6 +276,8 @@ def _bare(backbone: Backbone, head: Head, config: PretrainedConfig) -> PreTraine
     """The model without a head, with all weights pretrained."""
     dtype = getattr(torch, backbone.dtype)
     cls, kwargs = bare_class(config), own_head.without_pooler(config)
+    if backbone.rnn is not None:
+        return _rnn(cls, backbone, config)
     with _loading(backbone.name):
         if backbone.init == "random":
             return cls._from_config(config, dtype=dtype, **kwargs)
@@ -277,6 +291,15 @@ def _bare(backbone: Backbone, head: Head, config: PretrainedConfig) -> PreTraine
         model, loaded = fetched(backbone.name, lambda where: cls.from_pretrained(where, **options))
     _check_whole(model, loaded, backbone, head)
     return model
+
+
+def _rnn(cls: Any, backbone: Backbone, config: PretrainedConfig) -> PreTrainedModel:
+    """A new recurrent net of a class on the backbone's word vectors."""
+
+    def embeddings() -> Any:
+        return load_published(backbone.model_copy(update={"dtype": "float32"}), "AutoModel")[0].get_input_embeddings()
+
+    return build.rnn(cls, backbone, config, embeddings)
 
 
 def check_dropout(model: PreTrainedModel, wanted: float | None) -> None:
@@ -305,11 +328,16 @@ def _check_whole(model: PreTrainedModel, loaded: dict[str, Any], backbone: Backb
 
 
 def load_published_config(backbone: Backbone) -> PretrainedConfig:
-    """The published config, with the classes of the pretrained head.
+    """The published config, with the classes of the pretrained head; with `backbone.rnn`, that of the recurrent net.
 
     Raises:
-        ModelError: the folder has an adapter, which transformers would put into the model.
+        ModelError: the folder has an adapter, which transformers would put into the model, or no embedding table for a net.
     """
+    if build.from_file(backbone):
+        return build.config_of_file(backbone)
+    if backbone.rnn is not None:
+        published = load_published_config(backbone.model_copy(update={"rnn": None}))
+        return build.config_of_model(backbone, published)
     if (Path(source(backbone.name)) / "adapter_config.json").is_file():
         raise ModelError(
             f"backbone.name: {backbone.name} is an adapter; name its backbone here, and continue it with "

@@ -63,6 +63,8 @@ def fitting_pooling(backbone: Backbone, task: Task) -> Pooling:
         ModelError: a sentence encoder's pooling cannot be read.
     """
     name = backbone.name
+    if backbone.rnn is not None:
+        return Pooling("mean", "since its layers are new")
     if task.modality.tokens and (found := sentence_pooling(backbone)) is not None:
         return found
     config = load_published_config(backbone)

@@ -31,6 +31,8 @@ def source_model(backbone: Backbone, task: Task) -> PreTrainedModel:
         raise ModelError(
             f"{name} starts from random weights and has no classifier of its own; use backbone.init=pretrained"
         )
+    if backbone.rnn is not None:
+        raise ModelError(f"the recurrent net on {name} is new and has no classifier of its own; {REMEDY}")
     config = load_published_config(backbone)
     auto = auto_class(config, backbone, task)
     model, loaded = fetched(

@@ -26,7 +26,8 @@ from hfft.pipeline import calibrate, model_check, rows
 from hfft.pipeline.dry_build import check_turns, dry_build, lr_rules
 from hfft.pipeline.head_start import start_from_classifier, with_pooling
 from hfft.pipeline.row_groups import class_ids
-from hfft.pipeline.teachers import teachers
+from hfft.pipeline.teachers import prepared_for, teachers
+from hfft.pipeline.vocabulary import with_vocabulary
 from hfft.processes import say
 from hfft.recipe import Recipe
 from hfft.recipe.checks import situation
@@ -85,6 +86,9 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     model_check.check_ahead(recipe, processor)
     with arguments.main_process_first(local=True, desc="data"):
         splits, labels = rows.load(recipe)  # 5
+    recipe, vocabulary = with_vocabulary(recipe, splits)
+    if vocabulary:  # the words of the training texts are known only now
+        processor = backbone.load_processor(recipe.backbone, task)
     check_further(recipe.score, splits)
     if pooling is None:
         recipe, pooling = with_pooling(recipe, download=True)
@@ -106,7 +110,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     chosen, frozen = recipe.train_layers, as_list(recipe.layers.freeze)
     fixed: dict[str, Any] = {"new_tokens": ids, "lora_fa": recipe.layers.lora_fa}
     model = layers.adapt(model, chosen, adapter, depths, head_names, frozen, **fixed)
-    notes = [] if pooling is None else [pooling]
+    notes = [*vocabulary, *([] if pooling is None else [pooling])]
     notes += [*model_check.leave_out(model, depths, unread, recipe.train_layers), *layers.tokens_that_stay(model, ids)]
     methods = rows.methods(recipe, splits, labels)  # 4
     check_methods(methods, recipe, arguments)
@@ -153,7 +157,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
         sets=sets,
         class_ids=class_ids(splits, labels),
         domain_ids=rows.domain_ids(recipe, splits, prepared, methods),
-        load_model=teachers(labels, processor),
+        load_model=teachers(labels, processor, prepared_for(recipe, splits, labels)),
         source_head=lambda: source_head(recipe.backbone, task),
         cache_settings=cache_settings(recipe, arguments),
         last_block=LastBlock(shortens(recipe, methods), say),

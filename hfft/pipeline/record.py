@@ -39,6 +39,8 @@ def describe(recipe: Recipe, run: Run) -> list[str]:
     )
     classes = f"{run.labels.size} classes" if run.labels.names else run.labels.problem
     name = recipe.backbone.name + (" (random weights)" if recipe.backbone.init == "random" else "")
+    if recipe.backbone.rnn is not None:
+        name = f"a new {recipe.backbone.rnn.type.upper()} on the word vectors of {name},"
     sizes += "".join(f", {name} {len(rows)} (data.sets)" for name, rows in run.trainer.sets.items())
     counts = describe_counts(run.splits.classes)
     rows = recipe.data.path
@@ -139,7 +141,12 @@ def facts(recipe: Recipe, splits: data.Splits, labels: Labels, commit: str | Non
         "problem": recipe.problem,
         "labels": list(labels.names),
         "seed": recipe.seed,
-        "backbone": {"name": recipe.backbone.name, "revision": commit, "init": recipe.backbone.init},
+        "backbone": {
+            "name": recipe.backbone.name,
+            "revision": commit,
+            "init": recipe.backbone.init,
+            **({} if recipe.backbone.rnn is None else {"rnn": recipe.backbone.rnn.type}),
+        },
         "data": {
             "path": recipe.data.path
             if not recipe.tasks

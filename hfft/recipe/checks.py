@@ -15,6 +15,7 @@ from hfft.layers.spec import SCHEDULES
 from hfft.recipe.classifier_checks import classifier_checks
 from hfft.recipe.explain import explain
 from hfft.recipe.label_checks import label_checks
+from hfft.recipe.rnn_checks import rnn_checks
 from hfft.recipe.score_checks import score_checks
 from hfft.recipe.set_checks import set_checks
 from hfft.recipe.several_tasks import single_checks, task_checks
@@ -125,7 +126,7 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
             found.append((("backbone", "edit", i), problem))
         if edit.get("channels") == 4 and recipe.data.augment:
             found.append((("data", "augment"), "works on grey and RGB images only; leave it out with channels: 4"))
-    found += _head_checks(recipe)
+    found += _head_checks(recipe) + rnn_checks(recipe)
     if recipe.head.keep_known and not target.classes:
         found.append(
             (("head", "keep_known"), f"needs named classes, which {recipe.problem} does not have; leave it out")

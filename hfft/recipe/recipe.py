@@ -82,7 +82,8 @@ class Recipe(Spec):
     @model_validator(mode="after")
     def _with_untrained(self) -> Self:
         """Add to `head.new` what the package's own checkpoint was pretrained without, if the task's model has it."""
-        lacking = UNTRAINED.get(self.backbone.name, ()) if self.the_task.labelled and not self.head.own else ()
+        whole = self.the_task.labelled and not self.head.own and self.backbone.rnn is None
+        lacking = UNTRAINED.get(self.backbone.name, ()) if whole else ()
         if more := [module for module in lacking if module not in self.head.new]:
             head = self.head.model_copy(update={"new": [*self.head.new, *more]})
             object.__setattr__(self, "head", head)  # the section is frozen for everyone else

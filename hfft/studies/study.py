@@ -211,12 +211,16 @@ def recipe_of(study: Study, child: Child, children: Path) -> Recipe:
     overrides = {"training.seed": seed, **child.overrides}
     if child.begins_from is not None:
         overrides.setdefault("backbone.name", f"{CHILDREN}/{child.begins_from}/model")
+    goes_on = str(overrides.get("backbone.name", "")).startswith(CHILDREN)
     where = json.dumps(str(children), ensure_ascii=False)[1:-1]
     overrides = json.loads(json.dumps(overrides, ensure_ascii=False).replace(CHILDREN, where))
     if "backbone.name" in overrides:  # what the earlier backbone was pretrained without is not the new one's
         without = UNTRAINED.get(study.recipe.backbone.name, ())
         values["head"] = {**values["head"], "new": [m for m in values["head"].get("new", []) if m not in without]}
-        values["backbone"] = {key: value for key, value in values["backbone"].items() if key != "revision"}
+        not_its = (
+            {"revision", "rnn"} if goes_on else {"revision"}
+        )  # a finished net is taken whole, not its vectors alone
+        values["backbone"] = {key: value for key, value in values["backbone"].items() if key not in not_its}
     try:
         made = load_recipe(values, *override_words(overrides))
     except BadInput as error:
