@@ -181,6 +181,9 @@ MODELS: dict[str, Callable[..., None]] = {
     "microsoft/resnet-101": _resnet,
     "google-bert/bert-base-uncased": _text(transformers.BertModel, transformers.BertConfig(**small())),
     "sentence-transformers/all-MiniLM-L6-v2": _text(transformers.BertModel, transformers.BertConfig(**small())),
+    "openai-community/gpt2": _text(
+        transformers.GPT2Model, transformers.GPT2Config(vocab_size=32, n_embd=16, n_layer=2, n_head=2, n_positions=130)
+    ),
     "distilbert/distilbert-base-uncased": _text(
         transformers.DistilBertModel,
         transformers.DistilBertConfig(

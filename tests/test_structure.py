@@ -20,7 +20,17 @@ PARTS = ("backbone", "head", "layers", "strategy", "data")
 # From the ground up: a module imports from its own rank and the ranks before it.
 RANKS = (
     ("errors", "wording", "lazy", "spec", "eval_mode"),
-    ("tasks", "modeling", "hub", "console", "processes", "runs.signals", "runs.lock", "runs.checkpoint"),
+    (
+        "tasks",
+        "modeling",
+        "modeling_inputs",
+        "hub",
+        "console",
+        "processes",
+        "runs.signals",
+        "runs.lock",
+        "runs.checkpoint",
+    ),
     (  # the specs, what they are checked by, and their sum; without torch
         "backbone.spec",
         "backbone.edit.spec",

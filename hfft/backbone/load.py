@@ -14,12 +14,13 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
-from hfft.backbone import own_head, published_code
+from hfft.backbone import cross_modal, own_head, published_code
 from hfft.backbone.published_code import bare_class
 from hfft.errors import BadInput, ModelError
 from hfft.head import dropout_entry, parameter_names
 from hfft.hub.client import arrived
 from hfft.hub.errors import commit_of, reading
+from hfft.modeling_inputs import Patches
 from hfft.tasks.labels import Labels
 from hfft.tasks.table import Task
 from hfft.wording import first_line, listing, nearest
@@ -120,9 +121,13 @@ def load_processor(backbone: Backbone, task: Task, max_length: int | None = None
     """
     auto = getattr(transformers, task.modality.auto_processor)
     with reading(f"the {task.modality.name} processor of {backbone.name}", source(backbone.name)):
-        processor = fetched(
-            backbone.name,
-            lambda name: auto.from_pretrained(name, revision=backbone.revision, **backbone.processor, **_SAFE),
+        processor = (
+            cross_modal.make_processor(backbone)
+            if backbone.cross_modal is not None
+            else fetched(
+                backbone.name,
+                lambda name: auto.from_pretrained(name, revision=backbone.revision, **backbone.processor, **_SAFE),
+            )
         )
     for key in backbone.processor:
         if not hasattr(processor, key):
@@ -159,6 +164,8 @@ def load_config(backbone: Backbone, head: Head, task: Task, labels: Labels, proc
                 f"backbone that was edited"
             )
         vars(config).pop("own_head", None)
+    if backbone.cross_modal is not None:
+        cross_modal.set_input(config, backbone, task)
     known = [*config.to_dict(), *config.attribute_map]
     for key, value in backbone.config.items():
         if key not in known:
@@ -270,6 +277,9 @@ def _bare(backbone: Backbone, head: Head, config: PretrainedConfig) -> PreTraine
         }
         options |= {"config": config, "revision": backbone.revision, "dtype": dtype, **_SAFE}
         model, loaded = fetched(backbone.name, lambda where: cls.from_pretrained(where, **options))
+    if backbone.cross_modal is not None:  # its input layer is new
+        paths = [name for name, module in model.named_modules() if isinstance(module, Patches)]
+        head = head.model_copy(update={"new": [*head.new, *paths]})
     _check_whole(model, loaded, backbone, head)
     return model
 

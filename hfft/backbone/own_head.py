@@ -91,6 +91,8 @@ def _states(base: PreTrainedModel, task: Task, processor: Any) -> tuple[int, ...
 
 def _usual_pooling(base: PreTrainedModel, dims: int) -> str:
     """Which token carries the summary: a decoder's last, an encoder's first; otherwise the mean over tokens."""
+    if getattr(base.config, "cross_modal", None):  # no token stands for the whole
+        return "last" if is_decoder(base.config) else "mean"
     if base.main_input_name == "input_ids":
         return "last" if is_decoder(base.config) else "cls"
     first = any("cls_token" in name or "class_embedding" in name for name, _ in base.named_parameters())

@@ -14,9 +14,10 @@ from typing import Any
 import transformers
 from transformers import CONFIG_MAPPING, MODEL_MAPPING, PretrainedConfig, PreTrainedModel
 
-from hfft import modeling
+from hfft import modeling, modeling_inputs
 from hfft.errors import ModelError
 from hfft.modeling import Edited, WithHead
+from hfft.modeling_inputs import CrossModal
 from hfft.wording import first_line
 
 FILE = "modeling_hfft"
@@ -36,18 +37,35 @@ def with_head(bare: Any) -> Any:
     """The class of a bare model with an own head (`config.own_head`)."""
     prefix = bare.base_model_prefix or "backbone"
     names = {"__module__": modeling.__name__, "bare": bare, "base_model_prefix": prefix}
+    names["main_input_name"] = bare.main_input_name
     return edited(type(f"{bare.__name__}WithHead", (WithHead, _family(bare)), names))
 
 
-def _family(bare: type[PreTrainedModel]) -> Any:
+@functools.cache
+def cross_modal(bare: Any, input_name: str) -> Any:
+    """The class of a bare text transformer that reads the input of another modality (`config.cross_modal`)."""
+    names = {"__module__": modeling.__name__, "main_input_name": input_name}
+    return type(f"{bare.__name__}CrossModal", (CrossModal, bare), names)
+
+
+def _stock(bare: Any) -> Any:
+    """transformers' own class of a bare model."""
+    return bare.__bases__[1] if issubclass(bare, CrossModal) else bare
+
+
+def _family(bare: Any) -> Any:
     """The base class shared by the models of an architecture."""
-    return next(c for c in bare.__mro__[1:] if issubclass(c, PreTrainedModel))
+    return next(c for c in _stock(bare).__mro__[1:] if issubclass(c, PreTrainedModel))
 
 
 def bare_class(config: PretrainedConfig) -> Any:
-    """The class of AutoModel for a config, or None."""
+    """The class of AutoModel for a config, or its variant that reads another modality; None if there is none."""
     found = MODEL_MAPPING.get(type(config), None)
-    return found[0] if isinstance(found, (tuple, list)) else found
+    found = found[0] if isinstance(found, (tuple, list)) else found
+    given = getattr(config, "cross_modal", None)
+    if found is None or not given:
+        return found
+    return cross_modal(found, "pixel_values" if len(given["size"]) == 2 else "past_values")
 
 
 def save(model: PreTrainedModel, folder: Path, auto_class: str) -> None:
@@ -70,18 +88,29 @@ def save(model: PreTrainedModel, folder: Path, auto_class: str) -> None:
     }
     file.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     if issubclass(cls, WithHead):
-        family = _family(cls.bare)
-        needed, bases = [config, cls.bare, family], f"Edited, WithHead, {family.__name__}"
+        bare, family = _stock(cls.bare), _family(cls.bare)
+        needed, bases = [config, bare, family], f"Edited, WithHead, {family.__name__}"
         own = f"    bare = {cls.bare.__name__}\n    base_model_prefix = {cls.base_model_prefix!r}\n"
+        own += f"    main_input_name = {cls.bare.main_input_name!r}\n"
+        before = _cross_modal_source(cls.bare) if cls.bare is not bare else ""
     else:
-        needed, bases, own = [config, cls], f"Edited, {cls.__name__}", ""
+        needed, bases, own, before = [config, cls], f"Edited, {cls.__name__}", "", ""
     imports = "".join(f"from {c.__module__} import {c.__name__}\n" for c in dict.fromkeys(needed))
     text = inspect.getsource(modeling).rstrip()
-    text += f"\n\n\n# --- this model\n\n{imports}\n\nclass {name}({config.__name__}):\n"
+    text += f"\n\n\n# --- this model\n\n{imports}{before}\n\nclass {name}({config.__name__}):\n"
     text += f'    """The config of the stock architecture, with the edits."""\n\n    model_type = "{_PREFIX}{kind}"\n'
     text += f'\n\nclass {type(model).__name__}({bases}):\n    """The stock model with the edits of its config."""\n\n'
     text += f"    config_class = {name}\n{own}"
     (folder / f"{FILE}.py").write_text(text, encoding="utf-8")
+
+
+def _cross_modal_source(bare: Any) -> str:
+    """The source of a bare class that reads another modality."""
+    parts = "".join(f"\n\n{inspect.getsource(cls)}" for cls in modeling_inputs.SAVED)
+    own = (
+        f'    """The bare model, with an input layer of its own."""\n\n    main_input_name = {bare.main_input_name!r}\n'
+    )
+    return f"{parts}\n\nclass {bare.__name__}(CrossModal, {_stock(bare).__name__}):\n{own}"
 
 
 def stock_config(where: str, revision: str | None = None) -> PretrainedConfig | None:

@@ -71,10 +71,12 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
         found.append((("publish", "as"), "is for adapters; set layers.adapter, or leave it out"))
     elif adapter is not None and recipe.publish.as_ == "merged" and merges(adapter) is False:
         found.append((("publish", "as"), f"is merged, which {adapter['type']} cannot be; use publish.as=adapter"))
-    changed = next(
-        (what for what, is_so in (("backbone.edit", recipe.backbone.edit), ("head.kind", recipe.head.own)) if is_so),
-        None,
-    )
+    changing = {
+        "backbone.edit": recipe.backbone.edit,
+        "backbone.cross_modal": recipe.backbone.cross_modal,
+        "head.kind": recipe.head.own,
+    }
+    changed = next((what for what, is_so in changing.items() if is_so), None)
     # nobody could load it: the published backbone has another structure
     if recipe.published_as == "adapter" and changed:
         kind = adapter["type"] if adapter and merges(adapter) is False else None
@@ -114,7 +116,9 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
             )
     target = PROBLEMS[recipe.problem]
     found += label_checks(recipe)
-    if recipe.backbone.init == "random" and (recipe.layers.adapter or recipe.train_layers != ["all"]):
+    found += _cross_modal_checks(recipe)
+    frozen = recipe.backbone.cross_modal is None and recipe.train_layers != ["all"]
+    if recipe.backbone.init == "random" and (recipe.layers.adapter or frozen):
         found.append((("backbone", "init"), "is random, and frozen layers would never learn; use layers.train=all"))
     for i, edit in enumerate(recipe.backbone.edit):
         if problem := misfit(edit, modality.edits_refused):
@@ -134,6 +138,24 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
     return (
         found + classifier_checks(recipe) + score_checks(recipe) + _schedule_checks(recipe) + _training_checks(recipe)
     )
+
+
+def _cross_modal_checks(recipe: Recipe) -> list[tuple[Path, str]]:
+    """What a text transformer that reads another kind of input cannot be combined with."""
+    if recipe.backbone.cross_modal is None:
+        return []
+    found: list[tuple[Path, str]] = []
+    if recipe.the_task.modality.tokens:
+        text = f"is for other inputs than texts, which task {recipe.task} takes; leave it out"
+        found.append((("backbone", "cross_modal"), text))
+    if recipe.head.keep_known:
+        text = "needs a head for this task, but a text transformer has none; leave it out"
+        found.append((("head", "keep_known"), text))
+    for i, edit in enumerate(recipe.backbone.edit):
+        if kind := next((key for key in ("image_size", "channels", "tokens") if key in edit), None):
+            text = f"is {kind}, but backbone.cross_modal makes the input layer; set it there"
+            found.append((("backbone", "edit", i), text))
+    return found
 
 
 def _augment_checks(recipe: Recipe) -> list[tuple[Path, str]]:

@@ -114,7 +114,11 @@ class Recipe(Spec):
     @property
     def train_layers(self) -> list[str]:
         """`layers.train` with its default filled in."""
-        return as_list(self.layers.train) or ["head" if self.layers.adapter else "all"]
+        if self.layers.train is not None:
+            return as_list(self.layers.train)
+        if self.layers.adapter is not None:
+            return ["head"]
+        return ["all"] if self.backbone.cross_modal is None else ["embeddings", "norms"]
 
     @property
     def published_as(self) -> str | None:

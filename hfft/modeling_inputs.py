@@ -1,0 +1,73 @@
+"""A text transformer that reads images or series: a new input layer in the place of its table of token embeddings.
+
+The source of these classes is saved beside a model, behind that of `hfft.modeling`, and uses only what that module imports.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import initialization as init
+
+
+class Patches(nn.Module):
+    """Patches of an image, or pieces of a series, each as one embedding by one linear layer (Lu et al., arXiv:2103.05247).
+
+    Args:
+        features: width of an embedding.
+        patch: side of a square patch in pixels, or time steps of a piece.
+        channels: channels of the input.
+        size: height and width of the image, or time steps of the series.
+    """
+
+    def __init__(self, features: int, patch: int, channels: int, size: list[int]):
+        super().__init__()
+        self.patch, self.size = patch, list(size)
+        self.projection = nn.Linear(channels * patch ** len(size), features)
+        self.reset()
+
+    def reset(self) -> None:
+        """Initialise as the paper's code does: orthogonal rows with gain 1.41, so that embeddings have the scale of tokens'."""
+        init.orthogonal_(self.projection.weight, gain=1.41)
+        init.zeros_(self.projection.bias)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Images `(B, C, H, W)`, row by row, or series `(B, T, C)`, to `(B, N, features)`; ends are filled up with zeros."""
+        p = self.patch
+        values = values.to(self.projection.weight.dtype)
+        if values.ndim == 4:
+            values = F.pad(values, (0, -values.shape[3] % p, 0, -values.shape[2] % p))
+            pieces = F.unfold(values, p, stride=p).transpose(1, 2)
+        else:
+            values = F.pad(values, (0, 0, 0, -values.shape[1] % p))
+            pieces = values.unflatten(1, (-1, p)).flatten(2)
+        return self.projection(pieces)
+
+
+class CrossModal:
+    """Mixed into a bare text transformer: it reads `main_input_name` by `Patches`, as its config's `cross_modal` says."""
+
+    def __init__(self, config: Any, **kwargs: Any):
+        if "add_pooling_layer" in inspect.signature(super().__init__).parameters:
+            kwargs["add_pooling_layer"] = False
+        super().__init__(config, **kwargs)  # type: ignore[call-arg]
+        base: Any = self
+        width = base.get_input_embeddings().weight.shape[1]
+        base.set_input_embeddings(Patches(width, **config.cross_modal))
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)  # type: ignore[misc]
+        if isinstance(module, Patches):
+            module.reset()
+
+    def forward(self, pixel_values: Tensor | None = None, past_values: Tensor | None = None, **kwargs: Any) -> Any:
+        """The states `(B, N, C)` of all patches of images `(B, channels, H, W)` or series `(B, T, channels)`."""
+        base: Any = self
+        embedded = base.get_input_embeddings()(past_values if pixel_values is None else pixel_values)
+        return super().forward(inputs_embeds=embedded, **kwargs)  # type: ignore[misc]
+
+
+SAVED = (Patches, CrossModal)
