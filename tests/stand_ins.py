@@ -71,6 +71,19 @@ def save_domains(folder: Path, *domains: str, names: tuple[str, ...] = ("bike", 
     return folder
 
 
+def save_arrays(file: Path, channels: int = 3, classes: int = 9, **rows: int) -> Path:
+    """Images whose brightness tells the class, as MedMNIST writes them: so many rows for each prefix of the arrays."""
+    rng, made = np.random.default_rng(0), dict[str, np.ndarray]()
+    for prefix, count in rows.items():
+        labels = np.arange(count, dtype=np.uint8)[:, None] % classes
+        noise = rng.integers(0, 40, (count, 28, 28, channels), dtype=np.uint8)
+        images = noise + (labels * 20)[:, :, None, None].astype(np.uint8)
+        made |= {f"{prefix}_images": images if channels > 1 else images[..., 0], f"{prefix}_labels": labels}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(file, **made)
+    return file
+
+
 DATA: dict[str, Callable[[Path], Path]] = {
     "uoft-cs/cifar10": lambda folder: save_splits(
         folder, train=images(100, "img", "label", CIFAR10), test=images(20, "img", "label", CIFAR10, 1)
@@ -88,6 +101,7 @@ DATA: dict[str, Callable[[Path], Path]] = {
     "office31": lambda folder: save_domains(folder, "amazon", "webcam"),
     "office_home": lambda folder: save_domains(folder, "Art", "Clipart"),
     "visda": lambda folder: save_domains(folder, "train", "validation"),
+    "pathmnist.npz": lambda folder: save_arrays(folder / "pathmnist.npz", train=80, val=20, test=20),
     "CogComp/trec": lambda folder: save_splits(
         folder,
         train=texts(120, "text", "coarse_label", ["ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"]),
@@ -179,6 +193,7 @@ MODELS: dict[str, Callable[..., None]] = {
     "runs/office31_source/model": functools.partial(_resnet, names=["bike", "mug", "pen"]),
     "microsoft/resnet-50": _resnet,
     "microsoft/resnet-101": _resnet,
+    "microsoft/resnet-18": functools.partial(_resnet, layer_type="basic"),
     "google-bert/bert-base-uncased": _text(transformers.BertModel, transformers.BertConfig(**small())),
     "sentence-transformers/all-MiniLM-L6-v2": _text(transformers.BertModel, transformers.BertConfig(**small())),
     "openai-community/gpt2": _text(
