@@ -1,4 +1,4 @@
-"""A text transformer that reads images or series: a new input layer in the place of its table of token embeddings.
+"""Models that read another input: text transformers by a layer in the place of their table of tokens, and models of series.
 
 The source of these classes is saved beside a model, behind that of `hfft.modeling`, and uses only what that module imports.
 """
@@ -11,6 +11,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import initialization as init
+
+from hfft.modeling import on_first_tensor
 
 
 class Patches(nn.Module):
@@ -70,4 +72,21 @@ class CrossModal:
         return super().forward(inputs_embeds=embedded, **kwargs)  # type: ignore[misc]
 
 
-SAVED = (Patches, CrossModal)
+class ChannelSeries:
+    """Mixed into a bare transformer of series that keeps their channels apart (PatchTST, arXiv:2211.14730; PatchTSMixer).
+
+    Its states `(B, C, N, D)` become those of N positions, each with the states of all channels one behind the other.
+    """
+
+    def __init__(self, config: Any, **kwargs: Any):
+        if getattr(config, "do_mask_input", False):  # set by pretraining, as transformers' own classifier knows
+            config.do_mask_input = False
+        super().__init__(config, **kwargs)  # type: ignore[call-arg]
+
+    def forward(self, past_values: Tensor, **kwargs: Any) -> Any:
+        """States `(B, N, C * D)` of series `(B, T, C)`."""
+        output = super().forward(past_values=past_values, **kwargs)  # type: ignore[misc]
+        return on_first_tensor(output, lambda x: x.transpose(1, 2).flatten(2) if x.ndim == 4 else x)
+
+
+SAVED = {CrossModal: (Patches, CrossModal), ChannelSeries: (ChannelSeries,)}

@@ -17,6 +17,7 @@ from datasets import ClassLabel, Dataset, Features, Image, Value
 from tests import imagenet_names
 
 PACS = ["dog", "elephant", "giraffe", "guitar", "horse", "house", "person"]
+ACTIVITIES = ["walking", "walking upstairs", "walking downstairs", "sitting", "standing", "laying"]
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 SENTENCE = "a the film was good bad fine dull long short who where when what how many is it not very"
 WORDS = SENTENCE.split(" ")
@@ -84,6 +85,27 @@ def save_arrays(file: Path, channels: int = 3, classes: int = 9, **rows: int) ->
     return file
 
 
+def series(rows: int, label: str, names: list[str], length: int = 128, channels: int = 9, subjects: int = 6) -> Dataset:
+    """Waves whose frequency tells the class, of subjects that move with another strength and phase each."""
+    rng, labels = np.random.default_rng(0), [i % len(names) for i in range(rows)]
+    people = [i // len(names) % subjects + 1 for i in range(rows)]
+    times = np.arange(length)[:, None] + 2 * np.arange(channels)
+    strength, phase = rng.uniform(0.5, 1.5, subjects + 1), rng.uniform(0, 6, rows)
+    made = [
+        strength[who] * np.sin(times * (0.05 + 0.07 * y) + start) + rng.normal(0, 0.2, times.shape)
+        for y, who, start in zip(labels, people, phase, strict=True)
+    ]
+    numbers = datasets.List(datasets.List(Value("float32")))
+    features = Features({"series": numbers, label: ClassLabel(names=names), "subject": Value("int64")})
+    return Dataset.from_dict({"series": made, label: labels, "subject": people}, features=features)
+
+
+def _patchtst(folder: Path) -> None:
+    sizes = {"d_model": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "ffn_dim": 32}
+    config = transformers.PatchTSTConfig(num_input_channels=7, context_length=64, **sizes)
+    transformers.PatchTSTForPretraining(config).save_pretrained(folder)
+
+
 DATA: dict[str, Callable[[Path], Path]] = {
     "uoft-cs/cifar10": lambda folder: save_splits(
         folder, train=images(100, "img", "label", CIFAR10), test=images(20, "img", "label", CIFAR10, 1)
@@ -102,6 +124,7 @@ DATA: dict[str, Callable[[Path], Path]] = {
     "office_home": lambda folder: save_domains(folder, "Art", "Clipart"),
     "visda": lambda folder: save_domains(folder, "train", "validation"),
     "pathmnist.npz": lambda folder: save_arrays(folder / "pathmnist.npz", train=80, val=20, test=20),
+    "uci_har": lambda folder: save_splits(folder, train=series(96, "activity", ACTIVITIES)),
     "CogComp/trec": lambda folder: save_splits(
         folder,
         train=texts(120, "text", "coarse_label", ["ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"]),
@@ -194,6 +217,7 @@ MODELS: dict[str, Callable[..., None]] = {
     "microsoft/resnet-50": _resnet,
     "microsoft/resnet-101": _resnet,
     "microsoft/resnet-18": functools.partial(_resnet, layer_type="basic"),
+    "ibm-granite/granite-timeseries-patchtst": _patchtst,
     "google-bert/bert-base-uncased": _text(transformers.BertModel, transformers.BertConfig(**small())),
     "sentence-transformers/all-MiniLM-L6-v2": _text(transformers.BertModel, transformers.BertConfig(**small())),
     "openai-community/gpt2": _text(

@@ -24,6 +24,7 @@ RANKS = (
         "tasks",
         "modeling",
         "modeling_inputs",
+        "feature_extraction_series",
         "hub",
         "console",
         "processes",

@@ -122,8 +122,8 @@ def load_processor(backbone: Backbone, task: Task, max_length: int | None = None
     auto = getattr(transformers, task.modality.auto_processor)
     with reading(f"the {task.modality.name} processor of {backbone.name}", source(backbone.name)):
         processor = (
-            cross_modal.make_processor(backbone)
-            if backbone.cross_modal is not None
+            made
+            if (made := _make_processor(backbone, task)) is not None
             else fetched(
                 backbone.name,
                 lambda name: auto.from_pretrained(name, revision=backbone.revision, **backbone.processor, **_SAFE),
@@ -140,6 +140,19 @@ def load_processor(backbone: Backbone, task: Task, max_length: int | None = None
         processor.model_max_length = max_length
     _forget_code(processor)
     return processor
+
+
+def _make_processor(backbone: Backbone, task: Task) -> Any:
+    """The processor of a model that was published without one for the task; None for others."""
+    cross, inputs = backbone.cross_modal, task.modality.inputs
+    if not task.modality.processor_made:
+        return None if cross is None else cross_modal.make_processor(backbone)
+    config = load_published_config(backbone)
+    if getattr(config, "own_head", None):  # hfft has saved it with one
+        return None
+    vars(config).update(backbone.config)
+    length, channels = (None, None) if cross is None else (cross.length, cross.channels)
+    return inputs.make_processor(config, length, channels, **backbone.processor)
 
 
 def _forget_code(loaded: Any) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 import transformers
 from transformers import CONFIG_MAPPING, MODEL_MAPPING, PretrainedConfig, PreTrainedModel
 
-from hfft import modeling, modeling_inputs
+from hfft import modeling
 from hfft.errors import ModelError
 from hfft.modeling import Edited, WithHead
-from hfft.modeling_inputs import CrossModal
+from hfft.modeling_inputs import SAVED, ChannelSeries, CrossModal
 from hfft.wording import first_line
 
 FILE = "modeling_hfft"
@@ -42,15 +42,15 @@ def with_head(bare: Any) -> Any:
 
 
 @functools.cache
-def cross_modal(bare: Any, input_name: str) -> Any:
-    """The class of a bare text transformer that reads the input of another modality (`config.cross_modal`)."""
+def _reading(mixin: Any, bare: Any, input_name: str) -> Any:
+    """The class of a bare model that reads its input in another way, such as a text transformer that reads images."""
     names = {"__module__": modeling.__name__, "main_input_name": input_name}
-    return type(f"{bare.__name__}CrossModal", (CrossModal, bare), names)
+    return type(f"{bare.__name__}{mixin.__name__}", (mixin, bare), names)
 
 
 def _stock(bare: Any) -> Any:
     """transformers' own class of a bare model."""
-    return bare.__bases__[1] if issubclass(bare, CrossModal) else bare
+    return bare.__bases__[1] if issubclass(bare, tuple(SAVED)) else bare
 
 
 def _family(bare: Any) -> Any:
@@ -59,13 +59,14 @@ def _family(bare: Any) -> Any:
 
 
 def bare_class(config: PretrainedConfig) -> Any:
-    """The class of AutoModel for a config, or its variant that reads another modality; None if there is none."""
+    """The class of AutoModel for a config, or its variant that reads another input; None if there is none."""
     found = MODEL_MAPPING.get(type(config), None)
     found = found[0] if isinstance(found, (tuple, list)) else found
-    given = getattr(config, "cross_modal", None)
-    if found is None or not given:
-        return found
-    return cross_modal(found, "pixel_values" if len(given["size"]) == 2 else "past_values")
+    if found is not None and (given := getattr(config, "cross_modal", None)):
+        return _reading(CrossModal, found, "pixel_values" if len(given["size"]) == 2 else "past_values")
+    if getattr(found, "main_input_name", None) == "past_values":
+        return _reading(ChannelSeries, found, "past_values")
+    return found
 
 
 def save(model: PreTrainedModel, folder: Path, auto_class: str) -> None:
@@ -92,7 +93,7 @@ def save(model: PreTrainedModel, folder: Path, auto_class: str) -> None:
         needed, bases = [config, bare, family], f"Edited, WithHead, {family.__name__}"
         own = f"    bare = {cls.bare.__name__}\n    base_model_prefix = {cls.base_model_prefix!r}\n"
         own += f"    main_input_name = {cls.bare.main_input_name!r}\n"
-        before = _cross_modal_source(cls.bare) if cls.bare is not bare else ""
+        before = _input_source(cls.bare) if cls.bare is not bare else ""
     else:
         needed, bases, own, before = [config, cls], f"Edited, {cls.__name__}", "", ""
     imports = "".join(f"from {c.__module__} import {c.__name__}\n" for c in dict.fromkeys(needed))
@@ -104,13 +105,12 @@ def save(model: PreTrainedModel, folder: Path, auto_class: str) -> None:
     (folder / f"{FILE}.py").write_text(text, encoding="utf-8")
 
 
-def _cross_modal_source(bare: Any) -> str:
-    """The source of a bare class that reads another modality."""
-    parts = "".join(f"\n\n{inspect.getsource(cls)}" for cls in modeling_inputs.SAVED)
-    own = (
-        f'    """The bare model, with an input layer of its own."""\n\n    main_input_name = {bare.main_input_name!r}\n'
-    )
-    return f"{parts}\n\nclass {bare.__name__}(CrossModal, {_stock(bare).__name__}):\n{own}"
+def _input_source(bare: Any) -> str:
+    """The source of a bare class that reads another input."""
+    mixin, stock = bare.__bases__
+    parts = "".join(f"\n\n{inspect.getsource(cls)}" for cls in SAVED[mixin])
+    own = f'    """The bare model, with an input of its own."""\n\n    main_input_name = {bare.main_input_name!r}\n'
+    return f"{parts}\n\nclass {bare.__name__}({mixin.__name__}, {stock.__name__}):\n{own}"
 
 
 def stock_config(where: str, revision: str | None = None) -> PretrainedConfig | None:

@@ -21,21 +21,25 @@ class CrossModal(Spec):
         patch: side in pixels of the square patches that an image is cut into, or time steps of the pieces of a series; each is
             one position of the transformer.
         image_size: side of the image in pixels, or [height, width], to which images are resized.
-        channels: 1 (grey) or 3 (RGB).
+        length: time steps of a series.
+        channels: of an image, 1 (grey) or 3 (RGB); of a series, any number.
     """
 
     patch: int = Field(ge=1)
     image_size: Annotated[int, Field(ge=1)] | Annotated[list[int], Field(min_length=2, max_length=2)] = 32
-    channels: Literal[1, 3] = 3
+    length: int | None = Field(default=None, ge=1)
+    channels: int = Field(default=3, ge=1)
 
     @property
     def size(self) -> list[int]:
-        """Height and width of the image."""
+        """Height and width of the image, or time steps of the series."""
+        if self.length is not None:
+            return [self.length]
         return self.image_size if isinstance(self.image_size, list) else [self.image_size] * 2
 
     @property
     def positions(self) -> int:
-        """How many patches an image is cut into."""
+        """How many patches an input is cut into."""
         return math.prod(-(-side // self.patch) for side in self.size)
 
 

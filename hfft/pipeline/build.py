@@ -85,6 +85,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     model_check.check_ahead(recipe, processor)
     with arguments.main_process_first(local=True, desc="data"):
         splits, labels = data.load_splits(recipe.data, task, recipe.seed)  # 5
+    task.modality.inputs.fit(processor, dict(splits.items()), splits.columns)
     check_further(recipe.score, splits)
     if pooling is None:
         recipe, pooling = with_pooling(recipe, download=True)

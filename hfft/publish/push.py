@@ -39,7 +39,8 @@ from hfft.wording import first_line
 
 T = TypeVar("T")
 ATTEMPTS, FIRST_WAIT, PATIENCE = 4, 1.0, 20.0  # the last two in seconds; the client itself retries some calls
-PUSHED = ["*.safetensors", "*.json", "*.txt", "*.model", f"{published_code.FILE}.py", "README.md", "recipe.yaml"]
+CODE = (f"{published_code.FILE}.py", "feature_extraction_series.py")
+PUSHED = ["*.safetensors", "*.json", "*.txt", "*.model", *CODE, "README.md", "recipe.yaml"]
 PUSHED += ["confusion.svg", "reliability.svg"]
 
 

@@ -13,6 +13,7 @@ from hfft.data.spec import NONE
 from hfft.layers.adapters.arguments import adapter_problems, merges
 from hfft.layers.spec import SCHEDULES
 from hfft.recipe.classifier_checks import classifier_checks
+from hfft.recipe.cross_modal_checks import cross_modal_checks
 from hfft.recipe.explain import explain
 from hfft.recipe.label_checks import label_checks
 from hfft.recipe.score_checks import score_checks
@@ -41,6 +42,7 @@ def situation(recipe: Recipe) -> Situation:
         streaming=recipe.data.streaming,
         continuous=recipe.the_task.modality.continuous,
         tokens=recipe.the_task.modality.tokens,
+        images=recipe.the_task.modality.input_name == "pixel_values",
         sets=tuple(recipe.data.sets),
         labelled_sets=tuple(name for name, one in recipe.data.sets.items() if one.labels == "given"),
         domains=recipe.data.columns.domain is not None,
@@ -116,7 +118,7 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
             )
     target = PROBLEMS[recipe.problem]
     found += label_checks(recipe)
-    found += _cross_modal_checks(recipe)
+    found += cross_modal_checks(recipe)
     frozen = recipe.backbone.cross_modal is None and recipe.train_layers != ["all"]
     if recipe.backbone.init == "random" and (recipe.layers.adapter or frozen):
         found.append((("backbone", "init"), "is random, and frozen layers would never learn; use layers.train=all"))
@@ -138,24 +140,6 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
     return (
         found + classifier_checks(recipe) + score_checks(recipe) + _schedule_checks(recipe) + _training_checks(recipe)
     )
-
-
-def _cross_modal_checks(recipe: Recipe) -> list[tuple[Path, str]]:
-    """What a text transformer that reads another kind of input cannot be combined with."""
-    if recipe.backbone.cross_modal is None:
-        return []
-    found: list[tuple[Path, str]] = []
-    if recipe.the_task.modality.tokens:
-        text = f"is for other inputs than texts, which task {recipe.task} takes; leave it out"
-        found.append((("backbone", "cross_modal"), text))
-    if recipe.head.keep_known:
-        text = "needs a head for this task, but a text transformer has none; leave it out"
-        found.append((("head", "keep_known"), text))
-    for i, edit in enumerate(recipe.backbone.edit):
-        if kind := next((key for key in ("image_size", "channels", "tokens") if key in edit), None):
-            text = f"is {kind}, but backbone.cross_modal makes the input layer; set it there"
-            found.append((("backbone", "edit", i), text))
-    return found
 
 
 def _augment_checks(recipe: Recipe) -> list[tuple[Path, str]]:

@@ -41,7 +41,7 @@ class Recipe(Spec):
 
     Attributes:
         name: name of the run and of its folder; default: the file's.
-        task: `image-classification`, `text-classification` or `fill-mask`.
+        task: `image-classification`, `text-classification`, `time-series-classification` or `fill-mask`.
         problem_type: kind of target, by the config's `problem_type`.
         use: what is done with the pretrained model: `fine-tune` trains it, `directly` scores it as it is, with its own head
             or zero-shot, and `classifier` fits a classifier of another kind on its features.

@@ -15,6 +15,7 @@ NEEDS = {
     "attentions": "the attention maps of blocks",
     "inputs": "the model's real inputs",
     "continuous": "inputs that can be averaged",
+    "images": "images",
     "pixels": "images in [0, 1] before normalisation",
     "embeddings": "the input embedding of a text",
     "tokens": "the ids of tokens",
@@ -43,6 +44,7 @@ class Situation:
     Attributes:
         continuous: whether inputs are numbers that can be averaged, such as pixels but not words.
         tokens: whether inputs are ids of tokens.
+        images: whether inputs that are no tokens are images.
         sets: names of `data.sets`.
         labelled_sets: those whose labels are given.
         domains: whether the recipe names the column of the rows' domains.
@@ -63,6 +65,7 @@ class Situation:
     streaming: bool = False
     continuous: bool = True
     tokens: bool = True
+    images: bool = True
     sets: tuple[str, ...] = ()
     labelled_sets: tuple[str, ...] = ()
     domains: bool = False
@@ -148,6 +151,13 @@ def _refused(method: Method, situation: Situation) -> list[str]:
         found.append("averages inputs, which is impossible for text; leave it out")
     if "pixels" in method.needs and not situation.continuous:
         found.append("attacks pixels, which texts do not have; use fgm or freelb")
+    spec = getattr(method, "spec", None)
+    views = [getattr(spec, key, None) or () for key in ("strong", "views")]
+    if not situation.images and not situation.tokens:
+        if {"pixels", "images"} & method.needs:
+            found.append("is for images, which the task does not take; leave it out")
+        elif hasattr(spec, "strong") or hasattr(spec, "views"):
+            found.append("draws augmented views, which there are of images and texts only; leave it out")
     if "embeddings" in method.needs and situation.continuous:
         found.append("attacks the embeddings of a text, which images do not have; use pgd, fast_at or trades")
     if "tokens" in method.needs and not situation.tokens:
@@ -170,13 +180,12 @@ def _refused(method: Method, situation: Situation) -> list[str]:
             found.append("needs row numbers, which a stream does not have; use data.streaming=false")
     if "domains" in method.needs and not situation.domains:
         found.append("needs the domain of each row; name the column in data.columns.domain")
-    on = getattr(getattr(method, "spec", None), "on", None)
+    on = getattr(spec, "on", None)
     if on is not None and on not in situation.sets:
         known = listing(situation.sets) or "none"
         found.append(f"on is {on!r}, which is not in data.sets (known: {known})")
     elif on is not None and "labelled_set" in method.needs and on not in situation.labelled_sets:
         found.append(f"learns the classes of data.sets.{on}, which are not read; set data.sets.{on}.labels=given")
-    views = [getattr(getattr(method, "spec", None), key, None) or () for key in ("strong", "views")]
     for item in (*views[0], *views[1]):
         if why := misfit(item, "text" if situation.tokens else "image"):
             kind = "texts" if situation.tokens else "images"

@@ -3,6 +3,7 @@ is in `hfft/data/modality/`."""
 
 from hfft.tasks.modality.base import Modality
 from hfft.tasks.modality.image import IMAGE
+from hfft.tasks.modality.series import SERIES
 from hfft.tasks.modality.text import TEXT
 
-__all__ = ["IMAGE", "TEXT", "Modality"]
+__all__ = ["IMAGE", "SERIES", "TEXT", "Modality"]
