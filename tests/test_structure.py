@@ -24,6 +24,8 @@ RANKS = (
         "tasks",
         "modeling",
         "modeling_rnn",
+        "modeling_inputs",
+        "feature_extraction_series",
         "hub",
         "console",
         "processes",

@@ -14,13 +14,14 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
-from hfft.backbone import own_head, published_code
+from hfft.backbone import cross_modal, own_head, published_code
 from hfft.backbone.published_code import bare_class
 from hfft.backbone.word_vectors import build
 from hfft.errors import BadInput, ModelError
 from hfft.head import dropout_entry, parameter_names
 from hfft.hub.client import arrived
 from hfft.hub.errors import commit_of, reading
+from hfft.modeling_inputs import Patches
 from hfft.runs.tasks import task_names
 from hfft.tasks.labels import Labels
 from hfft.tasks.table import Task
@@ -135,9 +136,13 @@ def load_processor(backbone: Backbone, task: Task, max_length: int | None = None
         processor = build.tokenizer_of_file(backbone)
     else:
         with reading(f"the {task.modality.name} processor of {backbone.name}", source(backbone.name)):
-            processor = fetched(
-                backbone.name,
-                lambda name: auto.from_pretrained(name, revision=backbone.revision, **backbone.processor, **_SAFE),
+            processor = (
+                made
+                if (made := _make_processor(backbone, task)) is not None
+                else fetched(
+                    backbone.name,
+                    lambda name: auto.from_pretrained(name, revision=backbone.revision, **backbone.processor, **_SAFE),
+                )
             )
     for key in backbone.processor:
         if not hasattr(processor, key):
@@ -150,6 +155,19 @@ def load_processor(backbone: Backbone, task: Task, max_length: int | None = None
         processor.model_max_length = max_length
     _forget_code(processor)
     return processor
+
+
+def _make_processor(backbone: Backbone, task: Task) -> Any:
+    """The processor of a model that was published without one for the task; None for others."""
+    cross, inputs = backbone.cross_modal, task.modality.inputs
+    if not task.modality.processor_made:
+        return None if cross is None else cross_modal.make_processor(backbone)
+    config = load_published_config(backbone)
+    if getattr(config, "own_head", None):  # hfft has saved it with one
+        return None
+    vars(config).update(backbone.config)
+    length, channels = (None, None) if cross is None else (cross.length, cross.channels)
+    return inputs.make_processor(config, length, channels, **backbone.processor)
 
 
 def _forget_code(loaded: Any) -> None:
@@ -174,6 +192,8 @@ def load_config(backbone: Backbone, head: Head, task: Task, labels: Labels, proc
                 f"backbone that was edited"
             )
         vars(config).pop("own_head", None)
+    if backbone.cross_modal is not None:
+        cross_modal.set_input(config, backbone, task)
     known = [*config.to_dict(), *config.attribute_map]
     for key, value in backbone.config.items():
         if key not in known:
@@ -289,6 +309,9 @@ def _bare(backbone: Backbone, head: Head, config: PretrainedConfig) -> PreTraine
         }
         options |= {"config": config, "revision": backbone.revision, "dtype": dtype, **_SAFE}
         model, loaded = fetched(backbone.name, lambda where: cls.from_pretrained(where, **options))
+    if backbone.cross_modal is not None:  # its input layer is new
+        paths = [name for name, module in model.named_modules() if isinstance(module, Patches)]
+        head = head.model_copy(update={"new": [*head.new, *paths]})
     _check_whole(model, loaded, backbone, head)
     return model
 

@@ -45,6 +45,7 @@ class Columns(Spec):
         image: images, or paths of image files.
         audio: sounds, or paths of sound files.
         text, text_pair: the text, and the second one where a row is a pair.
+        series: series of numbers `(time steps, channels)`, or paths of files of one each.
         label: one column, or one for each class (or number to predict): a list of names, or a `/regex/`.
         id: names of the rows, which must be unique in a split; predictions carry them.
         domain: where each row comes from, such as a style, a camera or a hospital, for methods that learn from several domains.
@@ -54,6 +55,7 @@ class Columns(Spec):
     audio: str | None = None
     text: str | None = None
     text_pair: str | None = None
+    series: str | None = None
     label: str | Annotated[list[str], Field(min_length=1)] | None = None
     id: str | None = None
     domain: str | None = Field(default=None, min_length=1)

@@ -135,7 +135,13 @@ def scored(
     found = common.metrics_of(own, splits, labels, run.commit, scores, began, REMEDY)
     train = {**shared["train"], "n": splits.sizes["train"]}
     kept = ("strategy", "world_size", "frozen", "faults", "cache", "advice")
-    return {**found, **{key: shared[key] for key in kept}, "train": train, "together": list(run.splits.tasks), **own_code(sub)}
+    return {
+        **found,
+        **{key: shared[key] for key in kept},
+        "train": train,
+        "together": list(run.splits.tasks),
+        **own_code(sub),
+    }
 
 
 def prove(whole: Any, labels: Labels, task: str, own: Recipe, run: Any, sub: RunFolder) -> None:

@@ -218,7 +218,9 @@ def task_of(config: PretrainedConfig, kind: str) -> Task | None:
         stock = getattr(transformers, task.auto_class)._model_mapping.get(type(config), None)
         if kind in {cls.__name__ for cls in (stock if isinstance(stock, tuple) else (stock,)) if cls is not None}:
             return task
-    return next((task for task in labelled if task.auto_class.removeprefix("AutoModelFor") in kind), None)
+    named = [task for task in labelled if task.auto_class.removeprefix("AutoModelFor") in kind]
+    reads = getattr(published_code.bare_class(config), "main_input_name", None)
+    return next((task for task in named if task.modality.input_name == reads), named[0] if named else None)
 
 
 def load_predictors(sources: Mapping[str, str], device: str | None = None) -> dict[str, Predictor]:

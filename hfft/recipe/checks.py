@@ -13,6 +13,7 @@ from hfft.data.spec import NONE
 from hfft.layers.adapters.arguments import adapter_problems, merges
 from hfft.layers.spec import SCHEDULES
 from hfft.recipe.classifier_checks import classifier_checks
+from hfft.recipe.cross_modal_checks import cross_modal_checks
 from hfft.recipe.explain import explain
 from hfft.recipe.label_checks import label_checks
 from hfft.recipe.rnn_checks import rnn_checks
@@ -76,10 +77,12 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
         found.append((("publish", "as"), "is for adapters; set layers.adapter, or leave it out"))
     elif adapter is not None and recipe.publish.as_ == "merged" and merges(adapter) is False:
         found.append((("publish", "as"), f"is merged, which {adapter['type']} cannot be; use publish.as=adapter"))
-    changed = next(
-        (what for what, is_so in (("backbone.edit", recipe.backbone.edit), ("head.kind", recipe.head.own)) if is_so),
-        None,
-    )
+    changing = {
+        "backbone.edit": recipe.backbone.edit,
+        "backbone.cross_modal": recipe.backbone.cross_modal,
+        "head.kind": recipe.head.own,
+    }
+    changed = next((what for what, is_so in changing.items() if is_so), None)
     # nobody could load it: the published backbone has another structure
     if recipe.published_as == "adapter" and changed:
         kind = adapter["type"] if adapter and merges(adapter) is False else None
@@ -119,7 +122,9 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
             )
     target = PROBLEMS[recipe.problem]
     found += label_checks(recipe)
-    if recipe.backbone.init == "random" and (recipe.layers.adapter or recipe.train_layers != ["all"]):
+    found += cross_modal_checks(recipe)
+    frozen = recipe.backbone.cross_modal is None and recipe.train_layers != ["all"]
+    if recipe.backbone.init == "random" and (recipe.layers.adapter or frozen):
         found.append((("backbone", "init"), "is random, and frozen layers would never learn; use layers.train=all"))
     for i, edit in enumerate(recipe.backbone.edit):
         if problem := misfit(edit, modality.edits_refused):

@@ -168,6 +168,8 @@ def _refused(method: Method, situation: Situation) -> list[str]:
         found.append(f"is for images, but the rows are {rows}; leave it out")
     if "image_or_text" in method.needs and situation.kind not in ("image", "text"):
         found.append(f"is for images and texts, but the rows are {rows}; leave it out")
+    spec = getattr(method, "spec", None)
+    views = [getattr(spec, key, None) or () for key in ("strong", "views")]
     if "tokens" in method.needs and not situation.tokens:
         found.append("is for texts, which the task does not take; leave it out")
     if situation.epochs is not None and 0 < situation.epochs <= method.begins:
@@ -188,13 +190,12 @@ def _refused(method: Method, situation: Situation) -> list[str]:
             found.append("needs row numbers, which a stream does not have; use data.streaming=false")
     if "domains" in method.needs and not situation.domains:
         found.append("needs the domain of each row; name the column in data.columns.domain")
-    on = getattr(getattr(method, "spec", None), "on", None)
+    on = getattr(spec, "on", None)
     if on is not None and on not in situation.sets:
         known = listing(situation.sets) or "none"
         found.append(f"on is {on!r}, which is not in data.sets (known: {known})")
     elif on is not None and "labelled_set" in method.needs and on not in situation.labelled_sets:
         found.append(f"learns the classes of data.sets.{on}, which are not read; set data.sets.{on}.labels=given")
-    views = [getattr(getattr(method, "spec", None), key, None) or () for key in ("strong", "views")]
     for item in (*views[0], *views[1]):
         kind = situation.modality or ("text" if situation.tokens else "image")
         if why := misfit(item, kind):

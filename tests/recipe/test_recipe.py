@@ -346,7 +346,7 @@ def test_a_value_that_does_not_fit_its_section_is_refused_in_one_line(section, l
         ("max_length: 1", "data.max_length: is 1; expected greater than or equal to 2"),
         (
             "columns: [image]",
-            "data.columns: is ['image']; expected a section with keys such as image, text, text_pair, … (3 more)",
+            "data.columns: is ['image']; expected a section with keys such as image, text, text_pair, … (4 more)",
         ),
         ("augment: flip", "data.augment: is 'flip'; expected a valid list"),
         ("augment: [3]", "data.augment.0: is 3; expected a valid string or a valid dictionary"),
@@ -677,7 +677,10 @@ def test_an_override_changes_one_of_several_sections_that_share_an_anchor():
         ("name=../x", r"name: is '../x'; expected pattern '^[\w][\w.-]*$'"),
         ("training.seed=abc", "training.seed: is 'abc' (str); expected int"),
         ("training.sede=1", "training.sede: unknown key; did you mean 'seed'?"),
-        ("data.columns={a: x}", "data.columns.a: unknown key (known: image, text, text_pair, label, id, domain)"),
+        (
+            "data.columns={a: x}",
+            "data.columns.a: unknown key (known: image, text, text_pair, series, label, id, domain)",
+        ),
         ("layers.train=5", "layers.train: is 5; expected a valid string or a valid list"),
         ("head=zeros", "head: is 'zeros'; expected a section with keys such as kind, pooling, hidden, … (10 more)"),
     ],

@@ -79,7 +79,7 @@ OPS_OF: dict[str, Mapping[str, Callable[..., Any]]] = {  # by modality
     "text": TEXT_OPS,
     "audio": {**WAVE_OPS, **SPECTROGRAM_OPS},
 }
-PLURAL = {"image": "images", "text": "texts", "audio": "sounds"}
+PLURAL = {"image": "images", "text": "texts", "audio": "sounds", "series": "series"}
 _ALL: dict[str, Callable[..., Any]] = {name: op for ops in OPS_OF.values() for name, op in ops.items()}
 
 

@@ -116,6 +116,27 @@ class Inputs:
     def ready(self, processor: Any) -> None:
         """Prepare a newly loaded processor for batches."""
 
+    def make_processor(self, config: Any, length: int | None, channels: int | None, **given: Any) -> Any:
+        """A processor for a model without one (`Modality.processor_made`).
+
+        Args:
+            config: the model's.
+            length, channels: of the inputs, if the recipe says them.
+            given: further entries.
+        """
+        raise NotImplementedError
+
+    def fit(self, processor: Any, rows: Mapping[str, Rows], columns: Mapping[str, str]) -> None:
+        """Set what the processor takes from the training rows; called once, before the model is loaded.
+
+        Args:
+            rows: split -> decoded rows.
+            columns: role -> column.
+
+        Raises:
+            DataError: the rows do not fit the model.
+        """
+
     def fit_config(self, config: PretrainedConfig, processor: Any) -> None:
         """Copy settings that the processor knows into a model's config."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import datasets
 
-from hfft.data.source import media_folder, rows, saved
+from hfft.data.source import arrays, media_folder, rows, saved
 from hfft.data.source.arguments import load_arguments, remote_tables
 from hfft.data.source.raw import Raw
 from hfft.data.spec import Data
@@ -40,6 +40,8 @@ def load(data: Data) -> Raw:
         raise DataError(wrong)
     if (stored := saved.load(data)) is not None:
         return stored
+    if (images := arrays.load(data)) is not None:
+        return images
     if (media := media_folder.load(data)) is not None:
         return media
     if (files := find_files(data)) is not None:

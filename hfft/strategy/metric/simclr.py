@@ -51,7 +51,7 @@ class SimCLR(MethodSpec):
 class TwoViews(LogisticHead):
     """Reads each row in two draws; one of them takes the place of the row."""
 
-    needs = FittedHead.needs | {"inputs", "continuous"}
+    needs = FittedHead.needs | {"inputs", "continuous", "images"}
     passes = 2
 
     def __init__(self, spec: SimCLR):

@@ -27,6 +27,8 @@ class Modality:
         tokens: whether inputs are token sequences, which are batched by length and can be preceded by learned prompts.
         continuous: whether inputs are numbers that can be mixed and perturbed.
         augmented: whether `data.augment` applies to its rows.
+        processor_made: whether the processor is made for the model's config and fitted on the training rows, since models of
+            this kind are published without one.
         edits_refused: kinds of `backbone.edit`, and of inserted modules, that do not suit the input -> why.
         pipeline_options: arguments for `transformers.pipeline` in addition to the input.
     """
@@ -41,6 +43,7 @@ class Modality:
     tokens: bool = False
     continuous: bool = False
     augmented: bool = False
+    processor_made: bool = False
     edits_refused: Mapping[str, str] = field(default_factory=dict)
     pipeline_options: Mapping[str, bool] = field(default_factory=dict)
 
