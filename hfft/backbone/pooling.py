@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import transformers
 from transformers.utils import cached_file
 
-from hfft.backbone.load import load_published_config, source
+from hfft.backbone.load import load_published_config
+from hfft.backbone.locate import source
 from hfft.backbone.own_head import is_decoder
 from hfft.backbone.published_code import bare_class
 from hfft.errors import ModelError

@@ -99,7 +99,7 @@ def collect(training: Training) -> dict[str, Any]:
     compared = against_reference(run.trainer, dict(run.prepared.items()))
     sets = {name: len(rows) for name, rows in run.trainer.sets.items()}
     known = facts(recipe, run.splits, run.labels, run.commit)
-    apart = by_set(recipe.data, run.splits, scores, training.folder.outputs, run.metrics.names)
+    apart = {} if recipe.tasks else by_set(recipe.data, run.splits, scores, training.folder.outputs, run.metrics.names)
     return {
         **{name: score["metrics"] for name, score in scores.items()},
         "train": {

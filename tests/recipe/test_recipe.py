@@ -346,7 +346,7 @@ def test_a_value_that_does_not_fit_its_section_is_refused_in_one_line(section, l
         ("max_length: 1", "data.max_length: is 1; expected greater than or equal to 2"),
         (
             "columns: [image]",
-            "data.columns: is ['image']; expected a section with keys such as image, text, text_pair, … (4 more)",
+            "data.columns: is ['image']; expected a section with keys such as image, audio, text, … (5 more)",
         ),
         ("augment: flip", "data.augment: is 'flip'; expected a valid list"),
         ("augment: [3]", "data.augment.0: is 3; expected a valid string or a valid dictionary"),
