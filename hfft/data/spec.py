@@ -220,7 +220,7 @@ class Data(Spec):
     sets: dict[str, DataSet] = {}
     shuffle_buffer: int = Field(default=1000, ge=1)
     max_length: int | None = Field(default=None, ge=2)
-    max_length_seconds: float = Field(default=20, gt=0)
+    max_length_seconds: float = Field(default=20.0, gt=0)
     mlm_probability: float = Field(default=0.15, gt=0, lt=1)
     augment: list[Annotated[str | dict[str, dict[str, Any] | None], AfterValidator(_augmentation)]] = []
 
