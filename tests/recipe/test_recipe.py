@@ -679,7 +679,7 @@ def test_an_override_changes_one_of_several_sections_that_share_an_anchor():
         ("training.sede=1", "training.sede: unknown key; did you mean 'seed'?"),
         (
             "data.columns={a: x}",
-            "data.columns.a: unknown key (known: image, text, text_pair, series, label, id, domain)",
+            "data.columns.a: unknown key (known: image, audio, text, text_pair, series, label, id, domain)",
         ),
         ("layers.train=5", "layers.train: is 5; expected a valid string or a valid list"),
         ("head=zeros", "head: is 'zeros'; expected a section with keys such as kind, pooling, hidden, … (10 more)"),
