@@ -63,15 +63,15 @@ def _key(name: str, number: int) -> tuple[int, int]:
 
 def _moving(move: str, instrument: str, rng: np.random.Generator) -> np.ndarray:
     """A sound of one class, `(T,)`."""
-    seconds, low = rng.uniform(0.4, 0.9), np.exp(rng.uniform(np.log(200), np.log(600)))
+    seconds, low = rng.uniform(0.4, 0.9), np.exp(rng.uniform(np.log(180), np.log(400)))
     t = np.linspace(0, 1, round(seconds * RATE), endpoint=False)
-    ratio, rate = rng.uniform(1.6, 2.6), rng.uniform(4, 7)
+    ratio, rate = rng.uniform(2.2, 3.6), rng.uniform(4, 6)
     swing = np.sin(2 * np.pi * (rate * t * seconds + rng.random()))
     pitch = {
         "rising": low * ratio**t,
         "falling": low * ratio ** (1 - t),
         "leap": low * np.where(t < rng.uniform(0.3, 0.7), *((1, ratio) if rng.random() < 0.5 else (ratio, 1))),
-        "vibrato": low * (1 + rng.uniform(0.15, 0.25) * swing),
+        "vibrato": low * (1 + rng.uniform(0.25, 0.4) * swing),
     }.get(move, np.full(len(t), low))
     loudness = np.ones(len(t))
     if move == "tremolo":
@@ -79,7 +79,7 @@ def _moving(move: str, instrument: str, rng: np.random.Generator) -> np.ndarray:
     elif move == "pulses":
         loudness = (np.floor(t * rng.integers(3, 7) * 2) % 2 == 0).astype(float)
     tone = rng.standard_normal(len(t)) if move == "noise" else partials(pitch, INSTRUMENTS[instrument], rng)
-    return _in_noise(tone * loudness, rng)
+    return _in_noise(tone * loudness, rng, (12, 25))
 
 
 def _note(instrument: str, register: str, rng: np.random.Generator) -> np.ndarray:
@@ -87,7 +87,7 @@ def _note(instrument: str, register: str, rng: np.random.Generator) -> np.ndarra
     seconds = rng.uniform(0.4, 0.9)
     t = np.linspace(0, seconds, round(seconds * RATE), endpoint=False)
     pitch = np.full(len(t), np.exp(rng.uniform(*np.log(REGISTERS[register]))))
-    return _in_noise(partials(pitch, INSTRUMENTS[instrument], rng) * np.exp(-t * rng.uniform(0, 6)), rng)
+    return _in_noise(partials(pitch, INSTRUMENTS[instrument], rng) * np.exp(-t * rng.uniform(0, 6)), rng, (5, 20))
 
 
 def partials(pitch: np.ndarray, strengths: tuple[float, ...], rng: np.random.Generator) -> np.ndarray:
@@ -98,14 +98,14 @@ def partials(pitch: np.ndarray, strengths: tuple[float, ...], rng: np.random.Gen
     return found
 
 
-def _in_noise(tone: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A sound with soft ends, some silence around it, noise 5 to 20 dB below it, and a loudness of its own."""
+def _in_noise(tone: np.ndarray, rng: np.random.Generator, snr: tuple[float, float]) -> np.ndarray:
+    """A sound with soft ends, some silence around it, noise, and a loudness of its own; the signal-to-noise ratio is in dB."""
     ramp = np.minimum(np.arange(len(tone)) / (0.01 * RATE), 1)
     tone = tone * ramp * ramp[::-1]
     tone = tone / max(np.sqrt(np.mean(np.square(tone))), 1e-9)
     before, after = (round(rng.uniform(0, 0.15) * RATE) for _ in range(2))
     whole = np.pad(tone, (before, after)) + rng.standard_normal(len(tone) + before + after) * 10 ** (
-        -rng.uniform(5, 20) / 20
+        -rng.uniform(*snr) / 20
     )
     return whole * rng.uniform(0.2, 0.9) / np.abs(whole).max()
 
