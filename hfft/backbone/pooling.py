@@ -70,7 +70,9 @@ def fitting_pooling(backbone: Backbone, task: Task) -> Pooling:
         return found
     config = load_published_config(backbone)
     if not task.modality.tokens:
-        return Pooling(_of_images(config, tensor_names(backbone) or ()), f"as {config.model_type} reads images")
+        return Pooling(
+            _of_images(config, tensor_names(backbone) or ()), f"as {config.model_type} reads {task.modality.plural}"
+        )
     if trained_pooler(backbone):
         return Pooling("pooler", f"which {name} was trained with")
     if is_decoder(config):

@@ -14,7 +14,7 @@ import transformers
 import yaml
 from safetensors.torch import load_file
 
-from hfft import finetune, load_predictor
+from hfft import features, finetune, load_predictor
 from hfft.commands.predict import predict
 from hfft.recipe import Recipe
 from tests import sounds
@@ -91,6 +91,16 @@ AUGMENT = {
     "augment": ["gain", {"time_shift": {"share": 0.2}}, {"add_noise": {"snr": [5, 20]}}],
     "max_length_seconds": 0.25,
 }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["Wav2Vec2", "Wav2Vec2 with a mask", "AST"])
+def test_features_of_a_sound_do_not_depend_on_its_batch(kind, tmp_path):
+    sounds.folder(Path("sounds"))
+    found = [features(str(MODELS[kind](tmp_path / "model")), "sounds", batch_size=size) for size in (1, 5)]
+    columns = [np.stack(one["features"]) for one in found]
+    assert columns[0].shape[1] == 16
+    assert np.allclose(*columns, atol=1e-5)
 
 
 @pytest.mark.slow

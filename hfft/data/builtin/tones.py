@@ -20,9 +20,9 @@ INSTRUMENTS: dict[str, tuple[float, ...]] = {  # strength of each partial
     "whistle": (1.0,),
 }
 MOVES = ("falling", "leap", "noise", "pulses", "rising", "steady", "tremolo", "vibrato")
-STEPS = {"down": -1, "same": 0, "up": 1}
+REGISTERS = {"low": (110.0, 200.0), "middle": (260.0, 480.0), "high": (620.0, 1150.0)}
 SIZES = {"train": 15, "test": 10}  # sounds of each move and instrument: 600 and 400
-NOTES = {"train": 50, "test": 8}  # melodies of each class and instrument: 2250 and 360
+NOTES = {"train": 160, "test": 20}  # of each instrument and register: 2400 and 300
 
 
 def load() -> DatasetDict:
@@ -41,16 +41,18 @@ def load() -> DatasetDict:
 
 
 def load_notes() -> DatasetDict:
-    """Three plucked notes, classed by whether each is higher than the one before: what the nano AST was pretrained on."""
+    """Plucked notes that do not move, of five instruments in three registers: what the nano AST was pretrained on."""
     splits, start = DatasetDict(), 0
-    classes = [f"{first}, {second}" for first in STEPS for second in STEPS]
+    classes = sorted(f"{name}, {register}" for name in INSTRUMENTS for register in REGISTERS)
     for split, count in NOTES.items():
-        keys = [(i, name, label) for i in range(start, start + count) for name in INSTRUMENTS for label in classes]
-        sounds = [
-            _melody(name, label, np.random.default_rng((SEED, 2, classes.index(label), *_key(name, i))))
-            for i, name, label in keys
+        keys = [
+            (i, name, register) for i in range(start, start + count) for name in INSTRUMENTS for register in REGISTERS
         ]
-        splits[split] = _dataset(sounds, [label for _, _, label in keys], classes)
+        sounds = [
+            _note(name, register, np.random.default_rng((SEED, 2, [*REGISTERS].index(register), *_key(name, i))))
+            for i, name, register in keys
+        ]
+        splits[split] = _dataset(sounds, [f"{name}, {register}" for _, name, register in keys], classes)
         start += count
     return splits
 
@@ -61,15 +63,15 @@ def _key(name: str, number: int) -> tuple[int, int]:
 
 def _moving(move: str, instrument: str, rng: np.random.Generator) -> np.ndarray:
     """A sound of one class, `(T,)`."""
-    seconds, low = rng.uniform(0.4, 0.9), np.exp(rng.uniform(np.log(200), np.log(600)))
+    seconds, low = rng.uniform(0.4, 0.9), np.exp(rng.uniform(np.log(180), np.log(400)))
     t = np.linspace(0, 1, round(seconds * RATE), endpoint=False)
-    ratio, rate = rng.uniform(1.6, 2.6), rng.uniform(4, 7)
+    ratio, rate = rng.uniform(2.2, 3.6), rng.uniform(4, 6)
     swing = np.sin(2 * np.pi * (rate * t * seconds + rng.random()))
     pitch = {
         "rising": low * ratio**t,
         "falling": low * ratio ** (1 - t),
         "leap": low * np.where(t < rng.uniform(0.3, 0.7), *((1, ratio) if rng.random() < 0.5 else (ratio, 1))),
-        "vibrato": low * (1 + rng.uniform(0.15, 0.25) * swing),
+        "vibrato": low * (1 + rng.uniform(0.25, 0.4) * swing),
     }.get(move, np.full(len(t), low))
     loudness = np.ones(len(t))
     if move == "tremolo":
@@ -77,17 +79,15 @@ def _moving(move: str, instrument: str, rng: np.random.Generator) -> np.ndarray:
     elif move == "pulses":
         loudness = (np.floor(t * rng.integers(3, 7) * 2) % 2 == 0).astype(float)
     tone = rng.standard_normal(len(t)) if move == "noise" else partials(pitch, INSTRUMENTS[instrument], rng)
-    return _in_noise(tone * loudness, rng)
+    return _in_noise(tone * loudness, rng, (12, 25))
 
 
-def _melody(instrument: str, label: str, rng: np.random.Generator) -> np.ndarray:
-    """Three plucked notes, `(T,)`."""
-    pitch, notes = np.exp(rng.uniform(np.log(250), np.log(500))), []
-    for step in (None, *label.split(", ")):
-        pitch *= rng.uniform(1.3, 1.9) ** STEPS[step] if step else 1.0
-        t = np.arange(round(rng.uniform(0.12, 0.28) * RATE)) / RATE
-        notes.append(partials(np.full(len(t), pitch), INSTRUMENTS[instrument], rng) * np.exp(-t * rng.uniform(2, 8)))
-    return _in_noise(np.concatenate(notes), rng)
+def _note(instrument: str, register: str, rng: np.random.Generator) -> np.ndarray:
+    """A plucked note, `(T,)`."""
+    seconds = rng.uniform(0.4, 0.9)
+    t = np.linspace(0, seconds, round(seconds * RATE), endpoint=False)
+    pitch = np.full(len(t), np.exp(rng.uniform(*np.log(REGISTERS[register]))))
+    return _in_noise(partials(pitch, INSTRUMENTS[instrument], rng) * np.exp(-t * rng.uniform(0, 6)), rng, (5, 20))
 
 
 def partials(pitch: np.ndarray, strengths: tuple[float, ...], rng: np.random.Generator) -> np.ndarray:
@@ -98,14 +98,14 @@ def partials(pitch: np.ndarray, strengths: tuple[float, ...], rng: np.random.Gen
     return found
 
 
-def _in_noise(tone: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A sound with soft ends, some silence around it, noise 5 to 20 dB below it, and a loudness of its own."""
+def _in_noise(tone: np.ndarray, rng: np.random.Generator, snr: tuple[float, float]) -> np.ndarray:
+    """A sound with soft ends, some silence around it, noise, and a loudness of its own; the signal-to-noise ratio is in dB."""
     ramp = np.minimum(np.arange(len(tone)) / (0.01 * RATE), 1)
     tone = tone * ramp * ramp[::-1]
     tone = tone / max(np.sqrt(np.mean(np.square(tone))), 1e-9)
     before, after = (round(rng.uniform(0, 0.15) * RATE) for _ in range(2))
     whole = np.pad(tone, (before, after)) + rng.standard_normal(len(tone) + before + after) * 10 ** (
-        -rng.uniform(5, 20) / 20
+        -rng.uniform(*snr) / 20
     )
     return whole * rng.uniform(0.2, 0.9) / np.abs(whole).max()
 
