@@ -67,7 +67,7 @@ RANKS = (
     ("scorecard",),
     ("pipeline",),
     ("plan", "rank", "studies", "scenarios", "compare"),
-    ("", "commands", "cli", "run", "nano"),  # "" is the face of the package
+    ("", "commands", "cli", "run", "nano", "flower"),  # "" is the face of the package
 )
 
 

@@ -279,6 +279,13 @@ class Data(Spec):
                 )
         if self.columns.several_labels or self.label_sep is not None:
             raise ValueError("has mix or map, which is for one class a row in one column; name that in columns.label")
+        maps = {"map": self.map, **{f"mix.{name}.map": one.map for name, one in self.mix.items()}}
+        known = self.classes or []
+        for key, given in maps.items() if known else ():
+            if strange := [name for name in (given or {}).values() if name is not None and name not in known]:
+                raise ValueError(
+                    f"has {key} to {strange[0]!r}, which is not in classes; name one of {', '.join(known)}"
+                )
         return self
 
     @property

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from hfft.data.spec import NONE
 from hfft.recipe.uses import DEFAULT
+from hfft.scenarios.federated.continued import constant_rate, continued
 from hfft.scenarios.federated.divisions import Division
 from hfft.studies.study import CHILDREN, Child, Done, Figures, Study, as_items, ascending
 from hfft.studies.table import Table
@@ -20,7 +21,6 @@ START, POOLED, ALONE = "start", "pooled", "alone"
 _CLIENTS = "hfft.scenarios.federated.divisions:clients_of"
 _AVERAGED = "hfft.scenarios.federated.average:averaged"
 _DRAW = 31  # of the clients of a round, and of the seeds of their runs
-_OWN_HEAD = ("kind", "pooling", "hidden", "activation", "norm")
 Alphas = Annotated[
     list[Annotated[float, Field(gt=0)]], BeforeValidator(as_items), Field(min_length=1), ascending("numbers")
 ]
@@ -197,16 +197,7 @@ class Federated(Study):
 
     def budget(self, rounds: int) -> dict[str, Any]:
         """The length of a run of so many rounds, at a constant rate, without evaluations and checkpoints on the way."""
-        found: dict[str, Any] = {
-            "training.lr_scheduler_type": "constant",
-            "training.warmup_steps": 0,
-            "training.eval_strategy": "no",
-            "training.save_strategy": "no",
-        }
-        if self.recipe.training.get("load_best_model_at_end"):
-            found["training.load_best_model_at_end"] = False
-        if self.recipe.layers.adapter is not None:
-            found["publish.as"] = "adapter"
+        found = constant_rate(self.recipe)
         if self.local_steps is not None and rounds:
             found["training.max_steps"] = rounds * self.local_steps
         else:
@@ -245,13 +236,8 @@ class Federated(Study):
         test = self.recipe.data.test
         overrides = {**self.shared(seed), **self.budget(1), **self.rows(division, number, seed, done)}
         overrides |= {} if isinstance(test, float) else {"data.test": NONE}  # the global model is scored on it
-        if self.recipe.layers.adapter is not None:
-            overrides["layers.adapter"] = {"from": f"{before}/model"}
-        else:
-            own = way == "fedbn" and round_ > 1
-            overrides["backbone.name"] = f"{before}/clients/{number}" if own else f"{before}/model"
-            overrides |= {"head.keep_known": True, "head.init": "default", "backbone.edit": []}  # they are in the model
-            overrides |= {f"head.{key}": None for key in _OWN_HEAD if getattr(self.recipe.head, key) is not None}
+        own = way == "fedbn" and round_ > 1 and self.recipe.layers.adapter is None
+        overrides |= continued(self.recipe, f"{before}/clients/{number}" if own else f"{before}/model")
         if way == "fedprox":
             overrides["strategy.l2_sp"] = {"weight": self.mu, "whole": True}
         run_seed = int(np.random.SeedSequence((seed, _DRAW, round_, number)).generate_state(1)[0])

@@ -114,7 +114,7 @@ OPTIONS = {
         "steps": ([1, 5], [0, 1.5], 1),
     },
     "mixing": {"by": (["size", "sqrt", "equal"], ["half"], "size"), "temperature": ([1, 4.0], [0.5], None)},
-    "uncertainty": {"learned": ([True, False], [1], True), "scale": ([0.1, 100], [0, -1], 10.0)},
+    "uncertainty": {"enabled": ([True, False], [1], True), "scale": ([0.1, 100], [0, -1], 10.0)},
     "grad_norm": {"alpha": ([0, 1.5], [-0.1], 1.5), "rate": ([0, 0.1], [-0.1], 0.025)},
     "pcgrad": {"terms": ([[], ["l2_sp"]], ["l2_sp", [3]], []), "tasks": ([True, False], [1], False)},
     "replay": {"on": (["x"], [3], None), "weight": ([0, 1e-6, 9], [-1e-6, -1], 1.0)},

@@ -21,17 +21,17 @@ class Uncertainty(MethodSpec):
     a step, so that at the rates of a fine-tune they would hardly move.
 
     Attributes:
-        learned: whether the variances are learned; false leaves the method out.
+        enabled: whether the variances are learned; false leaves the method out.
         scale: how many times faster than the head the logarithms learn.
     """
 
-    main = "learned"
-    learned: bool = True
+    main = "enabled"
+    enabled: bool = True
     scale: float = Field(default=10.0, gt=0)
 
     def build(self) -> Method | None:
         """The method; None if it is off."""
-        return Variances(self) if self.learned else None
+        return Variances(self) if self.enabled else None
 
 
 class Variances(ByTask):

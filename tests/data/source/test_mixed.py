@@ -225,6 +225,10 @@ def test_two_halves_of_images_with_other_class_names_come_to_the_whole(tmp_path)
         ),
         (["data.map={a: b}", "data.labels=none"], "has map, which needs all rows with labels, and labels=none"),
         (["data.mix={b: {path: letters}}", "data.columns.label=[a, b]"], "which is for one class a row in one column"),
+        (
+            ["data.mix={b: {path: letters, map: {A: one}}}", "data.classes=['1', '2']"],
+            r"has mix\.b\.map to 'one', which is not in classes; name one of 1, 2",
+        ),
         (["data.mix={b: {path: letters, share: 0}}"], r"data\.mix\.b\.share: is 0"),
         (["data.mix={b: {share: 0.5}}"], r"data\.mix\.b\.path"),
     ],
