@@ -15,15 +15,17 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from hfft.backbone import own_head, published_code
+from hfft.backbone.load_checks import check_dropout, check_whole
 from hfft.backbone.published_code import bare_class
 from hfft.backbone.word_vectors import build
 from hfft.errors import BadInput, ModelError
-from hfft.head import dropout_entry, parameter_names
+from hfft.head import dropout_entry
 from hfft.hub.client import arrived
 from hfft.hub.errors import commit_of, reading
+from hfft.runs.tasks import task_names
 from hfft.tasks.labels import Labels
 from hfft.tasks.table import Task
-from hfft.wording import first_line, listing, nearest
+from hfft.wording import first_line, nearest
 
 if TYPE_CHECKING:
     from hfft.backbone.spec import Backbone
@@ -61,6 +63,10 @@ def _within(folder: Path) -> str:
         base = json.loads((model / "adapter_config.json").read_text(encoding="utf-8")).get("base_model_name_or_path")
         raise ModelError(
             f"backbone.name: {folder} is an adapter; use layers.adapter={{from: {folder}}} with backbone.name={base}"
+        )
+    if names := task_names(folder):
+        raise ModelError(
+            f"backbone.name: {folder} has several tasks; name the run of one, such as {folder}/tasks/{names[0]}"
         )
     if not (model / "config.json").is_file() and (folder / "recipe.yaml").is_file():
         raise ModelError(f"backbone.name: the run {folder} has no finished model; finish its training first")
@@ -184,7 +190,7 @@ def load_config(backbone: Backbone, head: Head, task: Task, labels: Labels, proc
         names = labels.names or [f"LABEL_{i}" for i in range(labels.size)]
         config.id2label = dict(enumerate(names))
         config.label2id = {name: i for i, name in enumerate(names)}
-        config.problem_type = labels.problem
+        config.problem_type = None if labels.tasks else labels.problem
         if config.num_labels != labels.size:  # PVT keeps a number of its own beside the names
             config.num_labels = labels.size
     if processor is not None:
@@ -223,7 +229,7 @@ def load_model(backbone: Backbone, head: Head, task: Task, labels: Labels, proce
                 else auto.from_pretrained(name, config=config, revision=backbone.revision, dtype=dtype, **options)
             ),
         )
-    _check_whole(model, loaded, backbone, head)
+    check_whole(model, loaded, backbone, head)
     check_dropout(model, head.dropout)
     return model
 
@@ -284,7 +290,7 @@ def _bare(backbone: Backbone, head: Head, config: PretrainedConfig) -> PreTraine
         }
         options |= {"config": config, "revision": backbone.revision, "dtype": dtype, **_SAFE}
         model, loaded = fetched(backbone.name, lambda where: cls.from_pretrained(where, **options))
-    _check_whole(model, loaded, backbone, head)
+    check_whole(model, loaded, backbone, head)
     return model
 
 
@@ -295,31 +301,6 @@ def _rnn(cls: Any, backbone: Backbone, config: PretrainedConfig) -> PreTrainedMo
         return load_published(backbone.model_copy(update={"dtype": "float32"}), "AutoModel")[0].get_input_embeddings()
 
     return build.rnn(cls, backbone, config, embeddings)
-
-
-def check_dropout(model: PreTrainedModel, wanted: float | None) -> None:
-    """Raise if the head has no dropout layer with the wanted rate: some configs have an entry that no head uses."""
-    backbone = set(model.base_model.modules()) if model.base_model is not model else set()
-    rates = [m.p for m in model.modules() if isinstance(m, torch.nn.Dropout) and m not in backbone]
-    if wanted is not None and wanted not in rates:
-        raise ModelError(f"head.dropout: the head of {model.config.model_type} has no dropout of its own; leave it out")
-
-
-def _check_whole(model: PreTrainedModel, loaded: dict[str, Any], backbone: Backbone, head: Head) -> None:
-    """Raise if weights outside the head are not the pretrained ones, so that a model never trains with missing weights."""
-    new = parameter_names(model, extra=head.new)
-    missing = sorted(set(loaded["missing_keys"]) - new)
-    mismatched = {name: shapes for name, *shapes in sorted(loaded["mismatched_keys"]) if name not in new}
-    if not missing and not mismatched:
-        return
-    shown = [f"{n} {tuple(a)} in the checkpoint, {tuple(b)} in the model" for n, (a, b) in mismatched.items()]
-    lists = [f"missing: {listing(missing)}"] * bool(missing) + [f"of another shape: {listing(shown)}"] * bool(shown)
-    modules = sorted({name.rpartition(".")[0] for name in (*missing, *mismatched)})
-    remedy = f"head.new=[{', '.join(modules)}]" if len(modules) <= 3 else "head.new"
-    raise ModelError(
-        f"{backbone.name} does not have all weights of the backbone; {'; '.join(lists)}; if these should start "
-        f"untrained, name their modules: {remedy}"
-    )
 
 
 def load_published_config(backbone: Backbone) -> PretrainedConfig:
