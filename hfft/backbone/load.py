@@ -11,16 +11,17 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from hfft.backbone import cross_modal, own_head, published_code
+from hfft.backbone.load_checks import check_dropout, check_whole
 from hfft.backbone.locate import SAFE, fetched, loading, source
 from hfft.backbone.published_code import bare_class
 from hfft.backbone.word_vectors import build
 from hfft.errors import ModelError
-from hfft.head import dropout_entry, parameter_names
+from hfft.head import dropout_entry
 from hfft.hub.errors import reading
 from hfft.modeling_inputs import Patches
 from hfft.tasks.labels import Labels
 from hfft.tasks.table import Task
-from hfft.wording import listing, nearest
+from hfft.wording import nearest
 
 if TYPE_CHECKING:
     from hfft.backbone.spec import Backbone
@@ -163,7 +164,7 @@ def load_model(backbone: Backbone, head: Head, task: Task, labels: Labels, proce
                 else auto.from_pretrained(name, config=config, revision=backbone.revision, dtype=dtype, **options)
             ),
         )
-    _check_whole(model, loaded, backbone, head)
+    check_whole(model, loaded, backbone, head)
     check_dropout(model, head.dropout)
     return model
 
@@ -227,7 +228,7 @@ def _bare(backbone: Backbone, head: Head, config: PretrainedConfig) -> PreTraine
     if backbone.cross_modal is not None:  # its input layer is new
         paths = [name for name, module in model.named_modules() if isinstance(module, Patches)]
         head = head.model_copy(update={"new": [*head.new, *paths]})
-    _check_whole(model, loaded, backbone, head)
+    check_whole(model, loaded, backbone, head)
     return model
 
 
@@ -238,31 +239,6 @@ def _rnn(cls: Any, backbone: Backbone, config: PretrainedConfig) -> PreTrainedMo
         return load_published(backbone.model_copy(update={"dtype": "float32"}), "AutoModel")[0].get_input_embeddings()
 
     return build.rnn(cls, backbone, config, embeddings)
-
-
-def check_dropout(model: PreTrainedModel, wanted: float | None) -> None:
-    """Raise if the head has no dropout layer with the wanted rate: some configs have an entry that no head uses."""
-    backbone = set(model.base_model.modules()) if model.base_model is not model else set()
-    rates = [m.p for m in model.modules() if isinstance(m, torch.nn.Dropout) and m not in backbone]
-    if wanted is not None and wanted not in rates:
-        raise ModelError(f"head.dropout: the head of {model.config.model_type} has no dropout of its own; leave it out")
-
-
-def _check_whole(model: PreTrainedModel, loaded: dict[str, Any], backbone: Backbone, head: Head) -> None:
-    """Raise if weights outside the head are not the pretrained ones, so that a model never trains with missing weights."""
-    new = parameter_names(model, extra=head.new)
-    missing = sorted(set(loaded["missing_keys"]) - new)
-    mismatched = {name: shapes for name, *shapes in sorted(loaded["mismatched_keys"]) if name not in new}
-    if not missing and not mismatched:
-        return
-    shown = [f"{n} {tuple(a)} in the checkpoint, {tuple(b)} in the model" for n, (a, b) in mismatched.items()]
-    lists = [f"missing: {listing(missing)}"] * bool(missing) + [f"of another shape: {listing(shown)}"] * bool(shown)
-    modules = sorted({name.rpartition(".")[0] for name in (*missing, *mismatched)})
-    remedy = f"head.new=[{', '.join(modules)}]" if len(modules) <= 3 else "head.new"
-    raise ModelError(
-        f"{backbone.name} does not have all weights of the backbone; {'; '.join(lists)}; if these should start "
-        f"untrained, name their modules: {remedy}"
-    )
 
 
 def load_published_config(backbone: Backbone) -> PretrainedConfig:

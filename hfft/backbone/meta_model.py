@@ -8,7 +8,8 @@ import torch
 from transformers import PreTrainedModel
 
 from hfft.backbone import own_head
-from hfft.backbone.load import auto_class, check_dropout, keeps_structure, load_config
+from hfft.backbone.load import auto_class, keeps_structure, load_config
+from hfft.backbone.load_checks import check_dropout
 from hfft.backbone.published_code import bare_class, class_of
 from hfft.errors import ModelError
 from hfft.tasks.labels import Labels

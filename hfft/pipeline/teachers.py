@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hfft import data
 from hfft.data import Prepared, Splits
 from hfft.errors import BadInput
+from hfft.pipeline import rows
 from hfft.predict.predictor import Predictor, load_predictor
 from hfft.recipe import Recipe
 from hfft.strategy.outputs import logits_of
@@ -99,7 +99,7 @@ def prepared_for(recipe: Recipe, splits: Splits, labels: Labels) -> Callable[[Pr
     def prepare(found: Predictor) -> Prepared:
         task, plain = recipe.the_task, recipe.data.model_copy(update={"augment": []})
         task.modality.inputs.set_limit(found.processor, found.model, None)
-        return data.prepare(splits, plain, task, labels, found.processor, recipe.seed)
+        return rows.prepare(recipe.model_copy(update={"data": plain}), splits, labels, found.processor)
 
     return prepare
 

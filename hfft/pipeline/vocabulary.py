@@ -35,6 +35,7 @@ def with_vocabulary(recipe: Recipe, splits: data.Splits) -> tuple[Recipe, list[s
 
 def _texts(recipe: Recipe, splits: data.Splits) -> Iterator[str]:
     inputs = recipe.the_task.modality.inputs
-    for row in splits.train:
-        text = inputs.of_row(row, splits.columns)
-        yield from text if isinstance(text, tuple) else (text,)
+    for one in splits.tasks.values() if splits.tasks else [splits]:
+        for row in one.train:
+            text = inputs.of_row(row, one.columns)
+            yield from text if isinstance(text, tuple) else (text,)
