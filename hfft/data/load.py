@@ -13,6 +13,7 @@ from hfft.data.audit import Faults, Tally, check, remark_notes, twin_notes, with
 from hfft.data.augment.grammar import columns_read
 from hfft.data.class_counts import absent_notes, class_counts
 from hfft.data.draw_rows import DrawnRows, cap_of
+from hfft.data.groups import groups_of
 from hfft.data.modality.base import Rows
 from hfft.data.named_domains import check_column
 from hfft.data.source import load_raw
@@ -118,7 +119,9 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
     faults.totals = {name: len(rows) for name, rows in parts.items()}
     try:
         encoded, meaning, notes = labels.encode(parts, found, data, task, faults, joined)
-        drawn = DrawnRows(data, meaning, seed, encoded, origin, notes, raw[origin["train"]])
+        whole = raw[origin["train"]]
+        together = groups_of(encoded["train"], whole, found, data, inputs)
+        drawn = DrawnRows(data, meaning, seed, encoded, origin, notes, whole, together)
         drawn.divide(shares)
     except DataError:
         faults.refuse()  # bad rows may be the cause

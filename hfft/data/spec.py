@@ -48,6 +48,8 @@ class Columns(Spec):
         series: series of numbers `(time steps, channels)`, or paths of files of one each.
         label: one column, or one for each class (or number to predict): a list of names, or a `/regex/`.
         id: names of the rows, which must be unique in a split; predictions carry them.
+        group: rows with the same value, such as a speaker or a patient, stay together when shares or folds are set aside; or a
+            `/regex/` over the names of files, whose first group is the value.
         domain: where each row comes from, such as a style, a camera or a hospital, for methods that learn from several domains.
     """
 
@@ -58,7 +60,13 @@ class Columns(Spec):
     series: str | None = None
     label: str | Annotated[list[str], Field(min_length=1)] | None = None
     id: str | None = None
+    group: str | None = Field(default=None, min_length=1)
     domain: str | None = Field(default=None, min_length=1)
+
+    @field_validator("group")
+    @classmethod
+    def _pattern(cls, value: str | None) -> str | None:
+        return None if value is None else check_pattern(value)
 
     @field_validator("label")
     @classmethod

@@ -114,9 +114,9 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
     if views is not None and not recipe.data.augment:
         found.append((("layers", "cache", "views"), "is for augmented rows, but data.augment is empty; leave it out"))
     for role in recipe.data.columns.model_fields_set:
-        if role in ("id", "domain") and recipe.data.streaming:
+        if role in ("id", "group", "domain") and recipe.data.streaming:
             found.append((("data", "columns", role), "needs all rows, which a stream does not have; leave it out"))
-        elif role not in ("id", "domain") and role not in task.columns:
+        elif role not in ("id", "group", "domain") and role not in task.columns:
             found.append(
                 (("data", "columns", role), f"is not used by task {recipe.task}, which takes {listing(task.columns)}")
             )

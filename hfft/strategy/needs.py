@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hfft.data.augment.grammar import PLURAL, misfit
+from hfft.data.augment.grammar import OPS_OF, PLURAL, misfit
 from hfft.strategy.method import Method, defines
 from hfft.wording import listing
 
@@ -170,6 +170,8 @@ def _refused(method: Method, situation: Situation) -> list[str]:
         found.append(f"is for images and texts, but the rows are {rows}; leave it out")
     spec = getattr(method, "spec", None)
     views = [getattr(spec, key, None) or () for key in ("strong", "views")]
+    if situation.kind not in OPS_OF and (hasattr(spec, "strong") or hasattr(spec, "views")):
+        found.append(f"draws augmented views, which there are none of {rows}; leave it out")
     if "tokens" in method.needs and not situation.tokens:
         found.append("is for texts, which the task does not take; leave it out")
     if situation.epochs is not None and 0 < situation.epochs <= method.begins:
