@@ -39,10 +39,10 @@ def build_meta_model(backbone: Backbone, head: Head, task: Task, processor: Any 
     try:
         if own:
             with torch.device("meta"):
-                bare = cls(config, **own_head.without_pooler(config))
+                bare = cls(config, **own_head.without_pooler(config)).to("meta")  # wav2vec 2.0 puts a vector elsewhere
             return own_head.put_on(bare, head, task, processor)
         with torch.device("meta"):
-            model = cls.from_config(config, trust_remote_code=False)
+            model = cls.from_config(config, trust_remote_code=False).to("meta")
     except ModelError:
         raise
     except ImportError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -116,6 +117,15 @@ def whole_seconds(processor: Any) -> float | None:
     if hasattr(processor, "max_length") and hasattr(processor, "num_mel_bins"):  # AST: frames of 25 ms every 10 ms
         return (processor.max_length * 160 + 240) / processor.sampling_rate
     return None
+
+
+def masked_seconds(model: Any, processor: Any) -> float:
+    """The length of the spans that a model of waves masks in training; 0 if it masks none."""
+    config = getattr(model, "config", None)
+    if not getattr(config, "apply_spec_augment", False) or not getattr(config, "mask_time_prob", 0):
+        return 0.0
+    strides = getattr(config, "conv_stride", ())
+    return config.mask_time_length * math.prod(strides) / processor.sampling_rate if strides else 0.0  # type: ignore[union-attr]
 
 
 def _bins_first(values: torch.Tensor, processor: Any) -> bool:

@@ -13,7 +13,7 @@ from hfft.data.sound_batch import LENGTHS, AudioCollate, sound_batch, unpadded, 
 from hfft.data.sound_rows import AudioRows, whole_seconds
 from hfft.data.stored_files import FILE
 from hfft.errors import DataError
-from tests.sounds import file, tone
+from tests.sounds import WAVES, file, tone
 
 INPUTS = AudioInputs()
 SECONDS = (0.3, 0.5, 0.4, 0.5)
@@ -107,6 +107,19 @@ def test_what_a_processor_does_not_read_is_told():
     assert INPUTS.limit_notes({"test": rows}, rows.step.processor, None) == [
         "split test: 2 of 4 sounds are longer than 0.415 s, all that ASTFeatureExtractor reads: the beginning counts"
     ]
+
+
+def test_sounds_that_are_shorter_than_the_models_mask_are_told():
+    processor = PROCESSORS["waves"]()
+    model = transformers.Wav2Vec2Model(transformers.Wav2Vec2Config(**WAVES | {"mask_time_length": 20}))  # of 20 ms each
+    notes = INPUTS.limit_notes({"train": made(processor), "test": made(processor)}, processor, model)
+    assert len(notes) == 1
+    assert notes[0].startswith("split train: 1 of 4 sounds are shorter than the spans of 0.4 s that the model masks")
+    model.config.mask_time_length = 40
+    with pytest.raises(DataError, match="4 of 4 sounds are shorter"):
+        INPUTS.limit_notes({"train": made(processor)}, processor, model)
+    model.config.apply_spec_augment = False
+    assert INPUTS.limit_notes({"train": made(processor)}, processor, model) == []
 
 
 def test_rows_of_one_size_can_be_stored_and_others_not():

@@ -130,6 +130,22 @@ def test_a_cached_run_ends_as_one_without(kind, tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"head": {"kind": "mlp"}},
+        {"use": "classifier", "classifier": {"type": "logistic-regression"}},
+        {"layers": {"adapter": {"type": "lora", "r": 2}}},
+    ],
+)
+def test_own_heads_classifiers_and_adapters_are_for_sounds_too(given, tmp_path):
+    sounds.folder(Path("sounds"))
+    plain = recipe(sounds.wave_model(tmp_path / "model"), "run").plain()
+    result = finetune(Recipe.model_validate({**plain, "task": "audio-classification", "name": "r", **given}))
+    assert result.metrics["test"]["n"] == 8
+
+
+@pytest.mark.slow
 def test_sounds_of_different_lengths_are_not_cached_and_the_run_goes_on(tmp_path, capsys):
     sounds.folder(Path("sounds"))
     finetune(recipe(MODELS["Wav2Vec2"](tmp_path / "model"), "run", layers={"train": "head"}, max_steps=12))

@@ -19,7 +19,7 @@ from hfft.data.modality.base import Inputs, OnDevice, Rows
 from hfft.data.open_files import open_files
 from hfft.data.sound_batch import MOST, AudioCollate, sound_batch, without_lengths
 from hfft.data.sound_paths import SOUNDS
-from hfft.data.sound_rows import SEGMENT, AudioRows, AudioStep, decoded, reads_waves, whole_seconds
+from hfft.data.sound_rows import SEGMENT, AudioRows, AudioStep, decoded, masked_seconds, reads_waves, whole_seconds
 from hfft.data.sounds import (
     NotASound,
     Sound,
@@ -129,11 +129,19 @@ class AudioInputs(Inputs):
         return [{SEGMENT: {"seconds": data.max_length_seconds}}, *data.augment]
 
     def limit_notes(self, rows: Mapping[str, Any], processor: Any, model: Any, taken: int = 0) -> list[str]:
-        """One line for each split with sounds of which a part is read, or that are long; of a stream they are not known."""
-        notes, most = [], whole_seconds(processor)
+        """One line for each split with sounds of which a part is read, or that are long, or short for the model's own mask.
+
+        Of a stream they are not known.
+
+        Raises:
+            DataError: all training sounds are shorter than the spans that the model masks.
+        """
+        notes, most, masked = [], whole_seconds(processor), masked_seconds(model, processor)
         for name, found in rows.items():
             if not isinstance(found, AudioRows):
                 continue
+            if name == "train" and (short := int((found.seconds < masked).sum())):
+                notes.append(_of_short_sounds(short, len(found), masked))
             cut = min((limit for limit in (found.segment, most) if limit is not None), default=None)
             long = int((found.seconds > (LONG if cut is None else cut)).sum())
             if not long:
@@ -211,6 +219,19 @@ class AudioInputs(Inputs):
     def _rows(self, inputs: Sequence[Any], processor: Any) -> list[dict[str, Any]]:
         step = AudioStep(processor, "", "", None, 0)
         return [step(as_sound(one, processor.sampling_rate), 0) for one in inputs]
+
+
+def _of_short_sounds(short: int, size: int, masked: float) -> str:
+    """A note on training sounds that are shorter than the spans that the model masks, which fails in a batch of such alone.
+
+    Raises:
+        DataError: all are.
+    """
+    which = f"{short} of {size} sounds are shorter than the spans of {masked:.3g} s that the model masks in training"
+    remedy = "set backbone.config={mask_time_length: 2} or another number of frames, or {apply_spec_augment: false}"
+    if short == size:
+        raise DataError(f"split train: {which}; {remedy}")
+    return f"split train: {which}, and a batch of such sounds alone would fail; {remedy}"
 
 
 def _fields(feature: Any) -> set[str]:
