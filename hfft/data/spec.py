@@ -167,6 +167,18 @@ class Fold(Spec):
         return self
 
 
+class Render(Spec):
+    """Texts drawn as lines of pixels, for an image network.
+
+    Attributes:
+        size: height and width of the image in pixels; what does not fit is cut.
+        font_size: of Pillow's own font, in pixels.
+    """
+
+    size: Annotated[list[Annotated[int, Field(ge=8, le=4096)]], Field(min_length=2, max_length=2)] = [64, 128]
+    font_size: int = Field(default=10, ge=6, le=256)
+
+
 class Data(Spec):
     """Part 5: the data.
 
@@ -199,6 +211,7 @@ class Data(Spec):
         shuffle_buffer: rows of a stream that are shuffled together.
         max_length: limit of a text in tokens; default: the tokenizer's or the model's.
         mlm_probability: share of the tokens that are masked, for `fill-mask`.
+        render: draw texts as images: `columns.image` then names a column of texts.
         augment: augmentations of the training rows, in order (`hfft.data.augment`).
         sets: name -> further rows, which methods of `strategy` refer to by `on`.
     """
@@ -237,6 +250,7 @@ class Data(Spec):
     shuffle_buffer: int = Field(default=1000, ge=1)
     max_length: int | None = Field(default=None, ge=2)
     mlm_probability: float = Field(default=0.15, gt=0, lt=1)
+    render: Render | None = None
     augment: list[Annotated[str | dict[str, dict[str, Any] | None], AfterValidator(_augmentation)]] = []
 
     @property

@@ -25,6 +25,7 @@ from hfft.data.image_files import dated, file_digest, file_of, is_remote
 from hfft.data.image_processor import VERSION, convert, depth_note, in_mode, levels, processed
 from hfft.data.modality.base import Inputs, Rows
 from hfft.data.open_images import open_images
+from hfft.data.render import drawn_rows
 from hfft.data.spec import Data
 from hfft.data.stream import Cell
 from hfft.errors import DataError
@@ -45,7 +46,9 @@ class ImageInputs(Inputs):
         """Convert a column of paths, or of files as bytes, to images; relative paths start at the folder of their file."""
         column, stream = columns["image"], isinstance(rows, IterableDataset)
         feature = rows.features[column]
-        if holds_text(feature):
+        if data.render is not None:
+            rows = drawn_rows(rows, column, data.render)
+        elif holds_text(feature):
             folder = folder_of(data, source)
 
             def one(path: str | None) -> dict[str, Any]:
