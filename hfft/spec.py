@@ -28,6 +28,8 @@ class Spec(BaseModel):
 def _plain(value: Any) -> Any:
     if isinstance(value, Spec):
         return value.plain()
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
     return {key: _plain(inner) for key, inner in value.items()} if isinstance(value, dict) else value
 
 

@@ -17,6 +17,7 @@ from tests.architectures.overrides import CONFIGS
 VOCABULARY = 40  # token 0 pads
 SIDE = 32  # pixels of an image
 SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
+SEVERAL = "several_tasks"
 PROBLEMS = (SINGLE, MULTI, REGRESSION)
 
 

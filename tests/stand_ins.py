@@ -262,6 +262,23 @@ def in_domains(rows: Dataset, names: list[str]) -> Dataset:
     return rows.add_column("domain", [names[i // 7 % len(names)] for i in range(len(rows))])
 
 
+def rows_of_task(task: Any, folder: Path) -> Path:
+    """A few rows with the columns that one of several tasks names, in the splits that it reads."""
+    columns, rng = task.data.columns, np.random.default_rng(0)
+    label = str(columns.label or "label")
+
+    def rows(count: int) -> Dataset:
+        found = texts(count, columns.text or "text", label, ["no", "yes"])
+        if columns.text_pair:
+            found = found.add_column(columns.text_pair, rng.choice(WORDS, count).tolist())
+        if task.problem_type == "regression":
+            found = found.remove_columns(label).add_column(label, rng.random(count).tolist())
+        return found
+
+    datasets.disable_progress_bars()
+    return save_splits(folder, train=rows(40), validation=rows(16), test=rows(16))
+
+
 def data(name: str, folder: Path) -> Path:
     """A few rows with the columns that the hub's `name` has."""
     datasets.disable_progress_bars()

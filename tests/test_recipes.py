@@ -15,7 +15,8 @@ from hfft.recipe import shipped
 from hfft.strategy import build_methods
 from tests import imagenet_names, stand_ins
 
-TRAINED = [name for name in shipped() if load_recipe(name).use == "fine-tune"]
+TRAINED = [name for name in shipped() if load_recipe(name).use == "fine-tune" and not load_recipe(name).tasks]
+TOGETHER = [name for name in shipped() if load_recipe(name).tasks]
 DIRECTLY = [name for name in shipped() if load_recipe(name).use == "directly"]
 
 
@@ -69,6 +70,34 @@ def test_the_recipe_runs_to_its_end(name, tmp_path, capsys):
         model = getattr(transformers, task.auto_class).from_pretrained(result.model, trust_remote_code=code)
     assert set(figures["labels"]) <= set(model.config.label2id) or not task.labelled
     assert "parameters learn" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TOGETHER)
+def test_the_recipe_of_several_tasks_runs_to_its_end(name, tmp_path):
+    as_shipped = load_recipe(name)
+    overrides = [f"training.output_dir={tmp_path / 'run'}", "training.max_steps=2", "score.single_task=false"]
+    overrides += ["training.per_device_train_batch_size=8", "training.per_device_eval_batch_size=8"]
+    if not as_shipped.backbone.name.startswith("nano-"):
+        overrides.append(f"backbone.name={stand_ins.model(as_shipped.backbone.name, tmp_path / 'model')}")
+    for task in as_shipped.tasks:
+        here = f"tasks.{task.name}.data"
+        if task.data.path in builtin.BUILTIN:
+            overrides += [f"{here}.max_train_samples=50", f"{here}.max_eval_samples=20"]
+        else:
+            overrides += [f"{here}.path={stand_ins.rows_of_task(task, tmp_path / task.name)}", f"{here}.name=null"]
+    result = finetune(load_recipe(name, *overrides))
+
+    for task in as_shipped.tasks:
+        figures = json.loads((result.folder / "tasks" / task.name / "metrics.json").read_text())
+        scored = figures.get("test") or figures["validation"]
+        assert scored["n"] > 0
+        assert set(task.metrics) <= set(scored)
+        code = (result.model / task.name / "modeling_hfft.py").is_file()
+        model = transformers.pipeline(
+            as_shipped.the_task.pipeline, model=str(result.model / task.name), trust_remote_code=code
+        )
+        assert set(figures["labels"]) <= set(model.model.config.label2id)
 
 
 @pytest.mark.slow

@@ -17,13 +17,15 @@ from hfft.strategy.regularise.l2_sp import l2_sp
 from hfft.strategy.spec import Strategy
 from hfft.tasks.labels import Labels
 from hfft.train import FineTuner
-from tests.examples import MULTI, REGRESSION, SIDE, SINGLE, VOCABULARY, head_and_depths
+from tests.examples import MULTI, REGRESSION, SEVERAL, SIDE, SINGLE, VOCABULARY, head_and_depths
 
 gc.freeze()  # each training collects garbage first, which without the libraries' own objects takes no time
 
 
 def labels_of(problem: str, size: int = 3) -> Labels:
-    """The labels of a problem with `size` outputs."""
+    """The labels of a problem with `size` outputs; of several tasks, two classes and a regression."""
+    if problem == SEVERAL:
+        return Labels.of_tasks([("kind", labels_of(SINGLE, size - 1)), ("size", labels_of(REGRESSION, 1))])
     return (
         Labels(problem, (), size) if problem == REGRESSION else Labels.of(problem, [f"class {i}" for i in range(size)])
     )
@@ -41,6 +43,9 @@ def examples(modality: str, problem: str, count: int, size: int = 3, seed: int =
             row = {"input_ids": torch.randint(3, VOCABULARY, (length,), generator=draw)}
         if problem == SINGLE:
             row["labels"] = int(torch.randint(size, (), generator=draw))
+        elif problem == SEVERAL:
+            task = int(torch.randint(2, (), generator=draw))
+            row["labels"] = torch.stack([torch.tensor(float(task)), torch.randint(2, (), generator=draw).float()])
         elif problem == MULTI:
             row["labels"] = torch.randint(2, (size,), generator=draw).float()
         else:

@@ -21,6 +21,7 @@ from hfft.head import dropout_entry, parameter_names
 from hfft.hub.client import arrived
 from hfft.hub.errors import commit_of, reading
 from hfft.modeling_inputs import Patches
+from hfft.runs.tasks import task_names
 from hfft.tasks.labels import Labels
 from hfft.tasks.table import Task
 from hfft.wording import first_line, listing, nearest
@@ -57,6 +58,10 @@ def _within(folder: Path) -> str:
         base = json.loads((model / "adapter_config.json").read_text(encoding="utf-8")).get("base_model_name_or_path")
         raise ModelError(
             f"backbone.name: {folder} is an adapter; use layers.adapter={{from: {folder}}} with backbone.name={base}"
+        )
+    if names := task_names(folder):
+        raise ModelError(
+            f"backbone.name: {folder} has several tasks; name the run of one, such as {folder}/tasks/{names[0]}"
         )
     if not (model / "config.json").is_file() and (folder / "recipe.yaml").is_file():
         raise ModelError(f"backbone.name: the run {folder} has no finished model; finish its training first")
@@ -194,7 +199,7 @@ def load_config(backbone: Backbone, head: Head, task: Task, labels: Labels, proc
         names = labels.names or [f"LABEL_{i}" for i in range(labels.size)]
         config.id2label = dict(enumerate(names))
         config.label2id = {name: i for i, name in enumerate(names)}
-        config.problem_type = labels.problem
+        config.problem_type = None if labels.tasks else labels.problem
         if config.num_labels != labels.size:  # PVT keeps a number of its own beside the names
             config.num_labels = labels.size
     if processor is not None:

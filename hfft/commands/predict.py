@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from hfft.commands.arguments import takes_rows
 from hfft.errors import BadInput
 from hfft.run import importing
+from hfft.runs.tasks import run_of
 from hfft.tasks.problem import Shown
 from hfft.wording import printable
 
@@ -40,6 +41,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         metavar="FILE_OR_TEXT",
         help="images and folders, tables, texts, files with one text per line, - for standard input",
     )
+    command.add_argument("--task", metavar="NAME", help="the task to predict, for a run of several tasks")
     command.add_argument("--data", metavar="PATH", help="a data set as in data.path of a recipe")
     takes_rows(command)
     command.add_argument("--pair", metavar="TEXT", help="the second text for each text, if the model takes pairs")
@@ -76,11 +78,12 @@ def run(given: argparse.Namespace) -> int:
         raise BadInput("--pair: is for texts on the command line; name the column of second texts with --pair-column")
     if given.reject is not None and not 0 < given.reject < 1:
         raise BadInput(f"--reject {given.reject:g}: expected a share between 0 and 1, such as 0.05")
+    source = run_of(given.source, given.task)
     shown = Shown.of(given.probabilities, given.top_k, given.threshold)
     named = {"id": given.id, "text_pair": given.pair_column}
     with replaced(given.output) if given.output else contextlib.nullcontext(printing()) as file:
         rows = predict(
-            *(given.source, given.inputs, given.data, given.split, given.column, given.batch_size),
+            *(source, given.inputs, given.data, given.split, given.column, given.batch_size),
             **{"shown": shown, "named": named, "pair": given.pair, "read": given.read, "reject": given.reject},
         )
         failed = Failed(rows)

@@ -9,6 +9,7 @@ from hfft.errors import BadInput
 from hfft.recipe.find import load_recipe
 from hfft.run import importing
 from hfft.runs.lock import lock_folder
+from hfft.runs.tasks import run_of
 from hfft.wording import printable
 
 HELP = "push a finished run's model to the hub"
@@ -43,7 +44,7 @@ def publish_run(source: str, overrides: list[str], force: bool = False) -> str:
         from hfft.runs.folder import RunFolder
 
     quiet_libraries()
-    folder = RunFolder(Path(source))
+    folder = RunFolder(Path(run_of(source, None)))
     if folder.state() != "finished":
         raise BadInput(f"{source} is not a finished run; train it to the end first")
     recipe = load_recipe(folder.recipe, *overrides)

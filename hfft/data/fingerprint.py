@@ -20,6 +20,9 @@ def fingerprints(splits: Splits) -> dict[str, str]:
 
     A stream cannot be read twice for this: only its columns, stated size and origin are used, besides the pinned commit.
     """
+    if splits.tasks:
+        each = {task: fingerprints(one) for task, one in splits.tasks.items()}
+        return {f"{task}: {name}": digest for task, rows in each.items() for name, digest in rows.items()}
     found = {}
     for name, rows in splits.items():
         digest = hashlib.sha256()

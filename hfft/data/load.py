@@ -43,6 +43,7 @@ class Splits:
         offered: split -> the names of all columns that it has in the data; none for a stream.
         classes: split -> class -> number of rows; empty without classes and for streams, whose rows are not read yet.
         content: split -> a digest of each row's inputs, `(N,)`, 0 where they are not read before training; none for a stream.
+        tasks: task -> its own splits, where there are several; the rows here are the first one's then.
     """
 
     train: Rows
@@ -62,6 +63,7 @@ class Splits:
     classes: dict[str, dict[str, int]] = field(default_factory=dict)
     wrong_labels: dict[str, int] = field(default_factory=dict)
     offered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tasks: Mapping[str, Splits] = field(default_factory=dict)
 
     @property
     def skipped(self) -> dict[str, int]:

@@ -14,7 +14,8 @@ from hfft.tasks.problem import known_metrics
 from hfft.wording import listing, nearest, size_in_bytes
 
 
-def _metric(value: str) -> str:
+def metric(value: str) -> str:
+    """The name of a metric, or a file that defines one; ValueError if it is neither."""
     known = known_metrics()
     if value not in known and not is_file(value):
         raise ValueError(f"unknown metric {value!r}{nearest(value, known)} (known: {listing(known, 30)})")
@@ -93,11 +94,12 @@ class Score(Spec):
         corruption: the scorecard's corruptions.
         attack: the scorecard's attacks.
         from_scratch: also train the same recipe from random weights.
+        single_task: also train each of several `tasks` by itself, to see whether sharing the backbone helps it.
         calibrate: after training, scale the logits so that the validation rows are most likely, by one `temperature`, which
             changes no answer, or by a scale and a shift per class (`vector`); it becomes part of the model's last layer.
     """
 
-    metrics: list[Annotated[str, AfterValidator(_metric)]] = []
+    metrics: list[Annotated[str, AfterValidator(metric)]] = []
     scorecard: Literal["quick", "full", "off"] = "quick"
     old_task: Data | None = None
     outputs: Literal["auto", "off"] | OutputsSpec = "auto"
@@ -107,6 +109,7 @@ class Score(Spec):
     corruption: CorruptionSpec = CorruptionSpec()
     attack: AttackSpec = AttackSpec()
     from_scratch: bool = False
+    single_task: bool = False
     calibrate: Literal["temperature", "vector", "none"] = "none"
 
     @property

@@ -10,11 +10,11 @@ from typing import Any
 
 from torch import nn
 
+from hfft.data.joined_rows import JoinedRows
 from hfft.data.stream import Stream
 from hfft.eval_mode import modes_restored
 from hfft.frozen_cache.cached_dataset import CachedDataset
 from hfft.frozen_cache.find import Logits, find
-from hfft.frozen_cache.joined_rows import JoinedRows
 from hfft.frozen_cache.split_point import Cut
 from hfft.frozen_cache.store import Field
 from hfft.frozen_cache.trace import NotCuttable

@@ -22,10 +22,10 @@ from hfft.frozen_cache import folder
 from hfft.frozen_cache.frozen_cache import FrozenCacheSettings
 from hfft.frozen_cache.spec import FrozenCacheSpec
 from hfft.head.replace_head import rows as head_rows
-from hfft.pipeline import calibrate, model_check
+from hfft.pipeline import calibrate, model_check, rows
 from hfft.pipeline.dry_build import check_turns, dry_build, lr_rules
 from hfft.pipeline.head_start import start_from_classifier, with_pooling
-from hfft.pipeline.row_groups import class_ids, domain_ids
+from hfft.pipeline.row_groups import class_ids
 from hfft.pipeline.teachers import teachers
 from hfft.processes import say
 from hfft.recipe import Recipe
@@ -84,7 +84,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     processor = backbone.load_processor(recipe.backbone, task)
     model_check.check_ahead(recipe, processor)
     with arguments.main_process_first(local=True, desc="data"):
-        splits, labels = data.load_splits(recipe.data, task, recipe.seed)  # 5
+        splits, labels = rows.load(recipe)  # 5
     task.modality.inputs.fit(processor, dict(splits.items()), splits.columns)
     check_further(recipe.score, splits)
     if pooling is None:
@@ -109,12 +109,12 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     model = layers.adapt(model, chosen, adapter, depths, head_names, frozen, **fixed)
     notes = [] if pooling is None else [pooling]
     notes += [*model_check.leave_out(model, depths, unread, recipe.train_layers), *layers.tokens_that_stay(model, ids)]
-    methods = strategy.build_methods(recipe.strategy)  # 4
+    methods = rows.methods(recipe, splits, labels)  # 4
     check_methods(methods, recipe, arguments)
     inputs, taken = task.modality.inputs, layers.virtual_tokens(model)
     inputs.set_limit(processor, model, recipe.data.max_length, taken)
     with arguments.main_process_first(local=True, desc="preprocessing"):
-        prepared = data.prepare(splits, recipe.data, task, labels, processor, recipe.seed)  # 5
+        prepared = rows.prepare(recipe, splits, labels, processor)  # 5
         sets = data.load_sets(
             recipe.data.sets,
             task,
@@ -127,9 +127,9 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
             splits.content.get("train"),
         )
     prove(prepared)
-    rows = {"train": prepared.train, **dict(prepared.items()), **sets}
-    splits = replace(splits, notes=(*splits.notes, *inputs.limit_notes(rows, processor, model, taken)))
-    metrics = Metrics(labels, recipe.metrics)
+    read_rows = {"train": prepared.train, **dict(prepared.items()), **sets}
+    splits = replace(splits, notes=(*splits.notes, *inputs.limit_notes(read_rows, processor, model, taken)))
+    metrics = rows.metrics(recipe, labels)
     stopping = recipe.training_keys.early_stopping
     check_schedule(arguments, splits, stopping is not None)
     calibrate.check(recipe, arguments, model, splits)
@@ -153,7 +153,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
         methods=methods,
         sets=sets,
         class_ids=class_ids(splits, labels),
-        domain_ids=domain_ids(recipe, splits, methods),
+        domain_ids=rows.domain_ids(recipe, splits, prepared, methods),
         load_model=teachers(labels, processor),
         source_head=lambda: source_head(recipe.backbone, task),
         cache_settings=cache_settings(recipe, arguments),

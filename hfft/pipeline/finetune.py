@@ -10,15 +10,14 @@ from typing import Any
 
 from transformers import TrainingArguments
 
-from hfft import data, publish, report, scorecard
-from hfft.backbone import published_code
+from hfft import data, publish
 from hfft.console import quiet_libraries
 from hfft.errors import BadInput, HfftError
-from hfft.pipeline import calibrate, uses
+from hfft.pipeline import calibrate, rows, task_runs, uses
+from hfft.pipeline.conclude import conclude, own_code
 from hfft.pipeline.fit import Training
 from hfft.pipeline.record import collect, opening, summary
 from hfft.pipeline.save import prove_saved, save_model
-from hfft.predict import rejection
 from hfft.processes import by_first_process, say
 from hfft.recipe import Recipe, load_recipe
 from hfft.recipe.uses import DEFAULT
@@ -79,6 +78,8 @@ def finetune(recipe: Recipe | str | Path | Mapping[str, Any], fresh: bool = Fals
         training = Training(recipe, arguments, folder, state, force)  # the five parts, built
         say(*opening(training))
         training.finish()  # trained
+        if recipe.tasks:
+            return finish_tasks(training, fresh, force)
         with training.run.trainer.scored():
             done = calibrate.calibrate(training)
             metrics = collect(training)  # scored
@@ -108,11 +109,14 @@ def again(recipe: Recipe, folder: RunFolder, force: bool = False) -> Result:
     Raises:
         BadInput: the data has changed since, so that these are not its metrics, and `force` is not set.
     """
-    if not force:
+    for entry in recipe.tasks:
+        own = task_runs.folder_of(folder, entry.name)
+        again(load_recipe(own.recipe), own, force)
+    if not force and not recipe.tasks:
         check_data(recipe, folder)
     metrics = folder.metrics_of_run()  # another host may have another disk
     say(f"{folder.path} is finished; add --fresh to run it again", *summary(recipe, folder.path, metrics))
-    repo = recipe.publish.hub_model_id
+    repo = None if recipe.tasks else recipe.publish.hub_model_id
     url = None if repo is None else folder.published_at(repo)
     if url is not None:
         say(f"published: {url}")
@@ -151,10 +155,35 @@ def published(folder: RunFolder, recipe: Recipe) -> str | None:
     return url
 
 
-def own_code(folder: RunFolder) -> dict[str, str]:
-    """The name of the modelling file that was saved with the model, for the card; empty for a stock class."""
-    name = f"{published_code.FILE}.py"
-    return {"own_code": name} if (folder.model / name).is_file() else {}
+def finish_tasks(training: Training, fresh: bool, force: bool) -> Result:
+    """Save, score and publish each of several tasks, and compare each with its run by itself if the recipe asks for that."""
+    recipe, folder = training.recipe, training.folder
+    with training.run.trainer.scored():
+        training.run.trainer.save_state()
+        shared = collect(training)
+        tasks = task_runs.finish(training, shared)
+    task_runs.link_models(folder, tasks)
+    metrics = {**shared, **task_runs.together(tasks)}
+    for name, result in single_tasks(recipe, fresh, force).items():
+        ours = task_runs.folder_of(folder, name)
+        metrics["tasks"][name]["single_task"] = task_runs.beside_single(ours, RunFolder(result.folder), recipe.seed)
+    for name in tasks:
+        own = task_runs.folder_of(folder, name)
+        published(own, load_recipe(own.recipe))
+    task_runs.conclude_all(training, metrics)
+    say(*summary(recipe, folder.path, metrics))
+    return Result(folder.path, metrics)
+
+
+def single_tasks(recipe: Recipe, fresh: bool, force: bool) -> dict[str, Result]:
+    """Task -> the result of training it by itself, for as many epochs, if the recipe asks for that comparison."""
+    found = {}
+    for name, one in rows.singles(recipe).items() if recipe.score.single_task else ():
+        say("", f"{name} by itself:")
+        values = one.plain()
+        values["training"] = {**values["training"], "output_dir": str(recipe.output_dir / "single_task" / name)}
+        found[name] = finetune(Recipe.model_validate(values), fresh=fresh, force=force)
+    return found
 
 
 def from_scratch(recipe: Recipe, fresh: bool, force: bool) -> dict[str, Any]:
@@ -181,19 +210,3 @@ def finish(training: Training, folder: RunFolder, metrics: dict[str, Any]) -> No
         trainer = training.run.trainer
         best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
         checkpoint.keep_one(folder.path, best and Path(best).name)
-
-
-@by_first_process
-def conclude(recipe: Recipe, folder: RunFolder, metrics: dict[str, Any], rows: Any = None) -> None:
-    """Write thresholds for `unknown`, scorecard, report, card and, last, metrics.json, which marks the run as finished.
-
-    Args:
-        rows: the recipe's splits and their labels, if they are loaded; without them, rows to look at are written already.
-    """
-    metrics |= rejection.store(folder)  # before the card, which speaks of it
-    scorecard.write(folder, recipe, metrics, rows)
-    if rows is not None:
-        report.write_rows(folder, recipe, rows[0])
-    publish.write_card(folder, metrics)
-    report.write_report(folder, metrics)
-    folder.write_json("metrics.json", metrics)

@@ -28,6 +28,7 @@ from hfft.strategy.describe import in_words
 from hfft.tasks.labels import Labels
 from hfft.tasks.measure import metric_names
 from hfft.train.early_stopping import stopped_early
+from hfft.wording import listing
 
 
 def describe(recipe: Recipe, run: Run) -> list[str]:
@@ -39,7 +40,10 @@ def describe(recipe: Recipe, run: Run) -> list[str]:
     name = recipe.backbone.name + (" (random weights)" if recipe.backbone.init == "random" else "")
     sizes += "".join(f", {name} {len(rows)} (data.sets)" for name, rows in run.trainer.sets.items())
     counts = describe_counts(run.splits.classes)
-    above = [f"{recipe.name}: {name} on {recipe.data.path}, {classes}", sizes]
+    rows = recipe.data.path
+    if recipe.tasks:
+        rows, classes = f"{len(recipe.tasks)} tasks", listing(map(outputs_of, run.labels.tasks), 20)
+    above = [f"{recipe.name}: {name} on {rows}, {classes}", sizes]
     above += [f"rows of each class: {counts}"] if counts else []
     above += [*run.splits.notes, *run.notes, *(moved(row) for row in run.edits)]
     below = {"merged": ["saved with its adapter merged"], "adapter": ["saved as an adapter"]}.get(
@@ -47,6 +51,12 @@ def describe(recipe: Recipe, run: Run) -> list[str]:
     )
     below += [f"strategy: {found}"] if (found := in_words(methods_of(run))) else []
     return [*above, *layers.format_table(run.layers), *below]
+
+
+def outputs_of(task: tuple[str, Labels]) -> str:
+    """What the outputs of one of several tasks are."""
+    name, labels = task
+    return f"{name} ({labels.size} classes)" if labels.names else f"{name} ({labels.problem})"
 
 
 def methods_of(run: Run) -> list[dict[str, Any]]:
@@ -76,10 +86,11 @@ def moved(edit: dict[str, Any]) -> str:
 
 
 def collect(training: Training) -> dict[str, Any]:
-    """Score the held-out splits, and collect the contents of metrics.json."""
+    """Score the held-out splits, and collect the contents of metrics.json; each of several tasks is scored by itself later."""
     recipe, run = training.recipe, training.run
-    limit = recipe.score.outputs_limit
-    scores = score_splits(run.trainer, run.prepared, run.metrics, run.splits.origin, training.folder.outputs, limit)
+    limit, scores = recipe.score.outputs_limit, dict[str, Any]()
+    if not recipe.tasks:
+        scores = score_splits(run.trainer, run.prepared, run.metrics, run.splits.origin, training.folder.outputs, limit)
     state = run.trainer.state
     losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
     compared = against_reference(run.trainer, dict(run.prepared.items()))
@@ -127,7 +138,9 @@ def facts(recipe: Recipe, splits: data.Splits, labels: Labels, commit: str | Non
         "seed": recipe.seed,
         "backbone": {"name": recipe.backbone.name, "revision": commit, "init": recipe.backbone.init},
         "data": {
-            "path": recipe.data.path,
+            "path": recipe.data.path
+            if not recipe.tasks
+            else listing(dict.fromkeys(one.data.path for one in recipe.tasks)),
             "revision": splits.revision,
             "origin": splits.origin,
             "sizes": splits.sizes,
@@ -175,11 +188,33 @@ def stock_loads(run: Run) -> bool:
     return publish.stands_alone(run.trainer.accelerator.unwrap_model(run.trainer.model).peft_config["default"])
 
 
-def summary(recipe: Recipe, folder: Path, metrics: dict[str, Any]) -> list[str]:
-    """The lines that a run prints at the end: each metric with its split, size and seed, and what they do not say."""
+def of_task(name: str, found: Mapping[str, Any], seed: int) -> list[str]:
+    """The lines of one of several tasks: its metrics, and what sharing the backbone changed."""
     lines = []
     for split in ("validation", "test"):
-        if split in metrics:
+        if split not in found:
+            continue
+        shown = " ".join(f"{metric} {found[split][metric]:.4f}" for metric in metric_names(found[split]))
+        lines.append(f"{name}: {split} {shown}  (n={found[split]['n']}, seed {seed})")
+        if beside := found.get("single_task", {}).get(split):
+            lines.append(
+                f"{name}: {split} {in_interval(beside)} beside the task by itself ({beside['what']} {beside['single']:.4f})"
+            )
+    return lines
+
+
+def in_interval(beside: Mapping[str, Any]) -> str:
+    """A difference with its interval, in words."""
+    difference = beside["difference"]
+    interval = f" [{difference['low']:+.4f}, {difference['high']:+.4f}]" if difference.get("low") is not None else ""
+    return f"{difference['value']:+.4f}{interval} in {beside['what']}"
+
+
+def summary(recipe: Recipe, folder: Path, metrics: dict[str, Any]) -> list[str]:
+    """The lines that a run prints at the end: each metric with its split, size and seed, and what they do not say."""
+    lines = [line for name, one in metrics.get("tasks", {}).items() for line in of_task(name, one, metrics["seed"])]
+    for split in ("validation", "test"):
+        if split in metrics and "tasks" not in metrics:
             shown = " ".join(f"{name} {metrics[split][name]:.4f}" for name in metric_names(metrics[split]))
             lines.append(f"{split} {shown}  (n={metrics[split]['n']}, seed {metrics['seed']})")
             if leaked := metrics.get("data", {}).get("leaked", {}).get(split):

@@ -21,6 +21,7 @@ from hfft.hub.errors import reading
 from hfft.layers import mend_convolutions
 from hfft.predict.adapted import is_apart, load_adapted, share
 from hfft.predict.classified import MARK, load_classified
+from hfft.runs.tasks import run_of
 from hfft.strategy import logits_of
 from hfft.tasks.modality import Modality
 from hfft.tasks.problem import PROBLEMS, Problem, Shown
@@ -162,6 +163,7 @@ def load_predictor(source: str, revision: str | None = None, device: str | None 
     Raises:
         BadInput: there is no such model, or it classifies neither images nor texts.
     """
+    run_of(source, None)  # refuses a run of several tasks
     folder = Path(source)
     where = str(folder / "model") if (folder / "model").is_dir() else source
     kinds = ("config.json", "adapter_config.json")

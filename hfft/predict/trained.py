@@ -18,6 +18,7 @@ from hfft.hub.client import arrived
 from hfft.hub.errors import reading
 from hfft.recipe import Recipe, load_recipe, yaml_lines
 from hfft.recipe.overrides import apply_override
+from hfft.runs.tasks import run_of
 from hfft.wording import first_line, listing
 
 RENAMED = [f"{name}_" for name in OURS]  # by `columns.apart`
@@ -58,6 +59,7 @@ def recipe_of(source: str, overrides: list[str]) -> Recipe:
     Raises:
         BadInput: there is no recipe.
     """
+    run_of(source, None)  # refuses a run of several tasks
     path = published_file(source, "recipe.yaml")
     if path is None:
         raise BadInput(f"{source} contains no recipe.yaml; give a run folder, or a model that hfft published")

@@ -18,6 +18,7 @@ from hfft.recipe.explain import explain
 from hfft.recipe.label_checks import label_checks
 from hfft.recipe.score_checks import score_checks
 from hfft.recipe.set_checks import set_checks
+from hfft.recipe.several_tasks import single_checks, task_checks
 from hfft.recipe.training_arguments import training_problem
 from hfft.recipe.training_keys import TrainingKeys, foreign
 from hfft.recipe.yaml_lines import Path
@@ -45,7 +46,7 @@ def situation(recipe: Recipe) -> Situation:
         images=recipe.the_task.modality.input_name == "pixel_values",
         sets=tuple(recipe.data.sets),
         labelled_sets=tuple(name for name, one in recipe.data.sets.items() if one.labels == "given"),
-        domains=recipe.data.columns.domain is not None,
+        domains=recipe.data.columns.domain is not None or bool(recipe.tasks),
         own_head=recipe.head.own,
         epochs=epochs if by_epochs else None,
         evaluates=recipe.data.validation != NONE and recipe.training.get("eval_strategy", "epoch") != "no",
@@ -68,6 +69,8 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
             found.append((("training", str(key)), problem))
     if recipe is None:
         return found
+    if recipe.tasks:
+        found += task_checks(recipe) + single_checks(recipe, values, lambda single: cross_checks({}, single))
     adapter, task, modality = recipe.layers.adapter, recipe.the_task, recipe.the_task.modality
     if recipe.publish.as_ and adapter is None:
         found.append((("publish", "as"), "is for adapters; set layers.adapter, or leave it out"))

@@ -17,6 +17,7 @@ from hfft.head.spec import Head
 from hfft.layers.adapters.arguments import merges
 from hfft.layers.spec import Layers
 from hfft.publish.spec import Publish
+from hfft.recipe.several_tasks import TaskEntry, spread
 from hfft.recipe.training_keys import TrainingKeys, own
 from hfft.recipe.uses import DEFAULT, Use, kept
 from hfft.recipe.validate import validated
@@ -43,6 +44,7 @@ class Recipe(Spec):
         name: name of the run and of its folder; default: the file's.
         task: `image-classification`, `text-classification`, `time-series-classification` or `fill-mask`.
         problem_type: kind of target, by the config's `problem_type`.
+        tasks: several tasks on one backbone, each with its own data and labels (`TaskEntry`); `data` is what they share then.
         use: what is done with the pretrained model: `fine-tune` trains it, `directly` scores it as it is, with its own head
             or zero-shot, and `classifier` fits a classifier of another kind on its features.
         training: arguments of `transformers.TrainingArguments`, verbatim, and hfft's own: see `TrainingKeys`.
@@ -61,6 +63,7 @@ class Recipe(Spec):
     layers: Layers = Layers()
     data: Data
     strategy: Strategy = Strategy()
+    tasks: list[TaskEntry] = Field(default=[])
     training: dict[str, Any] = Field(default={})
     score: Score = Score()
     report: ReportSpec = ReportSpec()
@@ -70,6 +73,11 @@ class Recipe(Spec):
         super().__init__(**dict(validated(Recipe, sections, source="recipe", name="recipe")))
 
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # so that model_validate does not call it
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spread(cls, values: Any) -> Any:
+        return spread(values)
 
     @model_validator(mode="after")
     def _with_untrained(self) -> Self:
@@ -84,11 +92,12 @@ class Recipe(Spec):
     def the_task(self) -> Task:
         """The task's row of the table of tasks, with the recipe's problem."""
         task = TASKS[self.task]
-        return replace(task, problem=self.problem_type) if task.labelled else task
+        problem = "several_tasks" if self.tasks else self.problem_type
+        return replace(task, problem=problem) if task.labelled else task
 
     @property
     def problem(self) -> str:
-        """The kind of target: the `problem_type`, or `masked_language_modelling` for a task without labels."""
+        """The kind of target: the `problem_type`, `several_tasks`, or `masked_language_modelling` for a task without labels."""
         return self.the_task.problem
 
     @property
@@ -135,4 +144,6 @@ class Recipe(Spec):
     def resolved(self) -> dict[str, Any]:
         """The recipe with all defaults of what its use reads, as plain values; loading them gives the same recipe."""
         values = {**self.plain(), "training": {**self.training, "output_dir": str(self.output_dir)}}
+        for key in ("data", "problem_type") if self.tasks else ("tasks",):  # each task has all of its own
+            del values[key]
         return kept(values, self.use)

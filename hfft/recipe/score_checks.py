@@ -23,7 +23,7 @@ def score_checks(recipe: Recipe) -> list[tuple[Path, str]]:
             f"{metric!r} does not measure {recipe.problem}; choose from {listing(problem.metrics, 30)}",
         )
         for i, metric in enumerate(score.metrics)
-        if metric not in problem.metrics and not is_file(metric)
+        if metric not in problem.metrics and not is_file(metric) and not recipe.tasks
     ]
     if score.ood and not (recipe.the_task.labelled and problem.classes):
         found.append((("score", "ood"), f"needs one class a row, which {recipe.problem} does not have; leave it out"))

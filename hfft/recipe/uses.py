@@ -52,6 +52,7 @@ AS_PUBLISHED = only("name", "revision", "dtype", "processor")
 READS: dict[str, dict[str, Keys]] = {
     "fine-tune": {
         **COMMON,
+        "tasks": ALL,
         "backbone": ALL,
         "head": all_but(*ANSWERS),
         "layers": ALL,

@@ -14,6 +14,7 @@ from hfft.recipe import yaml_lines
 from hfft.recipe.checks import cross_checks
 from hfft.recipe.explain import explain
 from hfft.recipe.overrides import apply_override
+from hfft.recipe.several_tasks import spread, without_spread
 from hfft.recipe.uses import needs, unread
 from hfft.spec import Spec
 
@@ -73,8 +74,8 @@ def validated(
     try:
         recipe = model.model_validate(values)
     except ValidationError as error:
-        refused += explain(error, model, values)
-    refused += cross_checks(values, recipe)
+        refused += explain(error, model, spread(values))
+    refused = without_spread(refused + cross_checks(values, recipe), values)
     refused += unread(values, [path for path, _ in refused])
     refused += needs(recipe.use, recipe.the_task) if recipe is not None else []
     for path, what in refused:

@@ -10,8 +10,10 @@ from hfft.strategy.loss.label_smoothing import Smoothed
 from hfft.strategy.method import Method, MethodSpec
 from hfft.strategy.regularise.orthogonality import Orthogonality
 from hfft.strategy.spec import Strategy
+from hfft.strategy.tasks.row_losses import RowLosses
 
 FAMILIES = (
+    "tasks",
     "sample",
     "shift",
     "replay",
@@ -29,7 +31,7 @@ FAMILIES = (
 )
 
 
-def build_methods(spec: Strategy) -> list[Method]:
+def build_methods(spec: Strategy | RowLosses) -> list[Method]:
     """The methods that a recipe asks for; those with neutral options are left out, so that they cost and change nothing."""
     methods = []
     for name in type(spec).model_fields:

@@ -130,7 +130,9 @@ def refusals(methods: Sequence[Method], situation: Situation) -> list[tuple[str,
 
 def _refused(method: Method, situation: Situation) -> list[str]:
     found = []
-    if method.problems is not None and situation.problem not in method.problems:
+    if method.problems == ("several_tasks",) and situation.problem != "several_tasks":
+        found.append("is for several tasks on one backbone, but the recipe has no tasks; leave it out")
+    elif method.problems is not None and situation.problem not in method.problems:
         if "single_label_classification" in method.problems and "regression" not in method.problems:
             found.append(f"needs classes, which {situation.problem} does not have")
         else:

@@ -31,7 +31,8 @@ class Setting:
         class_names: names of the classes, if there are classes.
         class_ids: class of each training row, for methods that need `counts`: `(rows,)`, or `(rows, C)` of 0 and 1 if a
             row may have several.
-        domain_ids: `(rows,)` number of each training row's domain, for methods that need `domains`.
+        domain_ids: `(rows,)` number of each training row's domain, or of its task if there are several, for methods that need
+            `domains`.
         rows: number of training rows; None for a stream of unknown length.
         batch_rows: number of rows of a step.
         sets: number of rows of each set in `data.sets`.

@@ -87,11 +87,17 @@ from hfft.strategy.shift.mcd import MCD
 from hfft.strategy.shift.mdd import MDD
 from hfft.strategy.shift.shot import SHOT
 from hfft.strategy.shift.vrex import VREx
+from hfft.strategy.tasks.grad_norm import GradNorm
+from hfft.strategy.tasks.mixing import Mixing
+from hfft.strategy.tasks.uncertainty import Uncertainty
 
 
 class Strategy(Spec):
     """Part 4: how the task is learned."""
 
+    mixing: Mixing | None = None
+    uncertainty: Uncertainty | None = None
+    grad_norm: GradNorm | None = None
     balanced: Balanced | None = None
     curriculum: Curriculum | None = None
     hard_examples: HardExamples | None = None

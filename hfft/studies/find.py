@@ -32,6 +32,7 @@ STUDIES: dict[str, tuple[str, str]] = {
     "robustness": ("hfft.studies.robustness", "Robustness"),
     "incremental": ("hfft.studies.incremental", "Incremental"),
     "leave-one-domain-out": ("hfft.studies.leave_one_domain_out", "LeaveOneDomainOut"),
+    "tasks": ("hfft.studies.several_tasks", "SeveralTasks"),
     "semi-supervised": ("hfft.studies.semi_supervised", "SemiSupervised"),
     "upstream": ("hfft.studies.upstream", "Upstream"),
 }

@@ -12,17 +12,26 @@ class Labels:
 
     Attributes:
         size: number of outputs, `config.num_labels`.
+        tasks: (task, meaning of its own outputs), in the order of the outputs, where there are several.
     """
 
     problem: str
     names: tuple[str, ...] = ()
     size: int = 0
+    tasks: tuple[tuple[str, Labels], ...] = ()
 
     @classmethod
     def of(cls, problem: str, names: Iterable[str]) -> Labels:
         """Labels with one output per name."""
         names = tuple(names)
         return cls(problem, names, len(names))
+
+    @classmethod
+    def of_tasks(cls, tasks: Iterable[tuple[str, Labels]]) -> Labels:
+        """The outputs of several tasks side by side; their names are unique across the tasks."""
+        tasks = tuple(tasks)
+        names = [f"{task}: {name}" for task, one in tasks for name in one.names or map(str, range(one.size))]
+        return cls("several_tasks", tuple(names), len(names), tasks)
 
     @property
     def id2label(self) -> dict[int, str]:

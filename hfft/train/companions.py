@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from hfft.frozen_cache.joined_rows import fetched, joined
+from hfft.data.joined_rows import fetched, joined
 from hfft.strategy.method import Companion, Method, defines
 from hfft.strategy.needs import row_numbers
 

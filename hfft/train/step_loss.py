@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hfft.strategy.method import At, Batch, Inner, Method, Pass
+from hfft.strategy.loss_chain import LossOfRow, chain
+from hfft.strategy.method import At, Batch, Method, Pass
 from hfft.strategy.outputs import logits_of
 from hfft.tasks.problem import Problem
 from hfft.tasks.problem.base import precise
 from hfft.train.reader import Reader
-
-LossOfRow = Callable[[Tensor, Tensor, At], Tensor]
 
 
 def pass_of(outputs: Any, batch: Batch, reader: Reader) -> Pass:
@@ -68,23 +67,6 @@ def uniform_guess(
     with torch.no_grad():
         losses = loss_of_row(torch.zeros(outputs, outputs), torch.arange(outputs), at)
     return float((losses * counts).sum() / counts.sum())
-
-
-def chain(methods: Sequence[Method], loss: Callable[[Tensor, Tensor], Tensor]) -> LossOfRow:
-    """The loss of a row: the problem's loss or its replacement, wrapped by the other methods."""
-    links = sorted(methods, key=lambda method: not method.replaces_loss)
-
-    def whole_chain(logits: Tensor, labels: Tensor, at: At) -> Tensor:
-        inner: Inner = loss
-        for method in links:
-            inner = _bound(method, inner, at)
-        return inner(logits, labels)
-
-    return whole_chain
-
-
-def _bound(method: Method, inner: Inner, at: At) -> Inner:
-    return lambda logits, labels: method.example_loss(inner, logits, labels, at)
 
 
 def full_precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:

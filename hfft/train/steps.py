@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hfft.strategy.loss_chain import chain
 from hfft.strategy.method import HOOKS, TASK, Batch, Method, Target, defines
 from hfft.strategy.needs import needed
 from hfft.strategy.tensors import adding_gradients, whole
@@ -30,7 +31,7 @@ from hfft.train.reader import Reader
 from hfft.train.resume import random_state, set_random_state
 from hfft.train.run_hooks import RunHooks
 from hfft.train.statistic import Kept, gather_rows, look_ahead, values
-from hfft.train.step_loss import chain, full_precision, pass_of, task_loss
+from hfft.train.step_loss import full_precision, pass_of, task_loss
 from hfft.train.term_weights import follows_evaluations
 
 

@@ -22,7 +22,7 @@ from hfft.layers.spec import Schedule
 from hfft.strategy.method import At, Method
 from hfft.strategy.outputs import logits_of
 from hfft.tasks.labels import Labels
-from hfft.tasks.problem import PROBLEMS
+from hfft.tasks.problem import problem_of
 from hfft.train import fsdp, method_state, term_weights
 from hfft.train.answers import Answers, answers
 from hfft.train.batches import NUM_OWN_ROWS, Dealing, in_parts, num_rows
@@ -86,7 +86,7 @@ class FineTuner(Dealing):
         self.methods: list[Method] = strategy.in_order([*methods, *implied])
         super().__init__(*args, skips=max((m.skips for m in self.methods), default=0), **kwargs)
         self.labels, self.depths, self.lr_rules = labels, depths, dict(lr_rules or {})
-        self.problem, self.sets = PROBLEMS[labels.problem], dict(sets or {})
+        self.problem, self.sets = problem_of(labels), dict(sets or {})
         self.live_norms, self.on_device, self.cache_settings = live_norms, on_device, cache_settings
         self.modes, self.last_block = Modes(), last_block or LastBlock(wanted=False)
         self.frozen_cache: FrozenCache | None = None  # set during training

@@ -15,9 +15,12 @@ from transformers import TrainerCallback
 
 from hfft.data.batch_transform import Pixels
 from hfft.evaluate.scores import Metrics
+from hfft.evaluate.task_metrics import TaskMetrics
 from hfft.strategy.method import TASK, At, Batch, Inner, Method, Pass, Setting
 from hfft.strategy.outputs import logits_of
 from hfft.strategy.spec import Strategy
+from hfft.strategy.tasks.own_losses import OwnLoss, OwnLosses
+from hfft.tasks.labels import Labels
 from hfft.train import FineTuner
 from tests import examples, training
 
@@ -67,6 +70,14 @@ class PullToAnswers(Method):
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
         """Take them over."""
         self.answers = state["answers"].cpu()
+
+
+def losses_of_tasks() -> Method:
+    """Other losses of two tasks: focal for the classes, half as much weight and a robust loss for the regression."""
+    own = [OwnLoss(1.0, training.methods_of(focal=2.0)), OwnLoss(0.5, training.methods_of(huber=0.3))]
+    made = OwnLosses(own)
+    made.name = "tasks"
+    return made
 
 
 class RaisedByGap(Method):
@@ -285,6 +296,15 @@ CASES = {
         {"asymmetric_loss": {}}, {"asymmetric_loss": {"gamma_neg": 0.0, "clip": 0.0}}, problem=examples.MULTI
     ),
     "positive_weights": Case({"positive_weights": "balanced"}, {"positive_weights": 1.0}, problem=examples.MULTI),
+    "mixing": Case({"mixing": "equal"}, {"mixing": "size"}, problem=examples.SEVERAL),
+    "uncertainty": Case({"uncertainty": True}, {"uncertainty": False}, problem=examples.SEVERAL),
+    "grad_norm": Case({"grad_norm": {"rate": 0.1}}, {"grad_norm": {"rate": 0.0}}, problem=examples.SEVERAL),
+    "pcgrad between tasks": Case({"pcgrad": {"tasks": True}}, {"pcgrad": []}, problem=examples.SEVERAL),
+    "losses of tasks, mixing, uncertainty, pcgrad, ema": Case(
+        {"mixing": {"temperature": 3.0}, "uncertainty": True, "pcgrad": {"tasks": True}, "ema": 0.8},
+        problem=examples.SEVERAL,
+        more=(losses_of_tasks,),
+    ),
     "huber": Case({"huber": 0.3}, problem=examples.REGRESSION),
     "quantile": Case({"quantile": 0.8}, problem=examples.REGRESSION),
     "focal, several labels": Case({"focal": 2.0}, {"focal": 0.0}, problem=examples.MULTI),
@@ -371,6 +391,8 @@ NOT_DIVIDED = {
     "mcd",
     "modules",
     "modules, sam",
+    "uncertainty",
+    "losses of tasks, mixing, uncertainty, pcgrad, ema",
     "co_tuning",
     "lwf",
     "mixout",
@@ -462,10 +484,10 @@ def trainer_of(
         train,
         training.arguments(folder, batch_eval_metrics=True, **{**settings, **case.settings, **changes}),
         eval_dataset=training.examples(modality, case.problem, 6, seed=3),
-        compute_metrics=Metrics(training.labels_of(case.problem), ()),
+        compute_metrics=metrics_of(training.labels_of(case.problem)),
         methods=own.pop("methods", None) or [*training.methods_of(**case.strategy), *(make() for make in case.more)],
         sets={"target": target, "memory": memory},
-        domain_ids=np.arange(rows) % 5 // 2,  # three domains, the last of half as many rows
+        domain_ids=domains_of(case.problem, train),
         class_ids=np.stack([np.asarray(row["labels"]) for row in train]),
         source_head=lambda: source_head(dtype),
         on_device=PIXELS if modality == "image" else None,
@@ -473,6 +495,18 @@ def trainer_of(
         callbacks=list(callbacks),
         **own,
     )
+
+
+def metrics_of(labels: Labels) -> Any:
+    """No metric but the loss."""
+    return TaskMetrics(labels, {name: () for name, _ in labels.tasks}) if labels.tasks else Metrics(labels, ())
+
+
+def domains_of(problem: str, rows: Any) -> np.ndarray:
+    """Three domains, the last of half as many rows; of several tasks, the task of each row."""
+    if problem == examples.SEVERAL:
+        return np.array([int(row["labels"][0]) for row in rows])
+    return np.arange(len(rows)) % 5 // 2
 
 
 def source_head(dtype: torch.dtype, width: int = 16, classes: int = 5) -> nn.Linear:

@@ -3,9 +3,10 @@
 import numpy as np
 import torch
 
+from hfft.strategy.loss_chain import chain
 from hfft.strategy.method import TASK, At, Batch, Pass, Setting, Target
 from hfft.tasks.problem import PROBLEMS
-from hfft.train.step_loss import chain, task_loss
+from hfft.train.step_loss import task_loss
 from tests.examples import SINGLE
 from tests.training import methods_of
 

@@ -9,9 +9,9 @@ from hfft.errors import BadInput, DataError
 from hfft.strategy import balanced_weights, logits_of, per_example
 from hfft.strategy.loss.class_weights import ClassWeights, Weighed
 from hfft.strategy.loss.label_smoothing import Smoothed
+from hfft.strategy.loss_chain import chain
 from hfft.strategy.method import At, Setting
 from hfft.tasks.problem import PROBLEMS as OBJECTS
-from hfft.train.step_loss import chain
 from tests.examples import ALL, EVERY, MULTI, PROBLEMS, REGRESSION, SINGLE, tiny
 from tests.training import collate, examples
 

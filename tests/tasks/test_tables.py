@@ -12,7 +12,7 @@ from hfft.tasks.problem import PROBLEMS
 from hfft.tasks.problem.base import Problem
 from hfft.tasks.table import TASKS
 
-SINGLE, MULTI, REGRESSION, MASKED = PROBLEMS
+SINGLE, MULTI, REGRESSION, MASKED, _ = PROBLEMS
 
 
 def test_what_is_right_of_a_problem_and_how_many_outputs_it_has():
@@ -25,6 +25,7 @@ def test_what_is_right_of_a_problem_and_how_many_outputs_it_has():
         "multi_label_classification": (False, True, False, 2, "nats"),
         "regression": (False, False, False, 1, "squared error"),
         "masked_language_modelling": (False, False, True, 2, "nats"),
+        "several_tasks": (False, False, False, 2, "mean over the rows of all tasks"),
     }
     assert [name for name, problem in PROBLEMS.items() if problem.class_names] == [SINGLE, MULTI]
     assert (Problem.classes, Problem.multi_label, Problem.per_token, Problem.fewest_outputs) == (False, False, False, 2)

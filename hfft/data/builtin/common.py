@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 from datasets import ClassLabel, Dataset, Features, Image, Value
@@ -15,12 +16,12 @@ def to_uint8(levels: np.ndarray) -> np.ndarray:
     return np.rint(np.asarray(levels) * (255 / 16)).astype(np.uint8)
 
 
-def image_dataset(pixels: np.ndarray, labels: np.ndarray, names: list[str], **texts: list[str]) -> Dataset:
-    """Grey images as PNG bytes with their labels, and further columns of text."""
-    further = {name: Value("string") for name in texts}
+def image_dataset(pixels: np.ndarray, labels: np.ndarray, names: list[str], **beside: list[Any]) -> Dataset:
+    """Grey images as PNG bytes with their labels, and further columns of texts or of numbers."""
+    further = {name: Value("string" if isinstance(values[0], str) else "float32") for name, values in beside.items()}
     features = Features(image=Image(), label=ClassLabel(names=names), **further)
     images = [{"bytes": png(image), "path": None} for image in pixels]
-    return Dataset.from_dict({"image": images, "label": labels.tolist(), **texts}, features=features)
+    return Dataset.from_dict({"image": images, "label": labels.tolist(), **beside}, features=features)
 
 
 def png(pixels: np.ndarray) -> bytes:

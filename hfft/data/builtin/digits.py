@@ -6,21 +6,26 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict
 
 from hfft.data.builtin.common import image_dataset, stratified_test, to_uint8
 
 
 def load() -> DatasetDict:
-    """1797 handwritten digits of 8x8 grey pixels: the test part of UCI's optdigits, from scikit-learn (CC BY 4.0)."""
+    """1797 handwritten digits of 8x8 grey pixels: the test part of UCI's optdigits, from scikit-learn (CC BY 4.0).
+
+    For several tasks on one backbone, a row also has its `parity`, `even` or `odd`, and its `ink`, the share of black.
+    """
     scores, target = scikit_digits()
     names = [str(digit) for digit in range(10)]
     test = stratified_test(target, share=500 / 1797)
-    pixels = to_uint8(scores)
-    return DatasetDict(
-        train=image_dataset(pixels[~test], target[~test], names),
-        test=image_dataset(pixels[test], target[test], names),
-    )
+    pixels, ink = to_uint8(scores), scores.mean((1, 2)) / 16
+
+    def rows(chosen: np.ndarray) -> Dataset:
+        parity = ["odd" if digit % 2 else "even" for digit in target[chosen]]
+        return image_dataset(pixels[chosen], target[chosen], names, parity=parity, ink=ink[chosen].tolist())
+
+    return DatasetDict(train=rows(~test), test=rows(test))
 
 
 def scikit_digits() -> tuple[np.ndarray, np.ndarray]:

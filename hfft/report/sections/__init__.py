@@ -7,7 +7,7 @@ or None to leave the section out. A section of a block of the scorecard also has
 # In the order of the page: what a reader asks, and the sections that answer it.
 _ANSWERS: dict[str | None, tuple[str, ...]] = {
     None: ("header",),
-    "How good, and how sure?": ("results", "figures"),
+    "How good, and how sure?": ("results", "tasks", "figures"),
     "Better than doing nothing?": ("beside",),
     "Where is it wrong?": ("classes", "rows", "shift", "labels"),
     "May I trust its confidence?": ("calibration", "selective", "unknown"),

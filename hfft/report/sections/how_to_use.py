@@ -16,9 +16,10 @@ def section(record: Record) -> dict[str, Any] | None:
     task, folder = TASKS.get(metrics["task"]), record.folder or f"runs/{metrics['recipe']}"
     if task is None:
         return None
-    use = metrics.get("use") or {}
+    use, first = metrics.get("use") or {}, next(iter(metrics.get("tasks", {})), None)
     return {
-        "folder": folder,
+        "model": f"{folder}/model" if first is None else f"{folder}/model/{first}",
+        "of_task": "" if first is None else f" --task {first}",
         "quoted": shlex.quote(folder),
         "pipeline": task.pipeline,
         "example": task.example,

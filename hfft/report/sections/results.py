@@ -8,8 +8,10 @@ from hfft.report.record import Record
 from hfft.tasks.problem import SMALLER_IS_BETTER
 
 
-def section(record: Record) -> dict[str, Any]:
-    """A card for each scored split, and what the figures do not say by themselves."""
+def section(record: Record) -> dict[str, Any] | None:
+    """A card for each scored split, and what the figures do not say by themselves; None where each task has its own."""
+    if record.metrics.get("tasks"):
+        return None
     return {
         "findings": record.metrics.get("findings", []),
         "cards": [card(record, split) for split in ("validation", "test") if split in record.metrics],

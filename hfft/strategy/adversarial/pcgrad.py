@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from hfft.lazy import torch
 from hfft.strategy.method import TASK, At, Method, MethodSpec
+from hfft.strategy.tasks.by_task import OneByOne
 from hfft.strategy.tensors import whole
 
 if TYPE_CHECKING:
@@ -20,18 +22,26 @@ SALT = 7
 class PCGrad(MethodSpec):
     """Where the gradients of two losses point against each other, each loses its part along the other.
 
-    A step costs a pass more for the task loss, and one for each term.
+    A step costs a pass more for the task loss, and one for each term; between tasks, one for each task.
 
     Attributes:
         terms: names of the methods whose losses are compared with the task loss and with each other.
+        tasks: compare the losses of several tasks instead (`tasks` of the recipe).
     """
 
     main = "terms"
-    terms: list[str]
+    terms: list[str] = Field(default=[])
+    tasks: bool = False
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> PCGrad:
+        if self.tasks and self.terms:
+            raise ValueError("has terms and tasks; compare one of them")
+        return self
 
     def build(self) -> Method | None:
-        """The method; None without terms."""
-        return Surgery(self) if self.terms else None
+        """The method; None with nothing to compare."""
+        return TaskSurgery() if self.tasks else Surgery(self) if self.terms else None
 
 
 class Surgery(Method):
@@ -53,6 +63,18 @@ class Surgery(Method):
         changes = surgery(parts, np.random.default_rng((at.seed, at.step, SALT)))
         for i, parameter in enumerate(learning):
             parameter.grad = before[i] if changes is None else before[i] + changes[i]
+
+
+class TaskSurgery(OneByOne):
+    """Computes the gradient of each task by itself; what other methods add stays as it is."""
+
+    def gradients(self, model: nn.Module, again: Callable[..., None], at: At) -> None:
+        """Change the gradient by what surgery changes of the tasks' own."""
+        learning = [p for p in model.parameters() if p.grad is not None]
+        changes = surgery(self.parts(learning, again), np.random.default_rng((at.seed, at.step, SALT)))
+        for parameter, change in zip(learning, changes or [], strict=False):
+            assert parameter.grad is not None
+            parameter.grad = parameter.grad + change
 
 
 def pcgrad(parts: Sequence[Sequence[Tensor]], rng: np.random.Generator) -> list[Tensor]:

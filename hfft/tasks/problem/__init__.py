@@ -1,9 +1,11 @@
 """The kinds of target: the loss of a row, its number of targets, and its metrics. One file each."""
 
+from hfft.tasks.labels import Labels
 from hfft.tasks.problem.base import Problem
 from hfft.tasks.problem.masked_tokens import MaskedTokens
 from hfft.tasks.problem.multi_label import MultiLabel
 from hfft.tasks.problem.regression import Regression
+from hfft.tasks.problem.several_tasks import SeveralTasks
 from hfft.tasks.problem.shown import Shown
 from hfft.tasks.problem.single_label import SingleLabel
 
@@ -14,13 +16,15 @@ __all__ = [
     "MultiLabel",
     "Problem",
     "Regression",
+    "SeveralTasks",
     "Shown",
     "SingleLabel",
     "known_metrics",
+    "problem_of",
 ]
 
 PROBLEMS: dict[str, Problem] = {
-    problem.name: problem for problem in (SingleLabel(), MultiLabel(), Regression(), MaskedTokens())
+    problem.name: problem for problem in (SingleLabel(), MultiLabel(), Regression(), MaskedTokens(), SeveralTasks())
 }
 
 
@@ -32,3 +36,10 @@ SMALLER_IS_BETTER = {"loss"} | {
 def known_metrics() -> list[str]:
     """All metric names of all problems, without duplicates."""
     return list(dict.fromkeys(name for problem in PROBLEMS.values() for name in problem.metrics))
+
+
+def problem_of(labels: Labels) -> Problem:
+    """The problem of some outputs; that of several tasks knows which outputs are whose."""
+    if not labels.tasks:
+        return PROBLEMS[labels.problem]
+    return SeveralTasks(labels.tasks, [PROBLEMS[one.problem] for _, one in labels.tasks])

@@ -8,9 +8,9 @@ import torch
 
 from hfft.errors import BadInput
 from hfft.strategy.loss.forward_correction import anchor_matrix, forward_correction, symmetric_noise
+from hfft.strategy.loss_chain import chain
 from hfft.strategy.method import At
 from hfft.tasks.problem import PROBLEMS
-from hfft.train.step_loss import chain
 from tests.examples import SINGLE
 from tests.strategy.noisy import AT, LABELS, LOGITS, loss_of, softmax, started, total
 from tests.training import methods_of

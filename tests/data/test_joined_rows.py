@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hfft.frozen_cache.joined_rows import JoinedRows, joined, reordered
+from hfft.data.joined_rows import JoinedRows, joined, reordered
 
 
 class Columns:

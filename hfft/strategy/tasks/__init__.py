@@ -1,0 +1,1 @@
+"""Several tasks on one backbone: how often each is learned, and how much its loss counts."""
