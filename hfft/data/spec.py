@@ -151,6 +151,18 @@ class MixedSet(FurtherRows):
     share: float | None = Field(default=None, gt=0, le=1)
 
 
+class Render(Spec):
+    """Texts drawn as lines of pixels, for an image network.
+
+    Attributes:
+        size: height and width of the image in pixels; what does not fit is cut.
+        font_size: of Pillow's own font, in pixels.
+    """
+
+    size: Annotated[list[Annotated[int, Field(ge=8, le=4096)]], Field(min_length=2, max_length=2)] = [64, 128]
+    font_size: int = Field(default=10, ge=6, le=256)
+
+
 class Data(Spec):
     """Part 5: the data.
 
@@ -186,6 +198,7 @@ class Data(Spec):
         max_length_seconds: a part of this length, drawn anew in each epoch, is all that is read of a longer training sound;
             held-out sounds are scored whole.
         mlm_probability: share of the tokens that are masked, for `fill-mask`.
+        render: draw texts as images: `columns.image` then names a column of texts.
         augment: augmentations of the training rows, in order (`hfft.data.augment`).
         mix: name -> a labelled set that is trained on together with this one, as one task; each is scored apart as well.
         map: class of this set -> class of the task, or null, which leaves its rows out.
@@ -230,6 +243,7 @@ class Data(Spec):
     max_length: int | None = Field(default=None, ge=2)
     max_length_seconds: float = Field(default=20.0, gt=0)
     mlm_probability: float = Field(default=0.15, gt=0, lt=1)
+    render: Render | None = None
     augment: list[Annotated[str | dict[str, dict[str, Any] | None], AfterValidator(_augmentation)]] = []
 
     @property

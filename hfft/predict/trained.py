@@ -22,7 +22,15 @@ from hfft.runs.tasks import run_of
 from hfft.wording import first_line, listing
 
 RENAMED = [f"{name}_" for name in OURS]  # by `columns.apart`
-READ = ("columns", "sep", "encoding", "quoting", "missing", "field")  # keys of `data` that say how its files are read
+READ = (
+    "columns",
+    "sep",
+    "encoding",
+    "quoting",
+    "missing",
+    "field",
+    "render",
+)  # keys of `data` that say how its files are read
 
 
 def published_file(source: str, name: str) -> Path | None:

@@ -121,6 +121,8 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
                 (("data", "columns", role), f"is not used by task {recipe.task}, which takes {listing(task.columns)}")
             )
     target = PROBLEMS[recipe.problem]
+    if recipe.data.render is not None and modality.input_name != "pixel_values":
+        found.append((("data", "render"), f"draws texts as images, but task {recipe.task} takes none; leave it out"))
     found += label_checks(recipe)
     found += cross_modal_checks(recipe)
     frozen = recipe.backbone.cross_modal is None and recipe.train_layers != ["all"]

@@ -278,6 +278,25 @@ def test_augmentations_of_other_inputs_are_refused(tmp_path, augment):
 
 # --- whole runs
 
+
+@pytest.mark.slow
+def test_a_text_transformer_trains_on_series_and_is_loaded_again(tmp_path):
+    tiny("bert").save_pretrained(tmp_path / "bert")
+    saved(drawn(), tmp_path)
+    made = recipe(
+        tmp_path / "bert",
+        backbone={"cross_modal": {"patch": 2, "length": 8, "channels": 3}},
+        data={"path": str(tmp_path / "*.parquet"), "validation": "none", "test": 0.3},
+        training={"output_dir": str(tmp_path / "run"), "max_steps": 2, "use_cpu": True},
+        score={"scorecard": "off"},
+    )
+    result = finetune(made)
+    found = load_predictor(str(result.folder), device="cpu")
+    assert found.modality is TASK.modality
+    assert found.processor.mean is not None
+    assert found([drawn()[0]]).shape == (1, 2)
+
+
 ALONE = """
 import json, sys
 sys.modules["hfft"] = None  # importing it fails

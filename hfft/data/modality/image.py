@@ -23,6 +23,7 @@ from hfft.data.image_paths import IMAGES
 from hfft.data.image_processor import VERSION, convert, depth_note, in_mode, levels, processed
 from hfft.data.modality.base import Inputs, Rows
 from hfft.data.open_files import open_files
+from hfft.data.render import drawn_rows
 from hfft.data.spec import Data
 from hfft.data.stored_files import dated, file_of, full_paths, is_empty, is_remote, path_of
 from hfft.errors import DataError
@@ -43,7 +44,9 @@ class ImageInputs(Inputs):
         """Convert a column of paths, or of files as bytes, to images; relative paths start at the folder of their file."""
         column, stream = columns["image"], isinstance(rows, IterableDataset)
         feature = rows.features[column]
-        if holds_text(feature):
+        if data.render is not None:
+            rows = drawn_rows(rows, column, data.render)
+        elif holds_text(feature):
             rows = full_paths(rows, "image", column, folder_of(data, source), IMAGES, datasets.Image(decode=False))
         elif not (
             self.plays("image", feature)
