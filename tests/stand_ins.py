@@ -15,9 +15,10 @@ import torch
 import transformers
 from datasets import ClassLabel, Dataset, Features, Image, Value
 
-from tests import imagenet_names
+from tests import imagenet_names, sounds
 
 PACS = ["dog", "elephant", "giraffe", "guitar", "horse", "house", "person"]
+ACTIVITIES = ["walking", "walking upstairs", "walking downstairs", "sitting", "standing", "laying"]
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 TREC = ["ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"]
 SENTENCE = "a the film was good bad fine dull long short who where when what how many is it not very"
@@ -73,6 +74,40 @@ def save_domains(folder: Path, *domains: str, names: tuple[str, ...] = ("bike", 
     return folder
 
 
+def save_arrays(file: Path, channels: int = 3, classes: int = 9, **rows: int) -> Path:
+    """Images whose brightness tells the class, as MedMNIST writes them: so many rows for each prefix of the arrays."""
+    rng, made = np.random.default_rng(0), dict[str, np.ndarray]()
+    for prefix, count in rows.items():
+        labels = np.arange(count, dtype=np.uint8)[:, None] % classes
+        noise = rng.integers(0, 40, (count, 28, 28, channels), dtype=np.uint8)
+        images = noise + (labels * 20)[:, :, None, None].astype(np.uint8)
+        made |= {f"{prefix}_images": images if channels > 1 else images[..., 0], f"{prefix}_labels": labels}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(file, **made)
+    return file
+
+
+def series(rows: int, label: str, names: list[str], length: int = 128, channels: int = 9, subjects: int = 6) -> Dataset:
+    """Waves whose frequency tells the class, of subjects that move with another strength and phase each."""
+    rng, labels = np.random.default_rng(0), [i % len(names) for i in range(rows)]
+    people = [i // len(names) % subjects + 1 for i in range(rows)]
+    times = np.arange(length)[:, None] + 2 * np.arange(channels)
+    strength, phase = rng.uniform(0.5, 1.5, subjects + 1), rng.uniform(0, 6, rows)
+    made = [
+        strength[who] * np.sin(times * (0.05 + 0.07 * y) + start) + rng.normal(0, 0.2, times.shape)
+        for y, who, start in zip(labels, people, phase, strict=True)
+    ]
+    numbers = datasets.List(datasets.List(Value("float32")))
+    features = Features({"series": numbers, label: ClassLabel(names=names), "subject": Value("int64")})
+    return Dataset.from_dict({"series": made, label: labels, "subject": people}, features=features)
+
+
+def _patchtst(folder: Path) -> None:
+    sizes = {"d_model": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "ffn_dim": 32}
+    config = transformers.PatchTSTConfig(num_input_channels=7, context_length=64, **sizes)
+    transformers.PatchTSTForPretraining(config).save_pretrained(folder)
+
+
 DATA: dict[str, Callable[[Path], Path]] = {
     "uoft-cs/cifar10": lambda folder: save_splits(
         folder, train=images(100, "img", "label", CIFAR10), test=images(20, "img", "label", CIFAR10, 1)
@@ -90,6 +125,10 @@ DATA: dict[str, Callable[[Path], Path]] = {
     "office31": lambda folder: save_domains(folder, "amazon", "webcam"),
     "office_home": lambda folder: save_domains(folder, "Art", "Clipart"),
     "visda": lambda folder: save_domains(folder, "train", "validation"),
+    "superb_ks": sounds.folder,
+    "speech_commands": sounds.folder,
+    "pathmnist.npz": lambda folder: save_arrays(folder / "pathmnist.npz", train=80, val=20, test=20),
+    "uci_har": lambda folder: save_splits(folder, train=series(96, "activity", ACTIVITIES)),
     "CogComp/trec": lambda folder: save_splits(
         folder,
         train=texts(120, "text", "coarse_label", TREC),
@@ -188,10 +227,17 @@ MODELS: dict[str, Callable[..., None]] = {
     "glove.840B.300d.zip": _vectors,
     "google/vit-base-patch16-224-in21k": _vit,
     "runs/office31_source/model": functools.partial(_resnet, names=["bike", "mug", "pen"]),
+    "facebook/wav2vec2-base": sounds.wave_model,
+    "MIT/ast-finetuned-audioset-10-10-0.4593": sounds.ast,
     "microsoft/resnet-50": _resnet,
     "microsoft/resnet-101": _resnet,
+    "microsoft/resnet-18": functools.partial(_resnet, layer_type="basic"),
+    "ibm-granite/granite-timeseries-patchtst": _patchtst,
     "google-bert/bert-base-uncased": _text(transformers.BertModel, transformers.BertConfig(**small())),
     "sentence-transformers/all-MiniLM-L6-v2": _text(transformers.BertModel, transformers.BertConfig(**small())),
+    "openai-community/gpt2": _text(
+        transformers.GPT2Model, transformers.GPT2Config(vocab_size=32, n_embd=16, n_layer=2, n_head=2, n_positions=130)
+    ),
     "distilbert/distilbert-base-uncased": _text(
         transformers.DistilBertModel,
         transformers.DistilBertConfig(

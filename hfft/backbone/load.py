@@ -2,114 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
 from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
-from hfft.backbone import own_head, published_code
+from hfft.backbone import cross_modal, own_head, published_code
 from hfft.backbone.load_checks import check_dropout, check_whole
+from hfft.backbone.locate import SAFE, fetched, loading, source
 from hfft.backbone.published_code import bare_class
 from hfft.backbone.word_vectors import build
-from hfft.errors import BadInput, ModelError
+from hfft.errors import ModelError
 from hfft.head import dropout_entry
-from hfft.hub.client import arrived
-from hfft.hub.errors import commit_of, reading
-from hfft.runs.tasks import task_names
+from hfft.hub.errors import reading
+from hfft.modeling_inputs import Patches
 from hfft.tasks.labels import Labels
 from hfft.tasks.table import Task
-from hfft.wording import first_line, nearest
+from hfft.wording import nearest
 
 if TYPE_CHECKING:
     from hfft.backbone.spec import Backbone
     from hfft.head.spec import Head
-
-# Remote code stays off, and weights must be safetensors: a pickle can run code when it is loaded.
-_SAFE = {"trust_remote_code": False}
-
-
-def source(name: str) -> str:
-    """The location of a backbone: the folder of one that hfft ships (`nano-vit`, `nano-bert`), the model of a run folder,
-    otherwise the name itself.
-
-    Raises:
-        ModelError: the name is a path and there is no such folder, or it is a run folder without a whole model.
-    """
-    if any(len(part.encode()) > 255 for part in name.split("/")):  # no file system or hub has such names
-        raise ModelError(f"backbone.name: {name!r:.80} … is too long to be a model's name or folder")
-    if Path(name).is_file():
-        raise ModelError(
-            f"backbone.name: {name} is a file; to read word vectors from it, add backbone.rnn={{type: lstm}}"
-        )
-    shipped = Path(__file__).parent / "nano" / name.removeprefix("nano-")
-    if name.startswith("nano-") and (shipped / "config.json").is_file():
-        return str(shipped)
-    if (Path(name).is_absolute() or name.startswith(".") or name.count("/") > 1) and not Path(name).is_dir():
-        raise ModelError(f"backbone.name: there is no folder {name}; give a folder with a model, or a hub id")
-    return _within(Path(name)) if Path(name).is_dir() else name
-
-
-def _within(folder: Path) -> str:
-    """The folder itself, or that of the finished model in a run folder."""
-    model = folder / "model" if (folder / "model").is_dir() else folder
-    if (model / "adapter_config.json").is_file():
-        base = json.loads((model / "adapter_config.json").read_text(encoding="utf-8")).get("base_model_name_or_path")
-        raise ModelError(
-            f"backbone.name: {folder} is an adapter; use layers.adapter={{from: {folder}}} with backbone.name={base}"
-        )
-    if names := task_names(folder):
-        raise ModelError(
-            f"backbone.name: {folder} has several tasks; name the run of one, such as {folder}/tasks/{names[0]}"
-        )
-    if not (model / "config.json").is_file() and (folder / "recipe.yaml").is_file():
-        raise ModelError(f"backbone.name: the run {folder} has no finished model; finish its training first")
-    return str(model)
-
-
-@contextlib.contextmanager
-def _loading(name: str) -> Iterator[None]:
-    """Turn any error that transformers raises inside the block into one clear error about the model `name`."""
-    try:
-        with reading(f"model {name}", source(name)):
-            yield
-    except SafetensorError as error:
-        raise ModelError(
-            f"the weights of {name} are damaged ({first_line(error)}); save or download them again"
-        ) from error
-    except BadInput as error:
-        said = str(error.__cause__)
-        if "trust_remote_code" in said:
-            raise ModelError(
-                f"{name} needs code from its own repository, which hfft does not run; use another model"
-            ) from error
-        if "model.safetensors" in said:
-            raise ModelError(
-                f"{name} has no safetensors weights, and pickled ones can run code when they are loaded; save it once with "
-                f"transformers' save_pretrained, which writes model.safetensors"
-            ) from error
-        raise
-
-
-def fetched(name: str, load: Callable[[str], Any]) -> Any:
-    """The result of `load` on a folder, or on a hub model after its files have been compared with their digests."""
-    where = source(name)
-    return load(where) if Path(where).exists() else arrived("model", name, lambda again: load(where))
-
-
-def pinned(backbone: Backbone) -> Backbone:
-    """The backbone pinned to its revision's current commit, so that config, processor and weights come from one commit."""
-    if build.from_file(backbone):
-        return backbone
-    name = source(backbone.name)
-    commit = None if Path(name).exists() else commit_of("model", name, backbone.revision)
-    return backbone.model_copy(update={"revision": commit}) if commit else backbone
 
 
 def load_tokenizer(backbone: Backbone) -> Any:
@@ -121,7 +37,7 @@ def load_tokenizer(backbone: Backbone) -> Any:
     with reading(f"the tokenizer of {backbone.name}", source(backbone.name)):
         return fetched(
             backbone.name,
-            lambda name: transformers.AutoTokenizer.from_pretrained(name, revision=backbone.revision, **_SAFE),
+            lambda name: transformers.AutoTokenizer.from_pretrained(name, revision=backbone.revision, **SAFE),
         )
 
 
@@ -136,9 +52,13 @@ def load_processor(backbone: Backbone, task: Task, max_length: int | None = None
         processor = build.tokenizer_of_file(backbone)
     else:
         with reading(f"the {task.modality.name} processor of {backbone.name}", source(backbone.name)):
-            processor = fetched(
-                backbone.name,
-                lambda name: auto.from_pretrained(name, revision=backbone.revision, **backbone.processor, **_SAFE),
+            processor = (
+                made
+                if (made := _make_processor(backbone, task)) is not None
+                else fetched(
+                    backbone.name,
+                    lambda name: auto.from_pretrained(name, revision=backbone.revision, **backbone.processor, **SAFE),
+                )
             )
     for key in backbone.processor:
         if not hasattr(processor, key):
@@ -151,6 +71,19 @@ def load_processor(backbone: Backbone, task: Task, max_length: int | None = None
         processor.model_max_length = max_length
     _forget_code(processor)
     return processor
+
+
+def _make_processor(backbone: Backbone, task: Task) -> Any:
+    """The processor of a model that was published without one for the task; None for others."""
+    cross, inputs = backbone.cross_modal, task.modality.inputs
+    if not task.modality.processor_made:
+        return None if cross is None else cross_modal.make_processor(backbone)
+    config = load_published_config(backbone)
+    if getattr(config, "own_head", None):  # hfft has saved it with one
+        return None
+    vars(config).update(backbone.config)
+    length, channels = (None, None) if cross is None else (cross.length, cross.channels)
+    return inputs.make_processor(config, length, channels, **backbone.processor)
 
 
 def _forget_code(loaded: Any) -> None:
@@ -175,6 +108,8 @@ def load_config(backbone: Backbone, head: Head, task: Task, labels: Labels, proc
                 f"backbone that was edited"
             )
         vars(config).pop("own_head", None)
+    if backbone.cross_modal is not None:
+        cross_modal.set_input(config, backbone, task)
     known = [*config.to_dict(), *config.attribute_map]
     for key, value in backbone.config.items():
         if key not in known:
@@ -215,12 +150,12 @@ def load_model(backbone: Backbone, head: Head, task: Task, labels: Labels, proce
     auto: Any = None if keeps_structure(backbone, head, config) else auto_class(config, backbone, task)
     dtype = getattr(torch, backbone.dtype)
     if backbone.init == "random":
-        with _loading(backbone.name):
-            model = auto.from_config(config, dtype=dtype, **_SAFE)
+        with loading(backbone.name):
+            model = auto.from_config(config, dtype=dtype, **SAFE)
         check_dropout(model, head.dropout)
         return model
-    with _loading(backbone.name):
-        options = {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True, **_SAFE}
+    with loading(backbone.name):
+        options = {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True, **SAFE}
         model, loaded = fetched(
             backbone.name,
             lambda name: (
@@ -251,8 +186,8 @@ def load_published(backbone: Backbone, auto_class: str) -> tuple[PreTrainedModel
         BadInput: the model is not there, has no safetensors, or is none of that class.
     """
     auto, dtype = getattr(transformers, auto_class), getattr(torch, backbone.dtype)
-    options: dict[str, Any] = {"revision": backbone.revision, "dtype": dtype, "use_safetensors": True, **_SAFE}
-    with _loading(backbone.name):
+    options: dict[str, Any] = {"revision": backbone.revision, "dtype": dtype, "use_safetensors": True, **SAFE}
+    with loading(backbone.name):
         model, loaded = fetched(
             backbone.name, lambda name: auto.from_pretrained(name, output_loading_info=True, **options)
         )
@@ -279,7 +214,7 @@ def _bare(backbone: Backbone, head: Head, config: PretrainedConfig) -> PreTraine
     cls, kwargs = bare_class(config), own_head.without_pooler(config)
     if backbone.rnn is not None:
         return _rnn(cls, backbone, config)
-    with _loading(backbone.name):
+    with loading(backbone.name):
         if backbone.init == "random":
             return cls._from_config(config, dtype=dtype, **kwargs)
         options: dict[str, Any] = {
@@ -288,8 +223,11 @@ def _bare(backbone: Backbone, head: Head, config: PretrainedConfig) -> PreTraine
             "output_loading_info": True,
             **kwargs,
         }
-        options |= {"config": config, "revision": backbone.revision, "dtype": dtype, **_SAFE}
+        options |= {"config": config, "revision": backbone.revision, "dtype": dtype, **SAFE}
         model, loaded = fetched(backbone.name, lambda where: cls.from_pretrained(where, **options))
+    if backbone.cross_modal is not None:  # its input layer is new
+        paths = [name for name, module in model.named_modules() if isinstance(module, Patches)]
+        head = head.model_copy(update={"new": [*head.new, *paths]})
     check_whole(model, loaded, backbone, head)
     return model
 
@@ -319,11 +257,11 @@ def load_published_config(backbone: Backbone) -> PretrainedConfig:
             f"backbone.name: {backbone.name} is an adapter; name its backbone here, and continue it with "
             f"layers.adapter={{from: {backbone.name}}}"
         )
-    with _loading(backbone.name):
+    with loading(backbone.name):
         return fetched(
             backbone.name,
             lambda name: (
                 published_code.stock_config(name, backbone.revision)
-                or AutoConfig.from_pretrained(name, revision=backbone.revision, **_SAFE)
+                or AutoConfig.from_pretrained(name, revision=backbone.revision, **SAFE)
             ),
         )

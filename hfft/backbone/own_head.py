@@ -13,6 +13,7 @@ from hfft.backbone.published_code import bare_class, with_head
 from hfft.errors import ModelError
 from hfft.head import reinitialise
 from hfft.modeling import OwnHead
+from hfft.modeling_inputs import ChannelSeries
 from hfft.wording import first_line
 
 if TYPE_CHECKING:
@@ -29,16 +30,16 @@ def wanted(backbone: Backbone, head: Head, task: Task, config: PretrainedConfig)
     """
     bare = bare_class(config)
     stock = type(config) in getattr(transformers, task.auto_class)._model_mapping
+    stock = stock and not getattr(config, "cross_modal", None)
     if stock and not head.own:
         return False
     reads = getattr(bare, "main_input_name", None) if task.labelled else None
-    expected = task.modality.input_name
-    if reads == expected:
+    if reads in task.modality.input_names:
         return True
     kind = config.model_type
     if stock:
         raise ModelError(
-            f"head.kind: transformers' bare {kind} needs other inputs than {task.modality.name}s; leave it out"
+            f"head.kind: transformers' bare {kind} needs other inputs than {task.modality.plural}; leave it out"
         )
     raise ModelError(f"{backbone.name} is a {kind}, for which transformers has no {task.auto_class}")
 
@@ -76,7 +77,8 @@ def put_on(base: PreTrainedModel, head: Head, task: Task, processor: Any) -> Pre
 def _states(base: PreTrainedModel, task: Task, processor: Any) -> tuple[int, ...]:
     """The shape of a bare model's first output: found by running it, or from its config if it cannot be run."""
     sizes = getattr(base.config, "hidden_sizes", None)
-    stated = (1, sizes[-1], 1, 1) if sizes else (1, 1, base.config.get_text_config().hidden_size)
+    channels = base.config.num_input_channels if issubclass(type(base), ChannelSeries) else 1
+    stated = (1, sizes[-1], 1, 1) if sizes else (1, 1, channels * base.config.get_text_config().hidden_size)
     if processor is None:
         return stated
     try:
@@ -91,6 +93,8 @@ def _states(base: PreTrainedModel, task: Task, processor: Any) -> tuple[int, ...
 
 def _usual_pooling(base: PreTrainedModel, dims: int) -> str:
     """Which token carries the summary: a decoder's last, an encoder's first; otherwise the mean over tokens."""
+    if getattr(base.config, "cross_modal", None):  # no token stands for the whole
+        return "last" if is_decoder(base.config) else "mean"
     if base.main_input_name == "input_ids":
         return "last" if is_decoder(base.config) else "cls"
     first = any("cls_token" in name or "class_embedding" in name for name, _ in base.named_parameters())

@@ -25,6 +25,7 @@ from transformers import (
 from hfft import modeling, modeling_rnn
 from hfft.errors import ModelError
 from hfft.modeling import Edited, WithHead
+from hfft.modeling_inputs import SAVED, ChannelSeries, CrossModal
 from hfft.wording import first_line
 
 FILE = "modeling_hfft"
@@ -53,18 +54,36 @@ def with_head(bare: Any) -> Any:
     """The class of a bare model with an own head (`config.own_head`)."""
     prefix = bare.base_model_prefix or "backbone"
     names = {"__module__": modeling.__name__, "bare": bare, "base_model_prefix": prefix}
+    names["main_input_name"] = bare.main_input_name
     return edited(type(f"{bare.__name__}WithHead", (WithHead, _family(bare)), names))
 
 
-def _family(bare: type[PreTrainedModel]) -> Any:
+@functools.cache
+def _reading(mixin: Any, bare: Any, input_name: str) -> Any:
+    """The class of a bare model that reads its input in another way, such as a text transformer that reads images."""
+    names = {"__module__": modeling.__name__, "main_input_name": input_name}
+    return type(f"{bare.__name__}{mixin.__name__}", (mixin, bare), names)
+
+
+def _stock(bare: Any) -> Any:
+    """transformers' own class of a bare model."""
+    return bare.__bases__[1] if issubclass(bare, tuple(SAVED)) else bare
+
+
+def _family(bare: Any) -> Any:
     """The base class shared by the models of an architecture."""
-    return next(c for c in bare.__mro__[1:] if issubclass(c, PreTrainedModel))
+    return next(c for c in _stock(bare).__mro__[1:] if issubclass(c, PreTrainedModel))
 
 
 def bare_class(config: PretrainedConfig) -> Any:
-    """The class of AutoModel for a config, or None."""
+    """The class of AutoModel for a config, or its variant that reads another input; None if there is none."""
     found = MODEL_MAPPING.get(type(config), None)
-    return found[0] if isinstance(found, (tuple, list)) else found
+    found = found[0] if isinstance(found, (tuple, list)) else found
+    if found is not None and (given := getattr(config, "cross_modal", None)):
+        return _reading(CrossModal, found, "pixel_values" if len(given["size"]) == 2 else "past_values")
+    if getattr(found, "main_input_name", None) == "past_values":
+        return _reading(ChannelSeries, found, "past_values")
+    return found
 
 
 def save(model: PreTrainedModel, folder: Path, auto_class: str) -> None:
@@ -92,17 +111,19 @@ def save(model: PreTrainedModel, folder: Path, auto_class: str) -> None:
     }
     file.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     if issubclass(cls, WithHead):
-        family = _family(cls.bare)
-        needed, bases = [config, cls.bare, family], f"Edited, WithHead, {family.__name__}"
+        bare, family = _stock(cls.bare), _family(cls.bare)
+        needed, bases = [config, bare, family], f"Edited, WithHead, {family.__name__}"
         own = f"    bare = {cls.bare.__name__}\n    base_model_prefix = {cls.base_model_prefix!r}\n"
+        own += f"    main_input_name = {cls.bare.main_input_name!r}\n"
+        before = _input_source(cls.bare) if cls.bare is not bare else ""
     else:
-        needed, bases, own = [config, cls], f"Edited, {cls.__name__}", ""
+        needed, bases, own, before = [config, cls], f"Edited, {cls.__name__}", "", ""
     homes = {modeling_rnn.__name__: f".{RNN_FILE}"}
     imports = "".join(
         f"from {homes.get(c.__module__, c.__module__)} import {c.__name__}\n" for c in dict.fromkeys(needed)
     )
     text = inspect.getsource(modeling).rstrip()
-    text += f"\n\n\n# --- this model\n\n{imports}\n\nclass {name}({config.__name__}):\n"
+    text += f"\n\n\n# --- this model\n\n{imports}{before}\n\nclass {name}({config.__name__}):\n"
     text += f'    """The config of the stock architecture, with the edits."""\n\n    model_type = "{_PREFIX}{kind}"\n'
     text += f'\n\nclass {type(model).__name__}({bases}):\n    """The stock model with the edits of its config."""\n\n'
     text += f"    config_class = {name}\n{own}"
@@ -121,6 +142,14 @@ def _save_rnn(folder: Path, auto_class: str) -> None:
 
 def _write_rnn(folder: Path, name: str) -> None:
     (folder / f"{name}.py").write_text(inspect.getsource(modeling_rnn), encoding="utf-8")
+
+
+def _input_source(bare: Any) -> str:
+    """The source of a bare class that reads another input."""
+    mixin, stock = bare.__bases__
+    parts = "".join(f"\n\n{inspect.getsource(cls)}" for cls in SAVED[mixin])
+    own = f'    """The bare model, with an input of its own."""\n\n    main_input_name = {bare.main_input_name!r}\n'
+    return f"{parts}\n\nclass {bare.__name__}({mixin.__name__}, {stock.__name__}):\n{own}"
 
 
 def stock_config(where: str, revision: str | None = None) -> PretrainedConfig | None:

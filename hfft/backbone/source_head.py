@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from hfft.backbone.load import auto_class, fetched, load_published_config
+from hfft.backbone.load import auto_class, load_published_config
+from hfft.backbone.locate import fetched
 from hfft.errors import ModelError
 from hfft.head import output_parameters, parameter_names
 

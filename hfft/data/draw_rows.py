@@ -1,4 +1,4 @@
-"""Draw the rows of each split, step by step: fold, shares of train, shots, caps, imbalance, and labels wrong on purpose."""
+"""Draw the rows of each split, step by step: fold, shares of train, shots, caps, imbalance, a client, labels wrong on purpose."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datasets import Dataset
 
 from hfft.data import shots, splits
+from hfft.data.clients import client_name, rows_of_client
 from hfft.data.imbalance import cut, imbalance_note
 from hfft.data.label_noise import noise_note, with_noise
 from hfft.data.named_domains import held_out_apart
@@ -85,6 +86,15 @@ class DrawnRows:
         if ratio is not None and per_class:
             self.origin["train"] += f", {len(self.rows['train'])} of {before} rows with imbalance {ratio:g}"
             self.notes.append(imbalance_note(ratio, per_class))
+
+    def of_client(self) -> None:
+        """Leave train the rows of `data.client`; held-out splits stay whole, so that all clients are scored on the same rows."""
+        if self.data.client is None:
+            return
+        assert self.whole is not None
+        before = len(self.rows["train"])
+        self.rows["train"] = rows_of_client(self.rows["train"], self.whole, self.data, self.meaning)
+        self.origin["train"] += f", {client_name(self.data.client)}, {len(self.rows['train'])} of {before} rows"
 
     def mislabel(self) -> dict[str, int]:
         """Change labels as `data.label_noise` says; returns split -> number of rows whose label was changed."""

@@ -101,6 +101,7 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
         parts, found = without_labels(parts, found, data, task)
     found, joined = columns.label_parts(parts["train"], found, data, task)
     faults = Faults(data)
+    faults.starts = given.starts
     if data.columns.id is not None:
         for name, rows in parts.items():
             faults.repeated(name, rows, data.columns.id)
@@ -124,11 +125,12 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
         raise
     drawn.cap()
     drawn.unbalance()
+    drawn.of_client()
     source = dict.fromkeys([*shares, *(["test"] if data.test_from_train else [])], "train")
     checked = check(drawn.rows, source, found, inputs, faults)
     left_out = faults.settle()
     drawn.rows = {name: faults.without(rows, source.get(name, name)) for name, rows in drawn.rows.items()}
-    if data.shots is not None and data.imbalance is None:
+    if data.shots is not None and data.imbalance is None and data.client is None:
         left = class_counts({"train": drawn.rows["train"]}, meaning)["train"]
         shots.check_complete(left, data.shots, data.shots_seed)
     wrong_labels = drawn.mislabel()

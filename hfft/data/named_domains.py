@@ -49,6 +49,22 @@ def check_column(whole: Dataset, data: Data) -> None:
         raise DataError(f"data.columns.domain: column {name!r} has type {feature}; choose one of words or numbers")
 
 
+def domains_of(whole: Dataset, data: Data) -> np.ndarray:
+    """The name of each row's domain in a split of the data, `(N,)`.
+
+    Raises:
+        DataError: there is no column of domains, or a row has none.
+    """
+    name = data.columns.domain
+    assert name is not None
+    check_column(whole, data)
+    values = column(whole, name).to_pylist()
+    feature = whole.features[name]
+    if isinstance(feature, datasets.ClassLabel):
+        values = [feature.int2str(value) if value is not None and value >= 0 else None for value in values]
+    return as_names(values, name)
+
+
 def held_out_apart(rows: Dataset, whole: Dataset, data: Data) -> tuple[Dataset, Dataset]:
     """The rows of all other domains and those of `data.held_out_domain`, both in the data's order.
 
@@ -60,14 +76,8 @@ def held_out_apart(rows: Dataset, whole: Dataset, data: Data) -> tuple[Dataset, 
         DataError: there is no such column or domain, or nothing would be left to train on.
     """
     name, wanted = data.columns.domain, data.held_out_domain
-    assert name is not None
     assert wanted is not None
-    check_column(whole, data)
-    values = column(whole, name).to_pylist()
-    feature = whole.features[name]
-    if isinstance(feature, datasets.ClassLabel):
-        values = [feature.int2str(value) if value is not None and value >= 0 else None for value in values]
-    domains = as_names(values, name)
+    domains = domains_of(whole, data)
     known = sorted(set(domains.tolist()))
     if wanted not in known:
         raise DataError(

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
-from hfft.data.spec import NONE, Data, Fold
+from hfft.data.rows_spec import Fold
+from hfft.data.spec import NONE, Data
 from hfft.errors import DataError
 from hfft.tasks.labels import Labels
 from hfft.tasks.measure import FEW

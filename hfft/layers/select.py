@@ -10,11 +10,12 @@ from torch import nn
 from hfft.errors import ModelError
 from hfft.layers.depth import Depths
 from hfft.modeling import INSERTED
+from hfft.modeling_inputs import Patches
 from hfft.wording import listing, nearest_path
 
 
 def learning(model: nn.Module, depths: Depths, train: Sequence[str], freeze: Sequence[str] = ()) -> set[str]:
-    """Names of the parameters that learn: those in `train`, the head and inserted modules, minus those in `freeze`.
+    """Names of the parameters that learn: those in `train`, the head, inserted modules and a new input, minus those in `freeze`.
 
     Args:
         train, freeze: any of `all`, `head`, `embeddings`, `last-N`, `first-N`, `middle-N`, `blocks-A-B`, `norms`, `biases`,
@@ -24,7 +25,8 @@ def learning(model: nn.Module, depths: Depths, train: Sequence[str], freeze: Seq
         ModelError: there are fewer blocks than asked for, a pattern matches nothing, or nothing is left to learn.
     """
     chosen = set().union(*(_select(model, depths, entry, "train") for entry in (*train, "head")))
-    chosen |= {name for name, _ in model.named_parameters() if INSERTED in name.split(".")}  # new, like the head
+    new = tuple(f"{path}." for path, module in model.named_modules() if isinstance(module, Patches))
+    chosen |= {name for name, _ in model.named_parameters() if INSERTED in name.split(".") or name.startswith(new)}
     chosen -= set().union(*(_select(model, depths, entry, "freeze") for entry in freeze))
     if not chosen:
         raise ModelError(f"layers.freeze: {listing(freeze)} leaves nothing to learn; freeze less")

@@ -73,8 +73,8 @@ class Layers(Spec):
     """Part 3: what learns, how fast, when, through which adapter.
 
     Attributes:
-        train: layers that learn, one entry or a list; the head always learns unless `freeze` names it. Default: `all`, or
-            `head` with an adapter.
+        train: layers that learn, one entry or a list; the head and what is inserted always learn unless `freeze` names them.
+            Default: `all`, `head` with an adapter, or `[embeddings, norms]` with `backbone.cross_modal`.
         freeze: layers that do not learn, even if `train` names them.
         schedule: when layers start to learn, a name or a mapping with options; default: all at once.
         norms: whether statistics of frozen norms (BatchNorm's) are held too, or still updated (`live`).

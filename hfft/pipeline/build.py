@@ -86,6 +86,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     model_check.check_ahead(recipe, processor)
     with arguments.main_process_first(local=True, desc="data"):
         splits, labels = rows.load(recipe)  # 5
+    task.modality.inputs.fit(processor, dict(splits.items()), splits.columns)
     recipe, vocabulary = with_vocabulary(recipe, splits)
     if vocabulary:  # the words of the training texts are known only now
         processor = backbone.load_processor(recipe.backbone, task)
@@ -123,7 +124,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
             task,
             labels,
             processor,
-            recipe.data.augment,
+            inputs.augmentation(recipe.data),
             arguments.seed,
             prepared.on_device,
             strategy.further_views(methods),

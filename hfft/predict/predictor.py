@@ -53,9 +53,10 @@ class Predictor:
         """Outputs `(N, C)` of the model, on the CPU in float32.
 
         Args:
-            inputs: a list of images (PIL) or texts (str, or pairs of them), or a single one, which gives one row.
+            inputs: a list of images (PIL), texts (str, or pairs of them) or sounds (dicts of `array` and `sampling_rate`,
+                values at the model's rate, or names of files), or a single one, which gives one row.
         """
-        if isinstance(inputs, str | tuple) or not hasattr(inputs, "__len__"):  # a text, a pair, an image
+        if self.modality.inputs.is_one(inputs):
             inputs = [inputs]
         if not len(inputs):
             return torch.empty(0, self.model.config.num_labels)
@@ -217,7 +218,9 @@ def task_of(config: PretrainedConfig, kind: str) -> Task | None:
         stock = getattr(transformers, task.auto_class)._model_mapping.get(type(config), None)
         if kind in {cls.__name__ for cls in (stock if isinstance(stock, tuple) else (stock,)) if cls is not None}:
             return task
-    return next((task for task in labelled if task.auto_class.removeprefix("AutoModelFor") in kind), None)
+    named = [task for task in labelled if task.auto_class.removeprefix("AutoModelFor") in kind]
+    reads = getattr(published_code.bare_class(config), "main_input_name", None)
+    return next((task for task in named if task.modality.input_name == reads), named[0] if named else None)
 
 
 def load_predictors(sources: Mapping[str, str], device: str | None = None) -> dict[str, Predictor]:

@@ -154,7 +154,7 @@ class Card:
         ]
         return ModelCardData(
             library_name="peft" if self.as_adapter() else "transformers",
-            pipeline_tag=self.recipe.the_task.pipeline,
+            pipeline_tag=self.recipe.the_task.pipeline or None,
             license=self.recipe.publish.license,
             datasets=[data] if data else None,
             metrics=sorted({r.metric_type for r in results}),
@@ -218,6 +218,7 @@ class Card:
             multi_label=PROBLEMS[self.recipe.problem].multi_label,
             adapter=self.as_adapter(),
             auto_class=self.recipe.the_task.auto_class,
+            auto_processor=self.recipe.the_task.modality.auto_processor,
             code=self.metrics.get("own_code"),
             channels=next((edit["channels"] for edit in self.recipe.backbone.edit if edit.get("channels", 3) != 3), None),
             calibrated=self.metrics.get("calibrated"),

@@ -39,8 +39,9 @@ from hfft.wording import first_line
 
 T = TypeVar("T")
 ATTEMPTS, FIRST_WAIT, PATIENCE = 4, 1.0, 20.0  # the last two in seconds; the client itself retries some calls
-PUSHED = ["*.safetensors", "*.json", "*.txt", "*.model", *(f"{name}.py" for name in published_code.FILES)]
-PUSHED += ["README.md", "recipe.yaml", "confusion.svg", "reliability.svg"]
+CODE = (*(f"{name}.py" for name in published_code.FILES), "feature_extraction_series.py")
+PUSHED = ["*.safetensors", "*.json", "*.txt", "*.model", *CODE, "README.md", "recipe.yaml"]
+PUSHED += ["confusion.svg", "reliability.svg"]
 
 
 class Hub(HfApi):

@@ -13,6 +13,7 @@ from hfft.data.spec import NONE
 from hfft.layers.adapters.arguments import adapter_problems, merges
 from hfft.layers.spec import SCHEDULES
 from hfft.recipe.classifier_checks import classifier_checks
+from hfft.recipe.cross_modal_checks import cross_modal_checks
 from hfft.recipe.explain import explain
 from hfft.recipe.label_checks import label_checks
 from hfft.recipe.rnn_checks import rnn_checks
@@ -43,6 +44,7 @@ def situation(recipe: Recipe) -> Situation:
         streaming=recipe.data.streaming,
         continuous=recipe.the_task.modality.continuous,
         tokens=recipe.the_task.modality.tokens,
+        modality=recipe.the_task.modality.name,
         sets=tuple(recipe.data.sets),
         labelled_sets=tuple(name for name, one in recipe.data.sets.items() if one.labels == "given"),
         domains=recipe.data.columns.domain is not None or bool(recipe.tasks),
@@ -75,10 +77,12 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
         found.append((("publish", "as"), "is for adapters; set layers.adapter, or leave it out"))
     elif adapter is not None and recipe.publish.as_ == "merged" and merges(adapter) is False:
         found.append((("publish", "as"), f"is merged, which {adapter['type']} cannot be; use publish.as=adapter"))
-    changed = next(
-        (what for what, is_so in (("backbone.edit", recipe.backbone.edit), ("head.kind", recipe.head.own)) if is_so),
-        None,
-    )
+    changing = {
+        "backbone.edit": recipe.backbone.edit,
+        "backbone.cross_modal": recipe.backbone.cross_modal,
+        "head.kind": recipe.head.own,
+    }
+    changed = next((what for what, is_so in changing.items() if is_so), None)
     # nobody could load it: the published backbone has another structure
     if recipe.published_as == "adapter" and changed:
         kind = adapter["type"] if adapter and merges(adapter) is False else None
@@ -118,7 +122,9 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
             )
     target = PROBLEMS[recipe.problem]
     found += label_checks(recipe)
-    if recipe.backbone.init == "random" and (recipe.layers.adapter or recipe.train_layers != ["all"]):
+    found += cross_modal_checks(recipe)
+    frozen = recipe.backbone.cross_modal is None and recipe.train_layers != ["all"]
+    if recipe.backbone.init == "random" and (recipe.layers.adapter or frozen):
         found.append((("backbone", "init"), "is random, and frozen layers would never learn; use layers.train=all"))
     for i, edit in enumerate(recipe.backbone.edit):
         if problem := misfit(edit, modality.edits_refused):
@@ -148,7 +154,7 @@ def _augment_checks(recipe: Recipe) -> list[tuple[Path, str]]:
     for i, item in enumerate(augment):
         if (why := misfit_of(item, modality.name)) is not None:
             known = listing(OPS_OF.get(modality.name, {}))
-            text = f"{why}, but task {recipe.task} takes {modality.name}; leave it out, or choose from {known}"
+            text = f"{why}, but task {recipe.task} takes {modality.plural}; leave it out, or choose from {known}"
             return [(("data", "augment", i) if len(augment) > 1 else ("data", "augment"), text)]
     if "text_pair" not in recipe.data.columns.model_fields_set:
         for i, (_, arguments) in enumerate(parse(list(augment))):

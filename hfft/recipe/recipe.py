@@ -42,7 +42,7 @@ class Recipe(Spec):
 
     Attributes:
         name: name of the run and of its folder; default: the file's.
-        task: `image-classification`, `text-classification` or `fill-mask`.
+        task: `image-classification`, `text-classification`, `audio-classification`, `time-series-classification` or `fill-mask`.
         problem_type: kind of target, by the config's `problem_type`.
         tasks: several tasks on one backbone, each with its own data and labels (`TaskEntry`); `data` is what they share then.
         use: what is done with the pretrained model: `fine-tune` trains it, `directly` scores it as it is, with its own head
@@ -124,7 +124,11 @@ class Recipe(Spec):
     @property
     def train_layers(self) -> list[str]:
         """`layers.train` with its default filled in."""
-        return as_list(self.layers.train) or ["head" if self.layers.adapter else "all"]
+        if self.layers.train is not None:
+            return as_list(self.layers.train)
+        if self.layers.adapter is not None:
+            return ["head"]
+        return ["all"] if self.backbone.cross_modal is None else ["embeddings", "norms"]
 
     @property
     def published_as(self) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hfft.data.augment.grammar import misfit
+from hfft.data.augment.grammar import PLURAL, misfit
 from hfft.strategy.method import Method, defines
 from hfft.wording import listing
 
@@ -16,6 +16,8 @@ NEEDS = {
     "inputs": "the model's real inputs",
     "continuous": "inputs that can be averaged",
     "pixels": "images in [0, 1] before normalisation",
+    "images": "inputs that are images",
+    "image_or_text": "inputs that are images or texts",
     "embeddings": "the input embedding of a text",
     "tokens": "the ids of tokens",
     "unmixed": "rows that are not mixed with others",
@@ -43,6 +45,7 @@ class Situation:
     Attributes:
         continuous: whether inputs are numbers that can be averaged, such as pixels but not words.
         tokens: whether inputs are ids of tokens.
+        modality: name of the task's modality; default: image if inputs are continuous, else text.
         sets: names of `data.sets`.
         labelled_sets: those whose labels are given.
         domains: whether the recipe names the column of the rows' domains.
@@ -63,6 +66,7 @@ class Situation:
     streaming: bool = False
     continuous: bool = True
     tokens: bool = True
+    modality: str = ""
     sets: tuple[str, ...] = ()
     labelled_sets: tuple[str, ...] = ()
     domains: bool = False
@@ -77,6 +81,11 @@ class Situation:
     schedule: str | None = None
     labels_read: bool = False
     head_learns: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The modality of the rows."""
+        return self.modality or ("image" if self.continuous else "text")
 
 
 def refusals(methods: Sequence[Method], situation: Situation) -> list[tuple[str, str]]:
@@ -148,10 +157,19 @@ def _refused(method: Method, situation: Situation) -> list[str]:
         found.append("keeps the head as it is; set layers.freeze=head")
     if "continuous" in method.needs and not situation.continuous:
         found.append("averages inputs, which is impossible for text; leave it out")
-    if "pixels" in method.needs and not situation.continuous:
-        found.append("attacks pixels, which texts do not have; use fgm or freelb")
-    if "embeddings" in method.needs and situation.continuous:
-        found.append("attacks the embeddings of a text, which images do not have; use pgd, fast_at or trades")
+    rows = PLURAL[situation.kind]
+    if "pixels" in method.needs and situation.kind != "image":
+        instead = "use fgm or freelb" if situation.tokens else "leave it out"
+        found.append(f"attacks pixels, which {rows} do not have; {instead}")
+    if "embeddings" in method.needs and situation.kind != "text":
+        instead = "use pgd, fast_at or trades" if situation.kind == "image" else "leave it out"
+        found.append(f"attacks the embeddings of a text, which {rows} do not have; {instead}")
+    if "images" in method.needs and situation.kind not in ("image", "text"):  # of texts, another need says it
+        found.append(f"is for images, but the rows are {rows}; leave it out")
+    if "image_or_text" in method.needs and situation.kind not in ("image", "text"):
+        found.append(f"is for images and texts, but the rows are {rows}; leave it out")
+    spec = getattr(method, "spec", None)
+    views = [getattr(spec, key, None) or () for key in ("strong", "views")]
     if "tokens" in method.needs and not situation.tokens:
         found.append("is for texts, which the task does not take; leave it out")
     if situation.epochs is not None and 0 < situation.epochs <= method.begins:
@@ -172,18 +190,18 @@ def _refused(method: Method, situation: Situation) -> list[str]:
             found.append("needs row numbers, which a stream does not have; use data.streaming=false")
     if "domains" in method.needs and not situation.domains:
         found.append("needs the domain of each row; name the column in data.columns.domain")
-    on = getattr(getattr(method, "spec", None), "on", None)
+    on = getattr(spec, "on", None)
     if on is not None and on not in situation.sets:
         known = listing(situation.sets) or "none"
         found.append(f"on is {on!r}, which is not in data.sets (known: {known})")
     elif on is not None and "labelled_set" in method.needs and on not in situation.labelled_sets:
         found.append(f"learns the classes of data.sets.{on}, which are not read; set data.sets.{on}.labels=given")
-    views = [getattr(getattr(method, "spec", None), key, None) or () for key in ("strong", "views")]
     for item in (*views[0], *views[1]):
-        if why := misfit(item, "text" if situation.tokens else "image"):
-            kind = "texts" if situation.tokens else "images"
+        kind = situation.modality or ("text" if situation.tokens else "image")
+        if why := misfit(item, kind):
+            rows = PLURAL[kind]
             found.append(
-                f"{'strong' if views[0] else 'views'}: {why}, but the rows are {kind}; leave it out, or choose one for {kind}"
+                f"{'strong' if views[0] else 'views'}: {why}, but the rows are {rows}; leave it out, or choose one for {rows}"
             )
     if situation.divided and ("whole_weights" in method.needs or defines(method, "modules")):
         found.append("needs whole weights, but FSDP shards them; leave it out, or launch without FSDP")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from hfft.tasks.modality import IMAGE, TEXT, Modality
+from hfft.tasks.modality import AUDIO, IMAGE, SERIES, TEXT, Modality
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 LABEL: dict[str, str | None] = {"label": "label"}
@@ -16,7 +16,7 @@ class Task:
     """One task: a modality, a problem, and the Auto class that loads its model.
 
     Attributes:
-        pipeline: the task's name in `transformers.pipeline`.
+        pipeline: the task's name in `transformers.pipeline`; empty if there is none.
         auto_class: the transformers class that loads the model with its head.
         columns: role -> usual name of each column that the task reads; `None` if there is no usual one.
         example: the pipeline's input in example code, as Python.
@@ -52,6 +52,22 @@ TASKS = {
             TEXT,
             {**TEXT.columns, **LABEL},
             '"a text"',
+        ),
+        Task(  # transformers has no Auto class for series: the model is saved as one of sequences, with its own code
+            "time-series-classification",
+            "",
+            "AutoModelForSequenceClassification",
+            SERIES,
+            {**SERIES.columns, **LABEL},
+            "series",  # an array (time steps, channels)
+        ),
+        Task(
+            "audio-classification",
+            "audio-classification",
+            "AutoModelForAudioClassification",
+            AUDIO,
+            {**AUDIO.columns, **LABEL},
+            '"sound.wav"',
         ),
         Task(
             "fill-mask",

@@ -86,6 +86,14 @@ class Inputs:
         """The input of a decoded row, in the form that a user would pass."""
         return row[next(iter(columns.values()))]
 
+    def is_one(self, inputs: Any) -> bool:
+        """Whether what a user passes is one input and no list of them."""
+        return isinstance(inputs, str | tuple) or not hasattr(inputs, "__len__")
+
+    def served(self, value: Any, pipe: Any) -> Any:
+        """A plain input as this transformers pipeline reads it."""
+        return value
+
     def plain(self, value: Any) -> Any:
         """An input in a form that every transformers pipeline can read."""
         return value
@@ -108,6 +116,27 @@ class Inputs:
     def ready(self, processor: Any) -> None:
         """Prepare a newly loaded processor for batches."""
 
+    def make_processor(self, config: Any, length: int | None, channels: int | None, **given: Any) -> Any:
+        """A processor for a model without one (`Modality.processor_made`).
+
+        Args:
+            config: the model's.
+            length, channels: of the inputs, if the recipe says them.
+            given: further entries.
+        """
+        raise NotImplementedError
+
+    def fit(self, processor: Any, rows: Mapping[str, Rows], columns: Mapping[str, str]) -> None:
+        """Set what the processor takes from the training rows; called once, before the model is loaded.
+
+        Args:
+            rows: split -> decoded rows.
+            columns: role -> column.
+
+        Raises:
+            DataError: the rows do not fit the model.
+        """
+
     def fit_config(self, config: PretrainedConfig, processor: Any) -> None:
         """Copy settings that the processor knows into a model's config."""
 
@@ -120,6 +149,10 @@ class Inputs:
         Args:
             taken: positions before the input that are used by something else.
         """
+
+    def augmentation(self, data: Data) -> list[Any]:
+        """What is done to each training row, as in a recipe's `data.augment`."""
+        return data.augment
 
     def limit_notes(self, rows: Mapping[str, Any], processor: Any, model: Any, taken: int = 0) -> list[str]:
         """One line for each split with inputs that were cut to the limit.

@@ -71,6 +71,8 @@ def find_files(data: Data | FurtherRows) -> Files | None:
         if (path.is_dir() and not _described(path)) or data.path in FORMATS:
             return _listed(data, path if path.is_dir() else Path())
         return None
+    if is_arrays(path):
+        return None
     if path.is_file():
         return Files(_kind(path), {"train": [path]})
     if is_pattern(data.path) and not path.exists():
@@ -86,6 +88,11 @@ def find_files(data: Data | FurtherRows) -> Files | None:
     return None
 
 
+def is_arrays(path: Path) -> bool:
+    """Whether a path is a file of NumPy arrays."""
+    return path.suffix.lower() == ".npz" and path.is_file()
+
+
 def is_pattern(text: str) -> bool:
     """Whether a path names files by a pattern."""
     return re.search(r"[*?\[]", text) is not None
@@ -94,7 +101,9 @@ def is_pattern(text: str) -> bool:
 def _kind(path: Path) -> str:
     kind = kind_of(path)
     if kind is None:
-        raise DataError(f"data.path: the ending of file {str(path)!r} is not known; use one of {KNOWN}, or a folder")
+        raise DataError(
+            f"data.path: the ending of file {str(path)!r} is not known; use one of {KNOWN}, .npz of images, or a folder"
+        )
     return kind
 
 
@@ -232,12 +241,13 @@ def missing_path(data: Data | FurtherRows) -> str | None:
     if not (
         data.path.startswith((".", "/", "~", "\\"))
         or kind_of(path)
+        or path.suffix.lower() == ".npz"
         or data.path.count("/") > 1
         or data.path.endswith("/")
         or (parent != Path() and parent.exists())
     ):
         return None
-    what = "file" if kind_of(path) or path.suffix.lower()[1:] in _IMAGES else "folder"
+    what = "file" if kind_of(path) or path.suffix.lower()[1:] in {*_IMAGES, "npz"} else "folder"
     return f"data.path: no {what} {data.path!r}{_beside(path) or f'; use an existing {what}'}"
 
 

@@ -25,6 +25,7 @@ from hfft.layers.adapters.names_check import check_named
 from hfft.layers.depth import Depths
 from hfft.layers.select import norms
 from hfft.modeling import INSERTED
+from hfft.modeling_inputs import Patches
 from hfft.wording import first_line
 
 Shapes = Sequence[tuple[int, int]]  # (inputs, outputs) of each adapted layer
@@ -62,14 +63,17 @@ def add_adapter(
 
 def wrap(model: PreTrainedModel, config: Any, head_names: set[str], named: Sequence[str] = ()) -> nn.Module:
     """Wrap a model according to a PEFT config; the adapter also trains and saves the head, the inserted modules
-    (`hfft.modeling`) and the modules in `named`.
+    (`hfft.modeling`), a new input layer and the modules in `named`.
 
     Raises:
         ModelError: the architecture cannot take the adapter, or no parameter of the adapter learns.
     """
     from peft import get_peft_model
 
-    tops = [*head.top_modules(model, head_names), *(path for path, _ in model.named_modules() if _is_inserted(path))]
+    tops = [
+        *head.top_modules(model, head_names),
+        *(path for path, module in model.named_modules() if _is_inserted(path) or isinstance(module, Patches)),
+    ]
     config.modules_to_save = [*tops, *named]
     with fitting(model), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PEFT detects on its own that GPT-2's layers store their weights transposed

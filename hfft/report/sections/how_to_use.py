@@ -25,7 +25,7 @@ def section(record: Record) -> dict[str, Any] | None:
         "example": task.example,
         "top_k": PROBLEMS[metrics["problem"]].multi_label,
         "code": metrics.get("own_code"),
-        "plain": bool(use.get("plain", True)) and metrics.get("stock_loads", True),
+        "plain": bool(task.pipeline) and bool(use.get("plain", True)) and metrics.get("stock_loads", True),
         "labelled": task.labelled,
         "rejects": (record.block("unknown") or {}).get("target")
         if "threshold" in (record.block("unknown") or {})

@@ -51,8 +51,13 @@ class SimCLR(MethodSpec):
 class TwoViews(LogisticHead):
     """Reads each row in two draws; one of them takes the place of the row."""
 
-    needs = FittedHead.needs | {"inputs", "continuous"}
+    needs = FittedHead.needs | {"inputs", "continuous", "images"}
     passes = 2
+
+    def __init__(self, spec: SimCLR):
+        super().__init__(spec)
+        if spec.views is None:  # the paper's, of images
+            self.needs = self.needs | {"images"}
 
     def companions(self, rows: np.ndarray, epoch: int, seed: int) -> dict[str, Companion]:
         """The rows in two further draws."""

@@ -47,7 +47,7 @@ class Consistent(Method):
     A view is the image as `data.augment` makes it for the row, then changed by the operation `augmix` in a draw of its own.
     """
 
-    needs = frozenset({"inputs", "continuous", "unmixed"})
+    needs = frozenset({"inputs", "continuous", "images", "unmixed"})
     problems = CLASSES
     passes = 3
 

@@ -38,6 +38,7 @@ class CutMix(MethodSpec):
 class Pasted(Mixing):
     """Changes inputs and targets; reads twice as many rows."""
 
+    needs = Mixing.needs | {"images"}
     salt = 2
 
     def __init__(self, spec: CutMix):
