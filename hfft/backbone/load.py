@@ -124,14 +124,15 @@ def load_processor(backbone: Backbone, task: Task, max_length: int | None = None
     Raises:
         BadInput: the model is not there, or has no processor for the task.
     """
-    auto = getattr(transformers, task.modality.auto_processor)
     with reading(f"the {task.modality.name} processor of {backbone.name}", source(backbone.name)):
         processor = (
             made
             if (made := _make_processor(backbone, task)) is not None
             else fetched(
                 backbone.name,
-                lambda name: auto.from_pretrained(name, revision=backbone.revision, **backbone.processor, **_SAFE),
+                lambda name: task.modality.load_processor(
+                    name, revision=backbone.revision, **backbone.processor, **_SAFE
+                ),
             )
         )
     for key in backbone.processor:
