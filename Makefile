@@ -64,9 +64,9 @@ studies: .venv/.tested
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.benchmarks.studies --at-once $(or $(AT_ONCE),2) \
 		$(if $(MODELS),--models $(MODELS)) $(if $(DATA),--data $(DATA)) $(OPTIONS)
 
-# The studies of hfft/scenarios/README.md: other domains, few labels, classes that come later. As `make studies`.
+# The studies of hfft/scenarios/README.md: other domains, few labels, classes that come later, clients. As `make studies`.
 SCENARIOS := printed_to_handwritten printed_digits_leave_one_out digits_semi_supervised trec_semi_supervised \
-	digits_incremental trec_incremental
+	digits_incremental trec_incremental digits_federated
 scenarios:
 	$(MAKE) studies OPTIONS="--only $(SCENARIOS) $(OPTIONS)"
 

@@ -1,4 +1,4 @@
-"""hfft: fine-tune pretrained image and text models of the Hugging Face ecosystem by recipe.
+"""hfft: fine-tune pretrained image, text and audio models of the Hugging Face ecosystem by recipe.
 
 `load_recipe(recipe, *overrides)` checks a recipe, given by name, file or dictionary, `finetune(recipe)` trains, scores
 and publishes it, `load_predictor(source)` loads the result for prediction, and `load_predictors` loads several adapters

@@ -1,6 +1,6 @@
-"""Recreate the nano backbones that come with the package: `python -m hfft.nano [vit] [bert]`.
+"""Recreate the nano backbones that come with the package: `python -m hfft.nano [vit] [bert] [ast]`.
 
-Each is the result of its recipe (`nano_vit`, `nano_bert`), stored in half precision to keep the package small.
+Each is the result of its recipe (`nano_vit`, `nano_bert`, `nano_ast`), stored in half precision to keep the package small.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hfft.pipeline.finetune import finetune
 from hfft.recipe import load_recipe
 from hfft.wording import printable
 
-KINDS = ("vit", "bert")
+KINDS = ("vit", "bert", "ast")
 VOCABULARY, LONGEST = 2000, 128
 
 

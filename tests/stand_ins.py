@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ import torch
 import transformers
 from datasets import ClassLabel, Dataset, Features, Image, Value
 
-from tests import imagenet_names
+from tests import imagenet_names, sounds
 
 PACS = ["dog", "elephant", "giraffe", "guitar", "horse", "house", "person"]
 ACTIVITIES = ["walking", "walking upstairs", "walking downstairs", "sitting", "standing", "laying"]
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+TREC = ["ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"]
 SENTENCE = "a the film was good bad fine dull long short who where when what how many is it not very"
 WORDS = SENTENCE.split(" ")
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -123,12 +125,14 @@ DATA: dict[str, Callable[[Path], Path]] = {
     "office31": lambda folder: save_domains(folder, "amazon", "webcam"),
     "office_home": lambda folder: save_domains(folder, "Art", "Clipart"),
     "visda": lambda folder: save_domains(folder, "train", "validation"),
+    "superb_ks": sounds.folder,
+    "speech_commands": sounds.folder,
     "pathmnist.npz": lambda folder: save_arrays(folder / "pathmnist.npz", train=80, val=20, test=20),
     "uci_har": lambda folder: save_splits(folder, train=series(96, "activity", ACTIVITIES)),
     "CogComp/trec": lambda folder: save_splits(
         folder,
-        train=texts(120, "text", "coarse_label", ["ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"]),
-        test=texts(24, "text", "coarse_label", ["ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"], 1),
+        train=texts(120, "text", "coarse_label", TREC),
+        test=texts(24, "text", "coarse_label", TREC, 1),
     ),
 }
 
@@ -211,9 +215,20 @@ def _text(model: type, config: transformers.PretrainedConfig) -> Callable[[Path]
     return save
 
 
+def _vectors(file: Path) -> None:
+    """An archive of a file in GloVe's format."""
+    rng = np.random.default_rng(0)
+    lines = [f"{word} {' '.join(f'{x:.3f}' for x in rng.normal(0, 0.4, 12))}\n" for word in WORDS]
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("vectors.txt", "".join(lines))
+
+
 MODELS: dict[str, Callable[..., None]] = {
+    "glove.840B.300d.zip": _vectors,
     "google/vit-base-patch16-224-in21k": _vit,
     "runs/office31_source/model": functools.partial(_resnet, names=["bike", "mug", "pen"]),
+    "facebook/wav2vec2-base": sounds.wave_model,
+    "MIT/ast-finetuned-audioset-10-10-0.4593": sounds.ast,
     "microsoft/resnet-50": _resnet,
     "microsoft/resnet-101": _resnet,
     "microsoft/resnet-18": functools.partial(_resnet, layer_type="basic"),
@@ -243,8 +258,9 @@ MODELS: dict[str, Callable[..., None]] = {
 
 
 def model(name: str, folder: Path, **sizes: Any) -> Path:
-    """A tiny pretrained model of the architecture that the hub's `name` has."""
+    """A tiny pretrained model of the architecture that the hub's `name` has, or a file of word vectors."""
     torch.manual_seed(0)
+    folder = folder.with_suffix(Path(name).suffix) if name.endswith(".zip") else folder
     MODELS[name](folder, **sizes)
     return folder
 
@@ -255,6 +271,9 @@ def teacher(name: str, auto_class: str, classes: list[str], folder: Path) -> Pat
     labels = {"id2label": dict(enumerate(classes)), "label2id": {label: i for i, label in enumerate(classes)}}
     getattr(transformers, auto_class).from_pretrained(backbone, **labels).save_pretrained(folder)
     return folder
+
+
+CLASSES = {"uoft-cs/cifar10": CIFAR10, "CogComp/trec": TREC}
 
 
 def in_domains(rows: Dataset, names: list[str]) -> Dataset:

@@ -31,9 +31,12 @@ def test_the_recipe_runs_to_its_end(name, tmp_path, capsys):
         removed = {"blocks": 12} if any("remove" in edit for edit in as_shipped.backbone.edit) else {}
         removed |= {"depth": 2} if "first-7" in as_shipped.layers.freeze else {}  # eight blocks
         overrides.append(f"backbone.name={stand_ins.model(as_shipped.backbone.name, tmp_path / 'model', **removed)}")
+    if as_shipped.backbone.rnn is not None:
+        overrides.append("backbone.rnn.hidden_size=8")
     for method in build_methods(as_shipped.strategy):
         if "teacher" in method.needs:  # its classes in another order than the data's
-            classes = (as_shipped.backbone.name, as_shipped.the_task.auto_class, stand_ins.CIFAR10[::-1])
+            names = stand_ins.CLASSES[as_shipped.data.path][::-1]
+            classes = (as_shipped.backbone.name, as_shipped.the_task.auto_class, names)
             overrides.append(f"strategy.{method.name}.teacher={stand_ins.teacher(*classes, tmp_path / method.name)}")
     if as_shipped.data.path in builtin.BUILTIN:
         overrides += ["data.max_train_samples=150", "data.max_eval_samples=60"]

@@ -23,6 +23,7 @@ RANKS = (
     (
         "tasks",
         "modeling",
+        "modeling_rnn",
         "modeling_inputs",
         "feature_extraction_series",
         "hub",
@@ -40,6 +41,7 @@ RANKS = (
         "layers.spec",
         "layers.adapters.arguments",
         "strategy",
+        "data.rows_spec",
         "data.spec",
         "data.augment",
         "frozen_cache.spec",
@@ -65,7 +67,7 @@ RANKS = (
     ("scorecard",),
     ("pipeline",),
     ("plan", "rank", "studies", "scenarios", "compare"),
-    ("", "commands", "cli", "run", "nano"),  # "" is the face of the package
+    ("", "commands", "cli", "run", "nano", "flower"),  # "" is the face of the package
 )
 
 

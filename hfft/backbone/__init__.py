@@ -14,9 +14,8 @@ if TYPE_CHECKING:
         load_published,
         load_published_config,
         load_tokenizer,
-        pinned,
-        source,
     )
+    from hfft.backbone.locate import pinned, source
     from hfft.backbone.meta_model import build_meta_model
 
 __getattr__, __all__ = names(
@@ -28,8 +27,8 @@ __getattr__, __all__ = names(
         "load_published": "hfft.backbone.load",
         "load_published_config": "hfft.backbone.load",
         "load_tokenizer": "hfft.backbone.load",
-        "pinned": "hfft.backbone.load",
-        "source": "hfft.backbone.load",
+        "pinned": "hfft.backbone.locate",
+        "source": "hfft.backbone.locate",
         "build_meta_model": "hfft.backbone.meta_model",
     },
 )

@@ -8,7 +8,8 @@ import torch
 from transformers import PreTrainedModel
 
 from hfft.backbone import own_head
-from hfft.backbone.load import auto_class, check_dropout, keeps_structure, load_config
+from hfft.backbone.load import auto_class, keeps_structure, load_config
+from hfft.backbone.load_checks import check_dropout
 from hfft.backbone.published_code import bare_class, class_of
 from hfft.errors import ModelError
 from hfft.tasks.labels import Labels
@@ -38,10 +39,10 @@ def build_meta_model(backbone: Backbone, head: Head, task: Task, processor: Any 
     try:
         if own:
             with torch.device("meta"):
-                bare = cls(config, **own_head.without_pooler(config))
+                bare = cls(config, **own_head.without_pooler(config)).to("meta")  # wav2vec 2.0 puts a vector elsewhere
             return own_head.put_on(bare, head, task, processor)
         with torch.device("meta"):
-            model = cls.from_config(config, trust_remote_code=False)
+            model = cls.from_config(config, trust_remote_code=False).to("meta")
     except ModelError:
         raise
     except ImportError as error:

@@ -34,13 +34,12 @@ def wanted(backbone: Backbone, head: Head, task: Task, config: PretrainedConfig)
     if stock and not head.own:
         return False
     reads = getattr(bare, "main_input_name", None) if task.labelled else None
-    expected = task.modality.input_name
-    if reads == expected:
+    if reads in task.modality.input_names:
         return True
     kind = config.model_type
     if stock:
         raise ModelError(
-            f"head.kind: transformers' bare {kind} needs other inputs than {task.modality.name}s; leave it out"
+            f"head.kind: transformers' bare {kind} needs other inputs than {task.modality.plural}; leave it out"
         )
     raise ModelError(f"{backbone.name} is a {kind}, for which transformers has no {task.auto_class}")
 

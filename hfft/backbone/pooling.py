@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import transformers
 from transformers.utils import cached_file
 
-from hfft.backbone.load import load_published_config, source
+from hfft.backbone.load import load_published_config
+from hfft.backbone.locate import source
 from hfft.backbone.own_head import is_decoder
 from hfft.backbone.published_code import bare_class
 from hfft.errors import ModelError
@@ -63,11 +64,15 @@ def fitting_pooling(backbone: Backbone, task: Task) -> Pooling:
         ModelError: a sentence encoder's pooling cannot be read.
     """
     name = backbone.name
+    if backbone.rnn is not None:
+        return Pooling("mean", "since its layers are new")
     if task.modality.tokens and (found := sentence_pooling(backbone)) is not None:
         return found
     config = load_published_config(backbone)
     if not task.modality.tokens:
-        return Pooling(_of_images(config, tensor_names(backbone) or ()), f"as {config.model_type} reads images")
+        return Pooling(
+            _of_images(config, tensor_names(backbone) or ()), f"as {config.model_type} reads {task.modality.plural}"
+        )
     if trained_pooler(backbone):
         return Pooling("pooler", f"which {name} was trained with")
     if is_decoder(config):

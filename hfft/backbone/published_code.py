@@ -12,16 +12,33 @@ from pathlib import Path
 from typing import Any
 
 import transformers
-from transformers import CONFIG_MAPPING, MODEL_MAPPING, PretrainedConfig, PreTrainedModel
+from transformers import (
+    CONFIG_MAPPING,
+    MODEL_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 
-from hfft import modeling
+from hfft import modeling, modeling_rnn
 from hfft.errors import ModelError
 from hfft.modeling import Edited, WithHead
 from hfft.modeling_inputs import SAVED, ChannelSeries, CrossModal
 from hfft.wording import first_line
 
 FILE = "modeling_hfft"
+RNN_FILE = "modeling_rnn"  # beside it where a recurrent net is edited, or has a head of hfft's
+FILES = (FILE, RNN_FILE)
 _PREFIX = "edited_"
+
+# So that transformers' Auto classes load a recurrent net here without running the file that is saved beside it.
+AutoConfig.register(modeling_rnn.RnnConfig.model_type, modeling_rnn.RnnConfig, exist_ok=True)
+AutoModel.register(modeling_rnn.RnnConfig, modeling_rnn.RnnModel, exist_ok=True)
+AutoModelForSequenceClassification.register(
+    modeling_rnn.RnnConfig, modeling_rnn.RnnForSequenceClassification, exist_ok=True
+)
 
 
 @functools.cache
@@ -70,13 +87,18 @@ def bare_class(config: PretrainedConfig) -> Any:
 
 
 def save(model: PreTrainedModel, folder: Path, auto_class: str) -> None:
-    """Save a model; an edited one gets a model type of its own and the file that loads it.
+    """Save a model; an edited one gets a model type of its own and the file that loads it, a recurrent net the file alone.
 
     The type prevents transformers from loading it as the stock architecture without the inserted modules.
     """
     model.save_pretrained(folder)
+    own_class = type(model.config).__module__ == modeling_rnn.__name__
     if not isinstance(model, Edited):
+        if own_class:
+            _save_rnn(folder, auto_class)
         return
+    if own_class:
+        _write_rnn(folder, RNN_FILE)
     stock: PretrainedConfig = model.config
     config, cls = type(stock), type(model).__bases__[1]
     file, name = folder / "config.json", f"Edited{config.__name__}"
@@ -96,13 +118,30 @@ def save(model: PreTrainedModel, folder: Path, auto_class: str) -> None:
         before = _input_source(cls.bare) if cls.bare is not bare else ""
     else:
         needed, bases, own, before = [config, cls], f"Edited, {cls.__name__}", "", ""
-    imports = "".join(f"from {c.__module__} import {c.__name__}\n" for c in dict.fromkeys(needed))
+    homes = {modeling_rnn.__name__: f".{RNN_FILE}"}
+    imports = "".join(
+        f"from {homes.get(c.__module__, c.__module__)} import {c.__name__}\n" for c in dict.fromkeys(needed)
+    )
     text = inspect.getsource(modeling).rstrip()
     text += f"\n\n\n# --- this model\n\n{imports}{before}\n\nclass {name}({config.__name__}):\n"
     text += f'    """The config of the stock architecture, with the edits."""\n\n    model_type = "{_PREFIX}{kind}"\n'
     text += f'\n\nclass {type(model).__name__}({bases}):\n    """The stock model with the edits of its config."""\n\n'
     text += f"    config_class = {name}\n{own}"
     (folder / f"{FILE}.py").write_text(text, encoding="utf-8")
+
+
+def _save_rnn(folder: Path, auto_class: str) -> None:
+    """Add to a saved recurrent net the file of its classes, and name them in its config."""
+    file = folder / "config.json"
+    values = json.loads(file.read_text(encoding="utf-8"))
+    classes = {"AutoConfig": "RnnConfig", "AutoModel": "RnnModel", auto_class: values["architectures"][0]}
+    values["auto_map"] = {auto: f"{FILE}.{cls}" for auto, cls in classes.items()}
+    file.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    _write_rnn(folder, FILE)
+
+
+def _write_rnn(folder: Path, name: str) -> None:
+    (folder / f"{name}.py").write_text(inspect.getsource(modeling_rnn), encoding="utf-8")
 
 
 def _input_source(bare: Any) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from hfft.backbone.load import auto_class, fetched, load_published_config
+from hfft.backbone.load import auto_class, load_published_config
+from hfft.backbone.locate import fetched
 from hfft.errors import ModelError
 from hfft.head import output_parameters, parameter_names
 
@@ -31,6 +32,8 @@ def source_model(backbone: Backbone, task: Task) -> PreTrainedModel:
         raise ModelError(
             f"{name} starts from random weights and has no classifier of its own; use backbone.init=pretrained"
         )
+    if backbone.rnn is not None:
+        raise ModelError(f"the recurrent net on {name} is new and has no classifier of its own; {REMEDY}")
     config = load_published_config(backbone)
     auto = auto_class(config, backbone, task)
     model, loaded = fetched(

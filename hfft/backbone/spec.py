@@ -5,13 +5,35 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, PrivateAttr
 
 from hfft.backbone.edit.spec import check_edit
 from hfft.spec import Spec, all_finite
 
 # Modules that a checkpoint of the package was pretrained without: they start untrained, as the head does.
 UNTRAINED = {"nano-bert": ("bert.pooler",)}
+
+
+class Rnn(Spec):
+    """A new recurrent net that reads the words of a text by their vectors.
+
+    Attributes:
+        type: `lstm` or `gru`.
+        hidden_size: width of the states of one direction.
+        num_layers: recurrent layers, one on another.
+        bidirectional: whether a second net of each layer reads the text from its end.
+        dropout: before each recurrent layer and, unless `head.dropout` says otherwise, before the classifier.
+        pooling: `max` or `mean` over the words, or `last`, the last state of each direction.
+        max_words: of a file, the first words that are kept beside those of the training texts; files begin with frequent ones.
+    """
+
+    type: Literal["lstm", "gru"] = "lstm"
+    hidden_size: int = Field(default=150, ge=1)
+    num_layers: int = Field(default=1, ge=1)
+    bidirectional: bool = True
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    pooling: Literal["max", "mean", "last"] = "max"
+    max_words: int = Field(default=50_000, ge=1)
 
 
 class CrossModal(Spec):
@@ -47,7 +69,9 @@ class Backbone(Spec):
     """Part 1: the pretrained model.
 
     Attributes:
-        name: a repository, a folder, or a backbone of the package (`nano-vit`, `nano-bert`).
+        name: a repository, a folder, a backbone of the package (`nano-vit`, `nano-bert`, `nano-ast`), or with `rnn` a file of
+            word vectors.
+        rnn: take only the word vectors: a file's, or the embedding table of a model; a new recurrent net reads them.
         revision: branch, tag or commit of the repository.
         init: `random` starts from untrained weights of the same architecture.
         dtype: precision of the weights in memory.
@@ -59,6 +83,7 @@ class Backbone(Spec):
     """
 
     name: str = Field(min_length=1)
+    rnn: Rnn | None = None
     revision: str | None = None
     init: Literal["pretrained", "random"] = "pretrained"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -67,3 +92,16 @@ class Backbone(Spec):
     edit: list[Annotated[dict[str, Any], AfterValidator(check_edit)]] = []
     config: Annotated[dict[str, Any], AfterValidator(all_finite)] = {}
     processor: Annotated[dict[str, Any], AfterValidator(all_finite)] = {}
+    # The words of the training texts, which are known once the data is loaded: no key of a recipe.
+    _words: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that a vocabulary from a file of vectors has beside the file's first ones."""
+        return self._words
+
+    def with_words(self, words: tuple[str, ...]) -> Backbone:
+        """The same backbone, for training texts of these words."""
+        found = self.model_copy()
+        found._words = words
+        return found

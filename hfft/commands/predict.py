@@ -39,7 +39,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "inputs",
         nargs="*",
         metavar="FILE_OR_TEXT",
-        help="images and folders, tables, texts, files with one text per line, - for standard input",
+        help="images or sounds and folders of them, tables, texts, files with one text per line, - for standard input",
     )
     command.add_argument("--task", metavar="NAME", help="the task to predict, for a run of several tasks")
     command.add_argument("--data", metavar="PATH", help="a data set as in data.path of a recipe")
@@ -154,7 +154,7 @@ def reading_for(
 
     chosen = {role: name for role, name in {modality.name: column, **(named or {})}.items() if name is not None}
     if strange := set(chosen) - {*modality.columns, "id"}:
-        raise BadInput(f"--pair-column: the model takes an {modality.name}, and no {min(strange)}; leave it out")
+        raise BadInput(f"--pair-column: the model takes {modality.one}, and no {min(strange)}; leave it out")
     reading = replace(reading_of(source), chosen=chosen, split=split, pair=pair)
     return replace(reading, options={**reading.options, **stated(read)})
 

@@ -50,6 +50,7 @@ class Faults:
 
     def __init__(self, data: Data):
         self.data, self.totals = data, dict[str, int]()
+        self.starts: Mapping[str, tuple[tuple[str, int], ...]] = {}  # of the sets of a mix
         self._found: dict[tuple[str, str], list[tuple[int, BadRow]]] = {}
 
     def add(self, split: str, row: int, bad: BadRow) -> None:
@@ -97,8 +98,16 @@ class Faults:
         first, many = found[0][1], len(found) > 1
         numbers = listing(sorted(row for row, _ in found), SHOWN)
         where = f"rows {numbers} ({len(found)} of {self.totals[split]})" if many else f"row {numbers}"
+        where += self._in_set(split, min(row for row, _ in found))
         remedy = first.remedy or f"fix {'them' if many else 'it'}, or set data.on_bad_rows=skip"
         return f"split {split}, {where}: {first}{self._files(found)}; {remedy}"
+
+    def _in_set(self, split: str, row: int) -> str:
+        """`, the first is row 8 of letters`, of a row of a mix."""
+        for name, start in reversed(self.starts.get(split, ())):
+            if row >= start:
+                return f", the first is row {row - start} of {name}"
+        return ""
 
     def _files(self, found: list[tuple[int, BadRow]]) -> str:
         """`: d/a/1.png, d/a/2.png`, as the recipe would name the files of bad rows."""

@@ -61,7 +61,9 @@ def names_files(rows: Any, data: Data) -> bool:
 
 
 def _files(data: Data) -> Iterator[str]:
-    """The files that a data section names: one, those below a folder, or those that match `data_files`."""
+    """The files that a data section names: one, those below a folder, or those that match `data_files`; of a mix all sets'."""
+    for spec in data.mix.values():
+        yield from _files(spec.data())
     if not is_local(data):
         return
     path, named = Path(data.path).expanduser(), data.data_files

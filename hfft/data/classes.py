@@ -100,10 +100,10 @@ def _found(values: Sequence[Any], listed: bool) -> list[str]:
         raise DataError(
             f"{len(flat)} different labels in {len(values)} rows are not classes; name another label column"
         )
-    return [class_name(v) for v in _ordered(flat)]
+    return [class_name(v) for v in ordered(flat)]
 
 
-def _ordered(values: set[Any]) -> list[Any]:
+def ordered(values: set[Any]) -> list[Any]:
     """Classes in order: numbers by value, even when written as text; words alphabetically."""
     try:
         return sorted(values, key=lambda v: (_number(v), str(v)))

@@ -12,7 +12,7 @@ from datasets import Features
 from hfft.data import label_columns
 from hfft.data.modality.base import Rows
 from hfft.data.roles import find_roles
-from hfft.data.spec import Data
+from hfft.data.spec import SET, Data
 from hfft.errors import DataError
 from hfft.hub.errors import reading
 from hfft.tasks.table import Task
@@ -45,7 +45,8 @@ def find(rows: Rows, data: Data, task: Task) -> dict[str, str]:
     features = rows.features or {}
 
     def fitting(role: str) -> list[str]:
-        return [name for name, feature in features.items() if plays(role, feature, task)]
+        ours = (SET,) if data.mix or data.map is not None else ()  # names the set of a row, which is no input
+        return [name for name, feature in features.items() if plays(role, feature, task) and name not in ours]
 
     return find_roles(list(features), fitting, data, task)
 

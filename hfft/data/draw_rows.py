@@ -1,16 +1,19 @@
-"""Draw the rows of each split, step by step: fold, shares of train, shots, caps, imbalance, and labels wrong on purpose."""
+"""Draw the rows of each split, step by step: fold, shares of train, shots, caps, imbalance, a client, labels wrong on purpose."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from datasets import Dataset
 
-from hfft.data import shots, splits
+from hfft.data import groups, shots, splits
+from hfft.data.clients import client_name, rows_of_client
 from hfft.data.imbalance import cut, imbalance_note
 from hfft.data.label_noise import noise_note, with_noise
 from hfft.data.named_domains import held_out_apart
+from hfft.data.rows_spec import Fold
 from hfft.data.spec import Data
 from hfft.tasks.labels import Labels
 from hfft.tasks.problem import PROBLEMS
@@ -25,6 +28,7 @@ class DrawnRows:
         origin: split -> its origin in words.
         notes: remarks for the user, one line each.
         whole: the split of the data that train is drawn from.
+        groups: number of the group of each training row, `(N,)`, as they were read.
     """
 
     data: Data
@@ -34,6 +38,11 @@ class DrawnRows:
     origin: dict[str, str]
     notes: list[str]
     whole: Dataset | None = None
+    groups: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        """Remember the numbers of the training rows as they were read."""
+        self.numbers = splits.column(self.rows["train"], "row").to_numpy()
 
     def divide(self, shares: Mapping[str, float]) -> None:
         """Make held-out splits of train's rows: a fold or a domain as test, shares of the others; then leave train its shots.
@@ -43,22 +52,38 @@ class DrawnRows:
         """
         data, whole, held_out = self.data, self.rows["train"], dict[str, Dataset]()
         if data.fold is not None:
-            whole, held_out["test"] = splits.fold_apart(whole, data.fold, self.meaning)
+            whole, held_out["test"] = self._fold(whole, data.fold)
         if data.held_out_domain is not None:
             assert self.whole is not None
             whole, held_out["test"] = held_out_apart(whole, self.whole, data)
-        self.rows |= splits.set_aside(whole, dict(shares), self.meaning, self.seed)
+        self.rows |= self._shares(whole, dict(shares))
         if data.shots is not None:
             few = shots.chosen(whole, data, self.meaning)
             self.rows |= {"train": few, **shots.without(few, {name: self.rows[name] for name in shares})}
         self.rows |= held_out
         self._tell_division(shares, len(whole))
 
+    def _fold(self, whole: Dataset, fold: Fold) -> tuple[Dataset, Dataset]:
+        if self.groups is None:
+            return splits.fold_apart(whole, fold, self.meaning)
+        return groups.fold_of_groups(whole, fold, self._groups(whole), self.meaning)
+
+    def _shares(self, whole: Dataset, shares: dict[str, float]) -> dict[str, Dataset]:
+        if self.groups is None or not shares:
+            return splits.set_aside(whole, shares, self.meaning, self.seed)
+        return groups.set_groups_aside(whole, shares, self._groups(whole), self.meaning, self.seed)
+
+    def _groups(self, rows: Dataset) -> np.ndarray:
+        """The group of each of some training rows, `(N,)`."""
+        assert self.groups is not None
+        return self.groups[np.searchsorted(self.numbers, splits.column(rows, "row").to_numpy())]
+
     def _tell_division(self, shares: Mapping[str, float], whole: int) -> None:
         data = self.data
         if data.validation is None and "validation" in shares:
             self.notes.append(splits.default_note(len(self.rows["validation"]), whole))
         stratified = ", stratified" if PROBLEMS[self.meaning.problem].classes else ""
+        stratified += "" if self.groups is None else f", by {data.columns.group}"
         for name, share in shares.items():
             self.origin[name] = f"{share:.3g} of {data.train}{stratified}, seed {self.seed}"
         if data.fold is not None:
@@ -85,6 +110,15 @@ class DrawnRows:
         if ratio is not None and per_class:
             self.origin["train"] += f", {len(self.rows['train'])} of {before} rows with imbalance {ratio:g}"
             self.notes.append(imbalance_note(ratio, per_class))
+
+    def of_client(self) -> None:
+        """Leave train the rows of `data.client`; held-out splits stay whole, so that all clients are scored on the same rows."""
+        if self.data.client is None:
+            return
+        assert self.whole is not None
+        before = len(self.rows["train"])
+        self.rows["train"] = rows_of_client(self.rows["train"], self.whole, self.data, self.meaning)
+        self.origin["train"] += f", {client_name(self.data.client)}, {len(self.rows['train'])} of {before} rows"
 
     def mislabel(self) -> dict[str, int]:
         """Change labels as `data.label_noise` says; returns split -> number of rows whose label was changed."""

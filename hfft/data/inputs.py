@@ -51,7 +51,8 @@ def prepare(splits: Splits, data: Data, task: Task, labels: Labels, processor: A
     for name, rows in splits.items():
         train, source = name == "train", splits.source.get(name, name)
         draws = None if task.labelled else MaskStep(seed, train)
-        step = inputs.step(processor, splits.columns, source, seed, data.augment if train else (), on_device, draws)
+        augment = inputs.augmentation(data) if train else ()
+        step = inputs.step(processor, splits.columns, source, seed, augment, on_device, draws)
         if name in splits.stored:
             buffer = data.shuffle_buffer if train else 0
             ready[name] = Stream(splits.stored[name], splits.sizes[name], step.of_cells, buffer, seed)

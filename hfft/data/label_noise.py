@@ -7,7 +7,7 @@ import pyarrow as pa
 from datasets import Dataset
 from datasets.fingerprint import Hasher
 
-from hfft.data.spec import LabelNoise
+from hfft.data.rows_spec import LabelNoise
 from hfft.data.splits import column
 from hfft.errors import DataError
 from hfft.tasks.labels import Labels

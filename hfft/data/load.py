@@ -13,6 +13,7 @@ from hfft.data.audit import Faults, Tally, check, remark_notes, twin_notes, with
 from hfft.data.augment.grammar import columns_read
 from hfft.data.class_counts import absent_notes, class_counts
 from hfft.data.draw_rows import DrawnRows, cap_of
+from hfft.data.groups import groups_of
 from hfft.data.modality.base import Rows
 from hfft.data.named_domains import check_column
 from hfft.data.source import load_raw
@@ -101,6 +102,7 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
         parts, found = without_labels(parts, found, data, task)
     found, joined = columns.label_parts(parts["train"], found, data, task)
     faults = Faults(data)
+    faults.starts = given.starts
     if data.columns.id is not None:
         for name, rows in parts.items():
             faults.repeated(name, rows, data.columns.id)
@@ -117,18 +119,21 @@ def load_splits(data: Data, task: Task, seed: int = 42) -> tuple[Splits, Labels]
     faults.totals = {name: len(rows) for name, rows in parts.items()}
     try:
         encoded, meaning, notes = labels.encode(parts, found, data, task, faults, joined)
-        drawn = DrawnRows(data, meaning, seed, encoded, origin, notes, raw[origin["train"]])
+        whole = raw[origin["train"]]
+        together = groups_of(encoded["train"], whole, found, data, inputs)
+        drawn = DrawnRows(data, meaning, seed, encoded, origin, notes, whole, together)
         drawn.divide(shares)
     except DataError:
         faults.refuse()  # bad rows may be the cause
         raise
     drawn.cap()
     drawn.unbalance()
+    drawn.of_client()
     source = dict.fromkeys([*shares, *(["test"] if data.test_from_train else [])], "train")
     checked = check(drawn.rows, source, found, inputs, faults)
     left_out = faults.settle()
     drawn.rows = {name: faults.without(rows, source.get(name, name)) for name, rows in drawn.rows.items()}
-    if data.shots is not None and data.imbalance is None:
+    if data.shots is not None and data.imbalance is None and data.client is None:
         left = class_counts({"train": drawn.rows["train"]}, meaning)["train"]
         shots.check_complete(left, data.shots, data.shots_seed)
     wrong_labels = drawn.mislabel()

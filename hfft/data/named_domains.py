@@ -14,9 +14,14 @@ from hfft.data.splits import column
 from hfft.errors import DataError
 from hfft.wording import listing, nearest
 
+KEY = "data.columns.domain"
 
-def as_names(values: Sequence[Any], name: str) -> np.ndarray:
+
+def as_names(values: Sequence[Any], name: str, key: str = KEY) -> np.ndarray:
     """The values of a column as names, `(N,)`.
+
+    Args:
+        key: where the recipe names the column, for messages.
 
     Raises:
         DataError: a row has none.
@@ -24,7 +29,7 @@ def as_names(values: Sequence[Any], name: str) -> np.ndarray:
     empty = [i for i, value in enumerate(values) if value is None or not str(value).strip()]
     if empty:
         raise DataError(
-            f"data.columns.domain: {len(empty)} of {len(values)} rows have no value in column {name!r}, the first is row "
+            f"{key}: {len(empty)} of {len(values)} rows have no value in column {name!r}, the first is row "
             f"{empty[0]}; fill them in, or leave these rows out"
         )
     return np.array([str(value) for value in values])
@@ -36,17 +41,47 @@ def check_column(whole: Dataset, data: Data) -> None:
     Raises:
         DataError: they have not.
     """
-    name = data.columns.domain
-    if name is None:
-        return
+    if data.columns.domain is not None:
+        _check(whole, data.columns.domain, KEY, data.train)
+
+
+def _check(whole: Dataset, name: str, key: str, split: str) -> None:
     if name not in whole.features:
         raise DataError(
-            f"data.columns.domain: no column {name!r} in split {data.train}{nearest(name, whole.features)} "
+            f"{key}: no column {name!r} in split {split}{nearest(name, whole.features)} "
             f"(it has: {listing(whole.features)})"
         )
     feature = whole.features[name]
     if not isinstance(feature, datasets.Value | datasets.ClassLabel) or "binary" in str(feature.dtype):
-        raise DataError(f"data.columns.domain: column {name!r} has type {feature}; choose one of words or numbers")
+        raise DataError(f"{key}: column {name!r} has type {feature}; choose one of words or numbers")
+
+
+def domains_of(whole: Dataset, data: Data) -> np.ndarray:
+    """The name of each row's domain in a split of the data, `(N,)`.
+
+    Raises:
+        DataError: there is no column of domains, or a row has none.
+    """
+    assert data.columns.domain is not None
+    return names_in(whole, data.columns.domain, KEY, data.train)
+
+
+def names_in(whole: Dataset, name: str, key: str, split: str) -> np.ndarray:
+    """The values of a column of words or numbers as names, `(N,)`.
+
+    Args:
+        key: where the recipe names the column, for messages.
+        split: the split of the data, for messages.
+
+    Raises:
+        DataError: there is no such column, or a row has no value.
+    """
+    _check(whole, name, key, split)
+    values = column(whole, name).to_pylist()
+    feature = whole.features[name]
+    if isinstance(feature, datasets.ClassLabel):
+        values = [feature.int2str(value) if value is not None and value >= 0 else None for value in values]
+    return as_names(values, name, key)
 
 
 def held_out_apart(rows: Dataset, whole: Dataset, data: Data) -> tuple[Dataset, Dataset]:
@@ -60,14 +95,8 @@ def held_out_apart(rows: Dataset, whole: Dataset, data: Data) -> tuple[Dataset, 
         DataError: there is no such column or domain, or nothing would be left to train on.
     """
     name, wanted = data.columns.domain, data.held_out_domain
-    assert name is not None
     assert wanted is not None
-    check_column(whole, data)
-    values = column(whole, name).to_pylist()
-    feature = whole.features[name]
-    if isinstance(feature, datasets.ClassLabel):
-        values = [feature.int2str(value) if value is not None and value >= 0 else None for value in values]
-    domains = as_names(values, name)
+    domains = domains_of(whole, data)
     known = sorted(set(domains.tolist()))
     if wanted not in known:
         raise DataError(

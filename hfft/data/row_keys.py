@@ -8,9 +8,9 @@ import numpy as np
 
 from hfft.data.audit import digest_of
 from hfft.data.identity import settings_of
-from hfft.data.image_files import file_digest
 from hfft.data.image_processor import VERSION
 from hfft.data.splits import column
+from hfft.data.stored_files import file_digest
 from hfft.data.texts import flat
 
 AT_ONCE = 10_000  # rows of tokens that are read together

@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from hfft.data.augment import grammar
+from hfft.data.rows_spec import Client, Fold, LabelNoise
 from hfft.spec import Spec, as_list, check_pattern
 
 NONE = "none"  # as a split's name: leave the split off
-Share = Annotated[float, Field(ge=0, le=1)]
+SET = "set"  # the column of a mix that names the set of each row
 
 
 def _augmentation(value: Any) -> Any:
@@ -42,20 +43,30 @@ class Columns(Spec):
 
     Attributes:
         image: images, or paths of image files.
+        audio: sounds, or paths of sound files.
         text, text_pair: the text, and the second one where a row is a pair.
         series: series of numbers `(time steps, channels)`, or paths of files of one each.
         label: one column, or one for each class (or number to predict): a list of names, or a `/regex/`.
         id: names of the rows, which must be unique in a split; predictions carry them.
+        group: rows with the same value, such as a speaker or a patient, stay together when shares or folds are set aside; or a
+            `/regex/` over the names of files, whose first group is the value.
         domain: where each row comes from, such as a style, a camera or a hospital, for methods that learn from several domains.
     """
 
     image: str | None = None
+    audio: str | None = None
     text: str | None = None
     text_pair: str | None = None
     series: str | None = None
     label: str | Annotated[list[str], Field(min_length=1)] | None = None
     id: str | None = None
+    group: str | None = Field(default=None, min_length=1)
     domain: str | None = Field(default=None, min_length=1)
+
+    @field_validator("group")
+    @classmethod
+    def _pattern(cls, value: str | None) -> str | None:
+        return None if value is None else check_pattern(value)
 
     @field_validator("label")
     @classmethod
@@ -120,51 +131,24 @@ class DataSet(FurtherRows):
     labels: Literal["none", "given"] = "none"
 
 
-class LabelNoise(Spec):
-    """Wrong labels on purpose, to see how a way of learning bears them; one of the first three.
+class MixedSet(FurtherRows):
+    """A labelled set that is trained on together with the first one, as one task.
 
     Attributes:
-        symmetric: share of the rows that get another class, each of the others with the same probability.
-        pair: share of the rows that get the next class in order; the last class gets the first.
-        asymmetric: class -> other class -> share of its rows that get it.
-        splits: the splits whose labels are changed; figures on wrong labels are rarely wanted.
+        path, name, data_files, data_dir, revision: as in `data`.
+        sep, encoding, quoting, missing, field: as in `data`.
+        columns: where its columns have other names than in `data`, and are not the only ones of their type.
+        split: the split that is trained on.
+        validation, test: the set's own splits, found as in `data`; `none` leaves one off. Shares are those of `data`.
+        map: class of this set -> class of the task, or null, which leaves its rows out.
+        share: share of its training rows that are used, drawn by `data.seed` in proportion to its classes.
+        max_samples: at most so many of them.
     """
 
-    symmetric: Share | None = None
-    pair: Share | None = None
-    asymmetric: dict[str, dict[str, Share]] | None = None
-    splits: list[Literal["train", "validation", "test"]] = ["train"]
-
-    @model_validator(mode="after")
-    def _one(self) -> LabelNoise:
-        given = [name for name in ("symmetric", "pair", "asymmetric") if getattr(self, name) is not None]
-        if len(given) != 1:
-            what = " and ".join(given) or "no kind of noise"
-            raise ValueError(f"has {what}; set one of symmetric, pair and asymmetric")
-        for name, others in (self.asymmetric or {}).items():
-            if name in others or sum(others.values()) > 1 + 1e-9:
-                raise ValueError(f"of class {name!r} should name other classes, with shares of 1 together at most")
-        return self
-
-
-class Fold(Spec):
-    """One fold of a cross-validation: its rows leave train and are the test split.
-
-    Attributes:
-        of: number of folds.
-        number: which of them, from 1.
-        seed: the draw of the folds, which is apart from the seed of the run.
-    """
-
-    of: int = Field(ge=2)
-    number: int = Field(ge=1)
-    seed: int = Field(default=0, ge=0)
-
-    @model_validator(mode="after")
-    def _one_of_them(self) -> Fold:
-        if self.number > self.of:
-            raise ValueError(f"number is {self.number}; expected at most {self.of}, the number of folds")
-        return self
+    validation: str | None = None
+    test: str | None = None
+    map: dict[str, str | None] | None = None
+    share: float | None = Field(default=None, gt=0, le=1)
 
 
 class Render(Spec):
@@ -183,7 +167,7 @@ class Data(Spec):
     """Part 5: the data.
 
     Attributes:
-        path: a repository, a folder, a file, or a built-in set (`digits`, `printed_digits`, `letters`, `docstrings`).
+        path: a repository, a folder, a file, or a built-in set (`digits`, `printed_digits`, `letters`, `docstrings`, `tones`).
         name, data_files, data_dir, revision: as for `datasets.load_dataset`.
         train: the split to train on.
         labels: `none`: labels of the training rows, if there are any, are not read, for a method that learns without; those of
@@ -195,6 +179,7 @@ class Data(Spec):
         validation, test: a split's name, a share of the training rows to set aside (stratified, seeded), or `none`.
         label_sep: what separates the classes in a text that names several, such as `|`.
         fold: one fold of a cross-validation over the training rows, which becomes the test split; other test rows are not read.
+        client: train on the rows of one of several clients, as in federated learning; held-out splits stay whole.
         held_out_domain: the domain (`columns.domain`) whose training rows become the test split; other test rows are not read.
         seed: the draws of rows (shares, samples, imbalance, wrong labels); default: `training.seed`.
         classes: use only these classes, in this order.
@@ -210,9 +195,13 @@ class Data(Spec):
         streaming: read rows as they are needed, without storing them first.
         shuffle_buffer: rows of a stream that are shuffled together.
         max_length: limit of a text in tokens; default: the tokenizer's or the model's.
+        max_length_seconds: a part of this length, drawn anew in each epoch, is all that is read of a longer training sound;
+            held-out sounds are scored whole.
         mlm_probability: share of the tokens that are masked, for `fill-mask`.
         render: draw texts as images: `columns.image` then names a column of texts.
         augment: augmentations of the training rows, in order (`hfft.data.augment`).
+        mix: name -> a labelled set that is trained on together with this one, as one task; each is scored apart as well.
+        map: class of this set -> class of the task, or null, which leaves its rows out.
         sets: name -> further rows, which methods of `strategy` refer to by `on`.
     """
 
@@ -232,6 +221,7 @@ class Data(Spec):
     validation: str | float | None = None
     test: str | float | None = None
     fold: Fold | None = None
+    client: Client | None = None
     held_out_domain: str | None = Field(default=None, min_length=1)
     seed: int | None = Field(default=None, ge=0)
     classes: list[str] | None = Field(default=None, min_length=2)
@@ -246,9 +236,12 @@ class Data(Spec):
     on_bad_rows: Literal["error", "skip"] = "error"
     max_bad_rows: float = Field(default=0.01, gt=0, le=1)
     streaming: bool = False
+    mix: dict[str, MixedSet] = {}
+    map: dict[str, str | None] | None = None
     sets: dict[str, DataSet] = {}
     shuffle_buffer: int = Field(default=1000, ge=1)
     max_length: int | None = Field(default=None, ge=2)
+    max_length_seconds: float = Field(default=20.0, gt=0)
     mlm_probability: float = Field(default=0.15, gt=0, lt=1)
     render: Render | None = None
     augment: list[Annotated[str | dict[str, dict[str, Any] | None], AfterValidator(_augmentation)]] = []
@@ -285,6 +278,36 @@ class Data(Spec):
             raise ValueError("has a fold, which needs all rows at once, and streaming; leave one of them out")
         if self.fold is not None and self.test is not None:
             raise ValueError(f"has a fold, whose rows are the test split, and test={self.test}; leave data.test out")
+        return self
+
+    @model_validator(mode="after")
+    def _client_of_rows(self) -> Data:
+        if self.client is None:
+            return self
+        if self.streaming:
+            raise ValueError("has a client, which needs all rows at once, and streaming; leave one of them out")
+        if self.client.domain is not None and self.columns.domain is None:
+            raise ValueError("has a client.domain; name the column of the domains in data.columns.domain")
+        return self
+
+    @model_validator(mode="after")
+    def _mixed(self) -> Data:
+        if not self.mix and self.map is None:
+            return self
+        for key, is_set in (("streaming", self.streaming), ("labels=none", self.labels == NONE)):
+            if is_set:
+                raise ValueError(
+                    f"has {'mix' if self.mix else 'map'}, which needs all rows with labels, and {key}; leave one out"
+                )
+        if self.columns.several_labels or self.label_sep is not None:
+            raise ValueError("has mix or map, which is for one class a row in one column; name that in columns.label")
+        maps = {"map": self.map, **{f"mix.{name}.map": one.map for name, one in self.mix.items()}}
+        known = self.classes or []
+        for key, given in maps.items() if known else ():
+            if strange := [name for name in (given or {}).values() if name is not None and name not in known]:
+                raise ValueError(
+                    f"has {key} to {strange[0]!r}, which is not in classes; name one of {', '.join(known)}"
+                )
         return self
 
     @property

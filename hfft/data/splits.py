@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
-from hfft.data.spec import NONE, Data, Fold
+from hfft.data.rows_spec import Fold
+from hfft.data.spec import NONE, Data
 from hfft.errors import DataError
 from hfft.tasks.labels import Labels
 from hfft.tasks.measure import FEW
@@ -18,7 +19,7 @@ from hfft.wording import listing, nearest
 
 DEFAULT_VALIDATION = 0.1
 _VALIDATION = ("validation", "valid", "val", "dev")
-_DRAWS = {"validation": 1, "test": 2, "train": 3}  # makes their draws differ under the same seed
+DRAWS = {"validation": 1, "test": 2, "train": 3}  # makes their draws differ under the same seed
 
 
 def choose(there: Sequence[str], data: Data) -> tuple[str, str | float | None, str | float | None]:
@@ -74,7 +75,7 @@ def set_aside(rows: Dataset, shares: dict[str, float], meaning: Labels, seed: in
     groups = _classes(rows, meaning)
     sizes, parts, left = np.array([len(group) for group in groups]), {}, groups
     for name, share in shares.items():
-        rng = np.random.default_rng((seed, _DRAWS[name]))
+        rng = np.random.default_rng((seed, DRAWS[name]))
         most = np.array([len(group) - 1 for group in left])
         counts = _portions(sizes, share, most, rng)
         if not counts.sum():
@@ -139,7 +140,7 @@ def sample(rows: Dataset, cap: int, split: str, meaning: Labels, seed: int) -> D
         DataError: train would have fewer rows than classes.
     """
     groups = _classes(rows, meaning)
-    rng = np.random.default_rng((seed, 3 + _DRAWS[split]))
+    rng = np.random.default_rng((seed, 3 + DRAWS[split]))
     drawn = [rng.permutation(group) for group in groups]
     if split != "train":
         sizes = np.array([len(group) for group in groups])

@@ -11,6 +11,7 @@ from hfft.tasks.problem import SMALLER_IS_BETTER
 RISE = 0.05  # of the lowest validation loss: a rise that is more than noise
 OPTIONS = {
     "image": ("data.augment", "strategy.mixup=0.2", "layers.train=last-2", "strategy.l2_sp.weight=0.01"),
+    "audio": ("data.augment", "strategy.mixup=0.2", "layers.train=last-2", "strategy.l2_sp.weight=0.01"),
     "text": ("strategy.r_drop", "layers.train=last-2", "strategy.l2_sp.weight=0.01"),
 }
 PAGE = "hfft/strategy/figures.md"
@@ -55,7 +56,7 @@ def advice(
     Args:
         history: the Trainer's log.
         metric: the main metric of the recipe.
-        modality: `image` or `text`.
+        modality: `image`, `text` or `audio`.
         best_kept: whether the model of the best evaluation was kept, not the last one.
         given: keys that the recipe sets already, such as `strategy.mixup`; they are not named.
     """

@@ -40,13 +40,16 @@ def against_reference(trainer: FineTuner, splits: Mapping[str, Any]) -> dict[str
             say(f"strategy.{method.name}: not compared at the end ({first_line(error)})")
             continue
         if other is not None:
-            mine, theirs = (answers(trainer, model, rows).logits for model in (trainer.model, other))
+            own = getattr(other, "prepared", None)  # a teacher with another tokenizer reads the rows in its own way
+            read, collate = (rows, trainer.data_collator) if own is None else (getattr(own, split), own.collate)
+            mine = answers(trainer, trainer.model, rows).logits
+            theirs = answers(trainer, other, read, collate=collate).logits
             found[method.name] = {
                 "split": split,
                 "n": len(rows),
                 **distances(trainer.problem, mine, theirs),
-                "model": cost(trainer, trainer.model, rows),
-                "reference": cost(trainer, other, rows),
+                "model": cost(trainer, trainer.model, rows, trainer.data_collator),
+                "reference": cost(trainer, other, read, collate),
             }
     return found
 
@@ -65,9 +68,9 @@ def distances(problem: Problem, logits: Tensor, reference: Tensor) -> dict[str, 
     return found
 
 
-def cost(trainer: FineTuner, model: nn.Module, rows: Any) -> dict[str, float]:
+def cost(trainer: FineTuner, model: nn.Module, rows: Any, collate: Any) -> dict[str, float]:
     """Number of parameters, bytes of the weights, and milliseconds of a forward pass of one row (median)."""
-    inputs = trainer._prepare_inputs(trainer.data_collator(some_rows(rows, 1)))
+    inputs = trainer._prepare_inputs(collate(some_rows(rows, 1)))
     inputs.pop("labels")
     seconds = []
     with eval_mode(model), torch.no_grad(), trainer.compute_loss_context_manager():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,13 @@ class Outputs:
             found.update(logits, labels)
         found.compute()
         return found.result
+
+    def of_rows(self, chosen: np.ndarray) -> Outputs:
+        """The outputs of some rows: their places or a mask, `(N,)`."""
+        logits, references = (None if one is None else one[chosen] for one in (self.logits, self.references))
+        return replace(
+            self, losses=self.losses[chosen], targets=self.targets[chosen], logits=logits, references=references
+        )
 
     def constant(self) -> float | None:
         """The loss of the best constant answer to a regression, the variance of the true values; None for classes."""

@@ -74,7 +74,7 @@ class Export:
         chosen = {modality.name if role == "input" else role: name for role, name in wanted.columns.items()}
         label = chosen.pop("label", None)
         if strange := set(chosen) - {*modality.columns, "id"}:
-            raise BadInput(f"--pair-column: the model takes an {modality.name}, and no {min(strange)}; leave it out")
+            raise BadInput(f"--pair-column: the model takes {modality.one}, and no {min(strange)}; leave it out")
         reading = replace(reading_of(_location(wanted.source)), chosen=chosen, split=wanted.split)
         reading = replace(reading, options={**reading.options, **stated(wanted.read)})
         self._opened = _with_labels(wanted, modality, reading, label)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from hfft.backbone.pooling import usual_pooling
 from hfft.data.modality.base import OnDevice
+from hfft.data.sound_batch import LENGTHS, unpadded
 from hfft.data.texts import longest_first
 from hfft.errors import DataError
 from hfft.eval_mode import eval_mode
@@ -102,7 +103,11 @@ def _loaded(
     order = longest_first(rows.lengths) if hasattr(rows, "lengths") else list(range(len(rows)))
     for start in range(0, len(order), batch_size):
         places = order[start : start + batch_size]
-        yield places, collate(rows.__getitems__(places))
+        batch = collate(rows.__getitems__(places))
+        for part in unpadded(batch) if LENGTHS in batch else [batch]:
+            size = len(part["labels"])
+            yield places[:size], part
+            places = places[size:]
 
 
 def check_finite(features: np.ndarray, ids: Sequence[Any] | None = None, where: str = "") -> None:

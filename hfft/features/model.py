@@ -32,9 +32,16 @@ class FeatureModel:
     Args:
         recipe: with a pinned backbone.
         pooling: `pooler` needs the model's own.
+
+    Raises:
+        ModelError: its layers are a new recurrent net.
     """
 
     def __init__(self, recipe: Recipe, processor: Any, labels: Labels, pooling: str):
+        if recipe.backbone.rnn is not None:
+            raise ModelError(
+                "backbone.rnn: its layers are new, so they have no features yet; train it, and name the run"
+            )
         self.recipe, self.processor, self.labels, self.pooling = recipe, processor, labels, pooling
         adapter = recipe.layers.adapter
         self.adapter = layers.pinned_adapter(adapter) if adapter is not None and "from" in adapter else None

@@ -86,9 +86,9 @@ def _task(source: str, named: Backbone) -> Task:
         return found
     reads = getattr(bare_class(config), "main_input_name", None)
     for task in TASKS.values():
-        if task.labelled and task.modality.input_name == reads:
+        if task.labelled and reads in task.modality.input_names:
             return task
-    raise BadInput(f"{source} is a {config.model_type}; features are computed of images and texts")
+    raise BadInput(f"{source} is a {config.model_type}; features are computed of images, texts and sounds")
 
 
 class TrainedModel:

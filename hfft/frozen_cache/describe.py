@@ -61,6 +61,9 @@ def impossible(trainer: Any, views: int) -> str | None:
     why = uncacheable(trainer.methods)
     if why is not None:
         return why
+    for held in (rows, trainer.eval_dataset):
+        if why := getattr(held, "varied", None):
+            return why
     step = getattr(rows, "step", None)
     if views and read_sets(trainer.methods):
         return "views of the rows of data.sets are not kept"

@@ -79,11 +79,15 @@ class Call:
 
     @property
     def work(self) -> float:
-        """Number of multiplications with the module's own weight matrix."""
+        """Number of multiplications with the module's own weight matrix, or matrices if it is recurrent."""
+        outputs = next((t.numel() for t in self.outputs if isinstance(t, Tensor)), 0)
+        if isinstance(self.module, nn.RNNBase):
+            states = self.module.hidden_size * (2 if self.module.bidirectional else 1)
+            return outputs / states * sum(p.numel() for p in self.module.parameters() if p.ndim > 1)
         weight = getattr(self.module, "weight", None)
         if not isinstance(weight, Tensor) or weight.ndim < 2 or isinstance(self.module, nn.Embedding):
             return 0.0
-        return next((t.numel() for t in self.outputs if isinstance(t, Tensor)), 0) * weight.numel() / len(weight)
+        return outputs * weight.numel() / len(weight)
 
 
 def trace(model: nn.Module, batch: Mapping[str, Tensor], seed: int) -> tuple[list[Call], Any]:

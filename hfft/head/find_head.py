@@ -85,8 +85,10 @@ def parameter_names(model: PreTrainedModel, extra: Iterable[str] = ()) -> set[st
         inside = {id(t) for t in base.state_dict(keep_vars=True).values()}
         found |= {name for name, t in model.state_dict(keep_vars=True).items() if id(t) not in inside}
     else:
-        # There is no separate base model (CLIP's or SigLIP's classifier): use the modules that contain the last layer.
+        # There is no separate base model (CLIP's or SigLIP's classifier): use the modules that contain the last layer, and
+        # layers that stand beside the whole encoder, such as Whisper's projector.
         owners = {name.rpartition(".")[0] for name in found}
+        owners |= {name for name, child in model.named_children() if isinstance(child, nn.Linear)}
         found |= {name for name in names if name.rpartition(".")[0] in owners}
     for module in extra:
         matching = {name for name in names if f".{name}".find(f".{module}.") >= 0}

@@ -26,7 +26,8 @@ from hfft.pipeline import calibrate, model_check, rows
 from hfft.pipeline.dry_build import check_turns, dry_build, lr_rules
 from hfft.pipeline.head_start import start_from_classifier, with_pooling
 from hfft.pipeline.row_groups import class_ids
-from hfft.pipeline.teachers import teachers
+from hfft.pipeline.teachers import prepared_for, teachers
+from hfft.pipeline.vocabulary import with_vocabulary
 from hfft.processes import say
 from hfft.recipe import Recipe
 from hfft.recipe.checks import situation
@@ -86,6 +87,9 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     with arguments.main_process_first(local=True, desc="data"):
         splits, labels = rows.load(recipe)  # 5
     task.modality.inputs.fit(processor, dict(splits.items()), splits.columns)
+    recipe, vocabulary = with_vocabulary(recipe, splits)
+    if vocabulary:  # the words of the training texts are known only now
+        processor = backbone.load_processor(recipe.backbone, task)
     check_further(recipe.score, splits)
     if pooling is None:
         recipe, pooling = with_pooling(recipe, download=True)
@@ -107,7 +111,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     chosen, frozen = recipe.train_layers, as_list(recipe.layers.freeze)
     fixed: dict[str, Any] = {"new_tokens": ids, "lora_fa": recipe.layers.lora_fa}
     model = layers.adapt(model, chosen, adapter, depths, head_names, frozen, **fixed)
-    notes = [] if pooling is None else [pooling]
+    notes = [*vocabulary, *([] if pooling is None else [pooling])]
     notes += [*model_check.leave_out(model, depths, unread, recipe.train_layers), *layers.tokens_that_stay(model, ids)]
     methods = rows.methods(recipe, splits, labels)  # 4
     check_methods(methods, recipe, arguments)
@@ -120,7 +124,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
             task,
             labels,
             processor,
-            recipe.data.augment,
+            inputs.augmentation(recipe.data),
             arguments.seed,
             prepared.on_device,
             strategy.further_views(methods),
@@ -154,7 +158,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
         sets=sets,
         class_ids=class_ids(splits, labels),
         domain_ids=rows.domain_ids(recipe, splits, prepared, methods),
-        load_model=teachers(labels, processor),
+        load_model=teachers(labels, processor, prepared_for(recipe, splits, labels)),
         source_head=lambda: source_head(recipe.backbone, task),
         cache_settings=cache_settings(recipe, arguments),
         last_block=LastBlock(shortens(recipe, methods), say),

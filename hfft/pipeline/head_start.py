@@ -33,7 +33,7 @@ def with_pooling(recipe: Recipe, download: bool = False) -> tuple[Recipe, str | 
         download: whether the weights of a hub model may be downloaded to look for a pooler.
     """
     chosen = recipe.head
-    if not recipe.the_task.labelled or chosen.pooling or chosen.new or chosen.keep_known:
+    if not recipe.the_task.labelled or chosen.pooling or chosen.new or chosen.keep_known or recipe.backbone.rnn:
         return recipe, None
     if chosen.kind is not None:
         states = chosen.kind != "attention-pool" and recipe.the_task.modality.tokens

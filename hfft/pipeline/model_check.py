@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -64,12 +65,13 @@ def check_inputs(model: PreTrainedModel, processor: Any, task: Task) -> None:
         raise
     except Exception as error:
         raise ModelError(
-            f"backbone.name: {name} of {kind} does not read plain {modality.name}s ({first_line(error)}); use another model"
+            f"backbone.name: {name} of {kind} does not read plain {modality.plural} ({first_line(error)}); use another model"
         ) from error
-    wanted = modality.input_name
-    if wanted not in made:
+    wanted = next((name for name in modality.input_names if name in made), None)
+    if wanted is None:
         raise ModelError(
-            f"backbone.name: {name} of {kind} makes {listing(made)} of {modality.name}s, not {wanted}; use another model"
+            f"backbone.name: {name} of {kind} makes {listing(made)} of {modality.plural}, not {modality.input_name}; "
+            f"use another model"
         )
     reads = inspect.signature(model.forward).parameters
     if wanted not in reads and not any(p.kind is p.VAR_KEYWORD for p in reads.values()):
@@ -134,6 +136,10 @@ def check_answers(
             logits = _logits(model, inputs.blank(processor))
         _check_shape(model, logits)
         read = None if any(map(reversible, model.modules())) else _read(logits, parameters)
+        if read is not None and read < set(parameters):  # some are read in training alone, such as wav2vec 2.0's mask
+            with torch.enable_grad(), contextlib.suppress(NotRun):
+                read |= _read(_logits(model.train(), inputs.blank(processor)), parameters)
+            model.eval()
         if not task.modality.tokens:
             return read
         with torch.no_grad():
@@ -256,8 +262,8 @@ def _read(logits: Tensor, parameters: dict[str, nn.Parameter]) -> set[str]:
 
 @contextlib.contextmanager
 def _as_it_was(model: PreTrainedModel) -> Iterator[None]:
-    """Give the model its mode and its buffers back, and torch its random numbers."""
-    training = model.training
+    """Give the model its mode and its buffers back, and torch and numpy their random numbers."""
+    training, drawn = model.training, np.random.get_state()  # speech models mask by numpy's global generator
     buffers = [
         (module._buffers, name, buffer, buffer.clone())
         for module in model.modules()
@@ -269,5 +275,6 @@ def _as_it_was(model: PreTrainedModel) -> Iterator[None]:
             yield
     finally:
         model.train(training)
+        np.random.set_state(drawn)
         for held, name, buffer, before in buffers:
             held[name] = buffer.copy_(before)  # I-BERT puts others in their places

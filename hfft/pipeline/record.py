@@ -15,6 +15,7 @@ from hfft.evaluate import score_splits
 from hfft.evaluate.advice import advice
 from hfft.evaluate.against_reference import against_reference
 from hfft.evaluate.against_reference import in_words as compared_in_words
+from hfft.evaluate.by_set import by_set
 from hfft.evaluate.findings import findings
 from hfft.evaluate.outputs import Outputs
 from hfft.evaluate.seen import seen_line
@@ -38,6 +39,8 @@ def describe(recipe: Recipe, run: Run) -> list[str]:
     )
     classes = f"{run.labels.size} classes" if run.labels.names else run.labels.problem
     name = recipe.backbone.name + (" (random weights)" if recipe.backbone.init == "random" else "")
+    if recipe.backbone.rnn is not None:
+        name = f"a new {recipe.backbone.rnn.type.upper()} on the word vectors of {name},"
     sizes += "".join(f", {name} {len(rows)} (data.sets)" for name, rows in run.trainer.sets.items())
     counts = describe_counts(run.splits.classes)
     rows = recipe.data.path
@@ -96,6 +99,7 @@ def collect(training: Training) -> dict[str, Any]:
     compared = against_reference(run.trainer, dict(run.prepared.items()))
     sets = {name: len(rows) for name, rows in run.trainer.sets.items()}
     known = facts(recipe, run.splits, run.labels, run.commit)
+    apart = {} if recipe.tasks else by_set(recipe.data, run.splits, scores, training.folder.outputs, run.metrics.names)
     return {
         **{name: score["metrics"] for name, score in scores.items()},
         "train": {
@@ -115,6 +119,7 @@ def collect(training: Training) -> dict[str, Any]:
         "data": {**known["data"], "sets": sets, "unread": unread(recipe, run.splits, sets)},
         **({"stock_loads": stock_loads(run)} if recipe.published_as == "adapter" else {}),
         **({"edits": run.edits} if run.edits else {}),
+        **({"by_set": apart} if apart else {}),
         "strategy": methods_of(run),
         **({"compared": compared} if compared else {}),
         "world_size": run.trainer.args.world_size,
@@ -136,7 +141,12 @@ def facts(recipe: Recipe, splits: data.Splits, labels: Labels, commit: str | Non
         "problem": recipe.problem,
         "labels": list(labels.names),
         "seed": recipe.seed,
-        "backbone": {"name": recipe.backbone.name, "revision": commit, "init": recipe.backbone.init},
+        "backbone": {
+            "name": recipe.backbone.name,
+            "revision": commit,
+            "init": recipe.backbone.init,
+            **({} if recipe.backbone.rnn is None else {"rnn": recipe.backbone.rnn.type}),
+        },
         "data": {
             "path": recipe.data.path
             if not recipe.tasks
@@ -219,6 +229,9 @@ def summary(recipe: Recipe, folder: Path, metrics: dict[str, Any]) -> list[str]:
             lines.append(f"{split} {shown}  (n={metrics[split]['n']}, seed {metrics['seed']})")
             if leaked := metrics.get("data", {}).get("leaked", {}).get(split):
                 lines.append(seen_line(split, leaked, metrics[split]["n"]))
+            for name, found in metrics.get("by_set", {}).get(split, {}).items():
+                shown = " ".join(f"{metric} {found[metric]:.4f}" for metric in metric_names(found))
+                lines.append(f"  of {name}: {shown}  (n={found['n']})")
     if stop := metrics.get("train", {}).get("stopped"):
         lines.append(f"stopped early: {stop['why']}")
     for split, found in metrics.get("from_scratch", {}).items():

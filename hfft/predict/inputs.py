@@ -59,7 +59,7 @@ def check_name(argument: str, modality: Modality) -> None:
             )
         return
     if argument == "-" and not modality.tokens:
-        raise BadInput(f"-: standard input is read as texts, but the model takes an {modality.name}; give files")
+        raise BadInput(f"-: standard input is read as texts, but the model takes {modality.one}; give files")
     if modality.tokens and looks_like_file(argument):
         raise BadInput(
             f"no file {argument!r}; check the name, or pipe it to - if it is a text: echo … | hfft predict RUN -"

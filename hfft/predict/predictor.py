@@ -53,9 +53,10 @@ class Predictor:
         """Outputs `(N, C)` of the model, on the CPU in float32.
 
         Args:
-            inputs: a list of images (PIL) or texts (str, or pairs of them), or a single one, which gives one row.
+            inputs: a list of images (PIL), texts (str, or pairs of them) or sounds (dicts of `array` and `sampling_rate`,
+                values at the model's rate, or names of files), or a single one, which gives one row.
         """
-        if isinstance(inputs, str | tuple) or not hasattr(inputs, "__len__"):  # a text, a pair, an image
+        if self.modality.inputs.is_one(inputs):
             inputs = [inputs]
         if not len(inputs):
             return torch.empty(0, self.model.config.num_labels)

@@ -135,7 +135,8 @@ class Card:
         extra: dict[str, Any] = {}
         if base and self.recipe.backbone.init == "pretrained":
             extra = {"base_model": base}
-            if "use" not in self.metrics:  # the hub has no word for a model that is as it was
+            # the hub has no word for a model that is as it was, nor for one that has only its word vectors
+            if "use" not in self.metrics and self.recipe.backbone.rnn is None:
                 extra["base_model_relation"] = "adapter" if self.as_adapter() else "finetune"
         results = [
             self.result(split, name.partition("_")[0] if name.startswith(("f1", "precision", "recall")) else name,
@@ -195,6 +196,7 @@ class Card:
             repo=self.repo,
             base=public(self.recipe.backbone.name),
             init=self.recipe.backbone.init,
+            rnn=self.recipe.backbone.rnn,
             data=public(self.recipe.data.path),
             only=self.recipe.data.classes,
             rows_from=self.rows_from(),

@@ -39,7 +39,7 @@ from hfft.wording import first_line
 
 T = TypeVar("T")
 ATTEMPTS, FIRST_WAIT, PATIENCE = 4, 1.0, 20.0  # the last two in seconds; the client itself retries some calls
-CODE = (f"{published_code.FILE}.py", "feature_extraction_series.py")
+CODE = (*(f"{name}.py" for name in published_code.FILES), "feature_extraction_series.py")
 PUSHED = ["*.safetensors", "*.json", "*.txt", "*.model", *CODE, "README.md", "recipe.yaml"]
 PUSHED += ["confusion.svg", "reliability.svg"]
 

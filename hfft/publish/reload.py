@@ -120,6 +120,7 @@ def pipeline_answers(pipe: transformers.Pipeline, task: Task, inputs: Sequence[A
             return {"outputs": torch.tensor(predictions, dtype=torch.float64)}
 
     roles = list(task.modality.columns)
+    inputs = [task.modality.inputs.served(x, pipe) for x in inputs]
     rows = [dict(zip(roles, x if isinstance(x, tuple) else (x,), strict=False)) | {"label": 0} for x in inputs]
     columns = {
         f"{key}_column": role for key, role in zip(("input", "second_input"), rows[0], strict=False) if role != "label"

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from hfft import backbone
-from hfft.backbone.load import auto_class, fetched
+from hfft.backbone.load import auto_class
+from hfft.backbone.locate import fetched
 from hfft.features.model import FeatureModel
 from hfft.features.views import View, bare
 from hfft.head import output_parameters

@@ -16,6 +16,7 @@ from hfft.recipe.classifier_checks import classifier_checks
 from hfft.recipe.cross_modal_checks import cross_modal_checks
 from hfft.recipe.explain import explain
 from hfft.recipe.label_checks import label_checks
+from hfft.recipe.rnn_checks import rnn_checks
 from hfft.recipe.score_checks import score_checks
 from hfft.recipe.set_checks import set_checks
 from hfft.recipe.several_tasks import single_checks, task_checks
@@ -43,7 +44,7 @@ def situation(recipe: Recipe) -> Situation:
         streaming=recipe.data.streaming,
         continuous=recipe.the_task.modality.continuous,
         tokens=recipe.the_task.modality.tokens,
-        images=recipe.the_task.modality.input_name == "pixel_values",
+        modality=recipe.the_task.modality.name,
         sets=tuple(recipe.data.sets),
         labelled_sets=tuple(name for name, one in recipe.data.sets.items() if one.labels == "given"),
         domains=recipe.data.columns.domain is not None or bool(recipe.tasks),
@@ -113,9 +114,9 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
     if views is not None and not recipe.data.augment:
         found.append((("layers", "cache", "views"), "is for augmented rows, but data.augment is empty; leave it out"))
     for role in recipe.data.columns.model_fields_set:
-        if role in ("id", "domain") and recipe.data.streaming:
+        if role in ("id", "group", "domain") and recipe.data.streaming:
             found.append((("data", "columns", role), "needs all rows, which a stream does not have; leave it out"))
-        elif role not in ("id", "domain") and role not in task.columns:
+        elif role not in ("id", "group", "domain") and role not in task.columns:
             found.append(
                 (("data", "columns", role), f"is not used by task {recipe.task}, which takes {listing(task.columns)}")
             )
@@ -132,7 +133,7 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
             found.append((("backbone", "edit", i), problem))
         if edit.get("channels") == 4 and recipe.data.augment:
             found.append((("data", "augment"), "works on grey and RGB images only; leave it out with channels: 4"))
-    found += _head_checks(recipe)
+    found += _head_checks(recipe) + rnn_checks(recipe)
     if recipe.head.keep_known and not target.classes:
         found.append(
             (("head", "keep_known"), f"needs named classes, which {recipe.problem} does not have; leave it out")
@@ -155,7 +156,7 @@ def _augment_checks(recipe: Recipe) -> list[tuple[Path, str]]:
     for i, item in enumerate(augment):
         if (why := misfit_of(item, modality.name)) is not None:
             known = listing(OPS_OF.get(modality.name, {}))
-            text = f"{why}, but task {recipe.task} takes {modality.name}; leave it out, or choose from {known}"
+            text = f"{why}, but task {recipe.task} takes {modality.plural}; leave it out, or choose from {known}"
             return [(("data", "augment", i) if len(augment) > 1 else ("data", "augment"), text)]
     if "text_pair" not in recipe.data.columns.model_fields_set:
         for i, (_, arguments) in enumerate(parse(list(augment))):

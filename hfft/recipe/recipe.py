@@ -42,7 +42,7 @@ class Recipe(Spec):
 
     Attributes:
         name: name of the run and of its folder; default: the file's.
-        task: `image-classification`, `text-classification`, `time-series-classification` or `fill-mask`.
+        task: `image-classification`, `text-classification`, `audio-classification`, `time-series-classification` or `fill-mask`.
         problem_type: kind of target, by the config's `problem_type`.
         tasks: several tasks on one backbone, each with its own data and labels (`TaskEntry`); `data` is what they share then.
         use: what is done with the pretrained model: `fine-tune` trains it, `directly` scores it as it is, with its own head
@@ -82,7 +82,8 @@ class Recipe(Spec):
     @model_validator(mode="after")
     def _with_untrained(self) -> Self:
         """Add to `head.new` what the package's own checkpoint was pretrained without, if the task's model has it."""
-        lacking = UNTRAINED.get(self.backbone.name, ()) if self.the_task.labelled and not self.head.own else ()
+        whole = self.the_task.labelled and not self.head.own and self.backbone.rnn is None
+        lacking = UNTRAINED.get(self.backbone.name, ()) if whole else ()
         if more := [module for module in lacking if module not in self.head.new]:
             head = self.head.model_copy(update={"new": [*self.head.new, *more]})
             object.__setattr__(self, "head", head)  # the section is frozen for everyone else

@@ -246,7 +246,7 @@ def overlay(image: Image.Image, weights: Any, side: int = SIDE) -> str:
 
 
 def excerpt(value: Any) -> dict[str, Any]:
-    """What is kept of an input: `texts`, each cut to MOST_LETTERS, or `image`, a thumbnail as a data URI.
+    """What is kept of an input: `texts`, each cut to MOST_LETTERS, or `image`, a thumbnail as a data URI; of a sound its wave.
 
     Raises:
         ValueError: it is neither.
@@ -256,7 +256,18 @@ def excerpt(value: Any) -> dict[str, Any]:
         return {"texts": [text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]} …" for text in texts]}
     if isinstance(value, Image.Image):
         return {"image": thumbnail(value), "size": list(value.size)}
+    if isinstance(value, dict) and "array" in value:
+        return {"image": thumbnail(waveform(value["array"]))}
     raise ValueError(f"an input of type {type(value).__name__}")
+
+
+def waveform(values: Any, side: int = SIDE) -> Image.Image:
+    """A picture of a sound: between the lowest and the highest of its values, from left to right."""
+    values = np.asarray(values, float)
+    columns = np.array_split(values / max(float(np.abs(values).max(initial=0)), 1e-9), side)
+    rows = np.linspace(1, -1, side // 2)[:, None]
+    low, high = (np.array([f(one) if len(one) else 0.0 for one in columns]) for f in (np.min, np.max))
+    return Image.fromarray(np.where((rows >= low - 0.03) & (rows <= high + 0.03), 60, 255).astype(np.uint8))
 
 
 def thumbnail(image: Image.Image, side: int = SIDE) -> str:

@@ -53,6 +53,25 @@ def random_letters(texts: Iterable[Any], rng: np.random.Generator) -> list[Any]:
     return _each(texts, lambda text: " ".join("".join(rng.choice(LETTERS, len(word))) for word in text.split()))
 
 
+def white_noise(sounds: Iterable[Any], rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+    """White noise as long and as loud as each sound."""
+    for one in sounds:
+        values = np.asarray(one["array"], np.float32)
+        noise = rng.standard_normal(len(values)) * max(float(np.sqrt(np.mean(np.square(values)))), 1e-3)
+        yield {"array": noise.astype(np.float32), "sampling_rate": one["sampling_rate"]}
+
+
+def shuffled_pieces(sounds: Iterable[Any], rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+    """The pieces of 50 ms of each sound in another order."""
+    for one in sounds:
+        values, size = np.asarray(one["array"], np.float32), max(round(0.05 * one["sampling_rate"]), 1)
+        pieces = np.split(values, range(size, len(values), size))
+        yield {
+            "array": np.concatenate([pieces[i] for i in rng.permutation(len(pieces))]),
+            "sampling_rate": one["sampling_rate"],
+        }
+
+
 # modality -> name -> (how inputs are made, whether they are near the task's own)
 SETS: dict[str, dict[str, tuple[Make, bool]]] = {
     "image": {"gaussian": (gaussian, False), "bernoulli": (bernoulli, False), "blobs": (blobs, False)},
@@ -61,6 +80,7 @@ SETS: dict[str, dict[str, tuple[Make, bool]]] = {
         "random_words": (random_words, True),
         "random_letters": (random_letters, False),
     },
+    "audio": {"shuffled_pieces": (shuffled_pieces, True), "white_noise": (white_noise, False)},
 }
 
 

@@ -38,10 +38,12 @@ class Start:
         """The start of a run.
 
         Raises:
-            BadInput: there is none, because the run began with random weights or has no backbone.
+            BadInput: there is none, because the run began with random weights or a new recurrent net, or has no backbone.
         """
         if recipe.backbone.init != "pretrained":
             raise BadInput("the run began with random weights, so there is no pretrained model to compare with")
+        if recipe.backbone.rnn is not None:
+            raise BadInput("the run began with a new recurrent net, so there is no pretrained model to compare with")
         recipe = recipe.model_copy(update={"backbone": backbone.pinned(recipe.backbone)})
         task = recipe.the_task
         processor = backbone.load_processor(recipe.backbone, task)

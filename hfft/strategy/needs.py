@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hfft.data.augment.grammar import misfit
+from hfft.data.augment.grammar import OPS_OF, PLURAL, misfit
 from hfft.strategy.method import Method, defines
 from hfft.wording import listing
 
@@ -15,8 +15,9 @@ NEEDS = {
     "attentions": "the attention maps of blocks",
     "inputs": "the model's real inputs",
     "continuous": "inputs that can be averaged",
-    "images": "images",
     "pixels": "images in [0, 1] before normalisation",
+    "images": "inputs that are images",
+    "image_or_text": "inputs that are images or texts",
     "embeddings": "the input embedding of a text",
     "tokens": "the ids of tokens",
     "unmixed": "rows that are not mixed with others",
@@ -44,7 +45,7 @@ class Situation:
     Attributes:
         continuous: whether inputs are numbers that can be averaged, such as pixels but not words.
         tokens: whether inputs are ids of tokens.
-        images: whether inputs that are no tokens are images.
+        modality: name of the task's modality; default: image if inputs are continuous, else text.
         sets: names of `data.sets`.
         labelled_sets: those whose labels are given.
         domains: whether the recipe names the column of the rows' domains.
@@ -65,7 +66,7 @@ class Situation:
     streaming: bool = False
     continuous: bool = True
     tokens: bool = True
-    images: bool = True
+    modality: str = ""
     sets: tuple[str, ...] = ()
     labelled_sets: tuple[str, ...] = ()
     domains: bool = False
@@ -80,6 +81,11 @@ class Situation:
     schedule: str | None = None
     labels_read: bool = False
     head_learns: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The modality of the rows."""
+        return self.modality or ("image" if self.continuous else "text")
 
 
 def refusals(methods: Sequence[Method], situation: Situation) -> list[tuple[str, str]]:
@@ -151,17 +157,21 @@ def _refused(method: Method, situation: Situation) -> list[str]:
         found.append("keeps the head as it is; set layers.freeze=head")
     if "continuous" in method.needs and not situation.continuous:
         found.append("averages inputs, which is impossible for text; leave it out")
-    if "pixels" in method.needs and not situation.continuous:
-        found.append("attacks pixels, which texts do not have; use fgm or freelb")
+    rows = PLURAL[situation.kind]
+    if "pixels" in method.needs and situation.kind != "image":
+        instead = "use fgm or freelb" if situation.tokens else "leave it out"
+        found.append(f"attacks pixels, which {rows} do not have; {instead}")
+    if "embeddings" in method.needs and situation.kind != "text":
+        instead = "use pgd, fast_at or trades" if situation.kind == "image" else "leave it out"
+        found.append(f"attacks the embeddings of a text, which {rows} do not have; {instead}")
+    if "images" in method.needs and situation.kind not in ("image", "text"):  # of texts, another need says it
+        found.append(f"is for images, but the rows are {rows}; leave it out")
+    if "image_or_text" in method.needs and situation.kind not in ("image", "text"):
+        found.append(f"is for images and texts, but the rows are {rows}; leave it out")
     spec = getattr(method, "spec", None)
     views = [getattr(spec, key, None) or () for key in ("strong", "views")]
-    if not situation.images and not situation.tokens:
-        if {"pixels", "images"} & method.needs:
-            found.append("is for images, which the task does not take; leave it out")
-        elif hasattr(spec, "strong") or hasattr(spec, "views"):
-            found.append("draws augmented views, which there are of images and texts only; leave it out")
-    if "embeddings" in method.needs and situation.continuous:
-        found.append("attacks the embeddings of a text, which images do not have; use pgd, fast_at or trades")
+    if situation.kind not in OPS_OF and (hasattr(spec, "strong") or hasattr(spec, "views")):
+        found.append(f"draws augmented views, which there are none of {rows}; leave it out")
     if "tokens" in method.needs and not situation.tokens:
         found.append("is for texts, which the task does not take; leave it out")
     if situation.epochs is not None and 0 < situation.epochs <= method.begins:
@@ -189,10 +199,11 @@ def _refused(method: Method, situation: Situation) -> list[str]:
     elif on is not None and "labelled_set" in method.needs and on not in situation.labelled_sets:
         found.append(f"learns the classes of data.sets.{on}, which are not read; set data.sets.{on}.labels=given")
     for item in (*views[0], *views[1]):
-        if why := misfit(item, "text" if situation.tokens else "image"):
-            kind = "texts" if situation.tokens else "images"
+        kind = situation.modality or ("text" if situation.tokens else "image")
+        if why := misfit(item, kind):
+            rows = PLURAL[kind]
             found.append(
-                f"{'strong' if views[0] else 'views'}: {why}, but the rows are {kind}; leave it out, or choose one for {kind}"
+                f"{'strong' if views[0] else 'views'}: {why}, but the rows are {rows}; leave it out, or choose one for {rows}"
             )
     if situation.divided and ("whole_weights" in method.needs or defines(method, "modules")):
         found.append("needs whole weights, but FSDP shards them; leave it out, or launch without FSDP")

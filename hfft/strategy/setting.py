@@ -43,6 +43,7 @@ class Setting:
         black_and_white: the values of the model's input for levels 0 and 1 of each channel, `(C,)` each; None if unknown.
         methods: all methods of the run, in the order of their hooks.
         tokenizer: the tokenizer of the rows, if they are texts.
+        modality: of the rows, if they are neither texts nor images.
         norm_statistics: a model -> a context with its BatchNorm statistics estimated again on the training rows.
         moving_norms: whether training updates the statistics of any BatchNorm.
     """
@@ -66,6 +67,7 @@ class Setting:
     black_and_white: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     methods: Sequence[Method] = ()
     tokenizer: Any = None
+    modality: str = ""
     norm_statistics: Callable[[nn.Module], contextlib.AbstractContextManager[None]] = lambda _: contextlib.nullcontext()
     moving_norms: bool = False
 

@@ -30,6 +30,7 @@ STUDIES: dict[str, tuple[str, str]] = {
     "fine-grained": ("hfft.studies.fine_grained", "FineGrained"),
     "founding": ("hfft.studies.founding", "Founding"),
     "robustness": ("hfft.studies.robustness", "Robustness"),
+    "federated": ("hfft.studies.federated", "Federated"),
     "incremental": ("hfft.studies.incremental", "Incremental"),
     "leave-one-domain-out": ("hfft.studies.leave_one_domain_out", "LeaveOneDomainOut"),
     "tasks": ("hfft.studies.several_tasks", "SeveralTasks"),

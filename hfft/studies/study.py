@@ -62,6 +62,8 @@ class Child:
         measure: `module:function` that is called with the recipe in place of a training, and returns the figures
             (`hfft.studies.measure`).
         options: further arguments of that function, as JSON values.
+        run_seed: the `training.seed` of the run where it is not `seed` itself: a run that follows others of the same seed
+            would draw the same order and dropout again.
     """
 
     arm: str
@@ -70,6 +72,7 @@ class Child:
     begins_from: str | None = None
     measure: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    run_seed: int | None = None
 
     def __post_init__(self) -> None:
         if not _ARM.fullmatch(self.arm):
@@ -204,20 +207,25 @@ def recipe_of(study: Study, child: Child, children: Path) -> Recipe:
     values["publish"] = {}
     values["score"] = {**values["score"], "from_scratch": False}
     values["training"] = {**values["training"], "output_dir": str(children / child.name)}
-    overrides = {"training.seed": child.seed, **child.overrides}
+    seed = child.seed if child.run_seed is None else child.run_seed
+    overrides = {"training.seed": seed, **child.overrides}
     if child.begins_from is not None:
         overrides.setdefault("backbone.name", f"{CHILDREN}/{child.begins_from}/model")
+    goes_on = str(overrides.get("backbone.name", "")).startswith(CHILDREN)
     where = json.dumps(str(children), ensure_ascii=False)[1:-1]
     overrides = json.loads(json.dumps(overrides, ensure_ascii=False).replace(CHILDREN, where))
     if "backbone.name" in overrides:  # what the earlier backbone was pretrained without is not the new one's
         without = UNTRAINED.get(study.recipe.backbone.name, ())
         values["head"] = {**values["head"], "new": [m for m in values["head"].get("new", []) if m not in without]}
-        values["backbone"] = {key: value for key, value in values["backbone"].items() if key != "revision"}
+        not_its = (
+            {"revision", "rnn"} if goes_on else {"revision"}
+        )  # a finished net is taken whole, not its vectors alone
+        values["backbone"] = {key: value for key, value in values["backbone"].items() if key not in not_its}
     try:
         made = load_recipe(values, *override_words(overrides))
     except BadInput as error:
         raise BadInput(*(f"child {child.name}: {line.removeprefix('recipe  ')}" for line in error.args)) from None
-    if made.seed != child.seed:
+    if made.seed != seed:
         raise BadInput(
             f"child {child.name}: training.seed is {made.seed}; leave it out of the arms, since the study's seeds set it"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from hfft.tasks.modality import IMAGE, SERIES, TEXT, Modality
+from hfft.tasks.modality import AUDIO, IMAGE, SERIES, TEXT, Modality
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 LABEL: dict[str, str | None] = {"label": "label"}
@@ -60,6 +60,14 @@ TASKS = {
             SERIES,
             {**SERIES.columns, **LABEL},
             "series",  # an array (time steps, channels)
+        ),
+        Task(
+            "audio-classification",
+            "audio-classification",
+            "AutoModelForAudioClassification",
+            AUDIO,
+            {**AUDIO.columns, **LABEL},
+            '"sound.wav"',
         ),
         Task(
             "fill-mask",

@@ -37,8 +37,12 @@ class Answers:
 
 
 @torch.no_grad()
-def answers(trainer: Any, model: nn.Module, rows: Any, features: bool = False) -> Answers:
-    """The outputs of a model in `eval()`; random state and modes are unchanged afterwards."""
+def answers(trainer: Any, model: nn.Module, rows: Any, features: bool = False, collate: Any = None) -> Answers:
+    """The outputs of a model in `eval()`; random state and modes are unchanged afterwards.
+
+    Args:
+        collate: makes a batch of rows; None for the trainer's own.
+    """
     accelerator = trainer.accelerator
     order = longest_first(rows.lengths) if isinstance(rows, TextRows) else list(range(len(rows)))
     batches = [order[i : i + AT_ONCE] for i in range(0, len(order), AT_ONCE)]
@@ -49,7 +53,7 @@ def answers(trainer: Any, model: nn.Module, rows: Any, features: bool = False) -
     found: list[tuple[Tensor, ...]] = []
     with eval_mode(model), reader.on():
         for numbers in mine:
-            inputs = trainer._prepare_inputs(trainer.data_collator(fetched(rows, np.array(numbers))))
+            inputs = trainer._prepare_inputs((collate or trainer.data_collator)(fetched(rows, np.array(numbers))))
             labels = inputs.pop("labels")
             with trainer.compute_loss_context_manager():
                 logits = logits_of(model(**inputs)).float()

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 from transformers.trainer_utils import has_length
 
+from hfft.data.sound_batch import LENGTHS, unpadded
 from hfft.data.stream import Stream, StreamOrder
 from hfft.data.texts import ByLength, TextRows, longest_first
 from hfft.train.companions import ROW_NUMBERS, AccompaniedRows, MethodOrder
@@ -143,7 +144,12 @@ def num_rows(batch: dict[str, Any]) -> int:
 
 
 def in_parts(inputs: dict[str, Any]) -> list[dict[str, Any]]:
-    """A batch of texts in parts of at most `TOKENS` tokens, so that memory for scoring does not depend on the longest text."""
+    """A batch in parts, so that memory for scoring does not depend on the longest row: texts of at most `TOKENS` tokens together.
+
+    Sounds are in parts without padding.
+    """
+    if LENGTHS in inputs:
+        return unpadded(inputs)
     tokens = inputs.get("input_ids")
     if tokens is None or tokens.numel() <= TOKENS:
         return [inputs]

@@ -34,10 +34,12 @@ def kept_answers(trainer: Any, model: nn.Module, views: int) -> Tensor:
     """The logits `(N, C)` of a model for all training rows, or `(views * N, C)`: those of the first view of all rows first.
 
     They are read from the cache's folder if an earlier run stored them for the same weights, rows and processing. All processes
-    must call this.
+    must call this. A teacher with inputs of its own (`prepared`) has one view of them.
     """
-    rows, settings = trainer.train_dataset, trainer.cache_settings
-    store = None if settings is None else _opened(trainer, model, views)
+    own, settings = getattr(model, "prepared", None), trainer.cache_settings
+    rows, views = (trainer.train_dataset, views) if own is None else (own.train, 0)
+    collate = None if own is None else own.collate
+    store = None if settings is None else _opened(trainer, model, rows, views)
     numbers = np.arange(len(rows) * max(views, 1))
     try:
         found = torch.tensor([store is not None and bool(store.has(numbers).all())], device=trainer.args.device)
@@ -45,7 +47,7 @@ def kept_answers(trainer: Any, model: nn.Module, views: int) -> Tensor:
             settings.say(f"teacher: {len(numbers)} rows from the cache")
             return store.read(numbers)[LOGITS]
         parts = [rows.in_epoch(view) for view in range(views)] or [rows]
-        logits = torch.cat([answers(trainer, model, part).logits for part in parts])
+        logits = torch.cat([answers(trainer, model, part, collate=collate).logits for part in parts])
         if store is not None and trainer.accelerator.is_local_main_process:
             store.write(numbers, {LOGITS: logits})
         return logits
@@ -54,9 +56,9 @@ def kept_answers(trainer: Any, model: nn.Module, views: int) -> Tensor:
             store.close()
 
 
-def _opened(trainer: Any, model: nn.Module, views: int) -> Store | None:
+def _opened(trainer: Any, model: nn.Module, rows: Any, views: int) -> Store | None:
     """The store of these outputs; None if there is no room for it, or the rows cannot be identified."""
-    rows, settings = trainer.train_dataset, trainer.cache_settings
+    settings = trainer.cache_settings
     field, count = Field(LOGITS, "float32", (trainer.labels.size,)), len(rows) * max(views, 1)
     try:
         content = [identity(rows), views]

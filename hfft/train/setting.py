@@ -52,6 +52,7 @@ def setting_of(
         black_and_white=getattr(trainer.on_device, "black_and_white", None),
         methods=trainer.methods,
         tokenizer=getattr(trainer.data_collator, "tokenizer", None),
+        modality=getattr(trainer.data_collator, "modality", ""),
         norm_statistics=lambda other: estimated(trainer, moving_norms(trainer, other), other),
         moving_norms=bool(moving_norms(trainer, model)),
     )

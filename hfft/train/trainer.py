@@ -243,9 +243,9 @@ class FineTuner(Dealing):
         with torch.no_grad(), self.compute_loss_context_manager(), self.last_block.reading(self, inputs):
             # FSDP and DeepSpeed synchronise in each forward pass, so all processes need the same number of passes.
             whole = ROWS in inputs or self.is_fsdp_enabled or self.is_deepspeed_enabled
-            inputs = self._prepare_inputs(inputs)
-            inputs = inputs if self.frozen_cache is None else self.frozen_cache.ready(inputs)
-            found = [self._scored(model, part) for part in ([inputs] if whole else in_parts(inputs))]
+            found = []
+            for part in map(self._prepare_inputs, [inputs] if whole else in_parts(inputs)):
+                found.append(self._scored(model, part if self.frozen_cache is None else self.frozen_cache.ready(part)))
             self.release()
         columns = [torch.cat(parts) for parts in zip(*found, strict=True)]
         if len(columns) == 1:

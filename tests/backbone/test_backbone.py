@@ -10,7 +10,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from hfft import backbone, head
-from hfft.backbone.load import source
+from hfft.backbone.locate import source
 from hfft.backbone.spec import Backbone
 from hfft.data.spec import Data
 from hfft.errors import BadInput, DataError, ModelError

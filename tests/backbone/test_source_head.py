@@ -5,7 +5,7 @@ import torch
 from transformers import BertModel
 
 from hfft.backbone.source_head import source_head
-from hfft.backbone.spec import Backbone
+from hfft.backbone.spec import Backbone, Rnn
 from hfft.errors import ModelError
 from hfft.tasks.table import TASKS
 from tests.examples import ALL, tiny, tiny_config
@@ -46,3 +46,9 @@ def test_one_output_is_no_classifier(tmp_path):
     tiny("bert", labels=1).save_pretrained(tmp_path)
     with pytest.raises(ModelError, match="is not one linear layer"):
         source_head(Backbone(name=str(tmp_path)), TASKS["text-classification"])
+
+
+def test_a_new_recurrent_net_has_none(tmp_path):
+    tiny("bert").save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=r"the recurrent net on .* is new and has no classifier of its own; choose"):
+        source_head(Backbone(name=str(tmp_path), rnn=Rnn()), TASKS["text-classification"])

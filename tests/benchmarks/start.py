@@ -235,7 +235,7 @@ def found(name: str, folder: str | None) -> str:
 def measure(case: Case, side: str, given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """One start in a process of its own, in an environment where what datasets keeps lies in `folder`."""
     with tempfile.TemporaryDirectory() as own:
-        from hfft.backbone.load import source
+        from hfft.backbone.locate import source
 
         model = found(case.model, given.models)
         spec = {

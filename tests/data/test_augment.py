@@ -43,7 +43,7 @@ CALLS = {
     "trivial_augment": {},
     "augmix": {},
 }
-KNOWN = ", ".join([*grammar.OPS, *grammar.TEXT_OPS])
+KNOWN = ", ".join([*grammar.OPS, *grammar.TEXT_OPS, *grammar.WAVE_OPS, *grammar.SPECTROGRAM_OPS])
 SHAPES = [(1, 1), (8, 8), (1, 9), (13, 7), (31, 33)]
 ops = pytest.mark.parametrize("name", grammar.OPS)
 modes = pytest.mark.parametrize("mode", ["RGB", "L"])

@@ -9,7 +9,8 @@ from datasets import ClassLabel, Dataset, Features, Value
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from hfft.data.load import load_splits
-from hfft.data.spec import Data, Fold
+from hfft.data.rows_spec import Fold
+from hfft.data.spec import Data
 from hfft.data.splits import column, fold_apart
 from hfft.errors import DataError, RecipeError
 from hfft.recipe import load_recipe

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hfft.data.image_paths import list_images
+from hfft.data.file_paths import list_files
+from hfft.data.image_paths import IMAGES
 from hfft.data.image_processor import convert
 from hfft.data.modality.image import ImageInputs, decoded
 from hfft.data.source import load_raw
@@ -69,7 +70,7 @@ def test_a_folder_without_an_image_that_can_be_read_is_refused(tmp_path):
 
 
 def test_the_check_of_rows_converts_as_training_does(folder):
-    for path in list_images(folder).images:
+    for path in list_files(folder, IMAGES).files:
         content = (folder / path).read_bytes()
         note = ImageInputs().inspect(({"bytes": content, "path": None},), ["image"])[1]
         assert bool(note) == (path[2:] in ("sixteen.PNG", "integer.tif", "float.tiff"))

@@ -5,7 +5,7 @@ import pytest
 from datasets import Dataset
 
 from hfft.data.label_noise import noise_note, noisy, transitions, with_noise
-from hfft.data.spec import LabelNoise
+from hfft.data.rows_spec import LabelNoise
 from hfft.errors import DataError
 from hfft.tasks.labels import Labels
 

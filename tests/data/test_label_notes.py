@@ -30,7 +30,7 @@ def told(values, feature=None, **settings):
 def test_classes_that_are_likely_one_are_told_with_their_numbers_of_rows(names, alike):
     shown = ", ".join(f"{name if name.startswith(QUOTE) else repr(name)} (3 rows)" for name in alike)
     assert told(names) == [f"{HERE}{shown} are {len(alike)} classes but likely one; write them alike in the data"]
-    assert told(range(len(names)), ClassLabel(names=classes._ordered(set(names)))) == told(names)
+    assert told(range(len(names)), ClassLabel(names=classes.ordered(set(names)))) == told(names)
     assert encode([[name] for name in names], None, MULTI)[2] == [told(names)[0].replace("3 rows", "1 row")]
 
 

@@ -106,7 +106,7 @@ def test_classes_have_one_order_whatever_the_order_of_the_rows(kind):
 
 @pytest.mark.parametrize("values", [["1", "01", "1.0", "b"], ["1", "01", "1.0"], ["nan", "1", "2"], [1.0, 3.0, -2.0]])
 def test_classes_have_one_order_in_every_process(values):
-    orders = {tuple(classes._ordered(given)) for given in itertools.permutations(values)}  # as hashes may order a set
+    orders = {tuple(classes.ordered(given)) for given in itertools.permutations(values)}  # as hashes may order a set
     assert len(orders) == 1
 
 

@@ -8,7 +8,7 @@ from datasets import ClassLabel, Dataset, Features, Image, Value
 from PIL import Image as Picture
 from transformers import AutoTokenizer
 
-from hfft.backbone.load import source
+from hfft.backbone.locate import source
 from hfft.data import load_sets, load_splits
 from hfft.data.spec import Data, DataSet
 from hfft.errors import DataError, RecipeError

@@ -88,7 +88,7 @@ def test_a_path_that_is_not_there_is_refused(tmp_path):
 def test_texts_are_tokenised_as_those_of_the_task(tmp_path):
     from transformers import AutoTokenizer
 
-    from hfft.backbone.load import source
+    from hfft.backbone.locate import source
 
     Dataset.from_dict({"text": ["a tensor", "an array of arrays"]}).to_parquet(tmp_path / "t.parquet")
     tokenizer = AutoTokenizer.from_pretrained(source("nano-bert"))

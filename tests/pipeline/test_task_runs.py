@@ -11,7 +11,7 @@ from safetensors import safe_open
 from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification, pipeline
 
 from hfft import finetune, load_predictor
-from hfft.backbone.load import source
+from hfft.backbone.locate import source
 from hfft.cli import main
 from hfft.errors import BadInput, ModelError
 from hfft.evaluate.outputs import Outputs

@@ -305,7 +305,7 @@ BALANCED = "'balanced'; did you mean 'balanced'?"
         ("layers: {adapter: lora}", "layers.adapter: is 'lora'; expected a valid dictionary"),
         ("strategy: {l2_sp: {weight: .inf}}", "strategy.l2_sp.weight: is inf; expected a finite number"),
         ("strategy: {l2_sp: {weight: -1}}", "strategy.l2_sp.weight: is -1; expected greater than or equal to 0"),
-        ("strategy: {l2_sp: {weight: 1, a: 1}}", "strategy.l2_sp.a: unknown key (known: weight)"),
+        ("strategy: {l2_sp: {weight: 1, a: 1}}", "strategy.l2_sp.a: unknown key (known: weight, whole)"),
         ("strategy: {l2_sp: {}}", "strategy.l2_sp.weight: missing; every recipe needs it"),
         ("strategy: {class_weights: x}", "strategy.class_weights: is 'x'; expected 'balanced' or a valid dictionary"),
         ("strategy: {class_weights: 3}", "strategy.class_weights: is 3; expected 'balanced' or a valid dictionary"),
@@ -346,7 +346,7 @@ def test_a_value_that_does_not_fit_its_section_is_refused_in_one_line(section, l
         ("max_length: 1", "data.max_length: is 1; expected greater than or equal to 2"),
         (
             "columns: [image]",
-            "data.columns: is ['image']; expected a section with keys such as image, text, text_pair, … (4 more)",
+            "data.columns: is ['image']; expected a section with keys such as image, audio, text, … (6 more)",
         ),
         ("augment: flip", "data.augment: is 'flip'; expected a valid list"),
         ("augment: [3]", "data.augment.0: is 3; expected a valid string or a valid dictionary"),
@@ -679,7 +679,7 @@ def test_an_override_changes_one_of_several_sections_that_share_an_anchor():
         ("training.sede=1", "training.sede: unknown key; did you mean 'seed'?"),
         (
             "data.columns={a: x}",
-            "data.columns.a: unknown key (known: image, text, text_pair, series, label, id, domain)",
+            "data.columns.a: unknown key (known: image, audio, text, text_pair, series, label, id, group, domain)",
         ),
         ("layers.train=5", "layers.train: is 5; expected a valid string or a valid list"),
         ("head=zeros", "head: is 'zeros'; expected a section with keys such as kind, pooling, hidden, … (10 more)"),

@@ -320,6 +320,7 @@ CASES = {
     "elr": Case({"elr": {"weight": 3.0, "momentum": 0.5}}, {"elr": 0.0}),
     "elr, sam, balanced": Case({"elr": 3.0, "sam": 0.3, "balanced": {"after": 1}}),
     "l2_sp": Case({"l2_sp": 0.3}, {"l2_sp": 0.0}),
+    "l2_sp whole": Case({"l2_sp": {"weight": 0.3, "whole": True}}, {"l2_sp": {"weight": 0.0, "whole": True}}),
     "decay_to_start": Case({"decay_to_start": 3.0}, {"decay_to_start": 0.0}),
     "ewc": Case({"ewc": {"weight": 1000.0, "rows": 6}}, {"ewc": {"weight": 0.0}}),
     "delta": Case({"delta": {"weight": 2.0, "attention": True, "rows": 4}}, {"delta": 0.0}),

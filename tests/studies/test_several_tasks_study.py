@@ -19,7 +19,7 @@ def test_it_plans_each_task_alone_and_all_together_in_every_way(tmp_path):
     alone = recipes["alone-ink-1"]
     assert (alone.tasks, alone.problem, alone.data.columns.label) == ([], "regression", "ink")
     assert len(recipes["together-2"].tasks) == 3
-    assert recipes["uncertainty-1"].strategy.uncertainty.on
+    assert recipes["uncertainty-1"].strategy.uncertainty.enabled
     assert recipes["together-1"].strategy.uncertainty is None
     assert recipes["pcgrad-1"].strategy.pcgrad.tasks
     assert recipes["sqrt-1"].strategy.mixing.power == 0.5

@@ -47,6 +47,14 @@ def test_a_child_that_begins_from_another_has_its_model_and_not_what_the_base_be
     assert found.head.new == []
 
 
+def test_a_child_that_begins_from_a_finished_net_takes_it_whole_and_one_with_other_vectors_has_a_new_net():
+    base = load_recipe({**TINY, "task": "text-classification", "backbone": {"name": "nano-bert", "rnn": {}}})
+    found = recipe_of(Seeds(recipe=base), Child("b", 1, {}, begins_from="a-1"), HERE)
+    assert found.backbone.rnn is None
+    other = recipe_of(Seeds(recipe=base), Child("b", 1, {"backbone.name": "glove.txt"}), HERE)
+    assert other.backbone.rnn == base.backbone.rnn
+
+
 def test_overrides_that_do_not_fit_name_the_child():
     with pytest.raises(BadInput, match=r"^child a-1: .*training\.learing_rate: unknown key; did you mean"):
         recipe_of(Seeds(recipe=tiny()), Child("a", 1, {"training.learing_rate": 1}), HERE)

@@ -52,12 +52,13 @@ def test_only_hidden_tokens_need_no_labels():
     assert {name: (task.modality.name, task.labelled, task.problem) for name, task in TASKS.items()} == {
         "image-classification": ("image", True, SINGLE),
         "text-classification": ("text", True, SINGLE),
+        "audio-classification": ("audio", True, SINGLE),
         "time-series-classification": ("series", True, SINGLE),
         "fill-mask": ("text", False, MASKED),
     }
     assert all(set(task.columns) - {"label"} <= set(task.modality.columns) for task in TASKS.values())
     assert {name for name, task in TASKS.items() if "label" in task.columns} == {
-        *("image-classification", "text-classification", "time-series-classification"),
+        *("image-classification", "text-classification", "audio-classification", "time-series-classification"),
     }
 
 

@@ -134,5 +134,5 @@ def insert(model: PreTrainedModel, specs: list[dict[str, Any]]) -> PreTrainedMod
 
 def on_device(model: PreTrainedModel, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     """The batch on the model's device; on the meta device without masks, since their values cannot be read there."""
-    meta, main = model.device.type == "meta", ("input_ids", "pixel_values")
+    meta, main = model.device.type == "meta", ("input_ids", "pixel_values", "input_values", "input_features")
     return {key: value.to(model.device) for key, value in inputs.items() if not meta or key in main}

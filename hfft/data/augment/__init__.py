@@ -1,6 +1,18 @@
-"""Augmentation of images and texts: the operations, and the grammar of `data.augment`."""
+"""Augmentation of images, texts and sounds: the operations, and the grammar of `data.augment`."""
 
-from hfft.data.augment.grammar import OPS, TEXT_OPS, Compose, ComposeTexts, compose, compose_texts, parse
+from hfft.data.augment.grammar import (
+    OPS,
+    SPECTROGRAM_OPS,
+    TEXT_OPS,
+    WAVE_OPS,
+    Compose,
+    ComposeSounds,
+    ComposeTexts,
+    compose,
+    compose_sounds,
+    compose_texts,
+    parse,
+)
 from hfft.data.augment.image_ops import (
     augmix,
     color_jitter,
@@ -14,6 +26,14 @@ from hfft.data.augment.image_ops import (
     trivial_augment,
     vertical_flip,
 )
+from hfft.data.augment.sound_ops import (
+    add_noise,
+    frequency_mask,
+    gain,
+    random_segment,
+    time_mask,
+    time_shift,
+)
 from hfft.data.augment.text_ops import (
     back_translation,
     keyboard_typos,
@@ -26,14 +46,21 @@ from hfft.data.augment.text_ops import (
 
 __all__ = [
     "OPS",
+    "SPECTROGRAM_OPS",
     "TEXT_OPS",
+    "WAVE_OPS",
     "Compose",
+    "ComposeSounds",
     "ComposeTexts",
+    "add_noise",
     "augmix",
     "back_translation",
     "color_jitter",
     "compose",
+    "compose_sounds",
     "compose_texts",
+    "frequency_mask",
+    "gain",
     "horizontal_flip",
     "keyboard_typos",
     "parse",
@@ -45,7 +72,10 @@ __all__ = [
     "random_insertion",
     "random_resized_crop",
     "random_rotation",
+    "random_segment",
     "span_cutoff",
+    "time_mask",
+    "time_shift",
     "trivial_augment",
     "vertical_flip",
     "word_drop",

@@ -7,6 +7,7 @@ from functools import cache
 from math import inf
 from typing import Any
 
+import numpy as np
 from numpy.random import Generator
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -23,6 +24,14 @@ from hfft.data.augment.image_ops import (
     random_rotation,
     trivial_augment,
     vertical_flip,
+)
+from hfft.data.augment.sound_ops import (
+    add_noise,
+    frequency_mask,
+    gain,
+    random_segment,
+    time_mask,
+    time_shift,
 )
 from hfft.data.augment.text_ops import (
     back_translation,
@@ -63,8 +72,15 @@ TEXT_OPS: dict[str, Callable[..., str]] = {
         back_translation,
     )
 }
-OPS_OF: dict[str, Mapping[str, Callable[..., Any]]] = {"image": OPS, "text": TEXT_OPS}  # by modality
-_ALL: dict[str, Callable[..., Any]] = {**OPS, **TEXT_OPS}
+WAVE_OPS: dict[str, Callable[..., Any]] = {op.__name__: op for op in (random_segment, time_shift, gain, add_noise)}
+SPECTROGRAM_OPS: dict[str, Callable[..., Any]] = {op.__name__: op for op in (time_mask, frequency_mask)}
+OPS_OF: dict[str, Mapping[str, Callable[..., Any]]] = {  # by modality
+    "image": OPS,
+    "text": TEXT_OPS,
+    "audio": {**WAVE_OPS, **SPECTROGRAM_OPS},
+}
+PLURAL = {"image": "images", "text": "texts", "audio": "sounds", "series": "series"}
+_ALL: dict[str, Callable[..., Any]] = {name: op for ops in OPS_OF.values() for name, op in ops.items()}
 
 
 @dataclass(frozen=True)
@@ -105,6 +121,37 @@ class ComposeTexts:
         return found
 
 
+@dataclass(frozen=True)
+class ComposeSounds:
+    """The same for sounds: ops on the values, and those on the spectrogram that a processor makes of them."""
+
+    steps: tuple[tuple[str, dict[str, Any]], ...]
+
+    @property
+    def on_spectrograms(self) -> list[str]:
+        """The names of its ops on spectrograms."""
+        return [name for name, _ in self.steps if name in SPECTROGRAM_OPS]
+
+    def __call__(self, wave: np.ndarray, rng: Generator, rate: int) -> np.ndarray:
+        """The augmented values `(T,)`.
+
+        Args:
+            rate: of the values, in Hz.
+        """
+        for name, arguments in self.steps:
+            if name in WAVE_OPS:
+                given = {**arguments, "rate": rate} if name == "random_segment" else arguments
+                wave = WAVE_OPS[name](wave, rng, **given)
+        return wave
+
+    def masked(self, spectrogram: np.ndarray, rng: Generator) -> np.ndarray:
+        """The augmented spectrogram `(frames, bins)`."""
+        for name, arguments in self.steps:
+            if name in SPECTROGRAM_OPS:
+                spectrogram = SPECTROGRAM_OPS[name](spectrogram, rng, **arguments)
+        return spectrogram
+
+
 def columns_read(spec: list) -> list[str]:
     """The columns that the ops of an `augment` list read beside the inputs."""
     return list(dict.fromkeys(arguments["column"] for _, arguments in parse(spec) if "column" in arguments))
@@ -120,7 +167,12 @@ def misfit(item: Any, modality: str) -> str | None:
     ((name, _),) = parse([item])
     if name in OPS_OF.get(modality, {}):
         return None
-    return f"{name} is for {next(f'{kind}s' for kind, ops in OPS_OF.items() if name in ops)}"
+    return f"{name} is for {next(PLURAL[kind] for kind, ops in OPS_OF.items() if name in ops)}"
+
+
+def compose_sounds(spec: list) -> ComposeSounds:
+    """The ops of a recipe's `augment` list for sounds; ValueError as in `parse`."""
+    return ComposeSounds(tuple(parse(spec)))
 
 
 def compose(spec: list) -> Compose:
@@ -163,9 +215,9 @@ def _parse_item(item: Any) -> tuple[str, dict[str, Any]]:
 
 @cache
 def _arguments(name: str) -> Any:
-    """A pydantic model of an op's arguments except the input, the generator and the row, from its signature."""
+    """A pydantic model of an op's arguments except the input, the generator, the row and the rate, from its signature."""
     signature = inspect.signature(_ALL[name], eval_str=True)
-    parameters = [p for p in list(signature.parameters.values())[2:] if p.name != "row"]
+    parameters = [p for p in list(signature.parameters.values())[2:] if p.name not in ("row", "rate")]
     fields: dict[str, Any] = {p.name: (p.annotation, ... if p.default is p.empty else p.default) for p in parameters}
     return create_model(name, __config__=ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False), **fields)
 

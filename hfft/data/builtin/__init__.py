@@ -1,4 +1,5 @@
-"""Data sets that need no network: handwritten and printed digits, letters, docstrings of the Python standard library."""
+"""Data sets that need no network: handwritten and printed digits, letters, made sounds, docstrings of the Python standard
+library."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from collections.abc import Callable
 
 from datasets import DatasetDict, IterableDatasetDict, SplitDict, SplitInfo
 
-from hfft.data.builtin import digits, docstrings, letters, printed_digits
+from hfft.data.builtin import digits, docstrings, letters, printed_digits, tones
 from hfft.errors import DataError
 from hfft.wording import listing, nearest
 
@@ -44,6 +45,8 @@ BUILTIN: dict[str, Callable[[], DatasetDict]] = {
     "digits": digits.load,
     "printed_digits": printed_digits.load,
     "letters": letters.load,
+    "tones": tones.load,
+    "notes": tones.load_notes,
     "docstrings": docstrings.load,
     "docstrings-unlabelled": docstrings.load_unlabelled,
 }

@@ -86,6 +86,14 @@ class Inputs:
         """The input of a decoded row, in the form that a user would pass."""
         return row[next(iter(columns.values()))]
 
+    def is_one(self, inputs: Any) -> bool:
+        """Whether what a user passes is one input and no list of them."""
+        return isinstance(inputs, str | tuple) or not hasattr(inputs, "__len__")
+
+    def served(self, value: Any, pipe: Any) -> Any:
+        """A plain input as this transformers pipeline reads it."""
+        return value
+
     def plain(self, value: Any) -> Any:
         """An input in a form that every transformers pipeline can read."""
         return value
@@ -141,6 +149,10 @@ class Inputs:
         Args:
             taken: positions before the input that are used by something else.
         """
+
+    def augmentation(self, data: Data) -> list[Any]:
+        """What is done to each training row, as in a recipe's `data.augment`."""
+        return data.augment
 
     def limit_notes(self, rows: Mapping[str, Any], processor: Any, model: Any, taken: int = 0) -> list[str]:
         """One line for each split with inputs that were cut to the limit.

@@ -1,45 +1,45 @@
-"""What is told of the files and folders of an image folder that are not used."""
+"""What is told of the files and folders of a folder of images or sounds that are not used."""
 
 from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from hfft.data.image_paths import Listing, by_ending, unreadable_remedy
+from hfft.data.file_paths import Listing, by_ending
 from hfft.wording import listing
 
 SHOWN = 5  # number of files that a note lists
 
 
 def is_metadata(path: str) -> bool:
-    """Whether a file has a name by which `datasets` knows the metadata of a folder's images."""
+    """Whether a file has a name by which `datasets` knows the metadata of a folder's files."""
     return PurePosixPath(path).name in ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 
 
 def left_out_notes(files: Listing, beside: list[str], where: str) -> list[str]:
-    """One line for each reason for which files are left out, and one for folders without an image.
+    """One line for each reason for which files are left out, and one for folders without a file that is.
 
     Args:
-        beside: images without a row.
+        beside: images or sounds without a row.
         where: why they have none.
     """
-    notes = []
+    notes, what = [], files.medium.name
     if beside:
-        notes.append(f"{_count(beside, 'image')} {where}, so left out: {listing(beside, SHOWN)}")
+        notes.append(f"{_count(beside, what)} {where}, so left out: {listing(beside, SHOWN)}")
     if files.hidden:
-        notes.append(f"{_count(files.hidden, 'image')} with hidden names, so left out: {listing(files.hidden, SHOWN)}")
+        notes.append(f"{_count(files.hidden, what)} with hidden names, so left out: {listing(files.hidden, SHOWN)}")
     if files.unreadable:
-        images = f"{_count(files.unreadable, 'image')} of formats that cannot be read here, so left out"
-        notes.append(f"{images} ({by_ending(files.unreadable)}); {unreadable_remedy(files.unreadable)}")
+        some = f"{_count(files.unreadable, what)} of formats that cannot be read here, so left out"
+        notes.append(f"{some} ({by_ending(files.unreadable)}); {files.remedy()}")
     others = [path for path in files.others if not is_metadata(path)]
     if others:
         notes.append(f"{_count(others, 'other file')}, so left out ({by_ending(others)})")
     if files.runs:
         notes.append(f"folders of runs, so left out: {listing(files.runs)}")
-    above = {str(parent) for path in (*files.images, *files.runs) for parent in PurePosixPath(path).parents}
+    above = {str(parent) for path in (*files.files, *files.runs) for parent in PurePosixPath(path).parents}
     empty = [path for path in files.folders if path not in above and str(PurePosixPath(path).parent) in above]
     if empty:
         shown = (f"{path} ({_content(path, [*files.unreadable, *files.others])})" for path in empty)
-        notes.append(f"folders in which no image can be read, so no classes: {listing(shown)}")
+        notes.append(f"folders in which no {what} can be read, so no classes: {listing(shown)}")
     return notes
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import datasets
 
-from hfft.data.source import arrays, image_folder, rows, saved
+from hfft.data.source import arrays, media_folder, rows, saved
 from hfft.data.source.arguments import load_arguments, remote_tables
 from hfft.data.source.raw import Raw
 from hfft.data.spec import Data
@@ -19,7 +19,7 @@ def is_local(data: Data) -> bool:
     """Whether the data is a file, a folder or a format of files, or is meant to be; otherwise it is a name on the hub."""
     return (
         Path(data.path).expanduser().exists()
-        or data.path in {*FORMATS, "imagefolder"}
+        or data.path in {*FORMATS, *media_folder.FOLDERS}
         or is_pattern(data.path)
         or missing_path(data) is not None
     )
@@ -31,7 +31,7 @@ def load(data: Data) -> Raw:
     Raises:
         BadInput: a file or folder does not exist or cannot be read.
     """
-    if data.path in {*FORMATS, "imagefolder"} and not Path(data.path).exists():
+    if data.path in {*FORMATS, *media_folder.FOLDERS} and not Path(data.path).exists():
         if data.data_files is None and data.data_dir is None:
             raise DataError(
                 f"data.path: {data.path} is a format; list the files in data.data_files, or set data.path to a folder"
@@ -42,8 +42,8 @@ def load(data: Data) -> Raw:
         return stored
     if (images := arrays.load(data)) is not None:
         return images
-    if (images := image_folder.load(data)) is not None:
-        return images
+    if (media := media_folder.load(data)) is not None:
+        return media
     if (files := find_files(data)) is not None:
         return rows.load(files, data)
     if (described := rows.load_described(data)) is not None:

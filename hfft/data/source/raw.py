@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from datasets import DatasetDict, IterableDatasetDict
 
@@ -14,8 +15,10 @@ class Raw:
     Attributes:
         revision: commit of a hub data set.
         notes: remarks for the user, one line each, such as files that are left out.
+        starts: `train`, … -> name of each set of a mix and the number of its first row; empty of a single set.
     """
 
     splits: DatasetDict | IterableDatasetDict
     revision: str | None = None
     notes: tuple[str, ...] = ()
+    starts: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)

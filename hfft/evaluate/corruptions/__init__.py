@@ -1,3 +1,3 @@
-"""Corruptions of images and texts at five severities: what happens to inputs that nobody means to attack."""
+"""Corruptions of images, texts and sounds at five severities: what happens to inputs that nobody means to attack."""
 
 SEVERITIES = 5

@@ -25,6 +25,7 @@ from hfft.pipeline.save import save_whole, write_folder
 from hfft.pipeline.soup import weights
 from hfft.pipeline.soup.bench import Bench
 from hfft.pipeline.soup.members import Member, open_members
+from hfft.pipeline.vocabulary import with_vocabulary
 from hfft.predict import rejection
 from hfft.publish import reload
 from hfft.recipe import Recipe, load_recipe
@@ -164,6 +165,7 @@ def _interpolations(bench: Bench, member: Member, shares: Sequence[float]) -> Fo
 def _start(bench: Bench, member: Member) -> tuple[dict[str, Tensor], set[str]]:
     """The weights that a run began with, and the names of the head's, which were new."""
     recipe, task = with_pooling(member.recipe, download=True)[0], member.recipe.the_task
+    recipe, _ = with_vocabulary(recipe, bench.splits)
     processor = backbone.load_processor(recipe.backbone, task)
     set_seed(recipe.seed)  # as in the run
     model = backbone.load_model(recipe.backbone, recipe.head, task, bench.held.labels, processor)

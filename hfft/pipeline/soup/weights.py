@@ -13,18 +13,28 @@ from hfft.errors import BadInput
 Weights = Mapping[str, Tensor]
 
 
-def average(models: Sequence[Weights]) -> dict[str, Tensor]:
-    """The mean of each tensor (uniform soup; Wortsman et al. 2022, arXiv:2203.05482), computed in float64.
+def average(models: Sequence[Weights], rows: Sequence[float] | None = None) -> dict[str, Tensor]:
+    """The mean of each tensor, computed in float64: a uniform soup (Wortsman et al. 2022, arXiv:2203.05482), or FedAvg.
 
-    Tensors of integers, such as counters, are the first model's. Adapters must be merged into the weights: the mean of
-    their changes B·A is not the product of the means of B and A.
+    Tensors of integers, such as counters, are the first model's. For the mean of models, adapters must be merged into the
+    weights: the mean of their changes B·A is not the product of the means of B and A.
+
+    Args:
+        rows: of each model, by which it counts (FedAvg; McMahan et al. 2017, arXiv:1602.05629); None: all alike.
     """
-    return {
-        name: torch.stack([model[name].double() for model in models]).mean(0).to(tensor.dtype)
-        if tensor.is_floating_point()
-        else tensor.clone()
-        for name, tensor in models[0].items()
-    }
+    if rows is None:
+        return {
+            name: torch.stack([model[name].double() for model in models]).mean(0).to(tensor.dtype)
+            if tensor.is_floating_point()
+            else tensor.clone()
+            for name, tensor in models[0].items()
+        }
+    shares = [count / sum(rows) for count in rows]
+    found = {name: torch.zeros_like(t, dtype=torch.float64) for name, t in models[0].items() if t.is_floating_point()}
+    for model, share in zip(models, shares, strict=True):
+        for name, total in found.items():
+            total.add_(model[name].double(), alpha=share)
+    return {name: found[name].to(t.dtype) if name in found else t.clone() for name, t in models[0].items()}
 
 
 def interpolate(start: Weights, end: Weights, alpha: float, kept: Collection[str] = ()) -> dict[str, Tensor]:

@@ -26,6 +26,7 @@ def card(record: Record, split: str) -> dict[str, Any]:
         "split": record.split(split),
         "origin": record.metrics["data"]["origin"].get(split, "unknown"),
         "scratch": record.split(split, scratch) if scratch else None,
+        "sets": by_set(record, split),
         "rows": [
             {
                 "name": name,
@@ -38,3 +39,13 @@ def card(record: Record, split: str) -> dict[str, Any]:
             if name != "n"
         ],
     }
+
+
+def by_set(record: Record, split: str) -> dict[str, Any] | None:
+    """The metrics of each set of a mix: their names, and a row for each set; None for a single set."""
+    found = record.metrics.get("by_set", {}).get(split)
+    if not found:
+        return None
+    names = [name for name in next(iter(found.values())) if name != "n"]
+    rows = [(name, scores["n"], [scores.get(metric) for metric in names]) for name, scores in found.items()]
+    return {"names": names, "rows": rows}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hfft.evaluate.corruptions import SEVERITIES, images, texts
+from hfft.evaluate.corruptions import SEVERITIES, images, sounds, texts
 from hfft.evaluate.intervals import bootstrap, figure, wilson
 from hfft.predict.predictor import Predictor
 from hfft.scorecard.evidence import Evidence
@@ -21,11 +21,12 @@ AT_ONCE = 64  # rows whose inputs are in memory at the five severities of one co
 KINDS: dict[str, tuple[list[str], Callable[[Any, str, int, int], list[Any]]]] = {
     "image": ([*images.CORRUPTIONS], images.corrupted),
     "text": ([*texts.CORRUPTIONS], texts.corrupted),
+    "audio": ([*sounds.CORRUPTIONS], sounds.corrupted),
 }
 
 
 def block(evidence: Evidence) -> dict[str, Any] | None:
-    """Accuracy on corrupted inputs; None for problems without classes, and inputs that are neither images nor texts.
+    """Accuracy on corrupted inputs; None for problems without classes, and inputs that are not listed here.
 
     `mean` is over all corruptions and severities, `drop` what it lacks to `clean`, of the same rows, and `relative_drop` that
     as a share of `clean`. Where a row can have several classes, it is right if all of its decisions are. Images are made as

@@ -52,7 +52,7 @@ class SMART(MethodSpec):
 class Smoothed(Method):
     """Adds the rows with a small change as a part, and the divergence of both predictions to the loss."""
 
-    needs = frozenset({"inputs", "rows"})
+    needs = frozenset({"inputs", "rows", "image_or_text"})
     attacks = True
     salt = 8
 

@@ -20,7 +20,7 @@ class Distillation(MethodSpec):
     """Match a teacher's predictions.
 
     Attributes:
-        teacher: a run folder, a model folder or a hub id, with the same classes and the same processor.
+        teacher: a run folder, a model folder or a hub id, with the same classes; of texts, its tokenizer may be another.
         temperature: softmax temperature for both models; 2 to 4 is usual.
         weight: the teacher's share of the loss, at most 1; the task loss has the rest.
     """
@@ -48,8 +48,9 @@ class Distillation(MethodSpec):
 
 
 class Taught(FromTeacher):
-    """Runs the teacher once per row if its inputs never change, otherwise in every step."""
+    """Runs the teacher once per row if its inputs never change or are its own, otherwise in every step."""
 
+    own_inputs = True
     needs = frozenset({"teacher", "rows"})
 
     def __init__(self, spec: Distillation):

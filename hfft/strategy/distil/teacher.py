@@ -13,6 +13,7 @@ from hfft.errors import BadInput
 from hfft.lazy import torch
 from hfft.strategy.method import TASK, Batch, Method, Setting
 from hfft.strategy.outputs import logits_of
+from hfft.wording import listing
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -23,9 +24,11 @@ class FromTeacher(Method):
 
     Attributes:
         spec: its options, with the `teacher`.
+        own_inputs: whether a teacher with another tokenizer will do, which reads the rows by itself, before the first step.
     """
 
     needs = frozenset({"teacher"})
+    own_inputs = False
     spec: Any
 
     def load_teacher(self, setting: Setting) -> nn.Module:
@@ -40,7 +43,26 @@ class FromTeacher(Method):
             teacher = setting.load_model(self.spec.teacher)
         except BadInput as error:
             raise BadInput(f"strategy.{self.name}.teacher: {error}") from error
+        self._check_inputs(teacher, setting)
         return teacher.requires_grad_(False).eval().to(setting.device)
+
+    def _check_inputs(self, teacher: Any, setting: Setting) -> None:
+        """Raise BadInput if the teacher has another tokenizer than the model, and this method or training cannot do with it."""
+        if not (differing := getattr(teacher, "differing", ())):
+            return
+        changing = [method.name for method in setting.methods if "inputs" in method.needs]
+        if not self.own_inputs:
+            why = f"strategy.{self.name} compares states of the same tokens"
+        elif changing:
+            why = f"strategy.{changing[0]} changes the inputs in every step"
+        elif setting.rows is None:
+            why = "streamed rows cannot be read twice"
+        else:
+            return
+        raise BadInput(
+            f"strategy.{self.name}.teacher: {self.spec.teacher} has another tokenizer than this model ({listing(differing, 3)}), "
+            f"but {why}; choose a teacher with the same tokenizer"
+        )
 
     def reference(self) -> nn.Module:
         """The teacher, loaded again."""
@@ -62,9 +84,10 @@ class Outputs:
 
     @classmethod
     def of_model(cls, setting: Setting, model: nn.Module) -> Outputs:
-        """The outputs of a model, computed now for all rows if their inputs never change."""
-        kept = setting.inspector.kept_logits(model) if setting.fixed_inputs else None
-        return cls(kept, model if kept is None else None, setting.inspector.place)
+        """The outputs of a model, computed now for all rows if their inputs never change, or if it has inputs of its own."""
+        own = getattr(model, "prepared", None) is not None
+        kept = setting.inspector.kept_logits(model) if own or setting.fixed_inputs else None
+        return cls(kept, model if kept is None else None, _row_itself if own else setting.inspector.place)
 
     def of(self, batch: Batch) -> Tensor:
         """The logits of the batch's rows, `(B, C)`."""
@@ -76,6 +99,10 @@ class Outputs:
             with torch.no_grad():
                 answers = logits_of(self.model(**batch.part(TASK)))
         return answers.to(batch.labels.device)
+
+
+def _row_itself(rows: np.ndarray, epoch: int) -> np.ndarray:
+    return rows
 
 
 @contextlib.contextmanager

@@ -54,6 +54,11 @@ class TwoViews(LogisticHead):
     needs = FittedHead.needs | {"inputs", "continuous", "images"}
     passes = 2
 
+    def __init__(self, spec: SimCLR):
+        super().__init__(spec)
+        if spec.views is None:  # the paper's, of images
+            self.needs = self.needs | {"images"}
+
     def companions(self, rows: np.ndarray, epoch: int, seed: int) -> dict[str, Companion]:
         """The rows in two further draws."""
         augment = tuple(VIEWS if self.spec.views is None else self.spec.views)

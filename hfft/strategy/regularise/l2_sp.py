@@ -19,10 +19,12 @@ class L2SP(MethodSpec):
 
     Attributes:
         weight: strength of the pull; the paper's code uses 0.01.
+        whole: pull the head and an adapter as well, to where the run begins: FedProx's term (arXiv:1812.06127).
     """
 
     main = "weight"
     weight: WeightSpec
+    whole: bool = False
 
     def build(self) -> Method | None:
         """The method; None if weight is 0."""
@@ -30,16 +32,19 @@ class L2SP(MethodSpec):
 
 
 class PullToStart(Method):
-    """Adds half the squared distance from the pretrained weights, without the head."""
+    """Adds half the squared distance from the pretrained weights, without the head unless `whole` says so."""
 
     needs = frozenset({"start"})
 
     def __init__(self, spec: L2SP):
         self.spec, self.weight = spec, Weight(spec.weight, default=0.01)
+        if spec.whole:  # an adapter has a start as well: zero, or the one that it continues
+            self.needs = frozenset()
 
     def start(self, setting: Setting) -> None:
-        """Copy the pretrained values of the learning parameters."""
-        self.before = {name: p.detach().clone() for name, p in setting.own_parameters().items()}
+        """Copy the values of the learning parameters before the run."""
+        chosen = dict(setting.model.named_parameters()) if self.spec.whole else setting.own_parameters()
+        self.before = {name: p.detach().clone() for name, p in chosen.items() if p.requires_grad}
 
     def weights(self, model: nn.Module, at: At) -> dict[str, Tensor]:
         """The weighted distance."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ONE = "learns from its own predictions for rows without labels"
-# Of images as in FixMatch, whose Cutout is an erasure in every view; of texts what needs no other model.
+# Of images as in FixMatch, whose Cutout is an erasure in every view; of texts what needs no other model; of sounds what suits
+# waves and spectrograms.
 STRONG: dict[str, tuple[Any, ...]] = {
     "image": ("rand_augment", {"random_erasing": {"p": 1.0}}),
     "text": ({"word_drop": {"p": 0.2}}, {"word_swap": {"share": 0.1}}),
+    "audio": ({"time_shift": {"share": 0.2}}, "gain", {"add_noise": {"snr": (5.0, 20.0)}}),
 }
 
 
@@ -92,12 +94,7 @@ def strong_view(given: list[Any] | None, setting: Setting) -> tuple[Any, ...]:
     """The operations of the strong view: the recipe's, or those for the task's inputs."""
     if given is not None:
         return tuple(given)
-    return STRONG[kind_of(setting)]
-
-
-def kind_of(setting: Setting) -> Literal["image", "text"]:
-    """What the rows are."""
-    return "image" if setting.tokenizer is None else "text"
+    return STRONG[setting.modality or ("image" if setting.tokenizer is None else "text")]
 
 
 def predictions(batch: Batch, parts: list[str]) -> Tensor:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from hfft.lazy import torch
 from hfft.strategy.method import At, Inner, Method, MethodSpec, Setting
 from hfft.strategy.tasks.by_task import ByTask
@@ -15,24 +17,30 @@ if TYPE_CHECKING:
 class Uncertainty(MethodSpec):
     """A learned variance for each task divides its loss, and its logarithm is added.
 
-    The variances begin at 1 and learn at the head's rate: give small rates time, or compare with fixed weights.
+    The variances begin at 1. Their logarithms learn at `scale` times the head's rate: Adam moves a parameter by about its rate in
+    a step, so that at the rates of a fine-tune they would hardly move.
 
     Attributes:
-        on: whether the method is used.
+        enabled: whether the variances are learned; false leaves the method out.
+        scale: how many times faster than the head the logarithms learn.
     """
 
-    main = "on"
-    on: bool = True
+    main = "enabled"
+    enabled: bool = True
+    scale: float = Field(default=10.0, gt=0)
 
     def build(self) -> Method | None:
         """The method; None if it is off."""
-        return Variances() if self.on else None
+        return Variances(self) if self.enabled else None
 
 
 class Variances(ByTask):
     """Changes the loss of each row by the variance of its task."""
 
     only_one = "weighs the tasks"
+
+    def __init__(self, spec: Uncertainty):
+        self.spec = spec
 
     def start(self, setting: Setting) -> None:
         """Begin with a variance of 1 for each task."""
@@ -51,7 +59,7 @@ class Variances(ByTask):
 
     def example_loss(self, inner: Inner, logits: Tensor, labels: Tensor, at: At) -> Tensor:
         """`uncertain` of the loss of each row."""
-        tasks, s = self.problem.tasks_of(labels), self.s
+        tasks, s = self.problem.tasks_of(labels), self.spec.scale * self.s
         return uncertain(inner(logits, labels), s[tasks], self.halves[tasks])
 
 

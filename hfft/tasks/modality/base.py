@@ -20,6 +20,8 @@ class Modality:
         name: its name in messages, and the usual name of its column.
         columns: role -> usual name of the column; `None` if there is no usual one, such as for the second text of a pair.
         input_name: the argument of a bare model that takes the input, its `main_input_name`.
+        other_input_names: what it is called in other architectures.
+        noun: what one input is called in messages; default: the name.
         auto_processor: the transformers class that loads the processor.
         inputs_class: `module:class` that reads, decodes and batches rows (`hfft.data.modality`), imported when first used.
         tokens: whether inputs are token sequences, which are batched by length and can be preceded by learned prompts.
@@ -36,6 +38,8 @@ class Modality:
     input_name: str
     auto_processor: str
     inputs_class: str
+    other_input_names: tuple[str, ...] = ()
+    noun: str = ""
     tokens: bool = False
     continuous: bool = False
     augmented: bool = False
@@ -53,6 +57,23 @@ class Modality:
 
         assert self.inputs is not None  # its module makes the processors that are hfft's own known to transformers
         return getattr(transformers, self.auto_processor).from_pretrained(where, **how)
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """All names of the argument that takes the input."""
+        return (self.input_name, *self.other_input_names)
+
+    @property
+    def plural(self) -> str:
+        """What several inputs are called in messages."""
+        noun = self.noun or self.name
+        return noun if noun.endswith("s") else f"{noun}s"  # one series, several series
+
+    @property
+    def one(self) -> str:
+        """What one input is called in messages, with its article."""
+        noun = self.noun or self.name
+        return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
     @cached_property
     def inputs(self) -> Inputs:

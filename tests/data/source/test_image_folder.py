@@ -8,9 +8,10 @@ import datasets
 import pytest
 from PIL import Image
 
-from hfft.data.image_paths import list_images, readable_endings
+from hfft.data.file_paths import list_files
+from hfft.data.image_paths import IMAGES, readable_endings
 from hfft.data.source import load_raw
-from hfft.data.source.image_folder import split_of
+from hfft.data.source.media_folder import split_of
 from hfft.data.spec import Data
 from hfft.errors import BadInput, DataError
 
@@ -318,8 +319,8 @@ def test_linked_folders_are_read_and_a_circle_of_them_ends():
     Path("d/b").symlink_to(Path("far").resolve())
     Path("d/c").symlink_to(Path("far").resolve())
     Path("far/back").symlink_to(Path("d").resolve())
-    found = list_images(Path("d"))
-    assert {"a/1.png", "b/1.png", "c/1.png"} <= set(found.images)
+    found = list_files(Path("d"), IMAGES)
+    assert {"a/1.png", "b/1.png", "c/1.png"} <= set(found.files)
     Path("far/back").unlink()
     assert classes(load()) == {"a": 1, "b": 1, "c": 1}
 

@@ -78,6 +78,19 @@ def test_beside_an_adapter_it_is_refused_since_no_pretrained_weight_moves():
     found = refusals(methods_of(l2_sp=1.0), Situation(SINGLE, adapter=True))
     assert found == [("l2_sp", "the pretrained weights are frozen beside an adapter; leave it out")]
     assert refusals(methods_of(l2_sp=0.0), Situation(SINGLE, adapter=True)) == []
+    assert refusals(methods_of(l2_sp={"weight": 1.0, "whole": True}), Situation(SINGLE, adapter=True)) == []
+
+
+def test_the_whole_model_is_pulled_with_its_head_to_where_the_run_begins():
+    model = tiny("bert")
+    method = built({"weight": 0.3, "whole": True}, model)
+    start = {name: p.detach().clone() for name, p in model.named_parameters()}
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(torch.randn_like(p))
+    value(method, model).backward()
+    for name, p in model.named_parameters():
+        torch.testing.assert_close(p.grad, 0.3 * (p.detach() - start[name]))
 
 
 def training(folder, weight, batch=8, accumulation=1, **settings):

@@ -10,10 +10,10 @@ from PIL import Image
 
 from hfft.data.fingerprint import fingerprints
 from hfft.data.identity import identity
-from hfft.data.image_files import dated, file_digest
 from hfft.data.load import load_splits
 from hfft.data.modality.image import ImageRows, ImageStep
 from hfft.data.spec import Data
+from hfft.data.stored_files import dated, file_digest
 from hfft.errors import DataError
 from hfft.tasks.table import TASKS
 
