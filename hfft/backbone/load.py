@@ -47,7 +47,6 @@ def load_processor(backbone: Backbone, task: Task, max_length: int | None = None
     Raises:
         BadInput: the model is not there, or has no processor for the task.
     """
-    auto = getattr(transformers, task.modality.auto_processor)
     if build.from_file(backbone):
         processor = build.tokenizer_of_file(backbone)
     else:
@@ -57,7 +56,9 @@ def load_processor(backbone: Backbone, task: Task, max_length: int | None = None
                 if (made := _make_processor(backbone, task)) is not None
                 else fetched(
                     backbone.name,
-                    lambda name: auto.from_pretrained(name, revision=backbone.revision, **backbone.processor, **SAFE),
+                    lambda name: task.modality.load_processor(
+                        name, revision=backbone.revision, **backbone.processor, **SAFE
+                    ),
                 )
             )
     for key in backbone.processor:

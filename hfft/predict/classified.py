@@ -62,7 +62,7 @@ def load_classified(
     safe: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     how: dict[str, Any] = {"config": config, "dtype": torch.float32, "use_safetensors": True, **safe}
     model = transformers.AutoModel.from_pretrained(where, **how)
-    processor = getattr(transformers, modality.auto_processor).from_pretrained(where, config=config, **safe)
+    processor = modality.load_processor(where, config=config, **safe)
     return model, processor, modality, Classified(fitted, View(about["pooling"], about["layer"]))
 
 

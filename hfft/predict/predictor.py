@@ -201,14 +201,15 @@ def load_predictor(source: str, revision: str | None = None, device: str | None 
             raise BadInput(f"{source} is a {kind or 'model without a task'}; hfft predicts classes of images and texts")
         how: dict[str, Any] = {**safe_weights, **safe}
         auto = getattr(transformers, task.auto_class)
-        processor = getattr(transformers, task.modality.auto_processor)
         if rebuilt:
             model = fetched(lambda: published_code.load(where, config, task.auto_class, **how))
         elif not apart:
             model = fetched(lambda: auto.from_pretrained(where, **how))
             mend_convolutions(model)
         model.eval().to(device)
-        return Predictor(model, fetched(lambda: processor.from_pretrained(where, config=config, **safe)), task.modality)
+        return Predictor(
+            model, fetched(lambda: task.modality.load_processor(where, config=config, **safe)), task.modality
+        )
 
 
 def task_of(config: PretrainedConfig, kind: str) -> Task | None:

@@ -16,6 +16,7 @@ from hfft import finetune, load_recipe
 from hfft.backbone import load_processor
 from hfft.data.load import load_splits
 from hfft.data.modality.series import SeriesInputs, read_file
+from hfft.data.row_keys import keys_of
 from hfft.data.spec import Data
 from hfft.errors import DataError, RecipeError
 from hfft.feature_extraction_series import SeriesFeatureExtractor
@@ -162,6 +163,16 @@ def test_each_channel_is_standardised_by_the_training_rows_alone(tmp_path):
     assert processor.mean == before
 
 
+def test_rows_are_known_by_their_content_with_or_without_the_audit(tmp_path):
+    splits, _ = load_splits(saved(drawn(), tmp_path), TASK)
+    inputs, processor = SeriesInputs(), SeriesFeatureExtractor(8, 3)
+    step = inputs.step(processor, splits.columns, "train")
+    audited, alone = (inputs.rows(splits.train, step, "", one) for one in (splits.content["train"], None))
+    np.testing.assert_array_equal(keys_of(audited), keys_of(alone))
+    assert len(set(keys_of(alone).tolist())) == 8
+    assert audited.identity() == alone.identity()
+
+
 def test_a_channel_that_never_changes_becomes_zero(tmp_path):
     values = drawn()
     values[..., 1] = 7
@@ -197,6 +208,8 @@ def test_the_extractor_reads_one_series_or_several():
     np.testing.assert_allclose(one(values)["past_values"], expected, rtol=1e-6)
     with pytest.raises(ValueError, match=r"shape \(5, 3\), but the model reads \(8, 3\)"):
         one(values[0][:5])
+    with pytest.raises(DataError, match=r"shape \(5, 3\), but the model reads \(8, 3\); cut or resample it"):
+        SeriesInputs().batch([values[0][:5]], one)
 
 
 # --- the model
@@ -332,6 +345,9 @@ def test_a_run_learns_is_scored_on_another_person_and_loads_without_hfft(tmp_pat
     np.save(tmp_path / "one.npy", values[0])
     rows = list(predictor.table(SeriesInputs().open(str(tmp_path / "one.npy"), print)))
     assert rows[0]["label"] == stand_ins.ACTIVITIES[int(found[0].argmax())]
+    again = "import sys; from hfft import load_predictor; print(type(load_predictor(sys.argv[1]).processor).__name__)"
+    fresh = subprocess.run([sys.executable, "-c", again, str(result.folder)], capture_output=True, text=True)
+    assert fresh.stdout.strip() == "SeriesFeatureExtractor", fresh.stderr[-3000:]
     card = (result.model / "README.md").read_text(encoding="utf-8")
     assert "AutoFeatureExtractor.from_pretrained(name, trust_remote_code=True)" in card
     assert "pipeline(" not in card

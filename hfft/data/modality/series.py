@@ -7,6 +7,7 @@ import hashlib
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,7 @@ class SeriesInputs(Inputs):
 
     def digest(self, row: tuple[Any, ...], names: Sequence[str]) -> int:
         """The digest of a series' numbers."""
-        found = _array(row[0], names[0])
-        return digest_of(repr(found.shape).encode() + found.tobytes())
+        return _digest(_array(row[0], names[0]))
 
     def decode_row(self, row: dict[str, Any], columns: Mapping[str, str], split: str, number: int) -> dict[str, Any]:
         """A row with its series as an array."""
@@ -130,8 +130,15 @@ class SeriesInputs(Inputs):
             processor.std = np.where(std > 1e-8, std, 1.0).tolist()  # a channel that never changes stays at zero
 
     def batch(self, inputs: Sequence[Any], processor: Any) -> dict[str, Any]:
-        """The feature extractor's output for series."""
-        return dict(processor([self.plain(one) for one in inputs], return_tensors="pt"))
+        """The feature extractor's output for series.
+
+        Raises:
+            DataError: a series has another length or number of channels than the model reads.
+        """
+        try:
+            return dict(processor([self.plain(one) for one in inputs], return_tensors="pt"))
+        except ValueError as error:
+            raise DataError(f"{first_line(error)}; cut or resample it") from error
 
     def blank(self, processor: Any) -> dict[str, Any]:
         """One series of waves."""
@@ -190,8 +197,15 @@ class SeriesRows(torch.utils.data.Dataset):
     """
 
     def __init__(self, rows: Dataset, step: SeriesStep, content: np.ndarray | None = None):
-        self.rows, self.step = rows, step
-        self.content = np.zeros(len(rows), np.int64) if content is None else content
+        self.rows, self.step, self._content = rows, step, content
+
+    @cached_property
+    def content(self) -> np.ndarray:
+        """A digest of each series, `(N,)`."""
+        if self._content is not None and (self._content != 0).all():
+            return self._content
+        stored = self.rows.select_columns([self.step.column])[self.step.column]
+        return np.array([_digest(_array(one, self.step.column)) for one in stored], np.int64)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -298,6 +312,11 @@ def _array(value: Any, name: str) -> np.ndarray:
     if not np.isfinite(found).all():
         raise BadRow(f"column {name!r} has a value that is missing or not finite")
     return found
+
+
+def _digest(one: np.ndarray) -> int:
+    """A digest of a series' numbers and shape."""
+    return digest_of(repr(one.shape).encode() + one.tobytes())
 
 
 def _misfit(split: str, row: int, shape: tuple[int, ...], wanted: tuple[int, int]) -> str:

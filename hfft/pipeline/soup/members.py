@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import transformers
 from torch import Tensor
 
 from hfft import head, layers
@@ -114,9 +113,7 @@ def _plain(source: str) -> Predictor:
     else:
         adapted, config = load_adapted(str(folder))
         modality = load_recipe(RunFolder(Path(source)).recipe).the_task.modality
-        processor = getattr(transformers, modality.auto_processor).from_pretrained(
-            folder, config=config, trust_remote_code=False
-        )
+        processor = modality.load_processor(str(folder), config=config, trust_remote_code=False)
         found = Predictor(layers.merged(adapted).eval(), processor, modality)
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hfft.data.modality.base import Inputs
@@ -47,6 +47,17 @@ class Modality:
     edits_refused: Mapping[str, str] = field(default_factory=dict)
     pipeline_options: Mapping[str, bool] = field(default_factory=dict)
 
+    def load_processor(self, where: str, **how: Any) -> Any:
+        """The processor that was saved with a model, by its Auto class.
+
+        Args:
+            how: arguments of `from_pretrained`.
+        """
+        import transformers
+
+        assert self.inputs is not None  # its module makes the processors that are hfft's own known to transformers
+        return getattr(transformers, self.auto_processor).from_pretrained(where, **how)
+
     @property
     def input_names(self) -> tuple[str, ...]:
         """All names of the argument that takes the input."""
@@ -55,7 +66,8 @@ class Modality:
     @property
     def plural(self) -> str:
         """What several inputs are called in messages."""
-        return f"{self.noun or self.name}s"
+        noun = self.noun or self.name
+        return noun if noun.endswith("s") else f"{noun}s"  # one series, several series
 
     @property
     def one(self) -> str:
