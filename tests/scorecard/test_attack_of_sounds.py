@@ -27,5 +27,6 @@ def test_the_block_says_in_a_line_that_it_does_not_apply():
 
 def test_a_recipe_that_asks_for_one_is_refused():
     assert score_checks(recipe()) == []
+    assert score_checks(recipe(attack=recipe().score.attack.plain())) == []  # as a run writes it
     why = "changes pixels or words, which sounds do not have; leave it out"
     assert score_checks(recipe(attack={"radius": 0.1})) == [(("score", "attack"), why)]
