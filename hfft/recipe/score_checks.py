@@ -41,6 +41,10 @@ def score_checks(recipe: Recipe) -> list[tuple[Path, str]]:
 
 def _attack_checks(recipe: Recipe) -> list[tuple[Path, str]]:
     asked, texts = recipe.score.attack, recipe.the_task.modality.tokens
+    if recipe.the_task.modality.name not in ("image", "text"):
+        rows = recipe.the_task.modality.plural
+        why = f"changes pixels or words, which {rows} do not have; leave it out"
+        return [(("score", "attack"), why)] if asked != type(asked)() else []  # a resolved recipe has the defaults
     if texts and asked.norm == "linf":
         text = "is linf, but changes of a text's embeddings are bounded by l2; leave it out"
         return [(("score", "attack", "norm"), text)]

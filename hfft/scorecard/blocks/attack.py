@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hfft.errors import BadInput
 from hfft.scorecard.attacked_images import of_images
 from hfft.scorecard.attacked_texts import of_texts
 from hfft.scorecard.evidence import Evidence
@@ -13,13 +14,17 @@ KINDS = {"image": of_images, "text": of_texts}
 
 
 def block(evidence: Evidence) -> dict[str, Any] | None:
-    """Accuracy under attacks; None for other problems than one class per row, and inputs that are neither images nor texts.
+    """Accuracy under attacks; None for other problems than one class per row.
 
     Raises:
-        BadInput: the model gives no gradient of its pixels, or its processor hides them.
+        BadInput: inputs are neither images nor texts, the model gives no gradient of its pixels, or its processor hides them.
     """
-    name = evidence.predictor.modality.name
-    return KINDS[name](evidence) if evidence.problem.classes and name in KINDS else None
+    if not evidence.problem.classes:
+        return None
+    modality = evidence.recipe.the_task.modality
+    if modality.name not in KINDS:
+        raise BadInput(f"does not apply: attacks change pixels or words, which {modality.plural} do not have")
+    return KINDS[modality.name](evidence)
 
 
 def lines(found: dict[str, Any]) -> list[str]:
