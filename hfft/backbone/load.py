@@ -99,7 +99,7 @@ def load_config(backbone: Backbone, head: Head, task: Task, labels: Labels, proc
     Raises:
         BadInput: the model is not there, or its config has no such entry.
     """
-    config = load_published_config(backbone)
+    config = own_head.tower_of(load_published_config(backbone), task)
     _forget_code(config)
     vars(config).pop("edited_for", None)
     if not keeps_structure(backbone, head, config):

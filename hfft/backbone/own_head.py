@@ -44,6 +44,17 @@ def wanted(backbone: Backbone, head: Head, task: Task, config: PretrainedConfig)
     raise ModelError(f"{backbone.name} is a {kind}, for which transformers has no {task.auto_class}")
 
 
+def tower_of(config: PretrainedConfig, task: Task) -> PretrainedConfig:
+    """The config of the text tower of a model of pairs, such as CLIP, for a task of texts; any other config unchanged.
+
+    The image tower needs no choice: transformers has a class that classifies images with it.
+    """
+    text = getattr(config, "text_config", None)
+    pairs = text is not None and getattr(config, "vision_config", None) is not None
+    stock = type(config) in getattr(transformers, task.auto_class)._model_mapping
+    return text if task.modality.tokens and task.labelled and pairs and not stock and bare_class(text) else config
+
+
 def without_pooler(config: PretrainedConfig) -> dict[str, bool]:
     """The argument that builds a bare model without its own pooler, if it has one: the head does not use it."""
     return {"add_pooling_layer": False} if "add_pooling_layer" in signature(bare_class(config)).parameters else {}
@@ -95,6 +106,8 @@ def _usual_pooling(base: PreTrainedModel, dims: int) -> str:
     """Which token carries the summary: a decoder's last, an encoder's first; otherwise the mean over tokens."""
     if getattr(base.config, "cross_modal", None):  # no token stands for the whole
         return "last" if is_decoder(base.config) else "mean"
+    if base.config.model_type.endswith("_text_model"):  # a text tower: its last token was trained to stand for the text
+        return "last"
     if base.main_input_name == "input_ids":
         return "last" if is_decoder(base.config) else "cls"
     first = any("cls_token" in name or "class_embedding" in name for name, _ in base.named_parameters())
