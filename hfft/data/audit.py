@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -254,11 +253,6 @@ def _inspect(*values: list[Any], inputs: Inputs, names: list[str], version: int)
             found = [row for part in threads.map(lambda part: list(map(one, part)), parts) for row in part]
     faults, digests, remarks = map(list, zip(*found, strict=True))
     return {"fault": faults, "digest": digests, "remark": remarks}
-
-
-def digest_of(content: bytes) -> int:
-    """A digest of bytes as a number, never 0."""
-    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), signed=True) or 1
 
 
 # --- streams

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hfft.data.audit import digest_of
+from hfft.data.digest import digest_of
 from hfft.data.identity import settings_of
 from hfft.data.image_processor import VERSION
 from hfft.data.splits import column

@@ -16,7 +16,7 @@ from datasets import Dataset, Features, IterableDataset
 from datasets.fingerprint import Hasher
 from datasets.utils.file_utils import xopen
 
-from hfft.data.audit import digest_of
+from hfft.data.digest import digest_of
 from hfft.data.file_paths import Medium
 from hfft.errors import DataError
 

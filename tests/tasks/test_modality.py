@@ -7,7 +7,7 @@ import transformers
 from datasets import ClassLabel, Dataset, Features, List, Value
 
 from hfft import finetune, load_predictor
-from hfft.data.audit import digest_of
+from hfft.data.digest import digest_of
 from hfft.data.modality.base import Inputs
 from hfft.recipe import Recipe
 from hfft.tasks.modality import Modality

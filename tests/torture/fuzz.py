@@ -40,7 +40,15 @@ def bases(folder: Path) -> list[dict[str, Any]]:
         if not recipe.backbone.name.startswith("nano-"):
             place = folder / "models" / recipe.backbone.name
             values["backbone"]["name"] = str(place if place.exists() else stand_ins.model(recipe.backbone.name, place))
-        if recipe.data.path in builtin.BUILTIN:
+        for task, entry in zip(values.get("tasks", []), recipe.tasks, strict=True):
+            task.setdefault("data", {})
+            if entry.data.path not in builtin.BUILTIN:
+                place = folder / "data" / name / entry.name
+                task["data"]["path"] = str(place if place.exists() else stand_ins.rows_of_task(entry, place))
+                task["data"]["name"] = None
+        if recipe.tasks:
+            values["data"] = {**values.get("data", {}), "max_train_samples": 60, "max_eval_samples": 20}
+        elif recipe.data.path in builtin.BUILTIN:
             values["data"] |= {"max_train_samples": 100, "max_eval_samples": 40}
         else:
             place = folder / "data" / recipe.data.path

@@ -257,7 +257,7 @@ def test_augmentation_follows_the_epoch_and_repeats_itself(tmp_path):
         epochs = []
         rows, ordinary = trainer.train_dataset, trainer.train_dataset.step
         rows.step = lambda image, row: epochs.append((row, ordinary.epoch)) or ordinary(image, row)
-        rows.step.column, rows.step.split = ordinary.column, ordinary.split
+        rows.step.column, rows.step.split, rows.step.decoded = ordinary.column, ordinary.split, ordinary.decoded
         rows.set_epoch = lambda epoch: setattr(ordinary, "epoch", epoch)
         trainer.train(resume_from_checkpoint=resume)
         return epochs

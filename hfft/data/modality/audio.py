@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from datasets import Dataset, Features, IterableDataset, Value
 
-from hfft.data.audit import BadRow, digest_of
+from hfft.data.audit import BadRow
 from hfft.data.augment import grammar
 from hfft.data.columns import folder_of, holds_text
+from hfft.data.digest import digest_of
 from hfft.data.modality.base import Inputs, OnDevice, Rows
 from hfft.data.open_files import open_files
 from hfft.data.sound_batch import MOST, AudioCollate, sound_batch, without_lengths

@@ -14,10 +14,11 @@ import torch
 from datasets import Dataset, IterableDataset
 from PIL import Image, ImageOps
 
-from hfft.data.audit import BadRow, digest_of
+from hfft.data.audit import BadRow
 from hfft.data.augment import grammar
 from hfft.data.batch_transform import LARGE, Pixels, learn, pack
 from hfft.data.columns import RowError, folder_of, holds_text
+from hfft.data.digest import digest_of
 from hfft.data.file_rows import FileRows, FileStep
 from hfft.data.image_paths import IMAGES
 from hfft.data.image_processor import VERSION, convert, depth_note, in_mode, levels, processed

@@ -17,8 +17,9 @@ import torch
 from datasets import Dataset, Features, IterableDataset, List, Value
 from transformers import AutoFeatureExtractor, PatchTSTConfig
 
-from hfft.data.audit import BadRow, digest_of
+from hfft.data.audit import BadRow
 from hfft.data.columns import RowError, folder_of, holds_text
+from hfft.data.digest import digest_of
 from hfft.data.identity import settings_of, table_digest
 from hfft.data.modality.base import Inputs, Rows
 from hfft.data.spec import Data

@@ -16,10 +16,11 @@ from datasets.fingerprint import Hasher
 from torch import nn
 from transformers import DataCollatorForLanguageModeling, PretrainedConfig
 
-from hfft.data.audit import BadRow, digest_of
+from hfft.data.audit import BadRow
 from hfft.data.augment import grammar
 from hfft.data.augmented_texts import AugmentedTexts, PlainTexts
 from hfft.data.columns import RowError, holds_text
+from hfft.data.digest import digest_of
 from hfft.data.masking import MaskStep
 from hfft.data.modality.base import Inputs, Rows
 from hfft.data.spec import Data

@@ -18,7 +18,10 @@ CLASSES = "single_label_classification"
 
 
 def setting(size=50, tokenizer=None):
-    return SimpleNamespace(sets={"target": size}, outputs=3, tokenizer=tokenizer, device="cpu")
+    modality = "text" if tokenizer else "image"
+    return SimpleNamespace(sets={"target": size}, outputs=3, tokenizer=tokenizer, modality=modality, device="cpu")
+        sets={"target": size}, outputs=3, tokenizer=tokenizer, modality="text" if tokenizer else "image", device="cpu"
+    )
 
 
 def started(name, size=50, tokenizer=None, **options):
