@@ -20,8 +20,6 @@ CLASSES = "single_label_classification"
 def setting(size=50, tokenizer=None):
     modality = "text" if tokenizer else "image"
     return SimpleNamespace(sets={"target": size}, outputs=3, tokenizer=tokenizer, modality=modality, device="cpu")
-        sets={"target": size}, outputs=3, tokenizer=tokenizer, modality="text" if tokenizer else "image", device="cpu"
-    )
 
 
 def started(name, size=50, tokenizer=None, **options):
