@@ -188,6 +188,7 @@ def advised(training: Training) -> list[str]:
     trainer, recipe = training.run.trainer, training.recipe
     metric = next(iter(training.run.metrics.scored), None)
     given = [f"{name}.{key}" for name in ("data", "layers", "strategy") for key in getattr(recipe, name).changed()]
+    given += ["strategy.mixup"] if recipe.tasks else []  # which mixes no rows of several tasks
     return advice(
         trainer.state.log_history, metric, recipe.the_task.modality.name, trainer.args.load_best_model_at_end, given
     )

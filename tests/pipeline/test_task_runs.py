@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from hfft.backbone.locate import source
 from hfft.cli import main
 from hfft.errors import BadInput, ModelError
 from hfft.evaluate.outputs import Outputs
+from hfft.pipeline.record import advised
 from hfft.pipeline.task_models import OWN, SHARED, share
 from hfft.recipe import load_recipe
 
@@ -272,3 +274,18 @@ def test_rows_that_another_task_trains_on_are_said(tmp_path):
 
     splits, _ = rows.load(recipe(tmp_path, data={"path": "digits", "validation": 0.2}))
     assert [note for note in splits.notes if note.startswith("ink: ") and "training rows of another task" in note]
+
+
+def test_mixing_rows_is_not_proposed_for_several_tasks(tmp_path):
+    losses = [(1, 1.0, 1.0), (2, 0.5, 0.8), (3, 0.1, 1.2), (4, 0.05, 1.4)]
+    history = []
+    for epoch, train, held_out in losses:
+        history += [{"loss": train, "step": epoch, "epoch": epoch}]
+        history += [{"eval_loss": held_out, "eval_digit_accuracy": 0.5, "step": epoch, "epoch": epoch}]
+    trainer = SimpleNamespace(
+        state=SimpleNamespace(log_history=history), args=SimpleNamespace(load_best_model_at_end=False)
+    )
+    run = SimpleNamespace(trainer=trainer, metrics=SimpleNamespace(scored=["digit_accuracy"]))
+    lines = advised(SimpleNamespace(recipe=recipe(tmp_path), run=run))
+    assert any("options that narrow the gap" in line for line in lines)
+    assert not any("mixup" in line for line in lines)
