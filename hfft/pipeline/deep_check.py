@@ -87,7 +87,7 @@ def check(recipe: Recipe) -> Iterator[str]:
         few = [next(iter(rows)) for _, rows in run.prepared.items()][:1] * 2
         if few:
             run.trainer.evaluate(few)
-            yield f"evaluation: one step done, metrics {', '.join(recipe.metrics)}"
+            yield f"evaluation: one step done, metrics {', '.join(run.metrics.scored)}"
         batch = run.prepared.collate([next(iter(run.prepared.train))] * 2)
         yield reload_check(run, recipe, Path(folder) / "model", batch)
 

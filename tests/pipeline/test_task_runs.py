@@ -16,6 +16,7 @@ from hfft.backbone.locate import source
 from hfft.cli import main
 from hfft.errors import BadInput, ModelError
 from hfft.evaluate.outputs import Outputs
+from hfft.pipeline.deep_check import check
 from hfft.pipeline.record import advised
 from hfft.pipeline.task_models import OWN, SHARED, share
 from hfft.recipe import load_recipe
@@ -289,3 +290,13 @@ def test_mixing_rows_is_not_proposed_for_several_tasks(tmp_path):
     lines = advised(SimpleNamespace(recipe=recipe(tmp_path), run=run))
     assert any("options that narrow the gap" in line for line in lines)
     assert not any("mixup" in line for line in lines)
+
+
+@pytest.mark.slow
+def test_a_deep_check_names_the_metrics_of_every_task(tmp_path):
+    lines = list(check(recipe(tmp_path / "run")))
+    assert (
+        "evaluation: one step done, metrics digit_accuracy, digit_f1_macro, parity_accuracy, parity_f1_macro"
+        in "\n".join(lines)
+    )
+    assert lines[-1] == "save and reload: the same outputs"
