@@ -29,7 +29,7 @@ from hfft.strategy import logits_of
 from hfft.train import training_arguments
 from hfft.train.arguments import describe_open
 from hfft.train.callbacks import EpochLine
-from hfft.wording import first_line
+from hfft.wording import first_line, listing
 
 
 def show(recipe: Recipe) -> list[str]:
@@ -86,8 +86,9 @@ def check(recipe: Recipe) -> Iterator[str]:
         yield "training: one step done"
         few = [next(iter(rows)) for _, rows in run.prepared.items()][:1] * 2
         if few:
+            metrics = listing(run.metrics.scored, 20)  # of all tasks, which these few rows need not have
             run.trainer.evaluate(few)
-            yield f"evaluation: one step done, metrics {', '.join(run.metrics.scored)}"
+            yield f"evaluation: one step done, metrics {metrics}"
         batch = run.prepared.collate([next(iter(run.prepared.train))] * 2)
         yield reload_check(run, recipe, Path(folder) / "model", batch)
 
