@@ -10,7 +10,7 @@ import numpy as np
 from hfft.compare.entry import Entry
 from hfft.errors import BadInput
 from hfft.evaluate.intervals import mcnemar, paired_difference
-from hfft.evaluate.outputs import Outputs
+from hfft.evaluate.outputs import Outputs, is_right, mean_losses
 from hfft.tasks.measure import FEW
 from hfft.tasks.problem import PROBLEMS
 
@@ -45,7 +45,7 @@ def paired(ours: Entry, theirs: Entry, split: str, seed: int) -> dict[str, Any]:
     one, other = ours.outputs[split], theirs.outputs[split]
     problem = PROBLEMS[one.labels.problem]
     if not problem.class_names:
-        a, b = (np.asarray(o.losses, float) / np.maximum(np.asarray(o.targets, float), 1) for o in (one, other))
+        a, b = mean_losses(one), mean_losses(other)
         if not (np.isfinite(a) & np.isfinite(b)).all():
             return {"why": "a loss is not finite"}
         return {"what": "loss", "n": len(a), "difference": paired_difference(a, b, seed)}
@@ -64,22 +64,6 @@ def paired(ours: Entry, theirs: Entry, split: str, seed: int) -> dict[str, Any]:
     else:
         found["why_no_p"] = f"no test: {len(right)} rows are fewer than {FEW}"
     return found
-
-
-def is_right(outputs: Outputs) -> np.ndarray:
-    """Which rows have the right class, or all classes right, `(N,)` bool.
-
-    Raises:
-        BadInput: logits are not stored, or not finite.
-    """
-    if outputs.logits is None or outputs.references is None:
-        raise BadInput(f"no logits are stored for {outputs.split}")
-    logits, true = np.asarray(outputs.logits), np.asarray(outputs.references)
-    if not np.isfinite(logits).all():
-        raise BadInput(f"logits for {outputs.split} are not finite")
-    if PROBLEMS[outputs.labels.problem].classes:
-        return logits.argmax(1) == true
-    return ((logits > 0) == (true > 0.5)).all(1)
 
 
 def changed(right: np.ndarray, other_right: np.ndarray, ours: Outputs, theirs: Outputs) -> dict[str, Any]:

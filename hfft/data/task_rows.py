@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -61,7 +62,9 @@ def joined_splits(tasks: Mapping[str, Splits]) -> Splits:
         origin={name: listing([f"{task} {size}" for task, size in sizes[name].items()], 20) for name in names},
         sizes={name: sum(size or 0 for size in sizes[name].values()) for name in names},
         notes=(*(f"{task}: {note}" for task, one in tasks.items() for note in one.notes), *trained_elsewhere(tasks)),
-        left_out={},
+        left_out=_summed(tasks, "left_out"),
+        leaked=_summed(tasks, "leaked"),
+        wrong_labels=_summed(tasks, "wrong_labels"),
         classes={},
         content={
             name: np.concatenate([one.content[name] for one in tasks.values() if name in one.sizes])
@@ -70,6 +73,14 @@ def joined_splits(tasks: Mapping[str, Splits]) -> Splits:
         },
         tasks=dict(tasks),
     )
+
+
+def _summed(tasks: Mapping[str, Splits], name: str) -> dict[str, int]:
+    """Split -> a number of rows, of all tasks together."""
+    found = Counter[str]()
+    for one in tasks.values():
+        found.update(getattr(one, name))
+    return dict(found)
 
 
 def trained_elsewhere(tasks: Mapping[str, Splits]) -> list[str]:

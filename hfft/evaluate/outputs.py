@@ -104,6 +104,27 @@ class Outputs:
         return float(np.var(self.references, axis=0, dtype=float).mean())
 
 
+def is_right(outputs: Outputs) -> np.ndarray:
+    """Which rows have the right class, or all classes right, `(N,)` bool.
+
+    Raises:
+        BadInput: logits are not stored, or not finite.
+    """
+    if outputs.logits is None or outputs.references is None:
+        raise BadInput(f"no logits are stored for {outputs.split}")
+    logits, true = np.asarray(outputs.logits), np.asarray(outputs.references)
+    if not np.isfinite(logits).all():
+        raise BadInput(f"logits for {outputs.split} are not finite")
+    if PROBLEMS[outputs.labels.problem].classes:
+        return logits.argmax(1) == true
+    return ((logits > 0) == (true > 0.5)).all(1)
+
+
+def mean_losses(outputs: Outputs) -> np.ndarray:
+    """The mean loss of each row over its targets, `(N,)`."""
+    return np.asarray(outputs.losses, float) / np.maximum(np.asarray(outputs.targets, float), 1)
+
+
 class OutputsFile:
     """Writes the outputs of a split into a `.safetensors` file, batch by batch.
 

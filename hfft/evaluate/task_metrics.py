@@ -61,7 +61,7 @@ class TaskMetrics:
         flat = {
             f"{task}_{name}": value for task, values in found.items() for name, value in values.items() if name != "n"
         }
-        self.scored[:] = [name for name in flat if not name.endswith("_loss")]
+        self.scored[:] = [f"{task}_{name}" for task, metrics in self.tasks.items() for name in metrics.scored]
         values = {"loss": sum(v["loss"] * v["n"] for v in found.values()) / rows, **flat, "n": rows}
         self.result = {"metrics": values}
         return values

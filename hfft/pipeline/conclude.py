@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from hfft import publish, report, scorecard
@@ -9,7 +10,8 @@ from hfft.backbone import published_code
 from hfft.predict import rejection
 from hfft.processes import by_first_process
 from hfft.recipe import Recipe
-from hfft.runs import RunFolder
+from hfft.runs import RunFolder, checkpoint
+from hfft.train import FineTuner
 
 
 @by_first_process
@@ -32,3 +34,10 @@ def own_code(folder: RunFolder) -> dict[str, str]:
     """The name of the modelling file that was saved with the model, for the card; empty for a stock class."""
     name = f"{published_code.FILE}.py"
     return {"own_code": name} if (folder.model / name).is_file() else {}
+
+
+def keep_one_checkpoint(trainer: FineTuner, recipe: Recipe, folder: RunFolder) -> None:
+    """Remove the checkpoints of a finished run but that of its model, unless the recipe says how many stay."""
+    if "save_total_limit" not in recipe.training:
+        best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
+        checkpoint.keep_one(folder.path, best and Path(best).name)

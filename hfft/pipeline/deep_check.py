@@ -86,9 +86,8 @@ def check(recipe: Recipe) -> Iterator[str]:
         yield "training: one step done"
         few = [next(iter(rows)) for _, rows in run.prepared.items()][:1] * 2
         if few:
-            metrics = listing(run.metrics.scored, 20)  # of all tasks, which these few rows need not have
             run.trainer.evaluate(few)
-            yield f"evaluation: one step done, metrics {metrics}"
+            yield f"evaluation: one step done, metrics {listing(run.metrics.scored, 20)}"
         batch = run.prepared.collate([next(iter(run.prepared.train))] * 2)
         yield reload_check(run, recipe, Path(folder) / "model", batch)
 

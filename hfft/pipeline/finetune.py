@@ -14,14 +14,14 @@ from hfft import data, publish
 from hfft.console import quiet_libraries
 from hfft.errors import BadInput, HfftError
 from hfft.pipeline import calibrate, rows, task_runs, uses
-from hfft.pipeline.conclude import conclude, own_code
+from hfft.pipeline.conclude import conclude, keep_one_checkpoint, own_code
 from hfft.pipeline.fit import Training
 from hfft.pipeline.record import collect, opening, summary
 from hfft.pipeline.save import prove_saved, save_model
 from hfft.processes import by_first_process, say
 from hfft.recipe import Recipe, load_recipe
 from hfft.recipe.uses import DEFAULT
-from hfft.runs import RunFolder, checkpoint
+from hfft.runs import RunFolder
 from hfft.runs.data_note import data_of_run
 from hfft.runs.folder import State
 from hfft.runs.lock import lock_folder_once
@@ -167,11 +167,11 @@ def finish_tasks(training: Training, fresh: bool, force: bool) -> Result:
     for name, result in single_tasks(recipe, fresh, force).items():
         ours = task_runs.folder_of(folder, name)
         metrics["tasks"][name]["single_task"] = task_runs.beside_single(ours, RunFolder(result.folder), recipe.seed)
+    task_runs.conclude_all(training, metrics)
+    say(*summary(recipe, folder.path, metrics))
     for name in tasks:
         own = task_runs.folder_of(folder, name)
         published(own, load_recipe(own.recipe))
-    task_runs.conclude_all(training, metrics)
-    say(*summary(recipe, folder.path, metrics))
     return Result(folder.path, metrics)
 
 
@@ -206,7 +206,4 @@ def finish(training: Training, folder: RunFolder, metrics: dict[str, Any]) -> No
     """Write the report, the card and, last, metrics.json, which marks the run as finished; earlier checkpoints then go."""
     training.run.trainer.save_state()
     conclude(training.recipe, folder, metrics, (training.run.splits, training.run.labels))
-    if "save_total_limit" not in training.recipe.training:
-        trainer = training.run.trainer
-        best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
-        checkpoint.keep_one(folder.path, best and Path(best).name)
+    keep_one_checkpoint(training.run.trainer, training.recipe, folder)

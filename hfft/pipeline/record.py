@@ -199,7 +199,7 @@ def stock_loads(run: Run) -> bool:
     return publish.stands_alone(run.trainer.accelerator.unwrap_model(run.trainer.model).peft_config["default"])
 
 
-def of_task(name: str, found: Mapping[str, Any], seed: int) -> list[str]:
+def task_lines(name: str, found: Mapping[str, Any], seed: int) -> list[str]:
     """The lines of one of several tasks: its metrics, and what sharing the backbone changed."""
     lines = []
     for split in ("validation", "test"):
@@ -207,7 +207,10 @@ def of_task(name: str, found: Mapping[str, Any], seed: int) -> list[str]:
             continue
         shown = " ".join(f"{metric} {found[split][metric]:.4f}" for metric in metric_names(found[split]))
         lines.append(f"{name}: {split} {shown}  (n={found[split]['n']}, seed {seed})")
-        if beside := found.get("single_task", {}).get(split):
+        beside = found.get("single_task", {}).get(split, {})
+        if "why" in beside:
+            lines.append(f"{name}: {split} is not compared with the task by itself: {beside['why']}")
+        elif beside:
             lines.append(
                 f"{name}: {split} {in_interval(beside)} beside the task by itself ({beside['what']} {beside['single']:.4f})"
             )
@@ -223,7 +226,7 @@ def in_interval(beside: Mapping[str, Any]) -> str:
 
 def summary(recipe: Recipe, folder: Path, metrics: dict[str, Any]) -> list[str]:
     """The lines that a run prints at the end: each metric with its split, size and seed, and what they do not say."""
-    lines = [line for name, one in metrics.get("tasks", {}).items() for line in of_task(name, one, metrics["seed"])]
+    lines = [line for name, one in metrics.get("tasks", {}).items() for line in task_lines(name, one, metrics["seed"])]
     for split in ("validation", "test"):
         if split in metrics and "tasks" not in metrics:
             shown = " ".join(f"{name} {metrics[split][name]:.4f}" for name in metric_names(metrics[split]))

@@ -112,6 +112,25 @@ def prove_saved(run: Run, model: Any, recipe: Recipe, folder: RunFolder) -> None
         )
 
 
+def prove_answers(recipe: Recipe, arguments: TrainingArguments, folder: RunFolder, sample: reload.Sample) -> None:
+    """Load the saved model as others will, and compare its outputs on a sample with those that were scored.
+
+    Raises:
+        RunError: it cannot be loaded, or its outputs differ.
+    """
+    source, plainly = str(folder.model), reload.loads_plainly(folder.model, recipe.backbone)
+    how = {"device": arguments.device, "dtype": "auto"}
+    try:
+        worst = reload.answers_difference(source, sample, recipe.the_task, plainly, **how)
+    except (AttributeError, ImportError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+        raise RunError(f"{source} was saved but cannot be loaded: {first_line(error)}") from error
+    if worst > tolerance(arguments, recipe.backbone.dtype):
+        raise RunError(
+            f"the outputs of {source}, reloaded, differ from those that were scored (by {worst:.2g}); please report this "
+            f"with {folder.recipe}"
+        )
+
+
 def scored_sample(run: Run, model: Any, task: Task, folder: RunFolder) -> reload.Sample:
     """The first held-out rows, with the outputs that were scored."""
     split = reload.sampled_split(run.splits)

@@ -29,11 +29,7 @@ def task_model(model: PreTrainedModel, labels: Labels, task: str) -> PreTrainedM
     Args:
         model: with the outputs of all tasks, and no adapter.
     """
-    begin = 0
-    for name, own in labels.tasks:
-        if name == task:
-            break
-        begin += own.size
+    own, span = dict(labels.tasks)[task], labels.spans[task]
     config = copy.deepcopy(model.config)
     names = own.names or [f"LABEL_{i}" for i in range(own.size)]
     config.id2label, config.label2id = dict(enumerate(names)), {name: i for i, name in enumerate(names)}
@@ -44,7 +40,7 @@ def task_model(model: PreTrainedModel, labels: Labels, task: str) -> PreTrainedM
         single = type(model)(config)
     last = head.output_parameters(model)
     state = {
-        name: tensor.narrow(last[name], begin, own.size).clone() if name in last else tensor
+        name: tensor.narrow(last[name], span.start, own.size).clone() if name in last else tensor
         for name, tensor in model.state_dict().items()
     }
     single.load_state_dict(state, assign=True)

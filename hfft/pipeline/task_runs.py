@@ -16,13 +16,13 @@ from torch import Tensor
 
 from hfft import data, layers, report
 from hfft.data.modality.base import Rows
-from hfft.errors import RunError
 from hfft.evaluate.intervals import paired_difference
-from hfft.evaluate.outputs import Outputs
+from hfft.evaluate.outputs import Outputs, is_right, mean_losses
 from hfft.pipeline import rows
-from hfft.pipeline.conclude import conclude, own_code
+from hfft.pipeline.build import Run
+from hfft.pipeline.conclude import conclude, keep_one_checkpoint, own_code
 from hfft.pipeline.fit import Training
-from hfft.pipeline.save import save_whole, tolerance, write_folder
+from hfft.pipeline.save import prove_answers, save_whole, write_folder
 from hfft.pipeline.task_models import link, share, task_model
 from hfft.pipeline.uses import common
 from hfft.predict import Predictor
@@ -30,8 +30,9 @@ from hfft.predict.held_out import HeldOut
 from hfft.processes import by_first_process
 from hfft.publish import reload
 from hfft.recipe import Recipe
-from hfft.runs import RunFolder, checkpoint
-from hfft.runs.data_note import note_data
+from hfft.runs import RunFolder
+from hfft.runs.data_note import data_of_run, note_data
+from hfft.runs.tasks import FOLDER
 from hfft.tasks.labels import Labels
 from hfft.tasks.problem import PROBLEMS
 
@@ -41,7 +42,7 @@ REMEDY = "a larger weight of the task, or strategy.mixing, gives it more of the 
 
 def folder_of(folder: RunFolder, task: str) -> RunFolder:
     """The run folder of one task."""
-    return RunFolder(folder.path / "tasks" / task)
+    return RunFolder(folder.path / FOLDER / task)
 
 
 def single(recipe: Recipe, folder: RunFolder, task: str, commit: str | None) -> Recipe:
@@ -80,9 +81,9 @@ def finish(training: Training, shared: Mapping[str, Any]) -> dict[str, Any]:
             if first is not None:
                 share(temp_dir, first)
 
-        write_model(sub, write)
+        common.save(sub, write)
         first = first or sub.model
-        prove(whole, run.labels, task, own, run, sub)
+        prove_answers(own, run.trainer.args, sub, sample_of(whole, task, own, run))
         metrics = scored(own, sub, model, one, meanings[task], run, shared, began)
         sub.write_json("layers.json", run.layers)
         shutil.copyfile(folder.path / "trainer_state.json", sub.path / "trainer_state.json")
@@ -91,28 +92,13 @@ def finish(training: Training, shared: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def write_model(sub: RunFolder, write: Any) -> None:
-    """Let `write` fill the folder of a task's model, completely or not at all.
-
-    Raises:
-        RunError: it cannot be written.
-    """
-    try:
-        write_folder(sub.model, write)
-    except OSError as error:
-        raise RunError(
-            f"the model could not be written to {sub.model}: {error}; the last checkpoint is kept, and the same command "
-            f"continues from it"
-        ) from error
-
-
 def scored(
     own: Recipe,
     sub: RunFolder,
     model: Any,
     splits: data.Splits,
     labels: Labels,
-    run: Any,
+    run: Run,
     shared: Mapping[str, Any],
     began: float,
 ) -> dict[str, Any]:
@@ -144,35 +130,12 @@ def scored(
     }
 
 
-def prove(whole: Any, labels: Labels, task: str, own: Recipe, run: Any, sub: RunFolder) -> None:
-    """Load the saved model of a task as others will, and compare its outputs with its part of the trained model's.
-
-    Raises:
-        RunError: it cannot be loaded, or its outputs differ.
-    """
-    splits, meaning = run.splits.tasks[task], dict(labels.tasks)[task]
+def sample_of(whole: Any, task: str, own: Recipe, run: Run) -> reload.Sample:
+    """The first held-out rows of a task, with its part of the trained model's outputs."""
+    splits, meaning = run.splits.tasks[task], dict(run.labels.tasks)[task]
     inputs = reload.sample_inputs(splits, own.the_task, reload.sampled_split(splits))
-    begin = sum(one.size for one in (one for _, one in labels.tasks[: [n for n, _ in labels.tasks].index(task)]))
     logits = Predictor(whole.eval(), run.processor, own.the_task.modality).logits(inputs, len(inputs))
-    expected = PROBLEMS[meaning.problem].probabilities(logits[:, begin : begin + meaning.size])
-    plainly = reload.loads_plainly(sub.model, own.backbone)
-    arguments = run.trainer.args
-    try:
-        worst = reload.answers_difference(
-            str(sub.model),
-            reload.Sample(inputs, expected),
-            own.the_task,
-            plainly,
-            device=arguments.device,
-            dtype="auto",
-        )
-    except (AttributeError, ImportError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
-        raise RunError(f"{sub.model} was saved but cannot be loaded: {error}; the last checkpoint is kept") from error
-    if worst > tolerance(arguments, own.backbone.dtype):
-        raise RunError(
-            f"the outputs of {sub.model}, reloaded, differ from those of the trained model (by {worst:.2g}); the last "
-            f"checkpoint is kept; please report this with {sub.recipe}"
-        )
+    return reload.Sample(inputs, PROBLEMS[meaning.problem].probabilities(logits[:, run.labels.spans[task]]))
 
 
 @by_first_process
@@ -209,45 +172,38 @@ def together(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def beside_single(ours: RunFolder, theirs: RunFolder, seed: int) -> dict[str, Any]:
-    """Split -> what sharing the backbone changed for a task: `difference` of the rows answered rightly, or of the losses.
+    """Split -> what sharing the backbone changed for a task: `difference` of the rows answered rightly, or of the losses, or
+    `why` it is not known.
 
     Args:
         ours: the task's run among others.
         theirs: its run by itself, on the same rows.
     """
-    found = {}
-    for split in SPLITS:
+    found: dict[str, Any] = {}
+    noted = [(data_of_run(folder) or {}).get("rows", {}) for folder in (ours, theirs)]
+    for split in (split for split in SPLITS if split in noted[0]):
         files = [folder.outputs / f"{split}.safetensors" for folder in (ours, theirs)]
         if not all(file.is_file() for file in files):
-            continue
-        one, other = map(Outputs.read, files)
-        if len(one) != len(other):
-            continue
-        what = "accuracy" if PROBLEMS[one.labels.problem].classes else "loss"
-        a, b = (figures(outputs) for outputs in (one, other))
-        found[split] = {
-            "what": what,
-            "n": len(a),
-            "single": float(b.mean()),
-            "difference": paired_difference(a, b, seed),
-        }
+            found[split] = {"why": "the outputs are not stored (score.outputs)"}
+        elif noted[0][split] != noted[1].get(split):
+            found[split] = {"why": "the rows are not the same"}
+        else:
+            what, (a, b) = row_figures(*map(Outputs.read, files))
+            difference = paired_difference(a, b, seed)
+            found[split] = {"what": what, "n": len(a), "single": float(b.mean()), "difference": difference}
     return found
 
 
-def figures(outputs: Outputs) -> np.ndarray:
-    """A number per row, `(N,)`: 1 if the class is right, or with other targets the loss."""
-    if PROBLEMS[outputs.labels.problem].classes and outputs.logits is not None:
-        return (np.asarray(outputs.logits).argmax(1) == np.asarray(outputs.references)).astype(float)
-    return np.asarray(outputs.losses, float) / np.maximum(np.asarray(outputs.targets, float), 1)
+def row_figures(*several: Outputs) -> tuple[str, list[np.ndarray]]:
+    """What is compared row by row, and its number for each row, `(N,)`: 1 if the class is right, or with other targets the loss."""
+    if all(PROBLEMS[outputs.labels.problem].classes for outputs in several):
+        return "accuracy", [is_right(outputs).astype(float) for outputs in several]
+    return "loss", [mean_losses(outputs) for outputs in several]
 
 
 @by_first_process
 def conclude_all(training: Training, metrics: dict[str, Any]) -> None:
-    """Write the report of the whole run and, last, metrics.json, which marks it as finished."""
-    folder = training.folder
-    report.write_report(folder, metrics)
-    folder.write_json("metrics.json", metrics)
-    if "save_total_limit" not in training.recipe.training:
-        trainer = training.run.trainer
-        best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
-        checkpoint.keep_one(folder.path, best and Path(best).name)
+    """Write the report of the whole run and, last, metrics.json, which marks it as finished; earlier checkpoints then go."""
+    report.write_report(training.folder, metrics)
+    training.folder.write_json("metrics.json", metrics)
+    keep_one_checkpoint(training.run.trainer, training.recipe, training.folder)

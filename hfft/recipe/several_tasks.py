@@ -65,12 +65,8 @@ def _merged(shared: Mapping[str, Any], own: Any) -> Any:
     return found
 
 
-def of_task(recipe: Recipe, entry: TaskEntry, **more: Any) -> dict[str, Any]:
-    """The sections of a recipe for one of the tasks alone, with the same backbone, layers, strategy and training.
-
-    Args:
-        more: further sections.
-    """
+def of_task(recipe: Recipe, entry: TaskEntry) -> dict[str, Any]:
+    """The sections of a recipe for one of the tasks alone, with the same backbone, layers, strategy and training."""
     values = recipe.plain()
     strategy = {
         key: value for key, value in values["strategy"].items() if key not in FOR_TASKS and not _of_tasks(key, value)
@@ -84,7 +80,7 @@ def of_task(recipe: Recipe, entry: TaskEntry, **more: Any) -> dict[str, Any]:
         "publish": {},
     }
     del values["tasks"]
-    return {**values, **more}
+    return values
 
 
 def _of_tasks(key: str, value: Any) -> bool:
@@ -109,8 +105,8 @@ def task_checks(recipe: Recipe) -> list[tuple[Path, str]]:
         found.append((("problem_type",), "is each task's own; set it in the entries of tasks"))
     if recipe.score.metrics:
         found.append((("score", "metrics"), "are each task's own; set tasks[].metrics"))
-    for key in ("calibrate", "from_scratch"):
-        if getattr(recipe.score, key) not in ("none", False):
+    for key in ("calibrate", "from_scratch", "shift", "old_task"):
+        if getattr(recipe.score, key) not in ("none", False, None, {}):
             found.append((("score", key), "is for a single task; leave it out"))
     if recipe.published_as == "adapter":
         found.append(

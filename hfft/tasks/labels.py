@@ -34,6 +34,15 @@ class Labels:
         return cls("several_tasks", tuple(names), len(names), tasks)
 
     @property
+    def spans(self) -> dict[str, slice]:
+        """Task -> its part of the outputs, where there are several."""
+        found, begin = dict[str, slice](), 0
+        for task, one in self.tasks:
+            found[task] = slice(begin, begin + one.size)
+            begin += one.size
+        return found
+
+    @property
     def id2label(self) -> dict[int, str]:
         """Index -> class name, as in a model's config."""
         return dict(enumerate(self.names))

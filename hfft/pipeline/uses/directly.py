@@ -16,10 +16,10 @@ from hfft.data.audit import OPTIMISTIC
 from hfft.data.class_counts import describe_counts
 from hfft.data.modality.base import Rows
 from hfft.direct import Answering
-from hfft.errors import BadInput, RunError
+from hfft.errors import BadInput
 from hfft.evaluate import check_files, check_further
 from hfft.pipeline.model_check import check_inputs
-from hfft.pipeline.save import tolerance
+from hfft.pipeline.save import prove_answers
 from hfft.pipeline.uses import common
 from hfft.predict import Predictor
 from hfft.predict.held_out import HeldOut
@@ -29,7 +29,6 @@ from hfft.recipe import Recipe
 from hfft.runs import RunFolder
 from hfft.tasks.labels import Labels
 from hfft.train.device import lay_out
-from hfft.wording import first_line
 
 REMEDY = "use=fine-tune or use=classifier would learn the classes from train"
 
@@ -57,7 +56,8 @@ def run(recipe: Recipe, arguments: TrainingArguments, folder: RunFolder) -> dict
 
     scores = common.score(recipe, folder, splits, labels, answer)
     common.save(folder, made.save)
-    prove_saved(recipe, arguments, folder, splits, predictor)
+    inputs = reload.sample_inputs(splits, recipe.the_task, reload.sampled_split(splits))
+    prove_answers(recipe, arguments, folder, reload.Sample(inputs, predictor(inputs)))
     use = {"name": recipe.use, "how": made.how, "plain": made.plain, "notes": made.notes, "classes": made.stands_for}
     return common.metrics_of(recipe, splits, labels, spec.revision, scores, began, REMEDY, use=use)
 
@@ -109,26 +109,3 @@ def check(recipe: Recipe) -> Iterator[str]:
     split = reload.sampled_split(splits)
     few = reload.sample_inputs(splits, recipe.the_task, split)
     yield f"{split}: the first {len(few)} rows answered, {predictor(few).shape[1]} outputs each"
-
-
-def prove_saved(
-    recipe: Recipe, arguments: TrainingArguments, folder: RunFolder, splits: data.Splits, predictor: Predictor
-) -> None:
-    """Load the saved model as others will, and compare its outputs on a sample with those that were scored.
-
-    Raises:
-        RunError: it cannot be loaded, or its outputs differ.
-    """
-    task, source = recipe.the_task, str(folder.model)
-    inputs = reload.sample_inputs(splits, task, reload.sampled_split(splits))
-    sample = reload.Sample(inputs, predictor(inputs))
-    plainly = reload.loads_plainly(folder.model, recipe.backbone)
-    try:
-        worst = reload.answers_difference(source, sample, task, plainly, device=arguments.device, dtype="auto")
-    except (AttributeError, ImportError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
-        raise RunError(f"{source} was saved but cannot be loaded: {first_line(error)}") from error
-    if worst > tolerance(arguments, recipe.backbone.dtype):
-        raise RunError(
-            f"the outputs of {source}, reloaded, differ from those that were scored (by {worst:.2g}); please report this "
-            f"with {folder.recipe}"
-        )

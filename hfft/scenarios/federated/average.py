@@ -20,7 +20,7 @@ from hfft import data, layers
 from hfft.console import quiet_libraries
 from hfft.errors import BadInput, RunError
 from hfft.evaluate.intervals import wilson
-from hfft.evaluate.outputs import Outputs, OutputsFile, columns_of
+from hfft.evaluate.outputs import Outputs, OutputsFile, columns_of, is_right
 from hfft.pipeline.save import write_folder
 from hfft.pipeline.soup.weights import Weights, average
 from hfft.predict import load_predictor
@@ -192,12 +192,6 @@ def stored(path: Path, logits: Tensor, rows: Any, labels: Labels, origin: str) -
     file = OutputsFile(path, "test", origin, labels, np.arange(len(rows)))
     file.add(columns_of(logits, torch.tensor(rows["labels"][:]), labels))
     return file.close()
-
-
-def is_right(outputs: Outputs) -> np.ndarray:
-    """Whether each row is answered rightly, `(N,)`."""
-    assert outputs.logits is not None
-    return outputs.logits.argmax(1) == outputs.references
 
 
 def model_size(recipe: Recipe, folder: Path, tensors: Weights) -> int:

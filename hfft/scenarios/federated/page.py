@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hfft.evaluate.intervals import wilson
-from hfft.evaluate.outputs import Outputs
-from hfft.scenarios.federated.average import is_right
+from hfft.evaluate.outputs import Outputs, is_right
 from hfft.scenarios.federated.divisions import client_accuracies, describe
 from hfft.studies.arms import in_points, mean_of, merged, seeds_in_words
 from hfft.studies.study import Done, Figures

@@ -82,11 +82,11 @@ class Norms(OneByOne):
 
     def gradients(self, model: nn.Module, again: Callable[..., None], at: At) -> None:
         """Measure the gradient of each task, and choose the factors of the next step."""
-        shared = [p for name, p in model.named_parameters() if p.grad is not None and name not in self.head]
-        learning = [p for p in model.parameters() if p.grad is not None]
-        places = [i for i, p in enumerate(learning) if any(p is one for one in shared)]
-        empty = self.factors.new_zeros(1, 2, self.count)
-        sums, counts = from_all_processes(torch.stack([empty[0], *self.seen])).sum(0)
+        named = [(name, p) for name, p in model.named_parameters() if p.grad is not None]
+        learning = [p for _, p in named]
+        places = [i for i, (name, _) in enumerate(named) if name not in self.head]
+        none = self.factors.new_zeros(2, self.count)  # of a process without rows
+        sums, counts = from_all_processes(torch.stack([none, *self.seen])).sum(0)
         parts = self.parts(learning, again)
         norms = torch.stack(
             [torch.stack([whole(part[i].square().sum()) for i in places]).sum().sqrt() for part in parts]

@@ -42,4 +42,4 @@ def problem_of(labels: Labels) -> Problem:
     """The problem of some outputs; that of several tasks knows which outputs are whose."""
     if not labels.tasks:
         return PROBLEMS[labels.problem]
-    return SeveralTasks(labels.tasks, [PROBLEMS[one.problem] for _, one in labels.tasks])
+    return SeveralTasks(labels, [PROBLEMS[one.problem] for _, one in labels.tasks])

@@ -19,7 +19,7 @@ class SeveralTasks(Problem):
     A label shorter than the longest, W, is filled up with zeros. The loss of a row is that of its own task.
 
     Args:
-        parts: (task, meaning of its outputs), in the order of the outputs.
+        labels: the meaning of the outputs of all tasks; None for the problem as such.
         problems: the problem of each task.
     """
 
@@ -29,21 +29,15 @@ class SeveralTasks(Problem):
     metrics = {}
     default_metrics = ()
 
-    def __init__(self, parts: Sequence[tuple[str, Labels]] = (), problems: Sequence[Problem] = ()):
-        self.parts, self.problems = tuple(parts), tuple(problems)
+    def __init__(self, labels: Labels | None = None, problems: Sequence[Problem] = ()):
+        self.parts = labels.tasks if labels is not None else ()
+        self.spans = [*labels.spans.values()] if labels is not None else []
+        self.problems = tuple(problems)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The tasks."""
         return tuple(name for name, _ in self.parts)
-
-    def spans(self) -> list[slice]:
-        """The outputs of each task."""
-        found, begin = [], 0
-        for _, labels in self.parts:
-            found.append(slice(begin, begin + labels.size))
-            begin += labels.size
-        return found
 
     def tasks_of(self, labels: Tensor) -> Tensor:
         """The number of each row's task, `(B,)` int64."""
@@ -59,7 +53,7 @@ class SeveralTasks(Problem):
     def each(self, logits: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """(rows of the task `(B,)` bool, its logits `(B, C_t)`, its labels) of each task; labels of other rows are zeros."""
         tasks = self.tasks_of(labels)
-        for task, span in enumerate(self.spans()):
+        for task, span in enumerate(self.spans):
             yield tasks == task, logits[:, span], self.own_labels(task, labels)
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -71,12 +65,12 @@ class SeveralTasks(Problem):
 
     def divergence(self, p: Tensor, q: Tensor) -> Tensor:
         """The mean over the tasks of their divergences, for all rows, as every row has outputs of every task."""
-        pairs = zip(self.spans(), self.problems, strict=True)
+        pairs = zip(self.spans, self.problems, strict=True)
         return torch.stack([problem.divergence(p[:, span], q[:, span]) for span, problem in pairs]).mean(0)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Those of each task, side by side."""
-        pairs = zip(self.spans(), self.problems, strict=True)
+        pairs = zip(self.spans, self.problems, strict=True)
         return torch.cat([problem.probabilities(logits[:, span]) for span, problem in pairs], 1)
 
 
