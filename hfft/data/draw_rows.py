@@ -58,7 +58,8 @@ class DrawnRows:
             whole, held_out["test"] = held_out_apart(whole, self.whole, data)
         self.rows |= self._shares(whole, dict(shares))
         if data.shots is not None:
-            few = shots.chosen(whole, data, self.meaning)
+            # of a speaker who is in a held-out split no row may be chosen
+            few = shots.chosen(whole if self.groups is None else self.rows["train"], data, self.meaning)
             self.rows |= {"train": few, **shots.without(few, {name: self.rows[name] for name in shares})}
         self.rows |= held_out
         self._tell_division(shares, len(whole))

@@ -9,26 +9,32 @@ from typing import Any
 import datasets
 from datasets import Features
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from hfft.data.columns import holds_text
 from hfft.data.modality.base import Rows
 from hfft.data.spec import Render
 from hfft.errors import DataError
 
+CUT = "hfft: cut"  # in the file of a text that does not fit into its image
+
 
 def draw(text: str, how: Render) -> Image.Image:
     """A text in Pillow's own font, white on black, in lines from the top; what does not fit into the image is cut.
 
     Returns:
-        A grey image; the same for the same text and Pillow.
+        A grey image, the same for the same text and Pillow; `info` has `CUT` if something was cut.
     """
     height, width = how.size
     font = _font(how.font_size)
     step = sum(font.getmetrics())
     image = Image.new("L", (width, height))
     canvas = ImageDraw.Draw(image)
-    for i, line in enumerate(lines(text, how, -(-height // step))):
+    found = lines(text, how, -(-height // step))  # of the last, the upper part may be in the image
+    for i, line in enumerate(found):
         canvas.text((1, i * step), line, fill=255, font=font)
+    if len(found) * step > height:
+        image.info[CUT] = "yes"
     return image
 
 
@@ -71,7 +77,10 @@ def drawn_rows(rows: Rows, column: str, how: Render) -> Rows:
         if text is None or not text.strip():
             return {column: None}
         file = io.BytesIO()
-        draw(text, how).save(file, "PNG", compress_level=1)
+        image, marks = draw(text, how), PngInfo()
+        if CUT in image.info:  # so that the check of the rows can count them
+            marks.add_text(CUT, image.info[CUT])
+        image.save(file, "PNG", compress_level=1, pnginfo=marks)
         return {column: {"bytes": file.getvalue(), "path": None}}
 
     features = Features({**(rows.features or {}), column: datasets.Image(decode=False)})

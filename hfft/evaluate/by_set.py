@@ -12,7 +12,7 @@ from hfft.data import Splits
 from hfft.data.beside import values_of
 from hfft.data.spec import SET, Data
 from hfft.evaluate.outputs import Outputs
-from hfft.processes import by_first_process
+from hfft.processes import by_first_process, say
 
 
 @by_first_process
@@ -28,7 +28,9 @@ def by_set(
     found: dict[str, dict[str, Any]] = {}
     for split in scored if data.mix else ():
         path = folder / f"{split}.safetensors"
-        if path.is_file():
+        if not path.is_file():
+            say(f"the sets of {split} are not scored apart: its outputs are not stored (score.outputs)")
+        else:
             names = np.array(values_of("data.mix", data, splits, split, SET))
             found[split] = of_groups(Outputs.read(path), names, metrics)
     return found

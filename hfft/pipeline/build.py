@@ -86,11 +86,12 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     model_check.check_ahead(recipe, processor)
     with arguments.main_process_first(local=True, desc="data"):
         splits, labels = rows.load(recipe)  # 5
-    task.modality.inputs.fit(processor, dict(splits.items()), splits.columns)
+    rows.fit_processor(recipe, splits, processor)
     recipe, vocabulary = with_vocabulary(recipe, splits)
     if vocabulary:  # the words of the training texts are known only now
         processor = backbone.load_processor(recipe.backbone, task)
-    check_further(recipe.score, splits)
+    for each in splits.tasks.values() or [splits]:
+        check_further(recipe.score, each)
     if pooling is None:
         recipe, pooling = with_pooling(recipe, download=True)
     set_seed(arguments.seed)

@@ -34,6 +34,18 @@ def load(recipe: Recipe) -> tuple[data.Splits, Labels]:
     return data.load_splits(recipe.data, recipe.the_task, recipe.seed)
 
 
+def fit_processor(recipe: Recipe, splits: data.Splits, processor: Any) -> None:
+    """Set what the processor takes from the training rows: those of all tasks.
+
+    Raises:
+        DataError: the rows do not fit the model.
+    """
+    tasks = splits.tasks or {"": splits}
+    recipe.the_task.modality.inputs.fit(
+        processor, {name: (dict(one.items()), one.columns) for name, one in tasks.items()}
+    )
+
+
 def prepare(recipe: Recipe, splits: data.Splits, labels: Labels, processor: Any) -> data.Prepared:
     """Model inputs of every split.
 

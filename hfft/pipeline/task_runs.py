@@ -195,7 +195,7 @@ def beside_single(ours: RunFolder, theirs: RunFolder, seed: int) -> dict[str, An
 
 
 def row_figures(*several: Outputs) -> tuple[str, list[np.ndarray]]:
-    """What is compared row by row, and its number for each row, `(N,)`: 1 if the class is right, or with other targets the loss."""
+    """What is compared row by row, and its number for each row, `(N,)`: 1 if the class is right, with other targets the loss."""
     if all(PROBLEMS[outputs.labels.problem].classes for outputs in several):
         return "accuracy", [is_right(outputs).astype(float) for outputs in several]
     return "loss", [mean_losses(outputs) for outputs in several]

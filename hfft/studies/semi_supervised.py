@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from hfft.studies.arms import Arms, merged, seeds_in_words
-from hfft.studies.study import Child, Done, Study, against, as_items, ascending
+from hfft.studies.study import Child, Done, Study, against, among, as_items, ascending
 from hfft.studies.table import Cell, Line, Plot, Row, Table
-from hfft.wording import listing, nearest
+from hfft.wording import listing
 
 METHODS = ("pseudo_label", "mean_teacher", "fixmatch", "flexmatch", "freematch")
 ALONE, AUGMENTED = "supervised", "augmented"
@@ -36,19 +36,11 @@ class SemiSupervised(Study):
     question: str = "Do rows without labels help where few rows have one?"
     seeds: int | list[int] = 3
     shots: Shots = Field(default=[4, 40])
-    methods: Annotated[list[str], BeforeValidator(as_items)] = Field(default=list(METHODS))
+    methods: Annotated[list[str], BeforeValidator(as_items), among(METHODS)] = Field(default=list(METHODS))
     on: str = "unlabelled"
     options: dict[str, Any] = Field(default={})
     steps: int = Field(default=300, ge=1)
     augment: list[str | dict[str, Any]] = Field(default=[])
-
-    @field_validator("methods")
-    @classmethod
-    def _known(cls, value: list[str]) -> list[str]:
-        for name in value:
-            if name not in METHODS:
-                raise ValueError(f"names {name!r}{nearest(name, METHODS)}; expected some of {listing(METHODS)}")
-        return value
 
     @model_validator(mode="after")
     def _has_rows(self) -> SemiSupervised:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from hfft.recipe.several_tasks import FOR_TASKS, TaskEntry, of_task
 from hfft.studies.arms import Arms, merged, plus_minus, seeds_in_words
-from hfft.studies.study import Child, Done, Study, against, as_items
+from hfft.studies.study import Child, Done, Study, against, among, as_items
 from hfft.studies.table import Cell, Row, Table
 from hfft.tasks.problem import PROBLEMS, SMALLER_IS_BETTER
-from hfft.wording import listing, nearest
 
 METHODS: dict[str, dict[str, Any]] = {
     "uncertainty": {"strategy.uncertainty": True},
@@ -33,15 +32,9 @@ class SeveralTasks(Study):
     name: ClassVar[str] = "tasks"
     question: str = "Does a task learn better among others, on one backbone?"
     seeds: int | list[int] = 3
-    methods: Annotated[list[str], BeforeValidator(as_items)] = Field(default=["uncertainty", "grad_norm", "pcgrad"])
-
-    @field_validator("methods")
-    @classmethod
-    def _known(cls, value: list[str]) -> list[str]:
-        for name in value:
-            if name not in METHODS:
-                raise ValueError(f"names {name!r}{nearest(name, METHODS)}; expected some of {listing(METHODS)}")
-        return value
+    methods: Annotated[list[str], BeforeValidator(as_items), among(METHODS)] = Field(
+        default=["uncertainty", "grad_norm", "pcgrad"]
+    )
 
     @model_validator(mode="after")
     def _several(self) -> SeveralTasks:

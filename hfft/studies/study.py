@@ -6,7 +6,7 @@ import json
 import math
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -20,6 +20,7 @@ from hfft.spec import Spec
 from hfft.studies.table import Cell, Row, Table
 from hfft.tasks.measure import metric_names
 from hfft.tasks.problem import SMALLER_IS_BETTER
+from hfft.wording import listing, nearest
 
 CHILDREN = "{children}"  # in overrides: the folder of all children
 _ARM = re.compile(r"[\w][\w.+,=-]*")
@@ -41,6 +42,19 @@ def ascending(what: str) -> AfterValidator:
         if len(set(value)) < len(value):
             raise ValueError(f"is {value}; expected different {what}")
         return sorted(value, key=lambda item: math.inf if isinstance(item, str) else item)
+
+    return AfterValidator(checked)
+
+
+def among(known: Iterable[str]) -> AfterValidator:
+    """Refuse a name in a list that is none of the known ones."""
+    known = tuple(known)
+
+    def checked(value: list[str]) -> list[str]:
+        for name in value:
+            if name not in known:
+                raise ValueError(f"names {name!r}{nearest(name, known)}; expected some of {listing(known)}")
+        return value
 
     return AfterValidator(checked)
 

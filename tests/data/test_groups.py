@@ -59,6 +59,15 @@ def test_every_speaker_is_in_one_fold(tmp_path):
     assert sorted(seen) == sorted(set(speaker.values()))
 
 
+def test_no_shot_is_of_a_speaker_who_is_held_out(tmp_path):
+    speaker = texts(tmp_path / "d")
+    for seed in range(5):
+        splits = load(tmp_path / "d", validation=0.3, test=0.3, shots=4, shots_seed=seed)
+        found = speakers_of(splits, speaker)
+        assert splits.sizes["train"] == 12
+        assert not found["train"] & (found["validation"] | found["test"])
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -10,7 +10,7 @@ from PIL import ImageFont
 from hfft import finetune
 from hfft.commands.predict import predict
 from hfft.data.load import load_splits
-from hfft.data.render import draw, lines
+from hfft.data.render import CUT, draw, lines
 from hfft.data.spec import Data, Render
 from hfft.errors import DataError, RecipeError
 from hfft.recipe import Recipe
@@ -53,6 +53,20 @@ def test_each_line_is_drawn_below_the_last():
     np.testing.assert_array_equal(two[:step], first[:step])
     assert two[step:].any()
     assert not first[step:].any()
+
+
+def test_texts_that_do_not_fit_are_counted_for_each_split():
+    whole, cut = "a b", "many words " * 9
+    assert (CUT in draw(whole, HOW).info, CUT in draw(cut, HOW).info) == (False, True)
+    for split, texts in (("train", [whole, cut, f"{cut} c", f"{whole} c"]), ("test", ["d", "e"])):
+        datasets.Dataset.from_dict({"text": texts, "label": ["x", "y"] * (len(texts) // 2)}).to_parquet(
+            f"rows/{split}.parquet"
+        )
+    splits, _ = load_splits(Data(path="rows", columns={"image": "text"}, render=HOW, validation="none"), IMAGES)
+    said = [note for note in splits.notes if "does not fit into its image" in note]
+    assert len(said) == 1
+    assert "train" in said[0]
+    assert "2 rows" in said[0]
 
 
 @pytest.mark.parametrize("streaming", [False, True])

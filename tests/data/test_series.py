@@ -152,15 +152,28 @@ def test_each_channel_is_standardised_by_the_training_rows_alone(tmp_path):
     values = drawn()
     splits, _ = load_splits(saved(values, tmp_path), TASK)
     processor, inputs = SeriesFeatureExtractor(8, 3), SeriesInputs()
-    inputs.fit(processor, dict(splits.items()), splits.columns)
+    inputs.fit(processor, {"": (dict(splits.items()), splits.columns)})
     flat = values[:8].reshape(-1, 3)
     np.testing.assert_allclose(processor.mean, flat.mean(0), rtol=1e-5)
     np.testing.assert_allclose(processor.std, flat.std(0), rtol=1e-4)
     made = inputs.batch(list(values), processor)["past_values"].numpy()
     np.testing.assert_allclose(made, (values - flat.mean(0)) / flat.std(0), atol=1e-4)
     before = list(processor.mean)
-    inputs.fit(processor, {"train": splits.test}, splits.columns)  # a fitted one stays
+    inputs.fit(processor, {"": ({"train": splits.test}, splits.columns)})  # a fitted one stays
     assert processor.mean == before
+
+
+def test_several_tasks_are_standardised_by_the_training_rows_of_all(tmp_path):
+    found = {}
+    for seed, task in enumerate(("one", "two")):
+        found[task], _ = load_splits(saved(drawn(seed=seed) + seed, tmp_path / task), TASK)
+    processor = SeriesFeatureExtractor(8, 3)
+    parts = {task: (dict(splits.items()), splits.columns) for task, splits in found.items()}
+    SeriesInputs().fit(processor, parts)
+    flat = np.concatenate([drawn(seed=seed)[:8] + seed for seed in (0, 1)]).reshape(-1, 3)
+    np.testing.assert_allclose(processor.mean, flat.mean(0), rtol=1e-5)
+    with pytest.raises(DataError, match="task one, split train, row 0: has 8 time steps"):
+        SeriesInputs().fit(SeriesFeatureExtractor(9, 3), parts)
 
 
 def test_rows_are_known_by_their_content_with_or_without_the_audit(tmp_path):
@@ -178,7 +191,7 @@ def test_a_channel_that_never_changes_becomes_zero(tmp_path):
     values[..., 1] = 7
     splits, _ = load_splits(saved(values, tmp_path), TASK)
     processor, inputs = SeriesFeatureExtractor(8, 3), SeriesInputs()
-    inputs.fit(processor, dict(splits.items()), splits.columns)
+    inputs.fit(processor, {"": (dict(splits.items()), splits.columns)})
     assert torch.isfinite(inputs.batch(list(values), processor)["past_values"]).all()
     assert not inputs.batch(list(values), processor)["past_values"][..., 1].abs().max() > 1e-5
 
@@ -194,7 +207,7 @@ def test_rows_of_unequal_length_are_refused_in_one_line(tmp_path):
     splits, _ = load_splits(Data(path=str(tmp_path), test="test", validation="none"), TASK)
     said = "split test, row 2: has 5 time steps of 3 channels, but the model reads 8 of 3; cut the series into windows"
     with pytest.raises(DataError, match=said) as error:
-        SeriesInputs().fit(SeriesFeatureExtractor(8, 3), dict(splits.items()), splits.columns)
+        SeriesInputs().fit(SeriesFeatureExtractor(8, 3), {"": (dict(splits.items()), splits.columns)})
     assert "\n" not in str(error.value)
 
 

@@ -53,6 +53,14 @@ def test_without_a_mix_there_are_none(tmp_path):
     assert by_set(load_recipe("digits").data, None, ["test"], tmp_path, ["accuracy"]) == {}
 
 
+def test_a_split_without_outputs_is_not_scored_apart_and_that_is_said(tmp_path, capsys):
+    data = load_recipe("digits", "data.mix.printed.path=printed_digits").data
+    assert by_set(data, None, ["test"], tmp_path, ["accuracy"]) == {}
+    assert (
+        "the sets of test are not scored apart: its outputs are not stored (score.outputs)" in capsys.readouterr().out
+    )
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A finished run on two sets of digits, of which one names its classes otherwise."""

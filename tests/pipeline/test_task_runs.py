@@ -17,9 +17,12 @@ from hfft.cli import main
 from hfft.errors import BadInput, ModelError
 from hfft.evaluate.outputs import Outputs
 from hfft.pipeline.deep_check import check
-from hfft.pipeline.record import advised
+from hfft.pipeline.record import advised, task_lines
 from hfft.pipeline.task_models import OWN, SHARED, share
+from hfft.pipeline.task_runs import beside_single
 from hfft.recipe import load_recipe
+from hfft.runs.data_note import NOTE
+from hfft.runs.folder import RunFolder
 
 TASKS = [
     {"name": "digit"},
@@ -227,6 +230,7 @@ WRONG = {
     "strategy.mixup: is for": {"strategy": {"mixup": 0.2}},
     "score.metrics: are each task's own": {"score": {"metrics": ["accuracy"]}},
     "data.streaming: is not for one of several tasks": {"data": {"path": "digits", "streaming": True}},
+    "score.shift: is for a single task": {"score": {"shift": {"later": {"path": "digits"}}}},
     "tasks.0.weight: is 0": {"tasks": [{**TASKS[0], "weight": 0}, TASKS[1]]},
     "tasks.1.data.pth: unknown key": {"tasks": [TASKS[0], {"name": "b", "data": {"pth": "x"}}]},
 }
@@ -275,6 +279,35 @@ def test_rows_that_another_task_trains_on_are_said(tmp_path):
 
     splits, _ = rows.load(recipe(tmp_path, data={"path": "digits", "validation": 0.2}))
     assert [note for note in splits.notes if note.startswith("ink: ") and "training rows of another task" in note]
+
+
+def test_rows_of_all_tasks_are_counted_together(tmp_path):
+    from hfft.pipeline import rows
+
+    noisy = {"path": "digits", "validation": 0.2, "label_noise": {"symmetric": 0.3}}
+    tasks = [{"name": "digit"}, {"name": "parity", "data": {"columns": {"label": "parity"}}}]
+    splits, _ = rows.load(recipe(tmp_path, data=noisy, tasks=tasks))
+    each = [one.wrong_labels["train"] for one in splits.tasks.values()]
+    assert min(each) > 0
+    assert splits.wrong_labels["train"] == sum(each)
+
+
+@pytest.mark.slow
+def test_why_a_task_is_not_compared_with_itself_alone_is_said(run, tmp_path):
+    ours, theirs = (RunFolder(tmp_path / name) for name in ("ours", "theirs"))
+    for folder in (ours, theirs):
+        shutil.copytree(run.folder / "tasks" / "parity", folder.path)
+    same = beside_single(ours, theirs, 0)["test"]
+    assert same["difference"]["value"] == 0
+    noted = json.loads((theirs.path / NOTE).read_text())
+    noted["rows"]["test"] = "others"
+    (theirs.path / NOTE).write_text(json.dumps(noted))
+    assert beside_single(ours, theirs, 0)["test"] == {"why": "the rows are not the same"}
+    (theirs.outputs / "test.safetensors").unlink()
+    found = beside_single(ours, theirs, 0)
+    assert found["test"] == {"why": "the outputs are not stored (score.outputs)"}
+    lines = task_lines("parity", {**json.loads(ours.metrics.read_text()), "single_task": found}, 1)
+    assert "parity: test is not compared with the task by itself: the outputs are not stored (score.outputs)" in lines
 
 
 def test_mixing_rows_is_not_proposed_for_several_tasks(tmp_path):

@@ -126,12 +126,11 @@ class Inputs:
         """
         raise NotImplementedError
 
-    def fit(self, processor: Any, rows: Mapping[str, Rows], columns: Mapping[str, str]) -> None:
-        """Set what the processor takes from the training rows; called once, before the model is loaded.
+    def fit(self, processor: Any, tasks: Mapping[str, tuple[Mapping[str, Rows], Mapping[str, str]]]) -> None:
+        """Set what the processor takes from the training rows of all tasks; called once, before the model is loaded.
 
         Args:
-            rows: split -> decoded rows.
-            columns: role -> column.
+            tasks: task, "" if it is the only one -> split -> decoded rows, and role -> column.
 
         Raises:
             DataError: the rows do not fit the model.

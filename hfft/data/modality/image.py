@@ -24,12 +24,16 @@ from hfft.data.image_paths import IMAGES
 from hfft.data.image_processor import VERSION, convert, depth_note, in_mode, levels, processed
 from hfft.data.modality.base import Inputs, Rows
 from hfft.data.open_files import open_files
-from hfft.data.render import drawn_rows
+from hfft.data.render import CUT, drawn_rows
 from hfft.data.spec import Data
 from hfft.data.stored_files import dated, file_of, full_paths, is_empty, is_remote, path_of
 from hfft.errors import DataError
 from hfft.tasks.problem import PROBLEMS
 from hfft.wording import printable
+
+CUT_NOTE = (
+    "the text does not fit into its image and is cut; a larger data.render.size or a smaller font_size keeps more of it"
+)
 
 
 class ImageInputs(Inputs):
@@ -98,7 +102,7 @@ class ImageInputs(Inputs):
                 image.draft(None, (1, 1))  # decodes JPEG at a reduced size, which still detects truncated files
                 image.load()
                 image.getexif()
-                note = ""
+                note = CUT_NOTE if CUT in image.info else ""
                 if image.mode not in ("RGB", "L"):
                     note = depth_note(image)
                     convert(image, "RGB")

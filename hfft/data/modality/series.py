@@ -107,21 +107,26 @@ class SeriesInputs(Inputs):
         known["channels"] = channels or getattr(config, "num_input_channels", None)
         return SeriesFeatureExtractor(**{**{k: v for k, v in known.items() if v is not None}, **given})
 
-    def fit(self, processor: Any, rows: Mapping[str, Rows], columns: Mapping[str, str]) -> None:
+    def fit(self, processor: Any, tasks: Mapping[str, tuple[Mapping[str, Rows], Mapping[str, str]]]) -> None:
         """Set the mean and the standard deviation of each channel from the training rows, unless they are known.
 
         Raises:
             DataError: a row has another length or number of channels than the model reads, or the rows are a stream.
         """
-        if any(isinstance(one, IterableDataset) for one in rows.values()):
+        found = [
+            (f"task {task}, split {split}" if task else f"split {split}", split, table, columns["series"])
+            for task, (rows, columns) in tasks.items()
+            for split, table in rows.items()
+        ]
+        if any(isinstance(table, IterableDataset) for _, _, table, _ in found):
             raise DataError("data.streaming: series are standardised over all training rows; use data.streaming=false")
-        column, wanted = columns["series"], (processor.length, processor.channels)
+        wanted = (processor.length, processor.channels)
         count, total, squares = 0, np.zeros(processor.channels), np.zeros(processor.channels)
-        for split, table in rows.items():
+        for where, split, table, column in found:
             for i, value in enumerate(table.select_columns([column])[column]):
                 one = np.asarray(value, np.float64)
                 if one.shape != wanted:
-                    raise DataError(_misfit(split, i, one.shape, wanted))
+                    raise DataError(_misfit(where, i, one.shape, wanted))
                 if split == "train":
                     count, total, squares = count + len(one), total + one.sum(0), squares + (one**2).sum(0)
         if processor.mean is None and processor.std is None:
@@ -320,9 +325,9 @@ def _digest(one: np.ndarray) -> int:
     return digest_of(repr(one.shape).encode() + one.tobytes())
 
 
-def _misfit(split: str, row: int, shape: tuple[int, ...], wanted: tuple[int, int]) -> str:
+def _misfit(where: str, row: int, shape: tuple[int, ...], wanted: tuple[int, int]) -> str:
     return (
-        f"split {split}, row {row}: has {shape[0]} time steps of {shape[-1]} channels, but the model reads {wanted[0]} of "
+        f"{where}, row {row}: has {shape[0]} time steps of {shape[-1]} channels, but the model reads {wanted[0]} of "
         f"{wanted[1]}; cut the series into windows of one length, and set the model's to it, as in "
         f"backbone.config={{context_length: {shape[0]}, num_input_channels: {shape[-1]}}}"
     )

@@ -92,7 +92,9 @@ def joined(data: Data, first: Raw, others: Mapping[str, Raw]) -> Raw:
             ready.setdefault(split, []).append((part.name, rows))
             counts.append(f"{split} {len(rows)}")
         dropped = f"; its map leaves out {left_out} rows" if left_out else ""
-        notes.append(f"set {part.name}: {', '.join(counts)}{dropped}")
+        unread = [split for split in part.splits if split not in into]
+        held = f"; its {listing(unread)} is not read, since that split is another (data.{unread[0]})" if unread else ""
+        notes.append(f"set {part.name}: {', '.join(counts)}{dropped}{held}")
     found, starts = DatasetDict(), {}
     for split, some in ready.items():
         found[into[split]] = concatenate_datasets([rows for _, rows in some])

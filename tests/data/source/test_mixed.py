@@ -97,6 +97,15 @@ def test_a_map_to_null_leaves_rows_out_and_says_how_many(first, second):
     assert "set other: train 20, validation 4, test 6; its map leaves out 15 rows" in splits.notes
 
 
+def test_a_further_sets_split_that_is_not_read_is_said(first, second):
+    splits, _ = load(first, second, validation=0.2)
+    said = [note for note in splits.notes if note.startswith("set other: ")]
+    assert said == [
+        "set other: train 30, test 9; its validation is not read, since that split is another (data.validation)"
+    ]
+    assert len(splits.validation) == round(0.2 * 90)
+
+
 def test_a_set_alone_may_have_a_map_that_joins_classes(first):
     splits, labels = load_splits(Data(path=first, map={"a": "c"}), TEXTS, 0)
     assert labels.names == ("c", "b")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from hfft.strategy.loss.focal import focal as focal_loss
 from hfft.strategy.method import At, defines
 from hfft.strategy.spec import Strategy
 from hfft.strategy.tasks.grad_norm import moved
@@ -80,7 +81,7 @@ def test_the_losses_of_tasks_are_those_of_each_alone():
     own = OwnLosses([OwnLoss(1.0, focal), OwnLoss(0.5, huber)])
     own.problem = problem_of(labels)
     own.factors = torch.tensor([1.0, 0.5])
-    focal[0].loss = __import__("hfft.strategy.loss.focal", fromlist=["focal"]).focal
+    focal[0].loss = focal_loss
     found = own.example_loss(None, logits, rows, AT)
     kinds, sizes = rows[:, 0] == 0, rows[:, 0] == 1
     alone = focal[0].example_loss(None, logits[kinds, :2], rows[kinds, 1].long(), AT)
