@@ -80,10 +80,12 @@ def noisy(labels: np.ndarray, rows: np.ndarray, chances: np.ndarray, seed: tuple
 def _with_labels(rows: Dataset, labels: np.ndarray) -> Dataset:
     """The rows with other labels. The column of the whole table is replaced: in chosen rows that would copy images."""
     chosen = None if rows._indices is None else rows._indices.column(0).to_numpy()
-    every = rows.data.column("labels").to_numpy().copy()
+    before = rows.data.column("labels")
+    absent = before.is_null().to_numpy()  # rows of classes that the recipe leaves out
+    every = before.fill_null(0).to_numpy().copy()
     every[slice(None) if chosen is None else chosen] = labels
     table = Dataset(rows.data, info=rows.info.copy(), split=rows.split, fingerprint=Hasher.hash(rows._fingerprint))
-    changed = table.remove_columns("labels").add_column("labels", pa.array(every))
+    changed = table.remove_columns("labels").add_column("labels", pa.array(every, mask=absent))
     return changed if chosen is None else changed.select(chosen)
 
 

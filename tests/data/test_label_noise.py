@@ -6,6 +6,7 @@ from datasets import Dataset
 
 from hfft.data.label_noise import noise_note, noisy, transitions, with_noise
 from hfft.data.rows_spec import LabelNoise
+from hfft.data.splits import column
 from hfft.errors import DataError
 from hfft.tasks.labels import Labels
 
@@ -74,6 +75,15 @@ def test_chosen_rows_are_changed_without_a_copy_of_the_others():
     assert changed.features == part.features
     assert len(changed.data) == len(whole), "the table itself has all rows"
     assert whole.select([7])["labels"] == [7 % 3]
+
+
+def test_labels_stay_whole_numbers_where_the_table_has_rows_of_no_class():
+    whole = Dataset.from_dict({"text": list("abcdef"), "labels": [0, None, 1, None, 1, 2], "row": list(range(6))})
+    found, counts = with_noise({"train": whole.select([0, 2, 4])}, LabelNoise(pair=1.0), ABC, 42)
+    assert counts == {"train": 3}
+    assert found["train"]["labels"] == [1, 2, 2]
+    assert found["train"].features == whole.features
+    assert column(found["train"], "labels").to_numpy().dtype == np.int64
 
 
 @pytest.mark.parametrize("noise", [None, LabelNoise(symmetric=0.0), LabelNoise(asymmetric={"a": {"b": 0.0}})])

@@ -536,6 +536,17 @@ def test_rows_are_sampled_then_cut_then_mislabelled_and_all_of_it_is_told():
     assert fingerprints(again) == fingerprints(splits)
 
 
+def test_wrong_labels_are_drawn_among_the_classes_that_the_recipe_keeps():
+    path = table("x.csv")
+    kept, _ = load(path, classes=["a", "b"])
+    splits, labels = load(path, classes=["a", "b"], label_noise={"symmetric": 0.5})
+    (changed,) = splits.wrong_labels.values()
+    assert labels.names == ("a", "b")
+    assert splits.train["row"] == kept.train["row"]
+    assert sum(a != b for a, b in zip(splits.train["labels"], kept.train["labels"], strict=True)) == changed > 0
+    assert sum(splits.classes["train"].values()) == len(kept.train)
+
+
 def test_nothing_worse_is_nothing_else():
     path = table("x.csv")
     plain, neutral = load(path)[0], load(path, imbalance=1, label_noise={"symmetric": 0})[0]
