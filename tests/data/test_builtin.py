@@ -32,12 +32,26 @@ def shares(split: Dataset) -> dict[int, float]:
 @pytest.mark.slow_but("digits")
 @pytest.mark.parametrize("name", builtin.BUILTIN)
 def test_loading_twice_gives_the_same_rows(name: str) -> None:
+    before = made(name)
     docstrings.read_docstrings.cache_clear()
+    builtin.made.cache_clear()
     again = builtin.load(name)
-    assert list(again) == list(made(name))
+    assert list(again) == list(before)
     for split, rows in made(name).items():
         assert again[split].data.equals(rows.data)
         assert again[split]._fingerprint == rows._fingerprint  # what maps over these rows is found again in the cache
+
+
+def test_what_a_user_changes_is_not_what_the_next_load_gives() -> None:
+    first = builtin.load("digits")
+    first["train"].set_format("numpy", columns=["label"])
+    first["train"].info.description = "changed"
+    del first["test"]
+    second = builtin.load("digits")
+    assert list(second) == ["train", "test"]
+    assert second["train"].format["type"] is None
+    assert second["train"].info.description != "changed"
+    assert builtin.load("digits", streaming=True)["train"].info.splits["train"].num_examples == len(second["train"])
 
 
 @pytest.mark.slow_but("digits")

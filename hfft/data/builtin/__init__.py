@@ -3,6 +3,8 @@ library."""
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Callable
 
 from datasets import DatasetDict, IterableDatasetDict, SplitDict, SplitInfo
@@ -26,14 +28,20 @@ def load(name: str, streaming: bool = False, part: str | None = None) -> Dataset
         parts = PARTS.get(name, ())
         have = f"use one of {listing(parts)}{nearest(part, parts)}" if parts else "leave it out"
         raise DataError(f"data.name: the built-in data set {name!r} has no part {part!r}; {have}")
-    made = BUILTIN[name]() if part is None else printed_digits.load(part)
+    found = DatasetDict({split: copy.deepcopy(rows) for split, rows in made(name, part).items()})
     if not streaming:
-        return made
-    sizes = SplitDict({split: SplitInfo(split, num_examples=len(rows)) for split, rows in made.items()})
-    streams = IterableDatasetDict({split: rows.to_iterable_dataset() for split, rows in made.items()})
+        return found
+    sizes = SplitDict({split: SplitInfo(split, num_examples=len(rows)) for split, rows in found.items()})
+    streams = IterableDatasetDict({split: rows.to_iterable_dataset() for split, rows in found.items()})
     for rows in streams.values():
         rows.info.splits = sizes
     return streams
+
+
+@functools.cache
+def made(name: str, part: str | None = None) -> DatasetDict:
+    """A set or a part of it, made once in a process: a study loads its data many times. Not to be changed."""
+    return BUILTIN[name]() if part is None else printed_digits.load(part)
 
 
 def split_names(name: str) -> list[str]:
