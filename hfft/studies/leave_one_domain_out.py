@@ -14,12 +14,15 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from hfft.data.spec import NONE
 from hfft.studies.arms import Arms, in_points, merged, plus_minus, seeds_in_words
-from hfft.studies.study import Child, Done, Study, against, as_items
+from hfft.studies.study import Child, Done, Figures, Study, against, as_items
 from hfft.studies.table import Cell, Row, Table
 from hfft.wording import listing
 
 ERM = "erm"  # empirical risk minimisation: the recipe as it is
 MEAN = "mean"
+HEADS = "heads"  # the name of children that measure votes
+POOLED, EQUAL, WEIGHTED = "one classifier", "a vote each", "votes by likeness"
+VOTES = (POOLED, EQUAL, WEIGHTED)
 
 
 class LeaveOneDomainOut(Study):
@@ -31,6 +34,8 @@ class LeaveOneDomainOut(Study):
     Attributes:
         domains: the values of `data.columns.domain`.
         arms: name of an arm -> `section.key` -> value; `erm`, the recipe as it is, is always there.
+        votes: also fit classifiers on the features of `erm`'s models: one on all rows, and one for each training domain, which
+            vote with equal weights and with weights by likeness (`scenarios.adaptation.source_heads`).
     """
 
     name: ClassVar[str] = "leave-one-domain-out"
@@ -38,6 +43,7 @@ class LeaveOneDomainOut(Study):
     seeds: int | list[int] = 3
     domains: Annotated[list[str], BeforeValidator(as_items)] = Field(min_length=2)
     arms: dict[str, dict[str, Any]] = Field(default={})
+    votes: bool = False
 
     @field_validator("domains")
     @classmethod
@@ -56,7 +62,11 @@ class LeaveOneDomainOut(Study):
             raise ValueError(
                 f"data.validation is {data.validation}; expected a share, since models are chosen on rows of the training domains"
             )
+        if self.votes and self.recipe.problem != "single_label_classification":
+            raise ValueError(f"votes are of classes, but the problem is {self.recipe.problem}; leave votes out")
         for arm in self.arms:
+            if self.votes and arm == HEADS:
+                raise ValueError(f"arms names {arm!r}, which is what the votes' runs are called; choose another name")
             Child(arm, 0)  # raises ValueError if the name cannot be a folder's
         return self
 
@@ -68,6 +78,11 @@ class LeaveOneDomainOut(Study):
                 for domain in self.domains:
                     held_out = {"data.test": None, "data.held_out_domain": domain}
                     children.append(Child(child_arm(arm, domain), seed, {**held_out, **overrides}))
+            for domain in self.domains if self.votes else ():
+                held_out = {"data.test": None, "data.held_out_domain": domain}
+                begins = f"{child_arm(ERM, domain)}-{seed}"
+                measure = "hfft.studies.source_votes:votes"
+                children.append(Child(child_arm(HEADS, domain), seed, held_out, begins, measure))
         return children
 
     def _arms(self) -> dict[str, dict[str, Any]]:
@@ -83,12 +98,27 @@ class LeaveOneDomainOut(Study):
             cells[MEAN] = mean(list(cells.values()))
             cells["seconds"] = mean([arms.cell(name, lambda figures: figures.seconds, 1) for name in names.values()], 1)
             found.append(Row(arm, cells, merged(*(arms.failed(name) for name in names.values()))))
+        found += self._votes(arms)
         found = against(found, MEAN, ERM)
         columns = (*self.domains, MEAN, f"minus {ERM}", "seconds")
         note = "models were chosen on validation rows of the training domains alone; no row of the domain left out took part"
         return Table(
             self._answer(arms, found), columns, tuple(found), notes=(note,) if found[0].cells[MEAN].values else ()
         )
+
+    def _votes(self, arms: Arms) -> list[Row]:
+        """A row for each way to use classifiers on the features of plain training."""
+        found = []
+        names = {domain: child_arm(HEADS, domain) for domain in self.domains}
+        failed = merged(*(arms.failed(name) for name in names.values()))
+        for way in VOTES if self.votes else ():
+
+            def measured(figures: Figures, way: str = way) -> float | None:
+                return figures.metrics.get("votes", {}).get(way)
+
+            cells = {domain: arms.cell(name, measured) for domain, name in names.items()}
+            found.append(Row(way, {**cells, MEAN: mean(list(cells.values()))}, failed))
+        return found
 
     def _answer(self, arms: Arms, found: list[Row]) -> str:
         plain = found[0].cells[MEAN].summary()

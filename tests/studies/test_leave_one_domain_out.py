@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hfft.studies.leave_one_domain_out import ERM, LeaveOneDomainOut, child_arm
+from hfft.studies.run import run_study
 from hfft.studies.study import Figures, recipe_of
 from tests.studies.fake_runs import figures, tiny
 
@@ -69,3 +70,41 @@ def test_domains_are_at_least_two_different_ones():
     for domains in (["fine"], ["a b", "a_b"]):
         with pytest.raises(ValueError, match="domains"):
             LeaveOneDomainOut(recipe=tiny("data.columns.domain=domain"), domains=domains)
+
+
+def test_votes_begin_from_plain_training_and_are_rows_of_the_table():
+    found = study(votes=True)
+    children = found.plan({})
+    assert [child.name for child in children[3:6]] == [
+        f"heads-without-{pen}-1" for pen in ("fine", "bold", "art_painting")
+    ]
+    assert children[3].begins_from == "erm-without-fine-1"
+    done = {}
+    for seed in (1, 2):
+        for i, pen in enumerate(PENS):
+            done[f"{child_arm(ERM, pen)}-{seed}"] = figures(0.5 + i / 10 + seed / 100)
+            ways = {"one classifier": 0.4, "a vote each": 0.3 + i / 10, "votes by likeness": 0.6 + i / 10 + seed / 100}
+            done[f"heads-without-{pen.replace(' ', '_')}-{seed}"] = figures(0.9, votes=ways)
+    table = found.table(done)
+    assert [row.arm for row in table.rows] == [ERM, "one classifier", "a vote each", "votes by likeness"]
+    assert table.row("a vote each").cells["mean"].values == pytest.approx({1: 0.4, 2: 0.4})
+    assert table.row("votes by likeness").cells["minus erm"].values == pytest.approx({1: 0.1, 2: 0.1})
+
+
+def test_votes_are_of_classes_and_their_name_is_theirs():
+    with pytest.raises(ValueError, match=r"arms names 'heads'.*choose another name"):
+        study(arms={"heads": {}}, votes=True)
+    recipe = tiny("data.path=printed_digits", "data.columns.domain=domain", "problem_type=regression")
+    with pytest.raises(ValueError, match="votes are of classes, but the problem is regression; leave votes out"):
+        LeaveOneDomainOut(recipe=recipe, domains=PENS, votes=True)
+
+
+@pytest.mark.slow
+def test_votes_of_a_run(tmp_path):
+    recipe = tiny("data.path=printed_digits", "data.columns.domain=domain", "data.max_train_samples=200")
+    found = LeaveOneDomainOut(recipe=recipe, domains=["fine", "bold"], seeds=1, votes=True)
+    table = run_study(found, tmp_path / "study")
+    for way in ("one classifier", "a vote each", "votes by likeness"):
+        assert set(table.row(way).cells) == {"fine", "bold", "mean", "minus erm"}
+        assert 0 < table.row(way).cells["mean"].values[1] < 1
+    assert not table.failed
