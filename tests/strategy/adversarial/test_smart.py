@@ -70,11 +70,20 @@ def test_the_gradient_is_that_of_loss_and_divergence(tmp_path):
     assert divergence(change).min() > 1e-6
 
 
-def test_images_are_changed_within_the_radius_and_the_range(tmp_path):
-    trainer = trainer_of(Case({"smart": {"epsilon": 0.05}}, model="vit"), tmp_path)
+@pytest.mark.parametrize(("options", "epsilon"), [({"epsilon": 0.05}, 0.05), ({}, 0.03)])
+def test_images_are_changed_within_the_radius_and_the_range(options, epsilon, tmp_path):
+    trainer = trainer_of(Case({"smart": options}, model="vit"), tmp_path)
     batch, before, after = prepared(trainer)
     torch.testing.assert_close(after.clamp(0, 1), before)
     changed = (batch.part("smart")["pixel_values"] - BLACK[0]) / SPAN
     apart = (changed - before).abs().flatten(1).amax(1)
-    torch.testing.assert_close(apart, torch.full_like(apart, 0.05))
+    torch.testing.assert_close(apart, torch.full_like(apart, epsilon))
     assert batch.parts == [TASK, "smart"]
+
+
+def test_the_usual_radius_of_texts_is_smaller(tmp_path):
+    start = {
+        name: gradients_of(Case({"smart": options}), tmp_path)[0]
+        for name, options in (("usual", {}), ("0.003", {"epsilon": 0.003}))
+    }
+    assert training.difference(start["usual"], start["0.003"]) == 0
