@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax, softmax
+from torchmetrics.functional.classification import multiclass_calibration_error
 
 from hfft.errors import BadInput
 from hfft.evaluate import calibration, scaling
@@ -69,6 +71,14 @@ def test_errors_are_their_definitions(rows):
     assert found.keys() == expected(p, y).keys()
     for name, value in expected(p, y).items():
         assert found[name][0] == pytest.approx(value, abs=1e-9), name
+
+
+@pytest.mark.parametrize("classes", [2, 6, 10])
+def test_the_error_of_equal_widths_is_that_of_torchmetrics(classes):
+    rng = np.random.default_rng(classes)
+    p, y = softmax(2 * rng.normal(size=(2000, classes)), axis=1), rng.integers(0, classes, 2000)
+    theirs = multiclass_calibration_error(torch.from_numpy(p), torch.from_numpy(y), classes, n_bins=15, norm="l1")
+    assert calibration.errors(p, y)(np.ones((1, 2000)))["ece"][0] == pytest.approx(theirs.item(), abs=1e-6)
 
 
 @pytest.mark.parametrize("n", [1, 7, 99, 100, 199, 200, 437])
