@@ -183,10 +183,10 @@ def fuzz(folder: Path, count: int, seed: int = 0) -> list[str]:
     return failed
 
 
-def attempt(file: Path, run: Path) -> tuple[Any, str, str, float]:
-    """Train a recipe for two steps: status (or the exception that came through), output, error, seconds."""
+def attempt(file: Path, run: Path, steps: int | None = 2) -> tuple[Any, str, str, float]:
+    """Train a recipe for so many steps, or its own: status (or the exception that came through), output, error, seconds."""
     output, error, started = io.StringIO(), io.StringIO(), time.process_time()
-    short = ["training.max_steps=2", f"training.output_dir={run}"]
+    short = [f"training.output_dir={run}", *([f"training.max_steps={steps}"] if steps else [])]
     offline = mock.patch("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # a mutant's name may be one of the hub's
     with offline, contextlib.redirect_stdout(output), contextlib.redirect_stderr(error):
         try:
