@@ -43,6 +43,8 @@ _FROZEN_NETWORK: dict[str, Any] = {
     "layers.lr": {},
     "layers.weight_decay": {},
 }
+# Classes of models that prediction puts an adapter on; of all others the adapter is merged, and each task has a whole model.
+_APART = ("AutoModelForImageClassification", "AutoModelForSequenceClassification")
 _ADAPTERS = {
     True: {"type": "prompt_tuning", "num_virtual_tokens": 20},
     False: {"type": "lora"},  # PEFT puts prompts before texts alone
@@ -97,11 +99,16 @@ def sequence(study: Incremental, way: str, tasks: TaskSequence, seed: int) -> li
 
 
 def rates(study: Incremental, way: str) -> dict[str, Any]:
-    """The learning rates of a method: SLCA's backbone learns ten times slower, its head as fast as before."""
-    if way != "slca":
-        return {}
+    """The learning rates of a method: SLCA's backbone learns ten times slower, its head as fast as before.
+
+    An adapter of L2P's and its head learn ten times faster: they are all that learns, from a change of zero.
+    """
     scale = study.recipe.layers.head_lr_scale
     rate = float(study.recipe.training.get("learning_rate", 5e-5))
+    if way == "l2p":
+        return {"training.learning_rate": rate * 10}
+    if way != "slca":
+        return {}
     return {"training.learning_rate": rate / 10, "layers.head_lr_scale": scale * 10}
 
 
@@ -151,11 +158,13 @@ def pools(study: Incremental, tasks: TaskSequence, seed: int) -> list[Child]:
     found, most = list[Child](), study.recipe.data.max_train_samples
     adapter = _ADAPTERS[study.recipe.the_task.modality.tokens]
     backbone = study.recipe.backbone
-    as_stored: dict[str, Any] = {} if backbone.edit else {"publish.as": "adapter"}
+    whole = backbone.edit or backbone.cross_modal or study.recipe.head.own or study.recipe.the_task.auto_class not in _APART
+    as_stored: dict[str, Any] = {} if whole else {"publish.as": "adapter"}
     trained: list[str | None] = []
     for t in range(1, len(tasks) + 1):
         share, more = tasks.share(t, most), extra(study, "l2p")
-        overrides = {**tasks.alone(t), **share, **_FROZEN_NETWORK, "layers.adapter": adapter, **as_stored, **more}
+        overrides = {**tasks.alone(t), **share, **_FROZEN_NETWORK, **rates(study, "l2p")}
+        overrides |= {"layers.adapter": adapter, **as_stored, **more}
         if overrides["layers.adapter"] is None:  # what the settings insert in the backbone learns in its place
             overrides.pop("publish.as", None)
         run = Child(f"l2p-{t}", seed, overrides)
