@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,24 +56,26 @@ def order_of(known: Sequence[str], wanted: Sequence[str] | None, column: str, se
     return list(wanted)
 
 
-def domains_of_split(recipe: Recipe, loaded: data.Splits, split: str, rows: np.ndarray | None = None) -> np.ndarray:
+def domains_of_split(
+    recipe: Recipe, loaded: data.Splits, split: str, raw: Mapping[str, Any] | None = None
+) -> np.ndarray:
     """The name of the domain of each row of a split, `(N,)`.
 
     Args:
         loaded: the splits of the recipe.
-        rows: numbers of the rows in the split of the data that they were read from, `(N,)`; default: all of the split.
+        raw: the splits of the data that they were drawn from, where these are at hand.
 
     Raises:
         DataError: the split has no such column, or a row has no domain.
     """
     assert recipe.data.columns.domain is not None
-    raw = load_raw(recipe.data).splits
+    raw = load_raw(recipe.data).splits if raw is None else raw
     train, _, test = splits.choose(list(raw), recipe.data)
     name = train if split == "train" or loaded.source.get(split) == "train" else test
     assert isinstance(name, str)
     whole = names_in(columns.typed(raw[name]), recipe.data.columns.domain, KEY, name)
     part: Any = dict(loaded.items())[split]
-    return whole[splits.column(part, "row").to_numpy() if rows is None else rows]
+    return whole[splits.column(part, "row").to_numpy()]
 
 
 def domain_tasks(recipe: Recipe, wanted: Sequence[str] | None = None, write: bool = True) -> dict[str, Any]:
@@ -100,10 +102,10 @@ def domain_tasks(recipe: Recipe, wanted: Sequence[str] | None = None, write: boo
             raise BadInput(f"data.{key}: chooses rows by their domain, as the tasks of the sequence do; leave it out")
     loaded, labels = data.load_splits(recipe.data, recipe.the_task, recipe.seed)
     check_scorable(labels.problem, loaded)
-    raw: Any = load_raw(recipe.data).splits[recipe.data.train]
-    known = set(names_in(columns.typed(raw), column, KEY, recipe.data.train).tolist())
+    raw: Any = load_raw(recipe.data).splits
+    known = set(names_in(columns.typed(raw[recipe.data.train]), column, KEY, recipe.data.train).tolist())
     order = order_of(sorted(known), wanted, column, recipe.seed)
-    found = {split: domains_of_split(recipe, loaded, split) for split in ("train", "test")}
+    found = {split: domains_of_split(recipe, loaded, split, raw) for split in ("train", "test")}
     rows = {split: [Counter(names.tolist())[name] for name in order] for split, names in found.items()}
     for name, n in zip(order, rows["train"], strict=True):
         if n < 2:

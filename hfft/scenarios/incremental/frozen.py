@@ -86,7 +86,7 @@ def class_sums(recipe: Recipe, tasks: Sequence[Sequence[str]], domains: Sequence
     whose: np.ndarray | None = None
     if domains:
         loaded, _ = data.load_splits(recipe.data, recipe.the_task, recipe.seed)
-        whose = domains_of_split(recipe, loaded, "train", train.ids)
+        whose = domains_of_split(recipe, loaded, "train")
     sums, seen = ClassSums(), list[str]()
     for t, group in enumerate(tasks):
         for name in group:

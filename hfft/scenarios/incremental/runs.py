@@ -158,7 +158,9 @@ def pools(study: Incremental, tasks: TaskSequence, seed: int) -> list[Child]:
     found, most = list[Child](), study.recipe.data.max_train_samples
     adapter = _ADAPTERS[study.recipe.the_task.modality.tokens]
     backbone = study.recipe.backbone
-    whole = backbone.edit or backbone.cross_modal or study.recipe.head.own or study.recipe.the_task.auto_class not in _APART
+    whole = (
+        backbone.edit or backbone.cross_modal or study.recipe.head.own or study.recipe.the_task.auto_class not in _APART
+    )
     as_stored: dict[str, Any] = {} if whole else {"publish.as": "adapter"}
     trained: list[str | None] = []
     for t in range(1, len(tasks) + 1):

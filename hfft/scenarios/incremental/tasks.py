@@ -79,7 +79,8 @@ def read_sets(recipe: Recipe, paths: Sequence[str]) -> tuple[dict[str, Dataset],
         twice = [name for group in groups[:-1] for name in group if name in groups[-1]]
         if twice:
             raise BadInput(
-                f"tasks: class {twice[0]!r} is in {path} and in a data set before it; each class belongs to one task"
+                f"tasks: class {twice[0]!r} is in {path} and in a data set before it; each class belongs to one task; "
+                f"with the same classes in each, name the others in data.mix, with data.columns.domain=set and --tasks domains"
             )
     assert roles is not None
     return {name: joined([one[name] for one in found]) for name in ("train", "test")}, groups, roles
