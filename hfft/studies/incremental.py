@@ -181,7 +181,7 @@ class Incremental(Study):
 
     def _named(self) -> list[str] | None:
         """The domains in the order that is given, if one is."""
-        return self.tasks[DOMAINS] if isinstance(self.tasks, dict) else None
+        return self.tasks["domains"] if isinstance(self.tasks, dict) else None
 
     def asked(self, seed: int) -> str:
         """The child that looks at the data for a seed: domains have an order of its own with each."""

@@ -102,7 +102,7 @@ class Pool:
                 found[places, self.names.index(self.tasks[task][0])] = 0.0
                 continue
             predictor = load_predictor(str(model))
-            own = [self.names.index(name) for _, name in sorted(predictor.model.config.id2label.items())]
+            own = np.array([self.names.index(name) for _, name in sorted(predictor.model.config.id2label.items())])
             found[np.ix_(places, own)] = log_probabilities(predictor, rows.select(places), columns)
         return found, chosen
 
@@ -145,7 +145,9 @@ def add_task(
     started = time.perf_counter()
     children, folder = recipe.output_dir.parent, recipe.output_dir / POOL
     task = len(tasks) - 1
-    own = recipe.data.model_copy(update={"classes": list(tasks[task]), "train_classes": None})
+    own = recipe.data
+    if len(tasks[task]) > 1:  # the very rows that its adapter has learned, of those that the recipe may draw
+        own = own.model_copy(update={"classes": list(tasks[task]), "train_classes": None})
     train = of_recipe(recipe.model_copy(update={"data": own}), ("train",))["train"]
     assert train.labels is not None
     new = keys_of(train.values, train.labels, keys, recipe.seed)

@@ -160,19 +160,14 @@ def test_a_study_that_was_killed_between_keys_and_answers_ends_with_the_same_bit
 
 
 @pytest.mark.slow
-def test_a_row_whose_task_is_told_is_answered_by_its_own_adapter(tmp_path):
-    few = ["data.max_train_samples=80", "data.max_eval_samples=40", "score.scorecard=off"]
-    found = {}
-    for told in (False, True):
-        study = make_study(
-            "incremental", TINY, few, tasks=[["0", "1"], ["2", "3"]], seeds=1, methods=["l2p"], task_incremental=told
-        )
-        table = run_study(study, tmp_path / str(told))
-        assert table.failed == []
-        found[told] = table
-        figures = json.loads((tmp_path / str(told) / "children/l2p-pool-2-1/metrics.json").read_text())
-        assert figures["chosen"]["n"] == figures["test"]["n"]
-        assert not told or figures["chosen"]["right"] == 1.0
-    assert "right task" not in found[True].columns
-    last = {told: table.row("l2p").cells["last accuracy"].values[1] for told, table in found.items()}
-    assert last[True] >= last[False]
+def test_a_row_whose_task_is_told_is_answered_by_its_own_adapter_and_a_class_alone_has_none(tmp_path):
+    words = [f"data.path={pens(tmp_path / 'data')}", *FEW]
+    options = {"tasks": [["a", "b"], ["c"]], "seeds": 1, "methods": ["l2p"], "task_incremental": True}
+    table = run_study(make_study("incremental", TINY, words, **options), tmp_path / "study")
+    assert table.failed == []
+    assert "right task" not in table.columns
+    assert not (tmp_path / "study/children/l2p-2-1").exists()
+    assert json.loads((tmp_path / "study/children/l2p-pool-2-1/metrics.json").read_text())["chosen"]["right"] == 1.0
+    outputs = Outputs.read(tmp_path / "study/children/l2p-pool-2-1/outputs/test.safetensors")
+    assert (outputs.logits[outputs.references == 2].argmax(1) == 2).all()
+    assert (outputs.logits[outputs.references < 2].argmax(1) < 2).all()
