@@ -106,7 +106,7 @@ def rates(study: Incremental, way: str) -> dict[str, Any]:
     scale = study.recipe.layers.head_lr_scale
     rate = float(study.recipe.training.get("learning_rate", 5e-5))
     if way == "l2p":
-        return {"training.learning_rate": rate * 10}
+        return {"training.learning_rate": rate * 10, "layers.head_lr_scale": 1.0}
     if way != "slca":
         return {}
     return {"training.learning_rate": rate / 10, "layers.head_lr_scale": scale * 10}
