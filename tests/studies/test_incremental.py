@@ -106,7 +106,11 @@ def test_each_task_has_an_adapter_on_the_recipe_s_own_backbone_and_a_pool_of_tho
         assert made[pool.name].backbone.name == "nano-vit"  # what reads the keys has learned nothing
         assert made[pool.name].data.classes == ["0", "1", "2", "3", "4"][: (2, 3, 5)[t - 1]]
         assert pool.options["runs"] == ["l2p-1-1", None, "l2p-3-1"][:t]
-        assert (pool.options["keys"], pool.options["told"], pool.options["last"]) == ("classes", False, t == 3)
+        assert (pool.options["keys"], pool.options["task_incremental"], pool.options["last"]) == (
+            "classes",
+            False,
+            t == 3,
+        )
         assert pool.options["before"] == (None if t == 1 else f"l2p-pool-{t - 1}-1")
 
 

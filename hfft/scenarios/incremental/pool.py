@@ -85,16 +85,16 @@ class Pool:
     adapters: Sequence[Path | None]
 
     def logits(
-        self, rows: Any, columns: Mapping[str, str], x: np.ndarray, told: np.ndarray | None = None
+        self, rows: Any, columns: Mapping[str, str], x: np.ndarray, given: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Logits `(N, C)`, log-probabilities of the chosen task's classes, and the chosen tasks `(N,)`.
 
         Args:
             rows, columns: a split, and role -> column.
             x: what the frozen network makes of each row, `(N, D)`.
-            told: the task of each row, if it is told; else the nearest key chooses.
+            given: the task of each row, where it is known; else the nearest key chooses.
         """
-        chosen = choose(x, self.keys, self.owners) if told is None else told
+        chosen = choose(x, self.keys, self.owners) if given is None else given
         found = np.full((len(rows), len(self.names)), UNCHOSEN, np.float32)
         for task in np.unique(chosen):
             places, model = np.flatnonzero(chosen == task), self.adapters[task]
@@ -125,7 +125,7 @@ def add_task(
     keys: Keys,
     domains: Sequence[str] = (),
     before: str | None = None,
-    told: bool = False,
+    task_incremental: bool = False,
     last: bool = False,
 ) -> dict[str, Any]:
     """Add the keys of a task, and answer the test rows with all adapters so far; a child of a study.
@@ -136,7 +136,7 @@ def add_task(
         runs: the children that have trained their adapters; None for a task of one class.
         domains: of each task, where tasks are domains.
         before: the child with the keys so far.
-        told: use the adapter of each row's own task, in place of the one that its features choose.
+        task_incremental: use the adapter of each row's own task, in place of the one that its features choose.
         last: write the adapters beside the keys, so that the pool can be scored again.
 
     Returns:
@@ -164,7 +164,7 @@ def add_task(
     size = sum(file.stat().st_size for model in models if model is not None for file in weights(model))
     if last:
         write_pool(folder, recipe, models, {"names": names, "tasks": tasks, "domains": domains})
-    found = _answered(recipe, Pool(names, held["keys"], held["owners"], tasks, models), domains, told)
+    found = _answered(recipe, Pool(names, held["keys"], held["owners"], tasks, models), domains, task_incremental)
     return {
         **found,
         "memory": {"rows": 0, "bytes": size + held["keys"].nbytes, "numbers": int(held["keys"].size)},
@@ -191,7 +191,7 @@ def write_pool(folder: Path, recipe: Recipe, models: Sequence[Path | None], abou
     (folder / ABOUT).write_text(text, encoding="utf-8")
 
 
-def _answered(recipe: Recipe, pool: Pool, domains: Sequence[str], told: bool) -> dict[str, Any]:
+def _answered(recipe: Recipe, pool: Pool, domains: Sequence[str], task_incremental: bool) -> dict[str, Any]:
     """The figures of a pool on the test rows of a recipe, whose outputs are written."""
     loaded, _ = data.load_splits(recipe.data, recipe.the_task, recipe.seed)
     test: Any = loaded.test
@@ -206,7 +206,7 @@ def _answered(recipe: Recipe, pool: Pool, domains: Sequence[str], told: bool) ->
     else:
         whose = [next(t for t, group in enumerate(pool.tasks) if pool.names[label] in group) for label in truth]
     of = np.array(whose)
-    logits, chosen = pool.logits(test, loaded.columns, read.values, of if told else None)
+    logits, chosen = pool.logits(test, loaded.columns, read.values, of if task_incremental else None)
     path = recipe.output_dir / "outputs" / "test.safetensors"
     write_outputs(path, logits, truth, Labels.of(recipe.problem, pool.names))
     counted = of >= 0  # rows of domains that are still to come have no adapter yet
@@ -244,4 +244,4 @@ def score_pool(folder: Path | str, output: Path | str, *overrides: str) -> dict[
     pool, about = load_pool(Path(folder))
     values = about["recipe"]
     values["training"] = {**values["training"], "output_dir": str(output)}
-    return _answered(load_recipe(values, *overrides), pool, about["domains"], told=False)
+    return _answered(load_recipe(values, *overrides), pool, about["domains"], task_incremental=False)

@@ -181,7 +181,7 @@ def pools(study: Incremental, tasks: TaskSequence, seed: int) -> list[Child]:
             "keys": study.keys,
             "domains": list(tasks.domains[:t]),
             "before": f"l2p-pool-{t - 1}-{seed}" if t > 1 else None,
-            "told": study.task_incremental,
+            "task_incremental": study.task_incremental,
             "last": t == len(tasks),
         }
         latest = next(name for name in reversed(trained) if name is not None)
