@@ -28,15 +28,13 @@ Tasks = int | Literal["domains"] | Domains | list[list[str]] | list[str]
 class Incremental(Study):
     """Tasks learned one after another, beside all at once (`joint`) and plain fine-tuning: classes, domains, or data sets.
 
-    After each task the test rows of all tasks so far are answered by one head over all their classes: the model is never
+    Classes come in their order; domains are the values of `data.columns.domain`, in an order that each seed
+    draws. `joint` and `plain` are always among the methods. After each task the test rows of all tasks so far are answered by one head over all their classes: the model is never
     told the task of a row, unless `task_incremental` says so.
 
     Attributes:
-        tasks: how many tasks the classes are divided into, in their order; the classes of each; a data set for each; or
-            `domains`: a task for each value of `data.columns.domain`, in an order that each seed draws, or as named in
-            `{domains: [a, b, c]}`.
-        methods: of `lwf`, `ewc`, `replay`, `der`, `icarl`, `slca`, `l2p`, `ncm`, `lda`, by default all that suit the tasks and
-            the recipe; `joint` and `plain` are always there.
+        tasks: a number of tasks of classes, the classes of each, a data set for each, or `domains` (`{domains: [a, b]}` in this order).
+        methods: of `lwf`, `ewc`, `replay`, `der`, `icarl`, `slca`, `l2p`, `ncm`, `lda`; default: all that suit tasks and recipe.
         memory: rows of earlier tasks that `replay`, `der` and `icarl` may keep, of all classes together.
         keys: of each task, by which `l2p` chooses an adapter: so many centres by k-means, or the means of its `classes`.
         task_incremental: choose among the classes of a row's own task, which is an easier question.
