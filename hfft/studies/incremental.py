@@ -28,12 +28,12 @@ Tasks = int | Literal["domains"] | Domains | list[list[str]] | list[str]
 class Incremental(Study):
     """Tasks learned one after another, beside all at once (`joint`) and plain fine-tuning: classes, domains, or data sets.
 
-    Classes come in their order; domains are the values of `data.columns.domain`, in an order that each seed
-    draws. `joint` and `plain` are always among the methods. After each task the test rows of all tasks so far are answered by one head over all their classes: the model is never
-    told the task of a row, unless `task_incremental` says so.
+    Classes come in their order; domains are the values of `data.columns.domain`, in an order that each seed draws. `joint` and
+    `plain` are always among the methods. After each task the test rows of all tasks so far are answered by one head over all
+    their classes: the model is never told the task of a row, unless `task_incremental` says so.
 
     Attributes:
-        tasks: a number of tasks of classes, the classes of each, a data set for each, or `domains` (`{domains: [a, b]}` in this order).
+        tasks: a number of tasks, the classes of each, a data set for each, or `domains` (in order: `{domains: [a, b]}`).
         methods: of `lwf`, `ewc`, `replay`, `der`, `icarl`, `slca`, `l2p`, `ncm`, `lda`; default: all that suit tasks and recipe.
         memory: rows of earlier tasks that `replay`, `der` and `icarl` may keep, of all classes together.
         keys: of each task, by which `l2p` chooses an adapter: so many centres by k-means, or the means of its `classes`.
