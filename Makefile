@@ -66,7 +66,7 @@ studies: .venv/.tested
 
 # The studies of hfft/scenarios/README.md: other domains, few labels, classes that come later, clients. As `make studies`.
 SCENARIOS := printed_to_handwritten printed_digits_leave_one_out digits_semi_supervised trec_semi_supervised \
-	digits_incremental trec_incremental digits_federated
+	digits_incremental printed_digits_domain_incremental trec_incremental digits_federated
 scenarios:
 	$(MAKE) studies OPTIONS="--only $(SCENARIOS) $(OPTIONS)"
 

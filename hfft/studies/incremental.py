@@ -1,58 +1,66 @@
-"""Classes that come in tasks: what each way of learning them one after another keeps of the earlier ones."""
+"""Tasks that come one after another: what each way of learning them keeps of the earlier ones."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from hfft.studies.study import CHILDREN, Child, Done, Figures, Study, as_items
+from hfft.errors import BadInput
+from hfft.scenarios.incremental import runs
+from hfft.scenarios.incremental.runs import ANSWERED_BY_STORE, CLASSES_ALONE, DOES, FROZEN, STORE
+from hfft.scenarios.incremental.sequence import TaskSequence
+from hfft.studies.study import CHILDREN, Child, Done, Figures, Study, as_items, recipe_of
 from hfft.studies.table import Table
+from hfft.wording import first_line
 
-Way = Literal["lwf", "ewc", "replay", "der", "icarl", "slca", "ncm", "lda"]
-WAYS: tuple[Way, ...] = ("lwf", "ewc", "replay", "der", "icarl", "slca", "ncm", "lda")
-FROZEN = ("ncm", "lda")
-# The module whose functions are children of this study, by what they do.
-_DOES = {
-    "tasks": "hfft.scenarios.incremental.tasks:tasks_of",
-    "frozen": "hfft.scenarios.incremental.frozen:class_sums",
-    "memory": "hfft.scenarios.incremental.memory:fill",
-    "align": "hfft.scenarios.incremental.align:aligned",
-    "information": "hfft.scenarios.incremental.information:consolidate",
-}
-STORE = {"replay": "memory", "der": "memory", "icarl": "memory", "slca": "align", "ewc": "information"}
-Tasks = int | list[list[str]] | list[str]
+Way = Literal["lwf", "ewc", "replay", "der", "icarl", "slca", "l2p", "ncm", "lda"]
+WAYS: tuple[Way, ...] = ("lwf", "ewc", "replay", "der", "icarl", "slca", "l2p", "ncm", "lda")
+DOMAINS = "domains"
+Domains = dict[Literal["domains"], list[str]]
+Tasks = int | Literal["domains"] | Domains | list[list[str]] | list[str]
 
 
 class Incremental(Study):
-    """The classes of one data set learned in tasks, one after another, beside all at once (`joint`) and plain fine-tuning.
+    """Tasks learned one after another, beside all at once (`joint`) and plain fine-tuning: classes, domains, or data sets.
 
-    After each task the test rows of all classes so far are answered by one head over all these classes: the model is never
-    told the task of a row, unless `task_incremental` says so.
+    Classes come in their order; domains are the values of `data.columns.domain`, in an order that each seed draws. `joint` and
+    `plain` are always among the methods. After each task the test rows of all tasks so far are answered by one head over all
+    their classes: the model is never told the task of a row, unless `task_incremental` says so.
 
     Attributes:
-        tasks: how many tasks the classes are divided into, in their order, the classes of each, or a data set for each.
-        methods: of `lwf`, `ewc`, `replay`, `der`, `icarl`, `slca`, `ncm`, `lda`; `joint` and `plain` are always there.
+        tasks: a number of tasks, the classes of each, a data set for each, or `domains` (in order: `{domains: [a, b]}`).
+        methods: of `lwf`, `ewc`, `replay`, `der`, `icarl`, `slca`, `l2p`, `ncm`, `lda`; default: all that suit tasks and recipe.
         memory: rows of earlier tasks that `replay`, `der` and `icarl` may keep, of all classes together.
+        keys: of each task, by which `l2p` chooses an adapter: so many centres by k-means, or the means of its `classes`.
         task_incremental: choose among the classes of a row's own task, which is an easier question.
         settings: method -> `section.key` -> value, for the runs of that method beside its own keys.
     """
 
     name: ClassVar[str] = "incremental"
-    question: str = "What is kept of earlier classes when others are learned one task after another?"
+    question: str = "What is kept of earlier tasks when others are learned one after another?"
     seeds: int | list[int] = 3
     tasks: Tasks = Field(default=5)
     methods: Annotated[list[Way], BeforeValidator(as_items), Field(min_length=1)] = Field(default=list(WAYS))
     memory: int = Field(default=200, ge=1)
+    keys: Annotated[int, Field(ge=1)] | Literal["classes"] = 5
     task_incremental: bool = False
     settings: dict[str, dict[str, Any]] = Field(default={})
 
     @field_validator("tasks", mode="before")
     @classmethod
     def _as_texts(cls, value: Any) -> Any:
+        if isinstance(value, str) and value != DOMAINS:
+            raise ValueError(f"is {value!r}; expected a number of tasks, the classes of each, data sets, or {DOMAINS}")
+        if isinstance(value, dict):
+            given = value.get(DOMAINS)
+            if set(value) != {DOMAINS} or not isinstance(given, list | tuple):
+                raise ValueError(f"is {value}; expected {{{DOMAINS}: [a, b, c]}}")
+            return {DOMAINS: [str(name) for name in given]}
         if isinstance(value, list | tuple):
             return [[str(name) for name in group] if isinstance(group, list | tuple) else group for group in value]
         return value
@@ -60,6 +68,12 @@ class Incremental(Study):
     @field_validator("tasks")
     @classmethod
     def _apart(cls, value: Tasks) -> Tasks:
+        if isinstance(value, str):
+            return value
+        if isinstance(value, dict):
+            if len(named := value["domains"]) < 2 or len(set(named)) < len(named):
+                raise ValueError(f"is {value}; expected two different domains or more")
+            return value
         if isinstance(value, int):
             if value < 2 or isinstance(value, bool):
                 raise ValueError(f"is {value}; expected 2 tasks or more, or the classes of each task")
@@ -96,159 +110,116 @@ class Incremental(Study):
                 raise ValueError(f"names {name!r}; expected one of {', '.join(known)}")
         return value
 
+    @model_validator(mode="after")
+    def _of_domains(self) -> Incremental:
+        if not self.by_domain:
+            return self
+        if self.recipe.data.columns.domain is None:
+            raise ValueError("has tasks by domain; name the column of each row's domain in data.columns.domain")
+        if self.task_incremental:
+            raise ValueError("has task_incremental, but tasks by domain, which have the same classes; leave it out")
+        if "methods" in self.model_fields_set:
+            for way in (way for way in self.methods if way in CLASSES_ALONE):
+                raise ValueError(f"has {way} in methods, but tasks by domain: {CLASSES_ALONE[way]}; leave it out")
+        return self
+
+    @property
+    def by_domain(self) -> bool:
+        """Whether tasks are domains, each with all classes."""
+        return isinstance(self.tasks, str | dict)
+
+    @cached_property
+    def left_out(self) -> dict[str, str]:
+        """Methods that no one asked for by name and that do not suit the tasks or the recipe -> why."""
+        if "methods" in self.model_fields_set:
+            return {}
+        found = dict(CLASSES_ALONE) if self.by_domain else {}
+        if why := self._no_pool():
+            found["l2p"] = why
+        return found
+
+    @property
+    def ways(self) -> list[Way]:
+        """The methods that are run."""
+        return [way for way in self.methods if way not in self.left_out]
+
+    def _no_pool(self) -> str | None:
+        """Why tasks cannot have adapters on the recipe's backbone; None if they can."""
+        run = runs.pools(self, TaskSequence([["a", "b"]]), self.all_seeds[0])[0]
+        rest = {key: value for key, value in run.overrides.items() if not key.startswith("data.")}
+        try:
+            recipe_of(self, replace(run, overrides=rest), Path(CHILDREN))
+        except BadInput as error:
+            return first_line(error).removeprefix(f"child {run.name}: ")
+        return None
+
     def check(self) -> None:
         """Divide the data into tasks.
 
         Raises:
             BadInput: it cannot be divided so, or the memory is too small.
         """
+        from hfft.scenarios.incremental.domains import domain_tasks
         from hfft.scenarios.incremental.memory import check_capacity
         from hfft.scenarios.incremental.tasks import tasks_of
 
-        groups = tasks_of(self.recipe, self.tasks, write=False)["tasks"]
+        if "l2p" in self.ways and (why := self._no_pool()):
+            raise BadInput(f"methods: l2p does not suit the recipe ({why}); leave it out")
+        if self.by_domain:
+            domain_tasks(self.recipe, self._named(), write=False)
+            return
+        groups = tasks_of(self.recipe, self.tasks, write=False)["tasks"]  # type: ignore[arg-type]
         if "icarl" in self.methods:
             check_capacity(self.memory, sum(map(len, groups)), "herding")
 
     @property
     def sets(self) -> bool:
         """Whether each task is a data set."""
-        return not isinstance(self.tasks, int) and all(isinstance(one, str) for one in self.tasks)
+        return isinstance(self.tasks, list) and all(isinstance(one, str) for one in self.tasks)
 
-    def groups(self, done: Done) -> list[list[str]] | None:
-        """The classes of each task; None until the data was looked at, if only their number is given."""
-        if not isinstance(self.tasks, int) and not self.sets:
-            return self.tasks  # type: ignore[return-value]
-        return done.get(f"tasks-{self.all_seeds[0]}", Figures()).metrics.get("tasks")
+    def _named(self) -> list[str] | None:
+        """The domains in the order that is given, if one is."""
+        return self.tasks["domains"] if isinstance(self.tasks, dict) else None
+
+    def asked(self, seed: int) -> str:
+        """The child that looks at the data for a seed: domains have an order of its own with each."""
+        return f"tasks-{seed if self.by_domain else self.all_seeds[0]}"
+
+    def sequence(self, done: Done, seed: int) -> TaskSequence | None:
+        """The tasks of a seed; None until the data was looked at, unless the classes of each are given."""
+        if isinstance(self.tasks, list) and not self.sets:
+            return TaskSequence(self.tasks)
+        found = done.get(self.asked(seed), Figures()).metrics
+        return TaskSequence(found["tasks"], found.get("domains", ())) if "tasks" in found else None
 
     def plan(self, done: Done) -> list[Child]:
         """The tasks of the data, and then, for each seed, joint training and each method's sequence."""
-        first = Child("tasks", self.all_seeds[0], {}, None, _DOES["tasks"], {"tasks": self.tasks})
-        groups = self.groups(done)
-        if groups is None:
-            return [first]
+        children: list[Child] = []
+        for seed in self.all_seeds:
+            what = DOMAINS if self.by_domain else "tasks"
+            options = {"wanted": self._named()} if self.by_domain else {"tasks": self.tasks}
+            overrides = {"data.validation": "none"} if self.by_domain else {}
+            first = Child("tasks", seed, overrides, None, DOES[what], options)
+            if first.name == self.asked(seed):
+                children.append(first)
+            children += self._of_seed(done, seed)
+        return list({child.name: child for child in children}.values())
+
+    def _of_seed(self, done: Done, seed: int) -> Iterator[Child]:
+        tasks = self.sequence(done, seed)
+        if tasks is None:
+            return
+        base: dict[str, Any] = {}
         if self.sets:
-            inputs = done[first.name].metrics["columns"]
-            base: dict[str, Any] = {
-                "data.path": f"{CHILDREN}/{first.name}/data",
+            inputs = done[self.asked(seed)].metrics["columns"]
+            base = {
+                "data.path": f"{CHILDREN}/{self.asked(seed)}/data",
                 "data.columns": {**inputs, "label": "label"},
             }
             base |= dict.fromkeys(("data.name", "data.data_files", "data.data_dir", "data.revision"))
             base |= {"data.train": "train", "data.test": "test", "data.validation": "none"}
-            planned = self.all_of(groups)
-            return [first, *(replace(child, overrides={**base, **child.overrides}) for child in planned)]
-        return [first, *self.all_of(groups)]
-
-    def all_of(self, groups: Sequence[Sequence[str]]) -> list[Child]:
-        """The runs of all seeds and methods."""
-        children: list[Child] = []
-        for seed in self.all_seeds:
-            children.append(
-                Child("joint", seed, {"data.classes": self.seen(groups, len(groups)), **self.extra("joint")})
-            )
-            if any(way in FROZEN for way in self.methods):
-                whole = {"data.classes": self.seen(groups, len(groups)), "data.validation": "none"}
-                children.append(Child("frozen", seed, whole, None, _DOES["frozen"], {"tasks": groups}))
-            for way in ("plain", *(way for way in self.methods if way not in FROZEN)):
-                children += self.sequence(way, groups, seed)
-        return list({child.name: child for child in children}.values())
-
-    @staticmethod
-    def seen(groups: Sequence[Sequence[str]], count: int) -> list[str]:
-        """The classes of the first tasks."""
-        return [name for group in groups[:count] for name in group]
-
-    def extra(self, way: str, first: bool = False) -> dict[str, Any]:
-        """The settings of a method; of its first task without those of its strategy, which needs an earlier one."""
-        given = self.settings.get(way, {})
-        return {
-            key: value for key, value in given.items() if not (first and key.startswith(("strategy.", "data.sets.")))
-        }
-
-    def alone(self, way: str) -> bool:
-        """Whether a method's first task is another run than that of all others."""
-        return bool(self.rates(way) or self.extra(way, first=True))
-
-    def sequence(self, way: str, groups: Sequence[Sequence[str]], seed: int) -> list[Child]:
-        """The runs of a method, task by task, and what it keeps after each."""
-        found: list[Child] = []
-        rates = self.rates(way)
-        own = f"{way}-1" if self.alone(way) else "first"  # the same run for all that begin alike
-        for t in range(1, len(groups) + 1):
-            overrides: dict[str, Any] = {"data.classes": self.seen(groups, t), **self.share(groups, t), **rates}
-            overrides |= self.extra(way, first=t == 1)
-            last: str | None = None
-            if t > 1:
-                last = found[-1].name
-                overrides["data.train_classes"] = list(groups[t - 1])
-                overrides["head.keep_known"] = True
-                overrides["backbone.name"] = f"{CHILDREN}/{self.model(way, own, t - 1, seed)}/model"
-                overrides |= {
-                    key: value
-                    for key, value in self.learning(way, groups, t, seed).items()
-                    if key not in self.extra(way)
-                }
-            run = Child(own if t == 1 else f"{way}-{t}", seed, overrides, last)
-            found.append(run)
-            if way in STORE and (t < len(groups) or way in ("icarl", "slca")):
-                found.append(self.store(way, run, t))
-        return found
-
-    def share(self, groups: Sequence[Sequence[str]], t: int) -> dict[str, Any]:
-        """The rows that a task has of those that the recipe trains on, so that all tasks together have as many as `joint`."""
-        most = self.recipe.data.max_train_samples
-        if most is None:
-            return {}
-        return {
-            "data.max_train_samples": max(round(most * len(groups[t - 1]) / sum(map(len, groups))), len(groups[t - 1]))
-        }
-
-    def rates(self, way: str) -> dict[str, Any]:
-        """The learning rates of a method: SLCA's backbone learns ten times slower, its head as fast as before."""
-        if way != "slca":
-            return {}
-        scale = self.recipe.layers.head_lr_scale
-        rate = float(self.recipe.training.get("learning_rate", 5e-5))
-        return {"training.learning_rate": rate / 10, "layers.head_lr_scale": scale * 10}
-
-    def model(self, way: str, own: str, t: int, seed: int) -> str:
-        """The child whose model a method has after a task."""
-        if way == "slca":
-            return f"slca-align-{t}-{seed}"
-        return f"{own if t == 1 else f'{way}-{t}'}-{seed}"
-
-    def learning(self, way: str, groups: Sequence[Sequence[str]], t: int, seed: int) -> dict[str, Any]:
-        """What a method adds to the run of a task after the first one."""
-        earlier = self.seen(groups, t - 1)
-        kept = f"{CHILDREN}/{way}-{STORE.get(way)}-{t - 1}-{seed}"
-        memory = {"data.sets.memory": {"path": f"{kept}/memory", "labels": "given"}}
-        found: dict[str, dict[str, Any]] = {
-            "plain": {},
-            "lwf": {"strategy.lwf": {"classes": earlier, "weight": 1.0}},
-            "ewc": {"strategy.ewc": {"weight": 1000.0, "information": f"{kept}/information.safetensors"}},
-            "replay": {**memory, "strategy.replay": {"on": "memory"}},
-            "der": {**memory, "strategy.der": {"on": "memory"}},
-            "icarl": {
-                **memory,
-                "strategy.replay": {"on": "memory"},
-                "strategy.lwf": {"classes": earlier, "weight": 1.0},
-            },
-            "slca": {"strategy.ace": True} if len(groups[t - 1]) > 1 else {},
-        }
-        return found[way]
-
-    def store(self, way: str, run: Child, t: int) -> Child:
-        """What a method keeps after a task."""
-        what = STORE[way]
-        before = f"{way}-{what}-{t - 1}-{run.seed}" if t > 1 else None
-        overrides = {
-            key: value for key, value in run.overrides.items() if not key.startswith(("strategy.", "data.sets."))
-        }
-        overrides.pop("backbone.name", None)
-        options: dict[str, Any] = {"before": before}
-        if what == "memory":
-            options |= {"capacity": self.memory, "how": "herding" if way == "icarl" else "reservoir"}
-            options |= {"by_means": True} if way == "icarl" else {}
-        return Child(f"{way}-{what}-{t}", run.seed, overrides, run.name, _DOES[what], options)
+        for child in runs.all_runs(self, tasks, seed):
+            yield replace(child, overrides={**base, **child.overrides})
 
     def table(self, done: Done) -> Table:
         """Last and average accuracy, forgetting, transfer and what is kept of each method; a matrix for each."""
@@ -274,12 +245,12 @@ class Incremental(Study):
             return [f"frozen-{seed}"]
         if way == "joint":
             return [f"joint-{seed}"]
-        own = f"{way}-1" if self.alone(way) else "first"
+        own = f"{way}-1" if way == "l2p" or runs.alone(self, way) else "first"
         run = f"{own if t == 1 else f'{way}-{t}'}-{seed}"
-        return [run, f"{way}-{STORE[way]}-{t}-{seed}"] if way in ("icarl", "slca") else [run]
+        return [run, f"{way}-{STORE[way]}-{t}-{seed}"] if way in ANSWERED_BY_STORE else [run]
 
     def stores_of(self, way: str, t: int, seed: int) -> list[str]:
         """The children that only keep something, of all tasks before this one."""
-        if way not in STORE or way in ("icarl", "slca"):
+        if way not in STORE or way in ANSWERED_BY_STORE:
             return []
         return [f"{way}-{STORE[way]}-{k}-{seed}" for k in range(1, t)]

@@ -9,7 +9,7 @@ import pytest
 from transformers import AutoModelForImageClassification
 
 from hfft.commands.study import _asked
-from hfft.errors import RecipeError
+from hfft.errors import BadInput, RecipeError
 from hfft.scenarios.incremental.page import course
 from hfft.scenarios.incremental.scored import write_outputs
 from hfft.studies.find import load_study, make_study
@@ -47,7 +47,7 @@ def test_each_run_begins_with_the_model_of_the_task_before_and_knows_its_classes
     made = {name: recipe_of(study(), child, tmp_path) for name, child in children.items()}
     assert made["joint-1"].data.classes == ["0", "1", "2", "3", "4", "5"]
     assert made["joint-1"].data.train_classes is None
-    for way in ("plain", *(way for way in WAYS if way not in ("ncm", "lda"))):
+    for way in ("plain", *(way for way in WAYS if way not in ("ncm", "lda", "l2p"))):
         for t in (2, 3):
             recipe = made[f"{way}-{t}-2"]
             assert recipe.data.classes == [name for group in GROUPS[:t] for name in group]
@@ -69,6 +69,8 @@ def test_each_run_begins_with_the_model_of_the_task_before_and_knows_its_classes
 def test_what_is_kept_is_kept_of_the_model_that_learned_the_task(tmp_path):
     children = by_name(study().plan({}))
     for way, what in STORE.items():
+        if way == "l2p":
+            continue
         for t in (1, 2):
             child = children[f"{way}-{what}-{t}-1"]
             run = children[child.begins_from]
@@ -81,6 +83,61 @@ def test_what_is_kept_is_kept_of_the_model_that_learned_the_task(tmp_path):
     assert children["replay-memory-1-1"].options["capacity"] == 12
     assert "replay-memory-3-1" not in children  # nothing comes after the last task
     assert "icarl-memory-3-1" in children  # it is what answers
+
+
+def test_each_task_has_an_adapter_on_the_recipe_s_own_backbone_and_a_pool_of_those_so_far(tmp_path):
+    asked = study(tasks=[["0", "1"], ["2"], ["3", "4"]], methods=["l2p"], keys="classes")
+    children = by_name(asked.plan({}))
+    assert "l2p-2-1" not in children  # a class alone has nothing to learn
+    made = {name: recipe_of(asked, child, tmp_path) for name, child in children.items()}
+    for t, classes in ((1, ["0", "1"]), (3, ["3", "4"])):
+        recipe = made[f"l2p-{t}-1"]
+        assert (recipe.data.classes, recipe.data.train_classes) == (classes, None)
+        assert (recipe.backbone.name, recipe.layers.adapter, recipe.published_as) == (
+            "nano-vit",
+            {"type": "lora"},
+            "adapter",
+        )
+        assert children[f"l2p-{t}-1"].begins_from is None
+        assert recipe.training["learning_rate"] == pytest.approx(1e-2)
+    for t, begins in ((1, "l2p-1-1"), (2, "l2p-1-1"), (3, "l2p-3-1")):
+        pool = children[f"l2p-pool-{t}-1"]
+        assert pool.begins_from == begins
+        assert made[pool.name].backbone.name == "nano-vit"  # what reads the keys has learned nothing
+        assert made[pool.name].data.classes == ["0", "1", "2", "3", "4"][: (2, 3, 5)[t - 1]]
+        assert pool.options["runs"] == ["l2p-1-1", None, "l2p-3-1"][:t]
+        assert (pool.options["keys"], pool.options["task_incremental"], pool.options["last"]) == (
+            "classes",
+            False,
+            t == 3,
+        )
+        assert pool.options["before"] == (None if t == 1 else f"l2p-pool-{t - 1}-1")
+
+
+def test_texts_have_prompts_and_settings_name_another_adapter(tmp_path):
+    texts = ("task=text-classification", "backbone.name=nano-bert", "data.path=docstrings")
+    settings = {"l2p": {"layers.adapter": {"type": "lora", "r": 2}, "training.learning_rate": 0.03}}
+    for more, adapter, rate in (
+        ({}, {"type": "prompt_tuning", "num_virtual_tokens": 20}, 1e-2),
+        (settings, None, 0.03),
+    ):
+        asked = make_study("incremental", TINY, texts, tasks=GROUPS, methods=["l2p"], settings=more)
+        run = recipe_of(asked, by_name(asked.plan({}))["l2p-2-1"], tmp_path)
+        assert run.layers.adapter == (adapter or settings["l2p"]["layers.adapter"])
+        assert run.training["learning_rate"] == pytest.approx(rate)
+
+
+def test_adapters_are_left_out_or_refused_where_the_recipe_has_one_that_does_not_suit():
+    random = ["backbone.init=random"]
+    asked = make_study("incremental", TINY, random, tasks=GROUPS)
+    assert "l2p" not in asked.ways
+    assert asked.left_out["l2p"].startswith("backbone.init: is random")
+    assert not [child for child in asked.plan({}) if child.arm.startswith("l2p")]
+    named = make_study("incremental", TINY, random, tasks=GROUPS, methods=["l2p"])
+    with pytest.raises(
+        BadInput, match=r"methods: l2p does not suit the recipe \(backbone.init: is random.*leave it out"
+    ):
+        named.check()
 
 
 def test_rows_that_the_recipe_caps_are_divided_among_the_tasks(tmp_path):
@@ -231,6 +288,11 @@ def test_the_command_line_takes_tasks_as_a_number_or_as_classes_and_a_flag_alone
         "incremental", ["digits", "--tasks", "[[0,1],[2,3]]", "--methods", "der,slca", "--task-incremental"]
     )
     assert (asked.tasks, asked.methods, asked.task_incremental) == ([["0", "1"], ["2", "3"]], ["der", "slca"], True)
+    by_pen = ["printed_digits", "data.columns.domain=domain", "--keys", "classes", "--tasks"]
+    asked, _ = _asked("incremental", [*by_pen, "domains"])
+    assert (asked.tasks, asked.keys) == ("domains", "classes")
+    asked, _ = _asked("incremental", [*by_pen, "{domains: [fine, bold]}"])
+    assert asked.tasks == {"domains": ["fine", "bold"]}
     asked, _ = _asked("incremental", ["digits", "--task-incremental", "--tasks", "5", "--methods", "ncm"])
     assert (asked.tasks, asked.methods, asked.task_incremental) == (5, ["ncm"], True)
     with pytest.raises(RecipeError, match="memory: is 0"):

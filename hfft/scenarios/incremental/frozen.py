@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from hfft import data
 from hfft.features import of_recipe
 from hfft.recipe import Recipe
+from hfft.scenarios.incremental.domains import domains_of_split
 from hfft.scenarios.incremental.scored import write_outputs
 from hfft.tasks.labels import Labels
 
@@ -66,8 +68,12 @@ class ClassSums:
         return weight, -0.5 * (weight * means).sum(1) + np.log(counts / counts.sum())
 
 
-def class_sums(recipe: Recipe, tasks: Sequence[Sequence[str]]) -> dict[str, Any]:
+def class_sums(recipe: Recipe, tasks: Sequence[Sequence[str]], domains: Sequence[str] = ()) -> dict[str, Any]:
     """Outputs of NCM and LDA after each task, as `outputs/<classifier>-<task>.safetensors`; a child of a study.
+
+    Args:
+        tasks: the classes of each task.
+        domains: the domain of each task, where these are what comes in turn; its rows are added to the sums of their classes.
 
     Returns:
         `train`: rows and seconds; `kept`: numbers that are stored.
@@ -77,17 +83,24 @@ def class_sums(recipe: Recipe, tasks: Sequence[Sequence[str]]) -> dict[str, Any]
     train, test = parts["train"], parts["test"]
     assert train.labels is not None
     assert test.labels is not None
+    whose: np.ndarray | None = None
+    if domains:
+        loaded, _ = data.load_splits(recipe.data, recipe.the_task, recipe.seed)
+        whose = domains_of_split(recipe, loaded, "train")
     sums, seen = ClassSums(), list[str]()
     for t, group in enumerate(tasks):
         for name in group:
-            sums.add(name, train.values[train.labels == train.names.index(name)])
-        seen += group
+            mine = train.labels == train.names.index(name)
+            mine &= True if whose is None else whose == domains[t]
+            if mine.any():
+                sums.add(name, train.values[mine])
+        seen = list(dict.fromkeys([*seen, *group]))
         rows = np.isin(test.labels, [test.names.index(name) for name in seen])
         x = test.values[rows].astype(np.float64)
         truth = np.array([seen.index(test.names[label]) for label in test.labels[rows]])
         for kind, logits in (("ncm", sums.ncm(x)), ("lda", sums.lda(x))):
             path = recipe.output_dir / "outputs" / f"{kind}-{t + 1}.safetensors"
-            write_outputs(path, logits, truth, Labels.of(recipe.problem, seen))
+            write_outputs(path, _under(seen, list(sums.counts), logits), truth, Labels.of(recipe.problem, seen))
     assert sums.squares is not None
     kept = sums.squares.size + sum(value.size for value in sums.sums.values())
     return {
@@ -96,3 +109,10 @@ def class_sums(recipe: Recipe, tasks: Sequence[Sequence[str]]) -> dict[str, Any]
         "labels": list(train.names),
         "seed": recipe.seed,
     }
+
+
+def _under(seen: Sequence[str], known: Sequence[str], logits: np.ndarray) -> np.ndarray:
+    """Logits of the classes that have had rows, as those of all classes: below them all where a domain lacked a class."""
+    found = np.full((len(logits), len(seen)), logits.min(initial=0.0) - 1e3)
+    found[:, [seen.index(name) for name in known]] = logits
+    return found

@@ -32,6 +32,26 @@ def task_accuracies(outputs: Outputs, tasks: Groups, task_incremental: bool = Fa
     return found, counts
 
 
+def domain_accuracies(outputs: Outputs, task_of_row: np.ndarray, tasks: int) -> tuple[list[float], list[int]]:
+    """The accuracy on the rows of each of the first domains, and their numbers; NaN where one has no rows.
+
+    Args:
+        outputs: of all test rows, those of domains still to come among them.
+        task_of_row: the place of each row's domain in the sequence, `(N,)`; -1 for none.
+
+    Raises:
+        ValueError: these are other rows.
+    """
+    assert outputs.logits is not None
+    assert outputs.references is not None
+    if len(task_of_row) != len(outputs):
+        raise ValueError(f"{len(outputs)} rows of outputs, but the domains of {len(task_of_row)}")
+    right = np.asarray(outputs.logits).argmax(1) == np.asarray(outputs.references)
+    rows = [task_of_row == task for task in range(tasks)]
+    counts = [int(one.sum()) for one in rows]
+    return [float(right[one].mean()) if n else float("nan") for one, n in zip(rows, counts, strict=True)], counts
+
+
 def over_rows(accuracies: Sequence[float], counts: Sequence[int]) -> float:
     """The accuracy over all rows from that of each task; NaN without rows."""
     right = sum(value * n for value, n in zip(accuracies, counts, strict=True) if n)

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hfft.evaluate.outputs import Outputs
+from hfft.scenarios.incremental.domains import task_of_test_rows
 from hfft.scenarios.incremental.measures import (
     average_accuracy,
     backward_transfer,
+    domain_accuracies,
     forgetting,
     over_rows,
     task_accuracies,
 )
+from hfft.scenarios.incremental.runs import ANSWERED_BY_STORE, FROZEN
+from hfft.scenarios.incremental.sequence import TaskSequence
 from hfft.studies.arms import in_points, seeds_in_words
 from hfft.studies.study import Done
 from hfft.studies.table import Cell, Line, Matrix, Plot, Row, Table
@@ -34,6 +39,7 @@ class Course:
         counts: the same of numbers of test rows.
         seconds: of all its runs.
         rows, size: rows that it keeps of earlier tasks after the last one that stores any, and bytes of all it keeps.
+        chosen: share of the test rows of which it found the task after the last one; None if it looks for none.
     """
 
     matrix: tuple[tuple[float, ...], ...]
@@ -41,6 +47,7 @@ class Course:
     seconds: float
     rows: int = 0
     size: int = 0
+    chosen: float | None = None
 
     @property
     def last(self) -> float:
@@ -53,42 +60,55 @@ def _scored(
     path: str, changed: int, tasks: tuple[tuple[str, ...], ...], task_incremental: bool
 ) -> tuple[tuple[float, ...], tuple[int, ...]]:
     """Accuracy and rows of each task of a file of outputs, which is read once while it does not change."""
-    from pathlib import Path
-
     found, counts = task_accuracies(Outputs.read(Path(path)), tasks, task_incremental)
+    return tuple(found), tuple(counts)
+
+
+@cache
+def _scored_by_domain(path: str, changed: int, tasks: int, folder: Path) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """The same where tasks are domains: of the first so many, by the task of each row."""
+    found, counts = domain_accuracies(Outputs.read(Path(path)), task_of_test_rows(folder), tasks)
     return tuple(found), tuple(counts)
 
 
 def course(study: Incremental, done: Done, way: str, seed: int) -> Course | None:
     """What a method came to with a seed; None until it is at the end of its sequence."""
-    groups = study.groups(done)
-    if groups is None:
+    tasks = study.sequence(done, seed)
+    if tasks is None:
         return None
     rows, counts, seconds = list[tuple[float, ...]](), list[tuple[int, ...]](), 0.0
-    for t in [len(groups)] if way == "joint" else range(1, len(groups) + 1):
+    for t in [len(tasks)] if way == "joint" else range(1, len(tasks) + 1):
         found = study.files(way, t, seed, done)
         if found is None:
             return None
         path, figures = found
-        tasks = tuple(tuple(group) for group in groups[:t])
-        accuracies, n = _scored(str(path), path.stat().st_mtime_ns, tasks, study.task_incremental)
+        changed = path.stat().st_mtime_ns
+        if tasks.domains:
+            accuracies, n = _scored_by_domain(str(path), changed, t, done[study.asked(seed)].folder)
+        else:
+            groups = tuple(tuple(group) for group in tasks.classes[:t])
+            accuracies, n = _scored(str(path), changed, groups, study.task_incremental)
         rows.append(accuracies)
         counts.append(n)
-        if way not in ("ncm", "lda") or t == 1:
+        if way not in FROZEN or t == 1:
             seconds += sum(one.seconds or 0.0 for one in figures)
-    stored = [done[name].metrics for name in study.stores_of(way, len(groups), seed) if name in done]
+    stored = [done[name].metrics for name in study.stores_of(way, len(tasks), seed) if name in done]
     seconds += sum(one.get("train", {}).get("seconds", 0.0) for one in stored)
     kept = stored[-1]["memory"] if stored else {}
-    if way in ("icarl", "slca"):
-        kept = done[study.steps_of(way, len(groups), seed)[-1]].metrics.get("memory", {})
-    elif way in ("ncm", "lda"):
-        kept = {"bytes": 8 * int(done[f"frozen-{seed}"].metrics.get("kept", 0))}
-    return Course(tuple(rows), tuple(counts), seconds, int(kept.get("rows", 0)), int(kept.get("bytes", 0)))
+    last = done[study.steps_of(way, len(tasks), seed)[-1]].metrics
+    if way in ANSWERED_BY_STORE:
+        kept = last.get("memory", {})
+    elif way in FROZEN:
+        kept = {"bytes": 8 * int(last.get("kept", 0))}
+    chosen = last.get("chosen", {}).get("right")
+    return Course(tuple(rows), tuple(counts), seconds, int(kept.get("rows", 0)), int(kept.get("bytes", 0)), chosen)
 
 
 def page(study: Incremental, done: Done) -> Table:
     """The table of a study of tasks."""
-    groups, ways = study.groups(done), ("joint", "plain", *study.methods)
+    ways = ("joint", "plain", *study.ways)
+    sequences = {s: tasks for s in study.all_seeds if (tasks := study.sequence(done, s)) is not None}
+    tasks = next(iter(sequences.values()), None)
     found = {way: {s: one for s in study.all_seeds if (one := course(study, done, way, s))} for way in ways}
     plain = Cell({seed: one.last for seed, one in found["plain"].items()})
     rows = []
@@ -101,23 +121,28 @@ def page(study: Incremental, done: Done) -> Table:
             cells["backward transfer"] = _cell(found[way], lambda one: backward_transfer(one.matrix))
             some = next(iter(found[way].values()), None)
             cells["kept"] = Cell(text="" if some is None else _kept(some))
+            if way == "l2p":
+                cells["right task"] = _cell(
+                    found[way], lambda one: float("nan") if one.chosen is None else one.chosen, 3
+                )
         if way != "plain":
             cells["minus plain"] = last.minus(plain)
         rows.append(Row(way, cells, failed(study, done, way)))
     lines, matrices = [], []
     for way in ways[1:]:
         courses = found[way]
-        if not courses or groups is None:
+        if not courses or tasks is None:
             continue
         after = {
             float(t + 1): Cell({seed: over_rows(one.matrix[t], one.counts[t]) for seed, one in courses.items()})
-            for t in range(len(groups))
+            for t in range(len(tasks))
         }
         lines.append(Line.of(way, after))
-        matrices.append(_matrix(way, list(courses.items()), len(groups)))
-    plot = Plot("Accuracy on all classes so far", "tasks learned", "test accuracy", tuple(lines))
-    answer, notes = _answer(study, found, groups), _notes(study, groups, found)
-    return Table(answer, COLUMNS, tuple(rows), (plot,) if lines else (), notes, tuple(matrices))
+        matrices.append(_matrix(way, list(courses.items()), len(tasks)))
+    plot = Plot("Accuracy on all tasks so far", "tasks learned", "test accuracy", tuple(lines))
+    answer, notes = _answer(study, found, tasks), _notes(study, sequences, found)
+    columns = COLUMNS if "l2p" not in study.ways or study.task_incremental else (*COLUMNS[:-1], "right task", "seconds")
+    return Table(answer, columns, tuple(rows), (plot,) if lines else (), notes, tuple(matrices))
 
 
 def _cell(courses: dict[int, Course], measured: Callable[[Course], float], digits: int = 4) -> Cell:
@@ -147,29 +172,21 @@ def _matrix(way: str, courses: Sequence[tuple[int, Course]], tasks: int) -> Matr
 def failed(study: Incremental, done: Done, way: str) -> dict[int, str]:
     """Seed -> why a run of a method failed."""
     found: dict[int, str] = {}
-    groups = study.groups(done)
-    names = {} if groups is None else {
-        s: [
-            name
-            for t in range(1, len(groups) + 1)
-            for name in [*study.steps_of(way, t, s), *study.stores_of(way, t, s)]
-        ]
-        for s in study.all_seeds
-    }  # fmt: skip
-    for seed, mine in names.items():
-        for name in dict.fromkeys([f"tasks-{study.all_seeds[0]}", *mine]):
-            if name in done and (why := done[name].failed) is not None and seed not in found:
-                found[seed] = f"{name}: {why}"
-    if groups is None:
-        first = f"tasks-{study.all_seeds[0]}"
-        if first in done and (why := done[first].failed) is not None:
-            found[study.all_seeds[0]] = f"{first}: {why}"
+    for seed in study.all_seeds:
+        tasks = study.sequence(done, seed)
+        names = [study.asked(seed)] if tasks is not None or seed == study.all_seeds[0] or study.by_domain else []
+        for t in range(1, 1 + (0 if tasks is None else len(tasks))):
+            names += [*study.steps_of(way, t, seed), *study.stores_of(way, t, seed)]
+        failures = ((name, done[name].failed) for name in names if name in done)
+        first = next(((name, why) for name, why in failures if why is not None), None)
+        if first is not None:
+            found[seed] = f"{first[0]}: {first[1]}"
     return found
 
 
-def _answer(study: Incremental, found: dict[str, dict[int, Course]], groups: Sequence[Sequence[str]] | None) -> str:
+def _answer(study: Incremental, found: dict[str, dict[int, Course]], tasks: TaskSequence | None) -> str:
     ended = {way: courses for way, courses in found.items() if courses and way != "joint"}
-    if groups is None or not ended:
+    if tasks is None or not ended:
         return f"{study.recipe.name}: nothing to compare yet."
     last = {way: Cell({seed: one.last for seed, one in courses.items()}) for way, courses in found.items() if courses}
     means = {way: summary.mean for way, cell in last.items() if (summary := cell.summary()) is not None}
@@ -185,25 +202,37 @@ def _answer(study: Incremental, found: dict[str, dict[int, Course]], groups: Seq
         if study.task_incremental
         else "without being told the task"
     )
+    what = f"{len(tasks)} tasks of {len(tasks.seen(len(tasks)))} classes"
+    if tasks.domains:
+        what = f"{len(tasks)} domains with {len(tasks.seen(1))} classes"
     return (
-        f"{study.recipe.name}, {len(groups)} tasks of {sum(map(len, groups))} classes: {best} keeps most, test accuracy "
+        f"{study.recipe.name}, {what}: {best} keeps most, test accuracy "
         f"{means[best]:.3f} after the last task{gain}; {bounds} (n={n}, {seeds}; each row is answered {how})."
     )
 
 
-_BOUNDS = {"joint": "with all classes at once", "plain": "with plain fine-tuning"}
+_BOUNDS = {"joint": "with all tasks at once", "plain": "with plain fine-tuning"}
 
 
 def _notes(
-    study: Incremental, groups: Sequence[Sequence[str]] | None, found: dict[str, dict[int, Course]]
+    study: Incremental, sequences: dict[int, TaskSequence], found: dict[str, dict[int, Course]]
 ) -> tuple[str, ...]:
-    if groups is None:
+    if not sequences:
         return ()
-    notes = [f"task {t + 1}: {', '.join(group)}" for t, group in enumerate(groups)]
-    if any(way in study.methods for way in ("replay", "der", "icarl")):
+    orders = {seed: tasks.names for seed, tasks in sequences.items()}
+    first = next(iter(orders.values()))
+    notes = [f"task {t + 1}: {name}" for t, name in enumerate(first)]
+    if any(names != first for names in orders.values()):
+        notes = [f"seed {seed}: {', '.join(names)}" for seed, names in orders.items()]
+    if any(way in study.ways for way in ("replay", "der", "icarl")):
         notes.append(
             f"memory: {study.memory} rows of earlier tasks at most, for replay, der and icarl; the others keep no row"
         )
+    if "l2p" in study.ways:
+        keys = "the mean of each class" if study.keys == "classes" else f"{study.keys} centres by k-means"
+        how = "the task is told" if study.task_incremental else f"the nearest key chooses it ({keys} of each task)"
+        notes.append(f"l2p: an adapter and a head for each task on the frozen backbone; {how}")
+    notes += [f"{way} is left out: {why}" for way, why in study.left_out.items()]
     some = next((one for courses in found.values() for one in courses.values()), None)
     if some is not None and 0 in some.counts[-1]:
         empty = [str(t + 1) for t, n in enumerate(some.counts[-1]) if not n]

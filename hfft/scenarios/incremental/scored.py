@@ -8,8 +8,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from hfft import data
+from hfft.errors import BadInput
 from hfft.evaluate.outputs import OutputsFile, columns_of
 from hfft.tasks.labels import Labels
+from hfft.tasks.problem import PROBLEMS
+
+
+def check_scorable(problem: str, loaded: data.Splits | None = None) -> None:
+    """Raise BadInput if rows have no single class, or there is no test split."""
+    if not PROBLEMS[problem].classes:
+        raise BadInput(f"tasks: {problem} has no single class for each row, by which every task is scored")
+    if loaded is not None and loaded.test is None:
+        raise BadInput("data.test: there is no test split, on which all tasks are scored; set data.test=0.2")
 
 
 def write_outputs(path: Path, logits: Any, truth: Any, labels: Labels) -> None:

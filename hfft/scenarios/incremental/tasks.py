@@ -17,7 +17,7 @@ from hfft.errors import BadInput
 from hfft.recipe import Recipe
 from hfft.scenarios.incremental.memory import LABEL
 from hfft.scenarios.incremental.new_rows import HELD_OUT, joined, read_new, with_test, write_data
-from hfft.tasks.problem import PROBLEMS
+from hfft.scenarios.incremental.scored import check_scorable
 from hfft.wording import listing, nearest
 
 DATA = "data"  # in the folder of the child that joins data sets
@@ -79,7 +79,8 @@ def read_sets(recipe: Recipe, paths: Sequence[str]) -> tuple[dict[str, Dataset],
         twice = [name for group in groups[:-1] for name in group if name in groups[-1]]
         if twice:
             raise BadInput(
-                f"tasks: class {twice[0]!r} is in {path} and in a data set before it; each class belongs to one task"
+                f"tasks: class {twice[0]!r} is in {path} and in a data set before it; each class belongs to one task; "
+                f"with the same classes in each, name the others in data.mix, with data.columns.domain=set and --tasks domains"
             )
     assert roles is not None
     return {name: joined([one[name] for one in found]) for name in ("train", "test")}, groups, roles
@@ -103,8 +104,7 @@ def tasks_of(recipe: Recipe, tasks: int | Sequence[Sequence[str]], write: bool =
     if recipe.data.train_classes is not None:
         raise BadInput("data.train_classes: is what the tasks of a sequence set; leave it out")
     if is_paths(tasks):
-        if not PROBLEMS[recipe.problem].classes:
-            raise BadInput(f"tasks: {recipe.problem} has no single class for each row, which tasks are groups of")
+        check_scorable(recipe.problem)
         parts, groups, roles = read_sets(recipe, [str(path) for path in tasks])  # type: ignore[union-attr]
         if write:
             write_data(parts, [name for group in groups for name in group], recipe.output_dir / DATA)
@@ -114,10 +114,7 @@ def tasks_of(recipe: Recipe, tasks: int | Sequence[Sequence[str]], write: bool =
         seconds = round(time.perf_counter() - started, 3)
         return {"tasks": groups, "rows": rows, "columns": roles, "train": {"seconds": seconds}}
     loaded, labels = data.load_splits(recipe.data, recipe.the_task, recipe.seed)
-    if not PROBLEMS[labels.problem].classes:
-        raise BadInput(f"tasks: {labels.problem} has no single class for each row, which tasks are groups of")
-    if loaded.test is None:
-        raise BadInput("data.test: there is no test split, on which all tasks are scored; set data.test=0.2")
+    check_scorable(labels.problem, loaded)
     groups = divide(labels.names, tasks)
     rows = {
         split: [sum(counts[name] for name in group) for group in groups] for split, counts in loaded.classes.items()

@@ -45,8 +45,13 @@ def test_what_the_data_does_not_have_is_refused(tasks, message):
         ({"tasks": [["0", "1"]]}, "tasks: has 1 tasks"),
         ({"tasks": [["0"], ["1", "2"]]}, "begins with a task of the one class '0'; a classifier needs two or more"),
         ({"memory": 0}, "memory: is 0; expected .* 1 or more|memory: .*greater than or equal to 1|memory: is 0"),
-        ({"methods": ["l2p"]}, "methods"),
+        ({"methods": ["dualprompt"]}, "methods"),
         ({"methods": ["der", "der"]}, "methods: is .* name each method once"),
+        (
+            {"tasks": "domain"},
+            "tasks: is 'domain'; expected a number of tasks, the classes of each, data sets, or domains",
+        ),
+        ({"keys": 0}, "keys"),
         ({"settings": {"derpp": {}}}, "settings: names 'derpp'; expected one of joint, plain, lwf"),
     ],
 )
