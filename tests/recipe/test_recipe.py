@@ -831,7 +831,7 @@ def test_the_resolved_recipe_says_every_default_and_leaves_out_what_is_not_set()
 shares = st.floats(0.01, 0.99)
 words = st.text("abcXYZ019 _-.:#é\n", min_size=1, max_size=8) | st.sampled_from(["no", "1", "1e5", "null", "true", "~"])
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | words,
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | words,
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(words, inner, max_size=2),
     max_leaves=4,
 )
