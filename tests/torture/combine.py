@@ -153,6 +153,15 @@ OF_LABELS: dict[str, list[Any]] = {
     "strategy.focal": [2.0],
     "score.calibrate": ["temperature"],
 }
+READ = ("data.", "score.", "classifier.")  # what `use: classifier` reads, but:
+UNREAD = ("data.sets", "data.labels", "data.streaming", "score.from_scratch")
+OF_TASKS: dict[str, list[Any]] = {
+    "strategy.mixing": ["equal", "sqrt"],
+    "strategy.uncertainty": [True],
+    "strategy.grad_norm": [{"rate": 0.1}],
+    "strategy.pcgrad": [{"tasks": True}],
+    "score.single_task": [True],
+}
 CLASSIFIER: dict[str, list[Any]] = {
     "classifier.type": ["knn", "lda", "nearest-centroid", "ridge", "linear-svm", "gradient-boosting", "prototype"],
     "classifier.transform": [["standardise"], ["l2"], [{"pca": 3}]],
@@ -186,7 +195,10 @@ def bases(folder: Path) -> dict[str, tuple[dict[str, Any], dict[str, list[Any]]]
         "data": {"path": "printed_digits", "max_train_samples": 80, "max_eval_samples": 40},
     }
     found: dict[str, tuple[dict[str, Any], dict[str, list[Any]]]] = {
-        "texts": (text, {**ANY, **CLASSES, **OF_TEXTS, "data.classes": [["c", "a"]], "data.train_classes": [["a", "b"]]}),
+        "texts": (
+            text,
+            {**ANY, **CLASSES, **OF_TEXTS, "data.classes": [["c", "a"]], "data.train_classes": [["a", "b"]]},
+        ),
         "images": (
             images,
             {
@@ -212,9 +224,37 @@ def bases(folder: Path) -> dict[str, tuple[dict[str, Any], dict[str, list[Any]]]
             },
             {**ANY, **OF_TEXTS, **OF_LABELS},
         ),
+        "tasks": (
+            {
+                **images,
+                "data": {"path": "digits", "max_train_samples": 40, "max_eval_samples": 30},
+                "tasks": [
+                    {"name": "digit"},
+                    {"name": "ink", "problem_type": "regression", "data": {"columns": {"label": "ink"}}},
+                ],
+            },
+            {**ANY, **OF_IMAGES, **OF_TASKS},
+        ),
+        "sounds": (
+            {
+                "task": "audio-classification",
+                "backbone": {"name": "nano-ast"},
+                "data": {"path": "tones", "max_train_samples": 30, "max_eval_samples": 16},
+            },
+            {
+                **ANY,
+                **CLASSES,
+                "data.augment": [["add_noise"], ["gain", "time_mask"]],
+                "data.max_length_seconds": [0.3],
+            },
+        ),
         "classifier": (
             {**text, "use": "classifier", "classifier": {"type": "logistic-regression"}},
-            {**{key: ANY[key] for key in ANY if key.startswith(("data.", "score."))}, **CLASSES, **CLASSIFIER},
+            {
+                key: of
+                for key, of in {**ANY, **CLASSES, **CLASSIFIER}.items()
+                if key.startswith(READ) and key not in UNREAD
+            },
         ),
     }
     return found
@@ -272,7 +312,7 @@ def combine(folder: Path, count: int, seed: int = 0) -> list[str]:
         shutil.rmtree(run, ignore_errors=True)
         status, said, error, _ = attempt(file, run, steps=None)
         finished += status == 0
-        if status not in (0, 2) or not error and status or (status == 2 and BEGUN in said) or "Traceback" in error:
+        if status not in (0, 2) or (not error and status) or (status == 2 and BEGUN in said) or "Traceback" in error:
             failed.append(f"{seed} {number} {name} {chosen}: {status}: {error[-400:]}")
     if not count // 5 < finished:
         failed.append(f"{finished} of {count} ran to their end: the combinations test one side only")
