@@ -59,7 +59,7 @@ def save_model(run: Run, model: Any, recipe: Recipe, folder: Path) -> None:
 def save_whole(model: Any, processor: Any, task: Task, folder: Path) -> None:
     """Write a model that is no adapter, with its processor."""
     model.config.use_cache = True
-    published_code.save(model, folder, task.auto_class)
+    published_code.save(model, folder, task.auto_class_of(model.config))
     processor.save_pretrained(folder)
 
 

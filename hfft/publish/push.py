@@ -228,7 +228,8 @@ def verify(folder: RunFolder, repo: str, commit: str | None = None) -> None:
     recipe = load_recipe(folder.recipe)
     task, again = recipe.the_task, f"push it again with `hfft publish {folder.path}`"
     if not task.labelled:
-        local = getattr(transformers, task.auto_class).from_pretrained(folder.model)
+        auto_class = task.auto_class_of(transformers.AutoConfig.from_pretrained(folder.model))
+        local = getattr(transformers, auto_class).from_pretrained(folder.model)
         if found := retried(lambda: different_tensors(repo, task, local, commit)):
             raise HubError(f"{repo}{at(commit)} differs from {folder.model} in {len(found)} tensors; {again}")
         return

@@ -161,6 +161,15 @@ def answers_difference(
 
 def different_tensors(source: str, task: Task, model: nn.Module, revision: str | None = None) -> list[str]:
     """Names of the tensors in a model folder or a repository that are not bit-identical to those of a model."""
-    other = load_pipeline(source, task, revision, dtype="auto").model.state_dict()
-    own = model.state_dict()
+    other, own = _reloaded(source, task, model.config, revision).state_dict(), model.state_dict()
     return [name for name in own if name not in other or not torch.equal(own[name].cpu(), other[name])]
+
+
+def _reloaded(source: str, task: Task, config: Any, revision: str | None) -> nn.Module:
+    """The model in a folder or a repository, by a pipeline of plain transformers, or by the Auto class if there is none."""
+    if task.pipeline:
+        return load_pipeline(source, task, revision, dtype="auto").model
+    auto = getattr(transformers, task.auto_class_of(config))
+    if Path(source).exists():
+        return auto.from_pretrained(source, dtype="auto")
+    return arrived("model", source, lambda again: auto.from_pretrained(source, revision=revision, dtype="auto"))

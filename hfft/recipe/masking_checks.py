@@ -1,0 +1,28 @@
+"""Checks of how tokens and patches are masked, and of what a task does not have that makes its targets from its inputs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hfft.recipe.yaml_lines import Path
+
+if TYPE_CHECKING:
+    from hfft.recipe.recipe import Recipe
+
+MASKED_IMAGES = "masked_image_modelling"
+
+
+def masking_checks(recipe: Recipe) -> list[tuple[Path, str]]:
+    """Keys of another kind of masking, and of a new head."""
+    data, task, images = recipe.data, recipe.task, recipe.problem == MASKED_IMAGES
+    found: list[tuple[Path, str]] = []
+    for key in ("mask_ratio", "mask_patch_size"):
+        if getattr(data, key) is not None and not images:
+            found.append((("data", key), f"is for masked-image-modeling, not for task {task}; leave it out"))
+    if images and data.mlm_probability != type(data).model_fields["mlm_probability"].default:
+        found.append((("data", "mlm_probability"), f"is for fill-mask, not for task {task}; use data.mask_ratio"))
+    if images and recipe.head.init == "zeros":
+        found.append((("head", "init"), f"is zeros, but task {task} has no new layer of classes; leave it out"))
+    if images and recipe.data.sets:
+        found.append((("data", "sets"), f"has rows that nothing masks for task {task}; leave it out"))
+    return found
