@@ -19,10 +19,24 @@ from hfft.wording import first_line
 SHAPES = ((64, 64), (96, 64))  # an image of another shape shows whether the processor makes squares of all
 
 
-def masks_of(recipe: Recipe, model: PreTrainedModel, processor: Any, divided: bool = False) -> PatchMasks | None:
-    """What is hidden of each image, after a test that the model completes a blank one; None for other tasks.
+def fitting_masks(recipe: Recipe, model: PreTrainedModel) -> PatchMasks | None:
+    """What is hidden of each image, from the config alone; None for other tasks.
 
     A `data.mask_ratio` becomes that of a model which hides patches by itself.
+
+    Raises:
+        ModelError: the masks do not fit the model.
+    """
+    if recipe.problem != MaskedPatches.name:
+        return None
+    config: Any = model.config
+    if hasattr(config, "mask_ratio") and recipe.data.mask_ratio is not None:
+        config.mask_ratio = recipe.data.mask_ratio
+    return patch_masks(config, recipe.data)
+
+
+def masks_of(recipe: Recipe, model: PreTrainedModel, processor: Any, divided: bool = False) -> PatchMasks | None:
+    """What is hidden of each image, after a test that the model completes a blank one; None for other tasks.
 
     Args:
         divided: whether each process may hold only a part of the weights; the model is not run then.
@@ -30,13 +44,10 @@ def masks_of(recipe: Recipe, model: PreTrainedModel, processor: Any, divided: bo
     Raises:
         ModelError: masks, images and model do not fit together.
     """
-    if recipe.problem != MaskedPatches.name:
+    masks = fitting_masks(recipe, model)
+    if masks is None:
         return None
-    config: Any = model.config
-    if hasattr(config, "mask_ratio") and recipe.data.mask_ratio is not None:
-        config.mask_ratio = recipe.data.mask_ratio
-    masks = patch_masks(config, recipe.data)
-    images = _blank(processor, edge(config.image_size))
+    images = _blank(processor, edge(model.config.image_size))
     if not divided and all(p.dtype == torch.float32 and not p.is_meta for p in model.parameters()):
         _check_run(model, images, masks)
     return masks
