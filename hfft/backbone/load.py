@@ -169,6 +169,8 @@ def load_model(backbone: Backbone, head: Head, task: Task, labels: Labels, proce
         )
     check_whole(model, loaded, backbone, head)
     check_dropout(model, head.dropout)
+    if not task.labelled and task.modality.name == "image":
+        masked_images.keep_fixed(model)
     return model
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from transformers import CONFIG_MAPPING, PretrainedConfig
+import torch
+from transformers import CONFIG_MAPPING, AutoModelForImageClassification, PretrainedConfig, PreTrainedModel
 
 from hfft.errors import ModelError
 
@@ -25,6 +26,14 @@ def encoder_of(config: PretrainedConfig, task: Task) -> PretrainedConfig:
     cls = CONFIG_MAPPING[ENCODERS[config.model_type]]
     known = cls().to_dict().keys() - {"model_type", "architectures", "transformers_version"}
     return cls(**{key: value for key, value in config.to_dict().items() if key in known})
+
+
+def encoder_class(config: PretrainedConfig) -> str:
+    """The class of plain transformers that classifies with the encoder of a model that completes images."""
+    auto: Any = AutoModelForImageClassification
+    if config.model_type not in ENCODERS:
+        return str(auto.__name__)
+    return str(auto._model_mapping[CONFIG_MAPPING[ENCODERS[config.model_type]]].__name__)
 
 
 def fit_decoder(config: PretrainedConfig, fixed: bool = False) -> None:
@@ -55,3 +64,12 @@ def fit_decoder(config: PretrainedConfig, fixed: bool = False) -> None:
         )
     if hasattr(config, "encoder_stride") and not fixed:
         config.encoder_stride = step
+
+
+def keep_fixed(model: PreTrainedModel) -> None:
+    """Freeze what the architecture itself freezes, such as ViTMAE's sinusoids: transformers loads them as if they learned."""
+    with torch.device("meta"):
+        made = type(model)(model.config)
+    for name, parameter in made.named_parameters():
+        if not parameter.requires_grad:
+            model.get_parameter(name).requires_grad_(False)
