@@ -175,7 +175,12 @@ def _vit(folder: Path, blocks: int = 4) -> None:
 
 def vit_mae(folder: Path) -> None:
     """A tiny masked autoencoder."""
-    sizes: dict[str, Any] = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32, "num_hidden_layers": 2}
+    sizes: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+    }
     decoder = {f"decoder_{key}": value for key, value in sizes.items()}
     config = transformers.ViTMAEConfig(image_size=32, patch_size=8, **sizes, **decoder)
     transformers.ViTMAEForPreTraining(config).save_pretrained(folder)

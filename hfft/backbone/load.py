@@ -162,7 +162,9 @@ def load_model(backbone: Backbone, head: Head, task: Task, labels: Labels, proce
         model, loaded = fetched(
             backbone.name,
             lambda name: (
-                published_code.load(name, config, task.auto_class_of(config), revision=backbone.revision, dtype=dtype, **options)
+                published_code.load(
+                    name, config, task.auto_class_of(config), revision=backbone.revision, dtype=dtype, **options
+                )
                 if auto is None
                 else auto.from_pretrained(name, config=config, revision=backbone.revision, dtype=dtype, **options)
             ),

@@ -45,8 +45,8 @@ def fit_decoder(config: PretrainedConfig, fixed: bool = False) -> None:
     Raises:
         ModelError: the images are not square, or no whole number of patches.
     """
-    sizes = {key: getattr(config, key, None) for key in ("image_size", "patch_size")}
-    if any(size is None for size in sizes.values()):  # no model of images: its Auto class says so
+    sizes: dict[str, Any] = {key: getattr(config, key, None) for key in ("image_size", "patch_size")}
+    if None in sizes.values():  # no model of images: its Auto class says so
         return
     for key, size in sizes.items():
         if isinstance(size, list | tuple) and len(set(size)) > 1:

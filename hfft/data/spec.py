@@ -198,7 +198,8 @@ class Data(Spec):
         max_length_seconds: a part of this length, drawn anew in each epoch, is all that is read of a longer training sound;
             held-out sounds are scored whole.
         mlm_probability: share of the tokens that are masked, for `fill-mask`.
-        mask_ratio: share of an image that is masked, for `masked-image-modeling`; default: 0.6, and that of its config for a ViTMAE.
+        mask_ratio: share of an image that is masked, for `masked-image-modeling`; default: 0.6, and for a ViTMAE that of its
+            config.
         mask_patch_size: edge in pixels of what is masked together; default: 32 where it fits into the model's images, as in
             SimMIM, and otherwise a patch of the model.
         render: draw texts as images: `columns.image` then names a column of texts.

@@ -22,6 +22,9 @@ def masking_checks(recipe: Recipe) -> list[tuple[Path, str]]:
             found.append((("data", key), f"is for masked-image-modeling, not for task {task}; leave it out"))
     if images and data.mlm_probability != type(data).model_fields["mlm_probability"].default:
         found.append((("data", "mlm_probability"), f"is for fill-mask, not for task {task}; use data.mask_ratio"))
+    if recipe.published_as == "adapter" and not recipe.the_task.labelled:
+        text = f"is adapter, but a model of task {task} is read by its whole weights; use merged, with an adapter that merges"
+        found.append((("publish", "as"), text))
     return found + _without_classes(recipe) if images else found
 
 
@@ -36,7 +39,9 @@ def _without_classes(recipe: Recipe) -> list[tuple[Path, str]]:
         found.append((("data", "sets"), f"has rows that nothing masks for task {recipe.task}; leave it out"))
     for method in build_methods(recipe.strategy):
         if "teacher" in method.needs:
-            found.append((("strategy", method.name), f"compares classes, which task {recipe.task} has not; leave it out"))
+            found.append(
+                (("strategy", method.name), f"compares classes, which task {recipe.task} has not; leave it out")
+            )
         elif method.attacks or "pixels" in method.needs:
             text = f"changes the pixels that task {recipe.task} completes; leave it out"
             found.append((("strategy", method.name), text))

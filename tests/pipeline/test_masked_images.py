@@ -11,8 +11,10 @@ from hfft import finetune
 from hfft.data.patch_masks import MaskedCollate, MaskedTargets, PatchMasks
 from hfft.errors import BadInput, ModelError
 from hfft.predict import load_predictor
+from hfft.publish.reload import whole_model
 from hfft.recipe.build import build
 from hfft.tasks.labels import Labels
+from hfft.tasks.table import TASKS
 from hfft.train.resume import Resumable
 from tests import stand_ins
 from tests.torture.runs import compare
@@ -22,7 +24,7 @@ RECIPE = """
 task: masked-image-modeling
 backbone: {name: nano-vit}
 data: {path: digits, max_train_samples: 32, max_eval_samples: 24, validation: none}
-training: {max_steps: 6, per_device_train_batch_size: 8, learning_rate: 1e-3, eval_strategy: "no", save_steps: 2, save_strategy: steps}
+training: {max_steps: 6, per_device_train_batch_size: 8, learning_rate: 1e-3, eval_strategy: "no", save_steps: 2}
 """
 CLASSES = """
 task: image-classification
@@ -65,7 +67,10 @@ def test_a_run_has_the_loss_of_its_held_out_images_and_loads_in_plain_transforme
 @pytest.mark.slow
 def test_a_classifier_starts_from_the_weights_of_the_run(pretrained, tmp_path):
     result = finetune(recipe(tmp_path / "run", f"backbone.name={pretrained.folder}", text=CLASSES))
-    before, after = plain(pretrained, "AutoModelForMaskedImageModeling"), plain(result, "AutoModelForImageClassification")
+    before, after = (
+        plain(pretrained, "AutoModelForMaskedImageModeling"),
+        plain(result, "AutoModelForImageClassification"),
+    )
     body = [name for name in after if not name.startswith("classifier")]
     assert len(body) > 60
     assert all(torch.equal(before[name], after[name]) for name in body)  # its learning rate was 0
@@ -191,3 +196,21 @@ def test_what_does_not_fit_is_refused_in_one_line(overrides, told, tmp_path):
         finetune(recipe(tmp_path / "run", *overrides))
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["masked-image-modeling", "fill-mask"])
+@pytest.mark.parametrize(
+    "override",
+    [
+        "layers.adapter={type: lora, r: 2}",
+        "backbone.edit=[{insert: '/layers?.0$/', module: {type: bottleneck, size: 4}}]",
+    ],
+)
+def test_with_an_adapter_or_an_inserted_module_the_saved_model_is_the_trained_one(task, override, tmp_path):
+    other = ["backbone.name=nano-bert", "data.path=docstrings"] if task == "fill-mask" else []
+    result = finetune(recipe(tmp_path / "run", f"task={task}", *other, override, "training.max_steps=2"))
+    again = whole_model(str(result.model), TASKS[task])
+    assert result.metrics["test"]["n"] == 24
+    assert type(again).__name__.startswith("Edited") == ("edit" in override)
+    assert not any("lora" in name for name in again.state_dict())

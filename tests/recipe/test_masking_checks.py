@@ -1,5 +1,7 @@
 """What masked images have no use for is refused with the recipe, in one line each."""
 
+import re
+
 import pytest
 
 from hfft.errors import RecipeError
@@ -35,18 +37,21 @@ NO_CLASSES = "which masked_image_modelling does not have"
         ("data.columns.label=label", "data.columns.label: is not used by task masked-image-modeling, which takes image"),
         ("data.sets={u: {path: digits}}", "data.sets: has rows that nothing masks for task masked-image-modeling"),
         ("data.mlm_probability=0.3", "data.mlm_probability: is for fill-mask, not for task masked-image-modeling; use"),
+        ("layers.adapter={type: lora} publish.as=adapter", "publish.as: is adapter, but a model of task masked-image"),
         ("data.mask_ratio=1.2", "data.mask_ratio: is 1.2; expected less than 1"),
     ],
 )  # fmt: skip
 def test_what_masked_images_have_no_use_for_is_refused(override, told):
     with pytest.raises(RecipeError) as caught:
-        build(RECIPE, "r.yaml", "r", (override,))
+        build(RECIPE, "r.yaml", "r", tuple(re.split(r" (?=publish)", override)))
     assert told in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["mask_ratio=0.5", "mask_patch_size=2"])
 def test_masks_of_images_are_for_no_other_task(key):
-    with pytest.raises(RecipeError, match="is for masked-image-modeling, not for task image-classification; leave it out"):
+    with pytest.raises(
+        RecipeError, match="is for masked-image-modeling, not for task image-classification; leave it out"
+    ):
         build(RECIPE.replace("masked-image-modeling", "image-classification"), "r.yaml", "r", (f"data.{key}",))
 
 
