@@ -173,6 +173,20 @@ def _vit(folder: Path, blocks: int = 4) -> None:
     transformers.ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
 
 
+def vit_mae(folder: Path) -> None:
+    """A tiny masked autoencoder."""
+    sizes: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+    }
+    decoder = {f"decoder_{key}": value for key, value in sizes.items()}
+    config = transformers.ViTMAEConfig(image_size=32, patch_size=8, **sizes, **decoder)
+    transformers.ViTMAEForPreTraining(config).save_pretrained(folder)
+    transformers.ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
+
+
 def _resnet(
     folder: Path, depth: int = 1, layer_type: str = "bottleneck", names: list[str] = imagenet_names.PETS
 ) -> None:
@@ -249,6 +263,7 @@ MODELS: dict[str, Callable[..., None]] = {
     ),
     "openai/clip-vit-base-patch32": _clip,
     "facebook/dinov2-small": dinov2,
+    "facebook/vit-mae-base": vit_mae,
     "FacebookAI/roberta-large-mnli": _text(
         transformers.RobertaForSequenceClassification,
         transformers.RobertaConfig(**small(), id2label={0: "CONTRADICTION", 1: "NEUTRAL", 2: "ENTAILMENT"}),

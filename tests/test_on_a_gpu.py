@@ -31,6 +31,7 @@ STILL = ("backbone.config={hidden_dropout_prob: 0.0, attention_probs_dropout_pro
 # name -> (recipe, overrides): those with EXACT end as on a CPU.
 TRAINED = {
     "images": ("digits", ("data.augment=[rand_augment]", "strategy.l2_sp.weight=0.1", FEW, *EXACT)),
+    "masked images": ("digits_masked_images", ("training.per_device_train_batch_size=16", FEW, *EXACT)),
     "images, kept": ("digits", ("layers.train=last-1", FEW, *EXACT)),
     "texts, kept": (
         "docstrings",

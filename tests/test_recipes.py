@@ -70,7 +70,8 @@ def test_the_recipe_runs_to_its_end(name, tmp_path, capsys):
     if task.pipeline:
         model = transformers.pipeline(task.pipeline, model=str(result.model), trust_remote_code=code).model
     else:
-        model = getattr(transformers, task.auto_class).from_pretrained(result.model, trust_remote_code=code)
+        auto_class = task.auto_class_of(transformers.AutoConfig.from_pretrained(result.model, trust_remote_code=code))
+        model = getattr(transformers, auto_class).from_pretrained(result.model, trust_remote_code=code)
     assert set(figures["labels"]) <= set(model.config.label2id) or not task.labelled
     assert "parameters learn" in capsys.readouterr().out
 

@@ -10,7 +10,7 @@ import transformers
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
-from hfft.backbone import cross_modal, own_head, published_code
+from hfft.backbone import cross_modal, masked_images, own_head, published_code
 from hfft.backbone.load_checks import check_dropout, check_whole
 from hfft.backbone.locate import SAFE, fetched, loading, source
 from hfft.backbone.published_code import bare_class
@@ -99,7 +99,7 @@ def load_config(backbone: Backbone, head: Head, task: Task, labels: Labels, proc
     Raises:
         BadInput: the model is not there, or its config has no such entry.
     """
-    config = own_head.tower_of(load_published_config(backbone), task)
+    config = own_head.tower_of(masked_images.encoder_of(load_published_config(backbone), task), task)
     _forget_code(config)
     vars(config).pop("edited_for", None)
     if not keeps_structure(backbone, head, config):
@@ -129,6 +129,8 @@ def load_config(backbone: Backbone, head: Head, task: Task, labels: Labels, proc
         config.problem_type = None if labels.tasks else labels.problem
         if config.num_labels != labels.size:  # PVT keeps a number of its own beside the names
             config.num_labels = labels.size
+    elif task.modality.name == "image":
+        masked_images.fit_decoder(config, fixed="encoder_stride" in backbone.config)
     if processor is not None:
         task.modality.inputs.fit_config(config, processor)
     return config
@@ -160,13 +162,17 @@ def load_model(backbone: Backbone, head: Head, task: Task, labels: Labels, proce
         model, loaded = fetched(
             backbone.name,
             lambda name: (
-                published_code.load(name, config, task.auto_class, revision=backbone.revision, dtype=dtype, **options)
+                published_code.load(
+                    name, config, task.auto_class_of(config), revision=backbone.revision, dtype=dtype, **options
+                )
                 if auto is None
                 else auto.from_pretrained(name, config=config, revision=backbone.revision, dtype=dtype, **options)
             ),
         )
     check_whole(model, loaded, backbone, head)
     check_dropout(model, head.dropout)
+    if not task.labelled and task.modality.name == "image":
+        masked_images.keep_fixed(model)
     return model
 
 
@@ -202,7 +208,7 @@ def auto_class(config: PretrainedConfig, backbone: Backbone, task: Task) -> Any:
     Raises:
         ModelError: transformers has no model of the config's type for the task.
     """
-    name = task.auto_class
+    name = task.auto_class_of(config)
     auto = getattr(transformers, name)
     if type(config) not in auto._model_mapping:
         raise ModelError(f"{backbone.name} is a {config.model_type}, for which transformers has no {name}")

@@ -27,6 +27,8 @@ def check_dropout(model: PreTrainedModel, wanted: float | None) -> None:
 def check_whole(model: PreTrainedModel, loaded: dict[str, Any], backbone: Backbone, head: Head) -> None:
     """Raise if weights outside the head are not the pretrained ones, so that a model never trains with missing weights."""
     new = parameter_names(model, extra=head.new)
+    masks = "embeddings.mask_token"  # which a model lacks that saw whole images alone
+    new |= {name for name in loaded["missing_keys"] if name.endswith(masks)}
     missing = sorted(set(loaded["missing_keys"]) - new)
     mismatched = {name: shapes for name, *shapes in sorted(loaded["mismatched_keys"]) if name not in new}
     if not missing and not mismatched:

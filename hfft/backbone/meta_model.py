@@ -33,7 +33,7 @@ def build_meta_model(backbone: Backbone, head: Head, task: Task, processor: Any 
     config = load_config(backbone, head, task, Labels(task.problem, size=PROBLEMS[task.problem].fewest_outputs))
     if keeps_structure(backbone, head, config):
         with torch.device("meta"):
-            return class_of(config, task.auto_class)(config)
+            return class_of(config, task.auto_class_of(config))(config)
     own = own_head.wanted(backbone, head, task, config)
     cls = bare_class(config) if own else auto_class(config, backbone, task)
     try:

@@ -29,7 +29,8 @@ def wanted(backbone: Backbone, head: Head, task: Task, config: PretrainedConfig)
         ModelError: no bare model takes the task's inputs either.
     """
     bare = bare_class(config)
-    stock = type(config) in getattr(transformers, task.auto_class)._model_mapping
+    name = task.auto_class_of(config)
+    stock = type(config) in getattr(transformers, name)._model_mapping
     stock = stock and not getattr(config, "cross_modal", None)
     if stock and not head.own:
         return False
@@ -41,7 +42,7 @@ def wanted(backbone: Backbone, head: Head, task: Task, config: PretrainedConfig)
         raise ModelError(
             f"head.kind: transformers' bare {kind} needs other inputs than {task.modality.plural}; leave it out"
         )
-    raise ModelError(f"{backbone.name} is a {kind}, for which transformers has no {task.auto_class}")
+    raise ModelError(f"{backbone.name} is a {kind}, for which transformers has no {name}")
 
 
 def tower_of(config: PretrainedConfig, task: Task) -> PretrainedConfig:

@@ -93,9 +93,10 @@ class FileStep:
         """Rows of a stream -> inputs; draws depend on the pass and the place in it, since row numbers restart in each shard."""
         found = []
         for cell in cells:
-            row, label = cell.row["row"], cell.row["labels"]
+            row = cell.row["row"]
             value = self.decoded(cell.row[self.column], row)
-            found.append({**self(value, row, (cell.epoch, cell.place)), "labels": label})
+            labels = {"labels": cell.row["labels"]} if "labels" in cell.row else {}  # none of a task without labels
+            found.append({**self(value, row, (cell.epoch, cell.place)), **labels})
         return found
 
 
@@ -118,8 +119,11 @@ class FileRows(torch.utils.data.Dataset):
 
     def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
         columns, step = self.rows[indices], self.step
-        cells = zip(columns[step.column], columns["row"], columns["labels"], strict=True)
-        return [{**step(step.decoded(stored, row), row), "labels": label} for stored, row, label in cells]
+        cells = zip(columns[step.column], columns["row"], strict=True)
+        found = [step(step.decoded(stored, row), row) for stored, row in cells]
+        if "labels" not in columns:  # of a task without labels
+            return found
+        return [{**row, "labels": label} for row, label in zip(found, columns["labels"], strict=True)]
 
     def identity(self) -> str:
         """A digest of the files, the labels, and what is done to each file except augmentation."""

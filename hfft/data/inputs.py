@@ -10,6 +10,7 @@ from datasets.fingerprint import Hasher
 
 from hfft.data.load import Splits
 from hfft.data.masking import MaskStep
+from hfft.data.patch_masks import MaskedCollate, MaskedTargets, PatchMasks
 from hfft.data.spec import Data
 from hfft.data.stream import Stream
 from hfft.tasks.labels import Labels
@@ -39,8 +40,19 @@ class Prepared:
         ]
 
 
-def prepare(splits: Splits, data: Data, task: Task, labels: Labels, processor: Any, seed: int = 42) -> Prepared:
+def prepare(
+    splits: Splits,
+    data: Data,
+    task: Task,
+    labels: Labels,
+    processor: Any,
+    seed: int = 42,
+    masks: PatchMasks | None = None,
+) -> Prepared:
     """Model inputs of every split. Maps are cached: call it on one process per machine first, then on the others.
+
+    Args:
+        masks: what is hidden of each image, in masked image modelling.
 
     Raises:
         DataError: an image cannot be decoded or a text is missing; the message names split and row.
@@ -59,4 +71,6 @@ def prepare(splits: Splits, data: Data, task: Task, labels: Labels, processor: A
         else:
             ready[name] = inputs.rows(rows, step, known, splits.content.get(name))
     collate = inputs.collate(processor, labels.problem, None if task.labelled else data.mlm_probability)
+    if masks is not None:
+        collate, on_device = MaskedCollate(collate, masks), MaskedTargets(on_device, masks)
     return Prepared(ready["train"], ready.get("validation"), ready.get("test"), collate, on_device)

@@ -198,6 +198,10 @@ class Data(Spec):
         max_length_seconds: a part of this length, drawn anew in each epoch, is all that is read of a longer training sound;
             held-out sounds are scored whole.
         mlm_probability: share of the tokens that are masked, for `fill-mask`.
+        mask_ratio: share of an image that is masked, for `masked-image-modeling`; default: 0.6, and for a ViTMAE that of its
+            config.
+        mask_patch_size: edge in pixels of what is masked together; default: 32 where it fits into the model's images, as in
+            SimMIM, and otherwise a patch of the model.
         render: draw texts as images: `columns.image` then names a column of texts.
         augment: augmentations of the training rows, in order (`hfft.data.augment`).
         mix: name -> a labelled set that is trained on together with this one, as one task; each is scored apart as well.
@@ -243,6 +247,8 @@ class Data(Spec):
     max_length: int | None = Field(default=None, ge=2)
     max_length_seconds: float = Field(default=20.0, gt=0)
     mlm_probability: float = Field(default=0.15, gt=0, lt=1)
+    mask_ratio: float | None = Field(default=None, gt=0, lt=1)
+    mask_patch_size: int | None = Field(default=None, ge=1)
     render: Render | None = None
     augment: list[Annotated[str | dict[str, dict[str, Any] | None], AfterValidator(_augmentation)]] = []
 

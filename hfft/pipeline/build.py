@@ -22,7 +22,7 @@ from hfft.frozen_cache import folder
 from hfft.frozen_cache.frozen_cache import FrozenCacheSettings
 from hfft.frozen_cache.spec import FrozenCacheSpec
 from hfft.head.replace_head import rows as head_rows
-from hfft.pipeline import calibrate, model_check, rows
+from hfft.pipeline import calibrate, masked_images, model_check, rows
 from hfft.pipeline.dry_build import check_turns, dry_build, lr_rules
 from hfft.pipeline.head_start import start_from_classifier, with_pooling
 from hfft.pipeline.row_groups import class_ids
@@ -100,6 +100,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     model_check.check_inputs(model, processor, task)
     divided = bool(arguments.fsdp) or arguments.deepspeed is not None
     read = model_check.check_answers(model, processor, task, arguments.per_device_eval_batch_size, divided)
+    masks = masked_images.masks_of(recipe, model, processor, divided)
     head_names = head.parameter_names(model, recipe.head.new)
     if task.labelled:
         set_seed(arguments.seed)  # so that the head does not depend on random numbers drawn while loading
@@ -119,7 +120,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     inputs, taken = task.modality.inputs, layers.virtual_tokens(model)
     inputs.set_limit(processor, model, recipe.data.max_length, taken)
     with arguments.main_process_first(local=True, desc="preprocessing"):
-        prepared = rows.prepare(recipe, splits, labels, processor)  # 5
+        prepared = rows.prepare(recipe, splits, labels, processor, masks)  # 5
         sets = data.load_sets(
             recipe.data.sets,
             task,
@@ -289,7 +290,7 @@ def uncached(recipe: Recipe) -> str | None:
     if recipe.layers.cache == "off":
         return "set by layers.cache"
     if not recipe.the_task.labelled:
-        return "every epoch masks other tokens"
+        return f"every epoch masks other {'tokens' if recipe.the_task.modality.tokens else 'patches'}"
     if recipe.layers.schedule is not None and recipe.layers.schedule.type == "surgical":
         return "the surgical schedule needs gradients of all layers"
     if (why := uncacheable(strategy.build_methods(recipe.strategy))) is not None:

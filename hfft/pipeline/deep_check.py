@@ -106,14 +106,14 @@ def reload_check(run: Run, recipe: Recipe, folder: Path, batch: dict[str, Any]) 
     with torch.no_grad(), precision():
         before = logits_of(model(**inputs)).float().cpu()
     save_model(run, run.trainer.whole_model(), recipe, folder)
-    as_adapter = recipe.published_as == "adapter"
+    as_adapter, auto_class = recipe.published_as == "adapter", recipe.the_task.auto_class_of(model.config)
     try:
         if as_adapter and not stands_alone(model.peft_config["default"]):
             again = load_predictor(str(folder)).model
         elif (config := published_code.stock_config(str(folder))) is not None:
-            again = published_code.load(str(folder), config, recipe.the_task.auto_class, dtype=model.dtype)
+            again = published_code.load(str(folder), config, auto_class, dtype=model.dtype)
         else:
-            again = getattr(transformers, recipe.the_task.auto_class).from_pretrained(folder, dtype=model.dtype)
+            again = getattr(transformers, auto_class).from_pretrained(folder, dtype=model.dtype)
         with torch.no_grad(), precision():
             after = logits_of(again.eval().to(run.trainer.args.device)(**inputs)).float().cpu()
         worst = (before - after).abs().max().item()

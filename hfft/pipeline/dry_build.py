@@ -13,6 +13,7 @@ from hfft.errors import ModelError
 from hfft.layers.spec import Layers
 from hfft.modeling import Edited
 from hfft.pipeline.head_start import with_pooling
+from hfft.pipeline.masked_images import fitting_masks
 from hfft.recipe import Recipe
 from hfft.spec import as_list
 
@@ -43,6 +44,7 @@ def dry_build(recipe: Recipe) -> None:
         )
     model, _ = edit.edit(model, edits, processor, inputs.blank)
     inputs.check_limit(model, recipe.data.max_length)
+    fitting_masks(recipe, model)
     head_names = head.parameter_names(model, recipe.head.new)
     depths = layers.depths(model, head_names)
     choice, freeze = recipe.layers, as_list(recipe.layers.freeze)

@@ -20,6 +20,7 @@ from hfft.data.modality.base import Inputs
 from hfft.errors import HfftError, ModelError
 from hfft.layers import Depths
 from hfft.layers.freeze import reversible
+from hfft.pipeline.masked_images import masks_of
 from hfft.recipe import Recipe
 from hfft.strategy import logits_of
 from hfft.tasks.table import Task
@@ -45,6 +46,7 @@ def check_ahead(recipe: Recipe, processor: Any) -> None:
     processor = copy.deepcopy(processor)  # edits change it
     model, _ = edit.edit(model, recipe.backbone.edit, processor, task.modality.inputs.blank)
     check_inputs(model, processor, task)
+    masks_of(recipe, model, processor)
     if task.labelled:
         with torch.no_grad(), contextlib.suppress(NotRun):  # many architectures look at values, which are missing here
             _check_shape(model, _logits(model.eval(), task.modality.inputs.blank(processor)))

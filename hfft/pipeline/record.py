@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hfft import data, layers, publish
+from hfft.backbone.masked_images import encoder_class
 from hfft.data.class_counts import describe_counts
 from hfft.data.spec import NONE
 from hfft.evaluate import score_splits
@@ -28,6 +29,7 @@ from hfft.strategy.describe import describe as describe_methods
 from hfft.strategy.describe import in_words
 from hfft.tasks.labels import Labels
 from hfft.tasks.measure import metric_names
+from hfft.tasks.problem import MaskedPatches
 from hfft.train.early_stopping import stopped_early
 from hfft.wording import listing
 
@@ -119,6 +121,7 @@ def collect(training: Training) -> dict[str, Any]:
         "data": {**known["data"], "sets": sets, "unread": unread(recipe, run.splits, sets)},
         **({"stock_loads": stock_loads(run)} if recipe.published_as == "adapter" else {}),
         **({"edits": run.edits} if run.edits else {}),
+        **({"encoder": encoder_class(run.trainer.model.config)} if recipe.problem == MaskedPatches.name else {}),
         **({"by_set": apart} if apart else {}),
         "strategy": methods_of(run),
         **({"compared": compared} if compared else {}),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hfft import data, strategy
+from hfft.data.patch_masks import PatchMasks
 from hfft.data.task_rows import TaskData, load_task_splits, prepare_tasks
 from hfft.evaluate import Metrics
 from hfft.evaluate.task_metrics import TaskMetrics
@@ -46,15 +47,20 @@ def fit_processor(recipe: Recipe, splits: data.Splits, processor: Any) -> None:
     )
 
 
-def prepare(recipe: Recipe, splits: data.Splits, labels: Labels, processor: Any) -> data.Prepared:
+def prepare(
+    recipe: Recipe, splits: data.Splits, labels: Labels, processor: Any, masks: PatchMasks | None = None
+) -> data.Prepared:
     """Model inputs of every split.
+
+    Args:
+        masks: what is hidden of each image, in masked image modelling.
 
     Raises:
         DataError: a row cannot be read.
     """
     if recipe.tasks:
         return prepare_tasks(splits, _task_data(recipe), labels, processor, recipe.seed)
-    return data.prepare(splits, recipe.data, recipe.the_task, labels, processor, recipe.seed)
+    return data.prepare(splits, recipe.data, recipe.the_task, labels, processor, recipe.seed, masks)
 
 
 def metrics(recipe: Recipe, labels: Labels) -> Any:

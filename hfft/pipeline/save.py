@@ -59,7 +59,7 @@ def save_model(run: Run, model: Any, recipe: Recipe, folder: Path) -> None:
 def save_whole(model: Any, processor: Any, task: Task, folder: Path) -> None:
     """Write a model that is no adapter, with its processor."""
     model.config.use_cache = True
-    published_code.save(model, folder, task.auto_class)
+    published_code.save(model, folder, task.auto_class_of(model.config))
     processor.save_pretrained(folder)
 
 
@@ -93,7 +93,8 @@ def prove_saved(run: Run, model: Any, recipe: Recipe, folder: RunFolder) -> None
     try:
         with trainer.compute_loss_context_manager():
             if not task.labelled:
-                found = reload.different_tensors(source, task, model)
+                whole = getattr(model, "get_base_model", lambda: model)()  # of an adapter, which was merged to be saved
+                found = reload.different_tensors(source, task, whole)
                 wrong = f"in {len(found)} tensors, such as {found[0]}" if found else None
             else:
                 sample = scored_sample(run, model, task, folder)

@@ -218,6 +218,7 @@ class Card:
             multi_label=PROBLEMS[self.recipe.problem].multi_label,
             adapter=self.as_adapter(),
             auto_class=self.recipe.the_task.auto_class,
+            encoder=self.metrics.get("encoder"),
             auto_processor=self.recipe.the_task.modality.auto_processor,
             code=self.metrics.get("own_code"),
             channels=next((edit["channels"] for edit in self.recipe.backbone.edit if edit.get("channels", 3) != 3), None),

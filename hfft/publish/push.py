@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
-import transformers
 from huggingface_hub import HfApi, constants
 from huggingface_hub.utils import filter_repo_objects
 
@@ -31,6 +30,7 @@ from hfft.publish.reload import (
     loads_plainly,
     sample_inputs,
     sampled_split,
+    whole_model,
 )
 from hfft.publish.spec import Publish
 from hfft.recipe import load_recipe
@@ -228,7 +228,7 @@ def verify(folder: RunFolder, repo: str, commit: str | None = None) -> None:
     recipe = load_recipe(folder.recipe)
     task, again = recipe.the_task, f"push it again with `hfft publish {folder.path}`"
     if not task.labelled:
-        local = getattr(transformers, task.auto_class).from_pretrained(folder.model)
+        local = whole_model(str(folder.model), task)
         if found := retried(lambda: different_tensors(repo, task, local, commit)):
             raise HubError(f"{repo}{at(commit)} differs from {folder.model} in {len(found)} tensors; {again}")
         return

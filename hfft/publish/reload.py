@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 import transformers
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from hfft import direct
 from hfft.backbone import published_code
@@ -161,6 +162,23 @@ def answers_difference(
 
 def different_tensors(source: str, task: Task, model: nn.Module, revision: str | None = None) -> list[str]:
     """Names of the tensors in a model folder or a repository that are not bit-identical to those of a model."""
-    other = load_pipeline(source, task, revision, dtype="auto").model.state_dict()
-    own = model.state_dict()
+    other, own = whole_model(source, task, revision).state_dict(), model.state_dict()
     return [name for name in own if name not in other or not torch.equal(own[name].cpu(), other[name])]
+
+
+def whole_model(source: str, task: Task, revision: str | None = None) -> PreTrainedModel:
+    """The model of a task without labels in a folder or a repository, by its Auto class of plain transformers.
+
+    An edited one is built by hfft's own modules, since no code of a repository is run.
+    """
+    how: dict[str, Any] = {"revision": revision, "dtype": "auto"}
+
+    def load(again: Any = None) -> Any:
+        edited = published_code.stock_config(source, revision)
+        if edited is not None:
+            return published_code.load(source, edited, task.auto_class_of(edited), **how)
+        config = transformers.AutoConfig.from_pretrained(source, revision=revision)
+        return getattr(transformers, task.auto_class_of(config)).from_pretrained(source, **how)
+
+    found: PreTrainedModel = load() if Path(source).exists() else arrived("model", source, load)
+    return found

@@ -16,6 +16,7 @@ from hfft.recipe.classifier_checks import classifier_checks
 from hfft.recipe.cross_modal_checks import cross_modal_checks
 from hfft.recipe.explain import explain
 from hfft.recipe.label_checks import label_checks
+from hfft.recipe.masking_checks import masking_checks
 from hfft.recipe.rnn_checks import rnn_checks
 from hfft.recipe.score_checks import score_checks
 from hfft.recipe.set_checks import set_checks
@@ -123,7 +124,7 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
     target = PROBLEMS[recipe.problem]
     if recipe.data.render is not None and modality.input_name != "pixel_values":
         found.append((("data", "render"), f"draws texts as images, but task {recipe.task} takes none; leave it out"))
-    found += label_checks(recipe)
+    found += label_checks(recipe) + masking_checks(recipe)
     found += cross_modal_checks(recipe)
     frozen = recipe.backbone.cross_modal is None and recipe.train_layers != ["all"]
     if recipe.backbone.init == "random" and (recipe.layers.adapter or frozen):
@@ -151,7 +152,7 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
 def _augment_checks(recipe: Recipe) -> list[tuple[Path, str]]:
     """Augmentations that do not suit the task's inputs."""
     task, augment, modality = recipe.the_task, recipe.data.augment, recipe.the_task.modality
-    if augment and not task.labelled:
+    if augment and not task.labelled and modality.tokens:
         return [(("data", "augment"), f"task {recipe.task} masks other tokens in every epoch already; leave it out")]
     for i, item in enumerate(augment):
         if (why := misfit_of(item, modality.name)) is not None:

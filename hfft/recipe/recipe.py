@@ -42,7 +42,8 @@ class Recipe(Spec):
 
     Attributes:
         name: name of the run and of its folder; default: the file's.
-        task: `image-classification`, `text-classification`, `audio-classification`, `time-series-classification` or `fill-mask`.
+        task: `image-classification`, `text-classification`, `audio-classification`, `time-series-classification`, `fill-mask` or
+            `masked-image-modeling`.
         problem_type: kind of target, by the config's `problem_type`.
         tasks: several tasks on one backbone, each with its own data and labels (`TaskEntry`); `data` is what they share then.
         use: what is done with the pretrained model: `fine-tune` trains it, `directly` scores it as it is, with its own head
@@ -98,7 +99,7 @@ class Recipe(Spec):
 
     @property
     def problem(self) -> str:
-        """The kind of target: the `problem_type`, `several_tasks`, or `masked_language_modelling` for a task without labels."""
+        """The kind of target: the `problem_type`, `several_tasks`, or that of a task without labels."""
         return self.the_task.problem
 
     @property

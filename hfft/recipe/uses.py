@@ -42,8 +42,8 @@ COMMON = {"name": ALL, "task": ALL, "problem_type": ALL, "use": ALL}
 ANSWERS = ("map", "prompts", "hypothesis", "descriptions")
 # Keys of `data` that change training rows only, or are read by methods of `strategy`.
 TRAINED_ON = (
-    *("augment", "imbalance", "label_noise", "max_train_samples", "mlm_probability", "sets", "shots", "shots_seed"),
-    "shuffle_buffer",
+    *("augment", "imbalance", "label_noise", "mask_patch_size", "mask_ratio", "max_train_samples", "mlm_probability"),
+    *("sets", "shots", "shots_seed", "shuffle_buffer"),
 )
 WITHOUT_TRAINING = only("output_dir", "seed", "per_device_eval_batch_size", "use_cpu", "ddp_timeout")
 AS_PUBLISHED = only("name", "revision", "dtype", "processor")
@@ -78,7 +78,7 @@ READS: dict[str, dict[str, Keys]] = {
         "backbone": AS_PUBLISHED,
         "head": only("pooling"),
         "classifier": ALL,
-        "data": all_but("augment", "mlm_probability", "shuffle_buffer"),
+        "data": all_but("augment", "mask_patch_size", "mask_ratio", "mlm_probability", "shuffle_buffer"),
         "training": WITHOUT_TRAINING,
         "score": all_but("from_scratch"),
         "report": ALL,

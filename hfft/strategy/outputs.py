@@ -18,8 +18,9 @@ def logits_of(outputs: Any) -> Tensor:
         return outputs
     if not isinstance(outputs, Mapping):
         return outputs[0]
-    if "logits" in outputs:
-        return outputs["logits"]
+    for name in ("logits", "reconstruction"):  # the latter of a model that completes images
+        if name in outputs:
+            return outputs[name]
     return next(value for value in outputs.values() if torch.is_tensor(value) and value.ndim == 2)
 
 

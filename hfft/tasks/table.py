@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from hfft.tasks.modality import AUDIO, IMAGE, SERIES, TEXT, Modality
 
@@ -18,6 +19,7 @@ class Task:
     Attributes:
         pipeline: the task's name in `transformers.pipeline`; empty if there is none.
         auto_class: the transformers class that loads the model with its head.
+        auto_classes: model type -> the class that loads it instead.
         columns: role -> usual name of each column that the task reads; `None` if there is no usual one.
         example: the pipeline's input in example code, as Python.
         labelled: False if targets are made from the inputs, as in masked language modelling.
@@ -32,6 +34,11 @@ class Task:
     example: str
     labelled: bool = True
     problem: str = "single_label_classification"
+    auto_classes: Mapping[str, str] = field(default_factory=dict)
+
+    def auto_class_of(self, config: Any) -> str:
+        """Name of the transformers class that loads a model with this config."""
+        return self.auto_classes.get(config.model_type, self.auto_class)
 
 
 TASKS = {
@@ -78,6 +85,17 @@ TASKS = {
             'f"a {model.tokenizer.mask_token} text"',
             labelled=False,
             problem="masked_language_modelling",
+        ),
+        Task(  # transformers has no pipeline for it
+            "masked-image-modeling",
+            "",
+            "AutoModelForMaskedImageModeling",
+            IMAGE,
+            {**IMAGE.columns},
+            "image",  # a PIL image
+            labelled=False,
+            problem="masked_image_modelling",
+            auto_classes={"vit_mae": "AutoModelForPreTraining"},  # masks by itself
         ),
     )
 }

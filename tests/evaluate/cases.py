@@ -20,7 +20,8 @@ from hfft.train import FineTuner
 from tests import training
 
 METRICS = {name: tuple(problem.metrics) for name, problem in PROBLEMS.items() if problem.metrics}
-SINGLE, MULTI, REGRESSION, MASKED = METRICS
+SINGLE, MULTI, REGRESSION, MASKED, PATCHES = METRICS
+HIDDEN = (MASKED, PATCHES)  # of which loss and number of targets of each row are stored
 ROWS, SIZE = 13, 7  # by four in two processes: the last step is filled up with rows that do not count
 
 OWN = """
@@ -49,7 +50,7 @@ def example(problem: str, rows: int = 203, size: int = 7) -> tuple[torch.Tensor,
         return logits, (logits + torch.randn(rows, size) * 2).argmax(1), Labels.of(problem, names)
     if problem == MULTI:
         return logits, (logits + torch.randn(rows, size) > 0.5).float(), Labels.of(problem, names)
-    if problem == MASKED:  # loss and number of targets of each row
+    if problem in HIDDEN:
         targets = torch.randint(0, 5, (rows,)).float()
         return torch.stack([targets * logits[:, 0].abs(), targets], 1), torch.zeros(rows), Labels(problem)
     return logits, logits + torch.randn(rows, size), Labels(problem, (), size)
@@ -73,11 +74,14 @@ def collate(rows: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
 
 
 def rows_of(problem: str) -> tuple[list[dict[str, torch.Tensor]], Labels]:
-    """`ROWS` rows; of tokens to be filled in each has four, of which none to three are asked for."""
+    """`ROWS` rows; of tokens or patches to be filled in each has four, of which none to three are asked for."""
     logits, target, labels = example(problem, ROWS, SIZE)
     if problem == MASKED:
         logits = torch.randn(ROWS, 4, SIZE)
         target = torch.where(torch.arange(4) < torch.arange(ROWS)[:, None] % 4, 3, -100)
+    if problem == PATCHES:
+        logits, hidden = torch.randn(ROWS, 4, SIZE), torch.arange(4) < torch.arange(ROWS)[:, None] % 4
+        target = torch.randn(ROWS, 4, SIZE).masked_fill(~hidden[..., None], float("nan"))
     return [{"logits": x, "labels": y} for x, y in zip(logits, target, strict=True)], labels
 
 

@@ -13,7 +13,7 @@ from sklearn import metrics as sk
 from hfft.evaluate.load_metric import HERE, feed, load_metric, metrics_in
 from hfft.evaluate.metrics.calibration_error import expected_calibration_error
 from hfft.tasks.problem import PROBLEMS
-from tests.evaluate.cases import MASKED, METRICS, MULTI, REGRESSION, SINGLE, example
+from tests.evaluate.cases import MASKED, METRICS, MULTI, PATCHES, REGRESSION, SINGLE, example
 
 
 def said(logits):
@@ -107,6 +107,7 @@ EXPECTED = {
         "spearman": correlation(rankdata),
     },
     MASKED: {"perplexity": lambda logits, target: np.exp(logits[:, 0].sum() / max(logits[:, 1].sum(), 1))},
+    PATCHES: {"reconstruction_loss": lambda logits, target: logits[:, 0].sum() / max(logits[:, 1].sum(), 1)},
 }
 
 

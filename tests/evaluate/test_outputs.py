@@ -15,7 +15,7 @@ from hfft.evaluate import Metrics, score_splits
 from hfft.evaluate.outputs import Outputs, OutputsFile, columns_of
 from hfft.evaluate.spec import Score
 from hfft.train.answers import answers
-from tests.evaluate.cases import MASKED, METRICS, ROWS, SINGLE, example, scored
+from tests.evaluate.cases import HIDDEN, METRICS, ROWS, SINGLE, example, scored
 from tests.train.test_by_length import rows_of, trainer_of
 
 
@@ -39,7 +39,7 @@ def test_the_file_holds_each_row_in_its_place_and_scores_as_the_stream_of_batche
     streamed.update(logits, labels)
     expected = streamed.compute()
     assert outputs.score(METRICS[problem]) == {**streamed.result, "metrics": pytest.approx(expected, rel=1e-12)}
-    if problem == MASKED:
+    if problem in HIDDEN:
         assert set(plain) == {"losses", "targets"}
         assert (plain["losses"] == logits[:, 0].numpy()).all()
     else:

@@ -39,6 +39,13 @@ class Reader(HTMLParser):
         self.words.append(data if self.open[-1:] != ["style"] else "")
 
 
+# Problem -> its task and its metric.
+WITHOUT_LABELS = {
+    "masked_language_modelling": ("fill-mask", "perplexity"),
+    "masked_image_modelling": ("masked-image-modeling", "reconstruction_loss"),
+}
+
+
 def class_rows(names, rng):
     return [{"class": n, "precision": rng.random(), "recall": 0.5, "f1": rng.random(), "n": 100} for n in names]
 
@@ -46,7 +53,8 @@ def class_rows(names, rng):
 def metrics(problem="single_label_classification", names=("cat", "dog"), splits=("validation", "test"), **changes):
     """What metrics.json holds for a run of this problem."""
     rng = random.Random(0)
-    metric = {"regression": "rmse", "masked_language_modelling": "perplexity"}.get(problem, "f1_macro")
+    metrics_of = {"regression": "rmse", **{name: metric for name, (_, metric) in WITHOUT_LABELS.items()}}
+    metric = metrics_of.get(problem, "f1_macro")
     scores = {s: {"loss": 0.5 + i, metric: 0.6125 + i, "n": 1234 + i} for i, s in enumerate(splits)}
     tables = {split: {} for split in splits}
     if "classification" in problem:
@@ -59,7 +67,7 @@ def metrics(problem="single_label_classification", names=("cat", "dog"), splits=
         "train": {"loss": 0.75, "n": 640, "epochs": 2.0, "steps": 20, "seconds": 4000.25},
         "classes": tables,
         "recipe": "example",
-        "task": "fill-mask" if problem == "masked_language_modelling" else "text-classification",
+        "task": WITHOUT_LABELS.get(problem, ("text-classification", ""))[0],
         "problem": problem,
         "labels": list(names) if "classification" in problem else [],
         "seed": 97,

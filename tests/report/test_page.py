@@ -15,9 +15,9 @@ from hfft.report.page import environment
 from hfft.runs.folder import RunFolder
 from hfft.tasks.labels import Labels
 from tests.report import blocks
-from tests.report.runs import HOSTILE, LAYERS, Reader, history, metrics
+from tests.report.runs import HOSTILE, LAYERS, WITHOUT_LABELS, Reader, history, metrics
 
-PROBLEMS = ["single_label_classification", "multi_label_classification", "regression", "masked_language_modelling"]
+PROBLEMS = ["single_label_classification", "multi_label_classification", "regression", *WITHOUT_LABELS]
 
 
 @pytest.mark.parametrize("splits", [("validation", "test"), ("validation",), ("test",), ()])

@@ -12,7 +12,7 @@ from hfft.tasks.problem import PROBLEMS
 from hfft.tasks.problem.base import Problem
 from hfft.tasks.table import TASKS
 
-SINGLE, MULTI, REGRESSION, MASKED, _ = PROBLEMS
+SINGLE, MULTI, REGRESSION, MASKED, _, PATCHES = PROBLEMS
 
 
 def test_what_is_right_of_a_problem_and_how_many_outputs_it_has():
@@ -26,6 +26,7 @@ def test_what_is_right_of_a_problem_and_how_many_outputs_it_has():
         "regression": (False, False, False, 1, "squared error"),
         "masked_language_modelling": (False, False, True, 2, "nats"),
         "several_tasks": (False, False, False, 2, "mean over the rows of all tasks"),
+        "masked_image_modelling": (False, False, True, 2, "error of a hidden pixel"),
     }
     assert [name for name, problem in PROBLEMS.items() if problem.class_names] == [SINGLE, MULTI]
     assert (Problem.classes, Problem.multi_label, Problem.per_token, Problem.fewest_outputs) == (False, False, False, 2)
@@ -33,7 +34,7 @@ def test_what_is_right_of_a_problem_and_how_many_outputs_it_has():
 
 def test_of_these_metrics_less_is_better():
     smaller = {name for problem in PROBLEMS.values() for name, m in problem.metrics.items() if m.smaller_is_better}
-    assert smaller == {"ece", "mse", "rmse", "mae", "perplexity"}
+    assert smaller == {"ece", "mse", "rmse", "mae", "perplexity", "reconstruction_loss"}
     assert Measure("accuracy") == Measure("accuracy", None, False)
     assert all(set(problem.default_metrics) <= set(problem.metrics) for problem in PROBLEMS.values())
 
@@ -48,13 +49,14 @@ def test_what_a_modality_can_be_done_with():
     )
 
 
-def test_only_hidden_tokens_need_no_labels():
+def test_only_hidden_tokens_and_patches_need_no_labels():
     assert {name: (task.modality.name, task.labelled, task.problem) for name, task in TASKS.items()} == {
         "image-classification": ("image", True, SINGLE),
         "text-classification": ("text", True, SINGLE),
         "audio-classification": ("audio", True, SINGLE),
         "time-series-classification": ("series", True, SINGLE),
         "fill-mask": ("text", False, MASKED),
+        "masked-image-modeling": ("image", False, PATCHES),
     }
     assert all(set(task.columns) - {"label"} <= set(task.modality.columns) for task in TASKS.values())
     assert {name for name, task in TASKS.items() if "label" in task.columns} == {

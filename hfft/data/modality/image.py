@@ -22,8 +22,10 @@ from hfft.data.digest import digest_of
 from hfft.data.file_rows import FileRows, FileStep
 from hfft.data.image_paths import IMAGES
 from hfft.data.image_processor import VERSION, convert, depth_note, in_mode, levels, processed
+from hfft.data.masking import MaskStep
 from hfft.data.modality.base import Inputs, Rows
 from hfft.data.open_files import open_files
+from hfft.data.patch_masks import DRAW
 from hfft.data.render import CUT, drawn_rows
 from hfft.data.spec import Data
 from hfft.data.stored_files import dated, file_of, full_paths, is_empty, is_remote, path_of
@@ -147,7 +149,7 @@ class ImageInputs(Inputs):
     ) -> ImageStep:
         """Images -> levels for the device, or the model's inputs."""
         augmentation = grammar.compose(list(augment)) if augment else None
-        return ImageStep(processor, columns["image"], split, augmentation, seed, on_device)
+        return ImageStep(processor, columns["image"], split, augmentation, seed, on_device, draws)
 
     def rows(self, rows: Dataset, step: ImageStep, known: str, content: np.ndarray | None = None) -> ImageRows:
         """Rows that are decoded when read."""
@@ -172,6 +174,7 @@ class ImageStep(FileStep):
 
     Args:
         pixels: the preprocessing on the device; without it the processor makes the model's input here.
+        draws: gives each image the draw of its mask, in masked image modelling.
     """
 
     version = VERSION
@@ -184,15 +187,23 @@ class ImageStep(FileStep):
         augmentation: Callable | None,
         seed: int,
         pixels: Pixels | None = None,
+        draws: MaskStep | None = None,
     ):
         super().__init__(processor, column, split, augmentation, seed)
-        self.pixels = pixels
+        self.pixels, self.draws = pixels, draws
 
     def decoded(self, stored: Any, row: int) -> Image.Image:
         """The image in a file."""
         return decoded(stored, self.column, self.split, row)
 
     def __call__(self, image: Image.Image, row: int, drawn: tuple[int, int] | None = None) -> dict[str, Any]:
+        found = self._input(image, row, drawn)
+        if self.draws is None:
+            return found
+        epoch, place = drawn or (self.epoch, row)
+        return {**found, DRAW: self.draws.draw(place, epoch)}
+
+    def _input(self, image: Image.Image, row: int, drawn: tuple[int, int] | None) -> dict[str, Any]:
         image = in_mode(image, self.processor)
         image = self.applied(image, row, drawn, lambda augmentation, one, rng: augmentation(one, rng))
         if self.pixels is None:
@@ -215,6 +226,8 @@ class ImageCollate:
     problem: str
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        if "labels" not in rows[0]:  # of a task without labels
+            return image_batch(rows)
         labels = PROBLEMS[self.problem].label_tensor(np.array([row["labels"] for row in rows]).reshape(len(rows), -1))
         return {"labels": labels, **image_batch(rows)}
 

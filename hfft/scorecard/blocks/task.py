@@ -132,12 +132,13 @@ def _spearman(values: np.ndarray, references: np.ndarray, seed: int) -> dict[str
 
 
 def _of_tokens(outputs: Outputs, seed: int) -> dict[str, Any]:
-    """Masked tokens: loss per token and perplexity, resampled by rows."""
+    """Masked tokens or patches: loss of each, and the perplexity of tokens, resampled by rows."""
+    tokens = "perplexity" in PROBLEMS[outputs.labels.problem].metrics
     losses, targets = np.asarray(outputs.losses, float), np.asarray(outputs.targets, float)
 
     def figures(weights: np.ndarray) -> dict[str, np.ndarray]:
         loss = weights @ losses / np.maximum(weights @ targets, 1)
-        return {"loss": loss, "perplexity": np.exp(loss)}
+        return {"loss": loss, "perplexity": np.exp(loss)} if tokens else {"reconstruction_loss": loss}
 
     return bootstrap(figures, len(losses), seed)
 

@@ -2,6 +2,7 @@
 
 from hfft.tasks.labels import Labels
 from hfft.tasks.problem.base import Problem
+from hfft.tasks.problem.masked_patches import MaskedPatches
 from hfft.tasks.problem.masked_tokens import MaskedTokens
 from hfft.tasks.problem.multi_label import MultiLabel
 from hfft.tasks.problem.regression import Regression
@@ -12,6 +13,7 @@ from hfft.tasks.problem.single_label import SingleLabel
 __all__ = [
     "PROBLEMS",
     "SMALLER_IS_BETTER",
+    "MaskedPatches",
     "MaskedTokens",
     "MultiLabel",
     "Problem",
@@ -24,7 +26,8 @@ __all__ = [
 ]
 
 PROBLEMS: dict[str, Problem] = {
-    problem.name: problem for problem in (SingleLabel(), MultiLabel(), Regression(), MaskedTokens(), SeveralTasks())
+    problem.name: problem
+    for problem in (SingleLabel(), MultiLabel(), Regression(), MaskedTokens(), SeveralTasks(), MaskedPatches())
 }
 
 

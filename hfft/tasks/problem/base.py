@@ -25,7 +25,7 @@ class Problem:
         name: the `problem_type` of a recipe.
         classes: whether exactly one of several classes is right.
         multi_label: whether each of several classes can be right or not.
-        per_token: whether there is a target for each token: evaluation then stores the loss and the number of targets of
+        per_token: whether there is a target for each token or patch: evaluation then stores the loss and the number of targets of
             each row instead of its logits and labels.
         fewest_outputs: minimum number of outputs of a model.
         unit: unit of the loss.
