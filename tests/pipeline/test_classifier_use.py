@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from hfft.evaluate.spec import Score
 from hfft.pipeline.uses import classifier as use
 from hfft.predict import load_predictor
 from hfft.recipe import Recipe, load_recipe
+from hfft.runs import RunFolder
 
 FILES = {"recipe.yaml", "metrics.json", "report.html", "model", "outputs", "data.json", "trained_rows.safetensors"}
 FILES |= {"scorecard.json", "rows.json"}
@@ -286,3 +288,15 @@ def test_a_classifier_that_is_not_linear_is_not_calibrated(tmp_path):
         BadInput, match=r"score\.calibrate: is temperature, .* but a knn has none; use none, or classifier"
     ):
         finetune(recipe)
+
+
+@pytest.mark.parametrize(
+    ("kind", "remedy"),
+    [("lda", "fewer directions, as by classifier.transform: [{pca: 8}],"), ("linear-svm", "a smaller classifier.C")],
+)
+def test_a_model_that_rounds_otherwise_is_an_error_with_a_remedy_that_the_type_has(kind, remedy, tmp_path, monkeypatch):
+    monkeypatch.setattr(use.reload, "answers_difference", lambda *args, **rest: 0.5)
+    monkeypatch.setattr(use.reload, "loads_plainly", lambda *args: True)
+    said = f"differ from the classifier's by 0.5, since its weights are large; {remedy} may make it less sensitive to rounding"
+    with pytest.raises(RunError, match=re.escape(said)):
+        use.prove(RunFolder(tmp_path), digits(tmp_path, type=kind), None, 1e-5)
