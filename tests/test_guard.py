@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from hfft.errors import RecipeError
 from hfft.recipe.build import build
+from tests.torture.combine import combine
 from tests.torture.fuzz import fuzz
 from tests.torture.hub import faults
 
@@ -16,6 +17,10 @@ pytestmark = pytest.mark.slow
 
 def test_mutants_of_recipes_are_refused_or_run(tmp_path):
     assert fuzz(tmp_path, 14, seed=7) == []
+
+
+def test_valid_options_together_are_refused_in_a_line_or_train(tmp_path):
+    assert combine(tmp_path, 14, seed=7) == []
 
 
 @pytest.fixture(scope="module")

@@ -228,6 +228,14 @@ def test_folding_scales_and_shifts_what_a_layer_answers():
     torch.testing.assert_close(cosine(x), before / 4)
 
 
+@pytest.mark.slow
+def test_a_scale_and_a_shift_need_no_stored_outputs(tmp_path, bert, doubtful):
+    run = finetune(recipe(tmp_path / "run", bert, doubtful, "score.calibrate=vector", "score.outputs=off", *MORE))
+    assert "splits" in run.metrics["calibrated"]
+    card = (run.folder / "model" / "README.md").read_text()
+    assert "Its logits have a scale and a shift per class; this is part of the last layer" in " ".join(card.split())
+
+
 def test_what_was_done_is_said_in_lines():
     both = {"before": {"ece": 0.2, "nll": 1.0}, "after": {"ece": 0.1, "nll": 0.5}}
     found = {

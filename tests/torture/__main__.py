@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.torture import elsewhere, hosts, hub, matrices, resume
+from tests.torture.combine import combine
 from tests.torture.fuzz import fuzz
 from tests.torture.kill import kill
 from tests.torture.stop import stop
@@ -60,6 +61,11 @@ GATES: dict[str, tuple[str, int, Callable[[Path], list[str]]]] = {
         "mutants of the recipes refused before the first step, or run to their end",
         500,
         lambda f: fuzz(f / "fuzz", 500),
+    ),
+    "combine": (
+        "recipes of several valid options, most pairs of them together: refused before the first step, or run to their end",
+        700,
+        lambda f: combine(f / "combine", 700),
     ),
     "matrices": (
         "files of tests, every case of those of which `make test` draws a sample",

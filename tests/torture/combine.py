@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import csv
+import itertools
 import random
 import shutil
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from tests.torture.fuzz import BEGUN, attempt
 
 TEXTS = ["red apples are sweet", "a slow train", "rain again", "the sea was calm that day", "nobody came"]
 SHORT = {"training.max_steps": 3, "training.per_device_train_batch_size": 8, "training.use_cpu": True}
-TRIES = 30  # combinations drawn until the grammar takes one; what it refuses, `fuzz` looks at
+TRIES = 30  # combinations drawn for one that the grammar takes; what it refuses, `fuzz` looks at
 # What a run may be told, whatever it learns: the path of a key -> values of which one is drawn.
 ANY: dict[str, list[Any]] = {
     "data.max_train_samples": [30, 17],
@@ -233,7 +234,7 @@ def bases(folder: Path) -> dict[str, tuple[dict[str, Any], dict[str, list[Any]]]
                     {"name": "ink", "problem_type": "regression", "data": {"columns": {"label": "ink"}}},
                 ],
             },
-            {**ANY, **OF_IMAGES, **OF_TASKS},
+            {**undivided({**ANY, **OF_IMAGES}), **OF_TASKS},
         ),
         "sounds": (
             {
@@ -242,10 +243,11 @@ def bases(folder: Path) -> dict[str, tuple[dict[str, Any], dict[str, list[Any]]]
                 "data": {"path": "tones", "max_train_samples": 30, "max_eval_samples": 16},
             },
             {
-                **ANY,
-                **CLASSES,
+                **undivided({**ANY, **CLASSES}),
+                "data.sets": [{"target": {"path": "notes", "max_samples": 20}}],
                 "data.augment": [["add_noise"], ["gain", "time_mask"]],
                 "data.max_length_seconds": [0.3],
+                "score.ood": [{"others": {"path": "notes", "max_samples": 20}}],
             },
         ),
         "classifier": (
@@ -260,7 +262,12 @@ def bases(folder: Path) -> dict[str, tuple[dict[str, Any], dict[str, list[Any]]]
     return found
 
 
-def combination(draw: random.Random, base: Mapping[str, Any], options: Mapping[str, list[Any]]) -> dict[str, Any]:
+def undivided(options: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    """The options for rows that have no column of domains."""
+    return {key: of for key, of in options.items() if key not in ("data.columns.domain", "data.client", "score.groups")}
+
+
+def combination(draw: random.Random, options: Mapping[str, list[Any]]) -> dict[str, Any]:
     """`section.key` -> value of three to seven options; what they name stands beside them."""
     chosen = {key: draw.choice(options[key]) for key in draw.sample(sorted(options), draw.randint(3, 7))}
     text = str(chosen)
@@ -269,6 +276,11 @@ def combination(draw: random.Random, base: Mapping[str, Any], options: Mapping[s
     if "domain" in text and "data.columns.domain" in options:
         chosen.setdefault("data.columns.domain", "domain")
     return chosen
+
+
+def pairs(chosen: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """The pairs of options that a recipe has together."""
+    return set(itertools.combinations(sorted(chosen), 2))
 
 
 def filled(values: Any, rows: Path) -> Any:
@@ -290,30 +302,37 @@ def combined(base: Mapping[str, Any], chosen: Mapping[str, Any], rows: Path) -> 
     return found
 
 
-def taken(draw: random.Random, base: Mapping[str, Any], options: Mapping[str, list[Any]], rows: Path) -> dict[str, Any]:
-    """A combination that the grammar takes, or the last one tried."""
-    for _ in range(TRIES):
-        chosen = combination(draw, base, options)
+def taken(
+    draw: random.Random,
+    base: Mapping[str, Any],
+    options: Mapping[str, list[Any]],
+    rows: Path,
+    seen: set[tuple[str, str]],
+) -> dict[str, Any]:
+    """Of some combinations that with most pairs that were not seen yet and that the grammar takes; its pairs are added."""
+    tries = [combination(draw, options) for _ in range(TRIES)]
+    for chosen in sorted(tries, key=lambda one: len(pairs(one) - seen), reverse=True):
         with contextlib.suppress(HfftError):
             load_recipe(combined(base, chosen, rows))
             break
+    seen |= pairs(chosen)
     return chosen
 
 
 def combine(folder: Path, count: int, seed: int = 0) -> list[str]:
     """Run that many combinations in this process; a line for each for which the promise does not hold."""
     known, failed, finished = bases(folder), list[str](), 0
+    draw, seen = random.Random(seed), {name: set[tuple[str, str]]() for name in known}
     for number in range(count):
-        draw = random.Random(f"{seed} {number}")  # each can be drawn again by itself
         name = list(known)[number % len(known)]
-        chosen = taken(draw, *known[name], folder / "rows.csv")
+        chosen = taken(draw, *known[name], folder / "rows.csv", seen[name])
         file, run = folder / "combined.yaml", folder / "run"
         file.write_text(yaml_lines.dump(combined(known[name][0], chosen, folder / "rows.csv")), encoding="utf-8")
         shutil.rmtree(run, ignore_errors=True)
         status, said, error, _ = attempt(file, run, steps=None)
         finished += status == 0
         if status not in (0, 2) or (not error and status) or (status == 2 and BEGUN in said) or "Traceback" in error:
-            failed.append(f"{seed} {number} {name} {chosen}: {status}: {error[-400:]}")
+            failed.append(f"{number} {name} {chosen}: {status}: {error[-400:]}")
     if not count // 5 < finished:
         failed.append(f"{finished} of {count} ran to their end: the combinations test one side only")
     return failed
