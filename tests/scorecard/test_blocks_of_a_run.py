@@ -15,7 +15,7 @@ from hfft.features.views import bare
 from hfft.recipe import load_recipe
 from hfft.runs import RunFolder
 from hfft.scorecard import scorecard
-from hfft.scorecard.blocks import beside, representation, retention
+from hfft.scorecard.blocks import beside, cost, representation, retention
 from hfft.scorecard.start import Start
 
 pytestmark = pytest.mark.slow
@@ -61,12 +61,15 @@ def test_blocks_can_be_asked_for_alone_and_the_report_is_written_again(run, caps
     monkeypatch.chdir(run.parent)
     (run / "report.html").unlink()
     before = json.loads((run / "scorecard.json").read_text())["blocks"]["task"]
+    monkeypatch.setattr(cost.Joules, "so_far", lambda self: 64.0)
     assert cli.main(["score", "run", "--blocks", "cost", "--report"]) == 0
+    assert "J for 1,000 rows, of the whole device" in capsys.readouterr().out
     after = json.loads((run / "scorecard.json").read_text())["blocks"]
     assert after["task"] == before
     assert after["cost"]["latency_ms"] > 0
     assert after["cost"]["rows_per_second"] > 0
-    assert (run / "report.html").is_file()
+    assert after["cost"]["joules_per_1000_rows"] > 0
+    assert "energy for 1,000 rows, of the whole device" in (run / "report.html").read_text()
     assert cli.main(["score", "run", "--blocks", "costs"]) == 2
     assert "unknown 'costs'; did you mean 'cost'?" in capsys.readouterr().err
     assert cli.main(["score", "run", "--full", "--fresh"]) == 2

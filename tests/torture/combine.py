@@ -251,7 +251,12 @@ def bases(folder: Path) -> dict[str, tuple[dict[str, Any], dict[str, list[Any]]]
             },
         ),
         "classifier": (
-            {**text, "use": "classifier", "classifier": {"type": "logistic-regression"}},
+            {
+                **text,
+                "backbone": {"name": "nano-bert"},
+                "use": "classifier",
+                "classifier": {"type": "logistic-regression"},
+            },
             {
                 key: of
                 for key, of in {**ANY, **CLASSES, **CLASSIFIER}.items()

@@ -15,6 +15,7 @@ NAMES = {
     "bytes": "size of the weights",
     "latency_ms": "latency, batch of 1",
     "rows_per_second": "throughput",
+    "joules_per_1000_rows": "energy for 1,000 rows, of the whole device",
     "peak_mib": "peak memory",
     "batch": "rows at once, of the throughput",
     "device": "device",
@@ -40,7 +41,7 @@ def shown(name: str, value: Any) -> str:
     """A figure with its unit; empty for what is no figure."""
     if isinstance(value, Mapping):
         value = {**value} if "value" in value else ""
-    units = {"latency_ms": "ms", "rows_per_second": "rows a second", "peak_mib": "MiB"}
+    units = {"latency_ms": "ms", "rows_per_second": "rows a second", "peak_mib": "MiB", "joules_per_1000_rows": "J"}
     if name == "bytes" and isinstance(value, int | float):
         return f"{value / 2**20:,.1f} MiB"
     if isinstance(value, int | float) and not isinstance(value, bool):

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from hfft.scorecard.energy import Joules
 from hfft.scorecard.evidence import Evidence
 from hfft.wording import human
 
@@ -18,7 +19,7 @@ BATCH = 32
 
 
 def block(evidence: Evidence) -> dict[str, Any]:
-    """Parameters, bytes, seconds; latency of one row (median) and rows per second are measured in a full scorecard only.
+    """Parameters, bytes, seconds; latency of one row (median), rows per second and energy are measured in a full scorecard only.
 
     A quick one is made at the end of a run, where another copy of the model may not fit into memory.
     """
@@ -32,6 +33,7 @@ def block(evidence: Evidence) -> dict[str, Any]:
         "peak_mib": _peak_mib(),
         "latency_ms": None,
         "rows_per_second": None,
+        "joules_per_1000_rows": None,
     }
     return found | (_timed(evidence) if evidence.full else {})
 
@@ -63,18 +65,25 @@ def _timed(evidence: Evidence) -> dict[str, Any]:
         predictor.logits(what)  # on the CPU at the end, so that a GPU has finished
         return time.perf_counter() - began
 
-    def measured(what: list[Any]) -> float:
-        for _ in range(WARM_UP):
-            seconds(what)
+    def measured(what: list[Any]) -> list[float]:
+        """Seconds of each pass."""
         taken: list[float] = []
         while len(taken) < TIMED and sum(taken) < SECONDS:
             taken.append(seconds(what))
-        return median(taken)
+        return taken
 
+    for what in (inputs[:1], inputs):
+        for _ in range(WARM_UP):
+            seconds(what)
+    one = measured(inputs[:1])
+    energy = Joules(predictor.model.device.type)
+    whole = measured(inputs)
+    joules = energy.so_far()
     return {
         "parameters": sum(p.numel() for p in predictor.model.parameters()),
-        "latency_ms": round(1000 * measured(inputs[:1]), 3),
-        "rows_per_second": round(len(inputs) / measured(inputs), 1),
+        "latency_ms": round(1000 * median(one), 3),
+        "rows_per_second": round(len(inputs) / median(whole), 1),
+        "joules_per_1000_rows": None if joules is None else round(1000 * joules / (len(inputs) * len(whole)), 3),
         "batch": len(inputs),
         "device": torch.cuda.get_device_name()
         if predictor.model.device.type == "cuda"
@@ -97,4 +106,6 @@ def lines(found: dict[str, Any]) -> list[str]:
             f"{found['latency_ms']:.1f} ms a row, {found['rows_per_second']:.0f} rows/s in batches of {found['batch']} "
             f"({found['device']}, processor included)"
         )
+    if found.get("joules_per_1000_rows") is not None:
+        said.append(f"{found['joules_per_1000_rows']:.3g} J for 1,000 rows, of the whole device")
     return said
