@@ -42,7 +42,7 @@ SPLITS, TARGET = ("train", "validation", "test"), "target"
 REMEDY = "another backbone, more rows, or use=fine-tune may help"
 # What makes the weights of a classifier smaller. PCA leaves out directions in which rows hardly differ.
 STEADIER = dict.fromkeys(("logistic-regression", "linear-svm"), "a smaller classifier.C")
-FEWER = "fewer directions, as by classifier.transform: [{pca: 8}],"
+FEWER_DIRECTIONS = "fewer directions, as by classifier.transform: [{pca: 8}],"
 
 
 @dataclass(frozen=True)
@@ -264,7 +264,7 @@ def prove(folder: RunFolder, recipe: Recipe, sample: reload.Sample, limit: float
         raise RunError(f"{source} was saved but cannot be loaded: {first_line(error)}") from error
     if worst > limit:
         assert recipe.classifier is not None
-        remedy = STEADIER.get(recipe.classifier.type, FEWER)
+        remedy = STEADIER.get(recipe.classifier.type, FEWER_DIRECTIONS)
         raise RunError(
             f"the outputs of {source}, reloaded, differ from the classifier's by {worst:.2g}, since its weights are large; "
             f"{remedy} may make it less sensitive to rounding"
