@@ -91,7 +91,7 @@ def prove_saved(run: Run, model: Any, recipe: Recipe, folder: RunFolder) -> None
     task, trainer, source = recipe.the_task, run.trainer, str(folder.model)
     plainly = reload.loads_plainly(folder.model, recipe.backbone)
     try:
-        with trainer.compute_loss_context_manager():
+        with trainer.accelerator.autocast():  # the model's forward pass has it from accelerate, a reloaded one has not
             if not task.labelled:
                 whole = getattr(model, "get_base_model", lambda: model)()  # of an adapter, which was merged to be saved
                 found = reload.different_tensors(source, task, whole)

@@ -68,6 +68,18 @@ def test_a_saved_model_answers_by_a_plain_pipeline_as_it_was_scored(labels, pair
     assert difference < 1e-5
 
 
+@pytest.mark.slow
+def test_the_saved_model_answers_in_the_precision_that_was_scored(tmp_path, compared):
+    """With the head of a fitted classifier, whose large weights tell bfloat16 from float32."""
+    more = ("training.bf16=true", "training.use_cpu=true", "head.init=lda", "data.max_train_samples=20")
+    run = finetune(
+        load_recipe("tones", *FEW, *more, "data.max_eval_samples=16", f"training.output_dir={tmp_path / 'r'}")
+    )
+    ((shape, difference),) = compared
+    assert shape == (8, 8)
+    assert difference < 1e-2, run.folder
+
+
 def spoilt(monkeypatch, tensor):
     """One number of the model is another one in the file."""
     ordinary = save.save_model
