@@ -100,7 +100,7 @@ def first_token(model: nn.Module, batch: Batch, logits: Callable[[Any], Tensor])
     """
     few = Probe.of(batch).samples()[0].batch
     try:
-        with eval_mode(model), torch.no_grad(), random_state_kept(few):
+        with eval_mode(model), torch.no_grad(), random_state_kept(few), _without_zeros(model):
             found, expected = _candidate(model, few, logits)
             if found is None:
                 return None
@@ -108,6 +108,21 @@ def first_token(model: nn.Module, batch: Batch, logits: Callable[[Any], Tensor])
                 return found if same(logits(model(**few)), expected, _TOLERANCE.get(expected.dtype)) else None
     except Exception:  # any failure in the shortened forward pass: compute the whole block
         return None
+
+
+@contextlib.contextmanager
+def _without_zeros(model: nn.Module) -> Iterator[None]:
+    """Inside this context parameters that are all zero are not: through such a head, no token that it reads would show."""
+    drawn, kept = torch.Generator().manual_seed(0), list[tuple[nn.Parameter, Tensor]]()
+    for parameter in model.parameters():
+        if parameter.is_floating_point() and not parameter.is_meta and not parameter.any():
+            kept.append((parameter, parameter.data))
+            parameter.data = (0.1 * torch.randn(parameter.shape, generator=drawn)).to(parameter)
+    try:
+        yield
+    finally:
+        for parameter, data in kept:
+            parameter.data = data
 
 
 def _candidate(model: nn.Module, batch: Batch, logits: Callable[[Any], Tensor]) -> tuple[FirstToken | None, Tensor]:

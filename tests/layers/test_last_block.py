@@ -57,6 +57,34 @@ def test_it_is_found_where_the_first_token_alone_is_read(name):
     assert (found is not None) == (name in READ_ONE)
 
 
+@pytest.mark.parametrize("name", sorted(READ_ONE))
+def test_a_head_of_zeros_hides_nothing(name):
+    """Through it a head that reads all tokens looks like one that reads the first."""
+    model, batch = tiny(name), batch_for(name)
+    head_names, _ = head_and_depths(model)
+    for head in head_names:
+        model.get_parameter(head).data.zero_()
+    before = {n: (p.data_ptr(), p.clone()) for n, p in model.named_parameters()}
+    assert first_token(model, batch, logits_of) is not None
+    for n, p in model.named_parameters():
+        assert p.data_ptr() == before[n][0]
+        assert torch.equal(p, before[n][1])
+
+    class Mean(nn.Module):
+        """A model with a head of zeros on the mean of all tokens."""
+
+        def __init__(self):
+            super().__init__()
+            self.base, self.head = model.base_model, nn.Linear(model.config.hidden_size, 3)
+            self.head.weight.data.zero_()
+            self.config = model.config
+
+        def forward(self, **inputs):
+            return {"logits": self.head(self.base(**inputs)[0].mean(1))}
+
+    assert first_token(Mean(), batch, lambda output: output["logits"]) is None
+
+
 @pytest.mark.slow_but("vit-last-1")
 @pytest.mark.parametrize("train", ["all", "last-1", "lora"])
 @pytest.mark.parametrize("name", sorted(READ_ONE))
