@@ -29,6 +29,7 @@ from hfft.train.batches import NUM_OWN_ROWS, Dealing, in_parts, num_rows
 from hfft.train.callbacks import CallMethods, QuietProgress, SetEpoch
 from hfft.train.clipping import clip
 from hfft.train.companions import AccompaniedRows, MethodOrder, accompanied
+from hfft.train.in_precision import in_precision
 from hfft.train.last_block import LastBlock
 from hfft.train.load_checkpoint import load_whole
 from hfft.train.module_modes import Modes, asked_once
@@ -197,7 +198,7 @@ class FineTuner(Dealing):
         if isinstance(inputs, PreparedInputs):
             return inputs
         inputs = super()._prepare_inputs(inputs)
-        return inputs if self.on_device is None else self.on_device(inputs)
+        return in_precision(self.model, inputs if self.on_device is None else self.on_device(inputs))
 
     # --- loss
 
