@@ -98,6 +98,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     model = backbone.load_model(recipe.backbone, recipe.head, task, labels, processor)  # 1
     model, edits = edit.edit(model, recipe.backbone.edit, processor, first_batch(task, splits))
     model_check.check_inputs(model, processor, task)
+    model_check.check_checkpointing(model, recipe)
     divided = bool(arguments.fsdp) or arguments.deepspeed is not None
     read = model_check.check_answers(model, processor, task, arguments.per_device_eval_batch_size, divided)
     masks = masked_images.masks_of(recipe, model, processor, divided)

@@ -46,10 +46,20 @@ def check_ahead(recipe: Recipe, processor: Any) -> None:
     processor = copy.deepcopy(processor)  # edits change it
     model, _ = edit.edit(model, recipe.backbone.edit, processor, task.modality.inputs.blank)
     check_inputs(model, processor, task)
+    check_checkpointing(model, recipe)
     masks_of(recipe, model, processor)
     if task.labelled:
         with torch.no_grad(), contextlib.suppress(NotRun):  # many architectures look at values, which are missing here
             _check_shape(model, _logits(model.eval(), task.modality.inputs.blank(processor)))
+
+
+def check_checkpointing(model: PreTrainedModel, recipe: Recipe) -> None:
+    """Raise ModelError if the recipe wants activations computed again in the backward pass, which the model cannot."""
+    if recipe.training.get("gradient_checkpointing") and not model.supports_gradient_checkpointing:
+        raise ModelError(
+            f"training.gradient_checkpointing: transformers does not support it for {model.config.model_type}; leave it out, or "
+            f"use smaller micro-batches (gradient_accumulation_steps)"
+        )
 
 
 def check_inputs(model: PreTrainedModel, processor: Any, task: Task) -> None:

@@ -8,10 +8,11 @@ import pytest
 import torch
 import transformers
 
-from hfft import layers
+from hfft import cli, layers
 from hfft.errors import ModelError
 from hfft.pipeline import model_check
 from hfft.tasks.table import TASKS
+from tests import stand_ins
 from tests.architectures.case import Case
 from tests.architectures.serving import processor
 from tests.architectures.tiny import tiny_model
@@ -144,3 +145,15 @@ def test_files_go_in_and_plain_transformers_gives_the_scored_logits(modality, na
 def test_a_refusal_comes_before_data_is_prepared(modality, name, monkeypatch):
     monkeypatch.setattr("hfft.data.prepare", lambda *_: pytest.fail("data was prepared"))
     assert end_to_end(Case(modality, name)).startswith("refused: ")
+
+
+def test_a_model_that_cannot_compute_activations_again_is_refused_before_data_is_read(tmp_path, capsys):
+    model = stand_ins.model("microsoft/resnet-50", tmp_path / "resnet")
+    (tmp_path / "r.yaml").write_text(
+        f"task: image-classification\nbackbone: {{name: {model}}}\ndata: {{path: digits}}\n"
+        f"training: {{output_dir: {tmp_path / 'run'}, gradient_checkpointing: true, use_cpu: true}}\n"
+    )
+    assert cli.main(["train", str(tmp_path / "r.yaml")]) == 2
+    error = capsys.readouterr().err
+    assert "training.gradient_checkpointing: transformers does not support it for resnet; leave it out, or use" in error
+    assert len(error.splitlines()) == 1

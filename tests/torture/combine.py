@@ -184,9 +184,10 @@ def write_rows(path: Path, count: int = 90) -> None:
 def bases(folder: Path) -> dict[str, tuple[dict[str, Any], dict[str, list[Any]]]]:
     """Name -> a recipe that runs, and what may be drawn beside it."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows, model = folder / "rows.csv", folder / "bert"
+    rows, model, vectors = folder / "rows.csv", folder / "bert", folder / "glove.zip"
     if not rows.exists():
         write_rows(rows)
+        stand_ins.model("glove.840B.300d.zip", vectors)
         stand_ins.teacher("google-bert/bert-base-uncased", "AutoModelForSequenceClassification", ["a", "b", "d"], model)
     read = {"path": str(rows), "columns": {"text": "text", "label": "label"}}
     text: dict[str, Any] = {"task": "text-classification", "backbone": {"name": str(model)}, "data": read}
@@ -249,6 +250,22 @@ def bases(folder: Path) -> dict[str, tuple[dict[str, Any], dict[str, list[Any]]]
                 "data.max_length_seconds": [0.3],
                 "score.ood": [{"others": {"path": "notes", "max_samples": 20}}],
             },
+        ),
+        "masked tokens": (
+            {
+                "task": "fill-mask",
+                "backbone": {"name": "nano-bert"},
+                "data": {"path": str(rows), "columns": {"text": "text"}},
+            },
+            {**undivided(ANY), "data.mlm_probability": [0.4], "data.max_length": [5]},
+        ),
+        "masked images": (
+            {**images, "task": "masked-image-modeling", "data": {"path": "digits", "max_train_samples": 40}},
+            {**undivided(ANY), "data.mask_ratio": [0.3], "data.augment": OF_IMAGES["data.augment"]},
+        ),
+        "word vectors": (
+            {**text, "backbone": {"name": str(vectors), "rnn": {"type": "gru", "hidden_size": 8}}},
+            {**ANY, **CLASSES, **OF_TEXTS},
         ),
         "classifier": (
             {
