@@ -83,7 +83,8 @@ def finish(training: Training, shared: Mapping[str, Any]) -> dict[str, Any]:
 
         common.save(sub, write)
         first = first or sub.model
-        prove_answers(own, run.trainer.args, sub, sample_of(whole, task, own, run))
+        with run.trainer.accelerator.autocast():  # as it was scored
+            prove_answers(own, run.trainer.args, sub, sample_of(whole, task, own, run))
         metrics = scored(own, sub, model, one, meanings[task], run, shared, began)
         sub.write_json("layers.json", run.layers)
         shutil.copyfile(folder.path / "trainer_state.json", sub.path / "trainer_state.json")

@@ -153,6 +153,7 @@ def test_a_model_that_cannot_compute_activations_again_is_refused_before_data_is
         f"task: image-classification\nbackbone: {{name: {model}}}\ndata: {{path: digits}}\n"
         f"training: {{output_dir: {tmp_path / 'run'}, gradient_checkpointing: true, use_cpu: true}}\n"
     )
+    capsys.readouterr()
     assert cli.main(["train", str(tmp_path / "r.yaml")]) == 2
     error = capsys.readouterr().err
     assert "training.gradient_checkpointing: transformers does not support it for resnet; leave it out, or use" in error

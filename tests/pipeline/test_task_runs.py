@@ -20,6 +20,7 @@ from hfft.pipeline.deep_check import check
 from hfft.pipeline.record import advised, task_lines
 from hfft.pipeline.task_models import OWN, SHARED, share
 from hfft.pipeline.task_runs import beside_single
+from hfft.publish import reload
 from hfft.recipe import load_recipe
 from hfft.runs.data_note import NOTE
 from hfft.runs.folder import RunFolder
@@ -333,3 +334,17 @@ def test_a_deep_check_names_the_metrics_of_every_task(tmp_path):
         in "\n".join(lines)
     )
     assert lines[-1] == "save and reload: the same outputs"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bf16", [True, False])
+def test_each_saved_model_is_compared_in_the_precision_that_was_scored(bf16, tmp_path, monkeypatch):
+    compared, found = reload.answers_difference, []
+
+    def noted(source, *args, **options):
+        found.append((source.split("/")[-2], torch.is_autocast_enabled("cpu")))
+        return compared(source, *args, **options)
+
+    monkeypatch.setattr(reload, "answers_difference", noted)
+    finetune(recipe(tmp_path / "run", f"training.bf16={bf16}", "training.max_steps=1"))
+    assert found == [("digit", bf16), ("parity", bf16), ("ink", bf16)]
