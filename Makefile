@@ -52,7 +52,7 @@ methods: .venv/.tested
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.benchmarks.methods \
 		$(if $(MODELS),--models $(MODELS)) $(if $(DATA),--data $(DATA)) $(if $(AT_ONCE),--at-once $(AT_ONCE))
 
-# Measure every method of `strategy` where it claims to help and write hfft/strategy/figures.md: up to three hours on two
+# Measure every method of `strategy` where it claims to help and write hfft/strategy/figures.md: about five hours on two
 # idle cores; stopped, it goes on where it stood. Offline as `make methods`; one claim: make strategies OPTIONS="--only imbalance".
 strategies: .venv/.tested
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.benchmarks.strategies --at-once $(or $(AT_ONCE),2) \
