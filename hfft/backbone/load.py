@@ -20,6 +20,7 @@ from hfft.head import dropout_entry
 from hfft.hub.errors import reading
 from hfft.modeling_inputs import Patches
 from hfft.tasks.labels import Labels
+from hfft.tasks.problem import MaskedPatches
 from hfft.tasks.table import Task
 from hfft.wording import nearest
 
@@ -129,7 +130,7 @@ def load_config(backbone: Backbone, head: Head, task: Task, labels: Labels, proc
         config.problem_type = None if labels.tasks else labels.problem
         if config.num_labels != labels.size:  # PVT keeps a number of its own beside the names
             config.num_labels = labels.size
-    elif task.modality.name == "image":
+    elif task.problem == MaskedPatches.name:
         masked_images.fit_decoder(config, fixed="encoder_stride" in backbone.config)
     if processor is not None:
         task.modality.inputs.fit_config(config, processor)
@@ -171,7 +172,7 @@ def load_model(backbone: Backbone, head: Head, task: Task, labels: Labels, proce
         )
     check_whole(model, loaded, backbone, head)
     check_dropout(model, head.dropout)
-    if not task.labelled and task.modality.name == "image":
+    if task.problem == MaskedPatches.name:
         masked_images.keep_fixed(model)
     return model
 

@@ -105,9 +105,8 @@ class MaskedCollate:
         ranks = self.masks.ranks(np.array([row[DRAW] for row in rows]))
         hidden = torch.from_numpy(self.masks.masks(ranks))
         batch = self.collate([{key: value for key, value in row.items() if key != DRAW} for row in rows])
-        if (
-            self.masks.by_noise
-        ):  # distinct, so that every machine sorts them alike; above 1 where half precision must tell
+        if self.masks.by_noise:
+            # distinct, so that every machine sorts them alike; above 1 where half precision must tell
             marks = {"noise": torch.from_numpy(ranks.astype(np.float32) / ranks.shape[1]) + hidden}
         else:
             marks = {"bool_masked_pos": hidden}

@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING
 
 from hfft.recipe.yaml_lines import Path
 from hfft.strategy.build import build_methods
+from hfft.tasks.problem import MaskedPatches
 
 if TYPE_CHECKING:
     from hfft.recipe.recipe import Recipe
 
-MASKED_IMAGES = "masked_image_modelling"
-
 
 def masking_checks(recipe: Recipe) -> list[tuple[Path, str]]:
     """Keys of another kind of masking, and of a new head."""
-    data, task, images = recipe.data, recipe.task, recipe.problem == MASKED_IMAGES
+    data, task, images = recipe.data, recipe.task, recipe.problem == MaskedPatches.name
     found: list[tuple[Path, str]] = []
     for key in ("mask_ratio", "mask_patch_size"):
         if getattr(data, key) is not None and not images:

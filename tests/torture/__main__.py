@@ -63,7 +63,7 @@ GATES: dict[str, tuple[str, int, Callable[[Path], list[str]]]] = {
         lambda f: fuzz(f / "fuzz", 500),
     ),
     "combine": (
-        "recipes of several valid options, most pairs of them together: refused before the first step, or run to their end",
+        "recipes of several valid options, pairs not seen yet first: refused before the first step, or run to their end",
         700,
         lambda f: combine(f / "combine", 700),
     ),

@@ -57,6 +57,8 @@ def fit_heads(
 ) -> SourceHeads:
     """Fit a logistic regression (C = 1, on standardised features) on the rows of each source, and one that tells sources apart.
 
+    The last one is fitted on 2,000 rows at most, drawn by the seed.
+
     Args:
         x: features `(N, D)`.
         y: classes `(N,)`, 0 to `classes` - 1.
