@@ -85,12 +85,14 @@ def two_processes(script: Path | str, *arguments: object) -> None:
     """Run a script in two processes that know of each other, as torchrun starts them.
 
     Raises:
-        AssertionError: one of them failed.
+        AssertionError: one of them failed; it says what both printed last, as the other's error is a lost connection.
     """
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     envs = [{**shared, "RANK": rank, "LOCAL_RANK": rank} for rank in ("0", "1")]
-    for done in forks().run_all(str(script), *map(str, arguments), folder=ROOT, envs=envs):
-        assert done.returncode == 0, done.stderr[-3000:]
+    both = forks().run_all(str(script), *map(str, arguments), folder=ROOT, envs=envs)
+    assert not any(done.returncode for done in both), "\n".join(
+        f"process {rank} ended with {done.returncode}: {done.stderr[-3000:]}" for rank, done in enumerate(both)
+    )
 
 
 def serve() -> None:

@@ -46,15 +46,29 @@ class Held:
 
 
 def entries(where: Path | None = None) -> list[Held]:
-    """The entries of the cache, the most recently used first."""
+    """The entries of the cache, the most recently used first; other processes may write and remove them meanwhile."""
     where = root() if where is None else where
-    found = []
-    for path in where.iterdir() if where.is_dir() else ():
-        if (path / IN_USE).is_file():
-            taken = sum(file.stat().st_blocks * 512 for file in path.iterdir())  # its files may be sparse
-            note = path / "note.txt"
-            found.append(Held(path, taken, path.stat().st_mtime, note.read_text() if note.is_file() else ""))
-    return sorted(found, key=lambda entry: -entry.used)
+    found = [_held(path) for path in (where.iterdir() if where.is_dir() else ())]
+    return sorted((entry for entry in found if entry is not None), key=lambda entry: -entry.used)
+
+
+def _held(path: Path) -> Held | None:
+    """An entry; None if the folder is none, or is none any more."""
+    try:
+        if not (path / IN_USE).is_file():
+            return None
+        taken, note = sum(map(_bytes_on_disk, path.iterdir())), path / "note.txt"
+        return Held(path, taken, path.stat().st_mtime, note.read_text() if note.is_file() else "")
+    except FileNotFoundError:
+        return None
+
+
+def _bytes_on_disk(file: Path) -> int:
+    """What a file takes, which may be sparse; 0 once it is gone, as a temporary file is that has got its name."""
+    try:
+        return file.stat().st_blocks * 512
+    except FileNotFoundError:
+        return 0
 
 
 def remove(entry: Held) -> bool:

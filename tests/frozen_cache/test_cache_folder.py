@@ -1,6 +1,10 @@
 """The folder of what is kept: its limit, and clearing it."""
 
 import os
+import shutil
+import threading
+
+import numpy as np
 
 from hfft import cli
 from hfft.frozen_cache import folder as cache
@@ -34,6 +38,26 @@ def test_what_cannot_fit_is_told(tmp_path):
     why = cache.make_room(tmp_path / "new", 10**17, 10**18)
     assert why.startswith("it needs 1e+05 TB, ")
     assert why.endswith(" left")
+
+
+def test_other_processes_may_write_and_remove_meanwhile(tmp_path):
+    mine, over = entry(tmp_path, "mine", 100_000, 1), threading.Event()
+
+    def another_process():
+        while not over.is_set():
+            cache.write_array(mine / "keys.npy", np.zeros(1))
+            shutil.rmtree(entry(tmp_path, "passing", 10, 1))
+
+    other = threading.Thread(target=another_process)
+    other.start()
+    try:
+        for _ in range(1000):
+            held = {found.path.name: found for found in cache.entries(tmp_path)}
+            assert held["mine"].bytes >= 100_000
+            assert held.keys() <= {"mine", "passing"}
+    finally:
+        over.set()
+        other.join()
 
 
 def test_the_commands_list_and_clear_it(tmp_path, monkeypatch, capsys):
