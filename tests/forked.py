@@ -155,9 +155,11 @@ def one(command: list[str], folder: str, env: dict[str, str], place: str) -> Any
         else:
             sys.argv, sys.path[0] = command, str(Path(command[0]).parent)
             runpy.run_path(command[0], run_name="__main__")
-    except SystemExit as end:
+    except SystemExit as end:  # here and below as an interpreter does
         status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
-    except BaseException:  # as an interpreter does
+        if not isinstance(end.code, int | None):
+            print(end.code, file=sys.stderr)
+    except BaseException:
         traceback.print_exc()
         status = 1
     sys.stdout.flush()

@@ -1,18 +1,15 @@
 """Trainings that went wrong, as commands against a hub on loopback: told, kept, and not published."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 
-from tests.forked import Forks
-from tests.hub_server import Hub
+from tests.publish.conftest import TOKEN
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-TOKEN = "hf_canary_write_token"
 SHORT = (
     *("score.from_scratch=false", "training.max_steps=24", "training.eval_strategy=no", "training.use_cpu=true"),
     *("data.max_train_samples=64", "data.max_eval_samples=16", "training.lr_scheduler_type=constant"),
@@ -25,22 +22,14 @@ WRONG = {
 }
 
 
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("hub")
-    with Hub(folder / "store", tokens={TOKEN: "alice"}) as running:
-        running.forks = Forks({**os.environ, **running.env(folder / "home", TOKEN), "OMP_NUM_THREADS": "1"})
-        yield running
-        running.forks.close()
-
-
 def command(hub, folder, *words):
     """A command of hfft in a process of its own, whose only hub is ours."""
-    return hub.forks.run(*map(str, words), folder=folder)
+    return hub.forks.run(*map(str, words), folder=folder, HF_TOKEN=TOKEN)
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_what_went_wrong_is_told_kept_and_not_published(what, hub, tmp_path):
+def test_what_went_wrong_is_told_kept_and_not_published(what, alices_hub, tmp_path):
+    hub = alices_hub
     (status, said), before = WRONG[what], len(hub.requests)
     name = f"wrong-{list(WRONG).index(what)}"
     words = ("--recipe", "digits", *SHORT, f"publish.hub_model_id={name}", "training.output_dir=run", what)

@@ -22,8 +22,7 @@ from hfft.layers.adapters.published import published
 from hfft.pipeline import deep_check
 from hfft.recipe.build import build
 from tests import stand_ins
-from tests.forked import Forks
-from tests.hub_server import Hub
+from tests.publish.conftest import TOKEN
 
 pytestmark = pytest.mark.slow
 
@@ -245,36 +244,34 @@ def test_a_finished_run_is_published_in_the_form_it_was_saved_in(world):
 # --- the hub
 
 
-def test_from_the_hub_plain_transformers_answers_by_the_repository_alone(tmp_path):
-    with Hub(tmp_path / "store", tokens={"hf_t": "alice"}) as hub:
-        hub.add("models", "org/bert", stand_ins.model("google-bert/bert-base-uncased", tmp_path / "model"))
-        hub.add("datasets", "org/trec", stand_ins.data("CogComp/trec", tmp_path / "trec"))
-        forks = Forks({**os.environ, **hub.env(tmp_path / "home", "hf_t"), "OMP_NUM_THREADS": "1"})
-        (tmp_path / "six.yaml").write_text(
-            text_of("org/bert", "org/trec", TREC, "{type: lora, r: 4}", ", hub_model_id: six")
-        )
+def test_from_the_hub_plain_transformers_answers_by_the_repository_alone(alices_hub, tmp_path):
+    hub = alices_hub
+    hub.add("models", "org/bert", stand_ins.model("google-bert/bert-base-uncased", tmp_path / "model"))
+    hub.add("datasets", "org/trec", stand_ins.data("CogComp/trec", tmp_path / "trec"))
+    (tmp_path / "six.yaml").write_text(
+        text_of("org/bert", "org/trec", TREC, "{type: lora, r: 4}", ", hub_model_id: six")
+    )
 
-        def python(*command):
-            done = forks.run(*command, folder=tmp_path)
-            assert done.returncode == 0, done.stderr
-            return done.stdout
+    def python(*command):
+        done = hub.forks.run(*command, folder=tmp_path, HF_TOKEN=TOKEN)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
-        assert "published: " in python("-m", "hfft.run", "--recipe", "six.yaml")
-        config = json.loads(hub.files("models", "alice/six")["adapter_config.json"])
-        assert config["base_model_name_or_path"] == "alice/six", "there lies a config with the classes"
-        card = hub.files("models", "alice/six")["README.md"].decode()
-        assert "base_model: org/bert" in card
-        assert "base_model_relation: adapter" in card
-        plain = python(
-            "-c",
-            "import json, sys; sys.modules['hfft'] = None\n"
-            "from transformers import pipeline\n"
-            "print(json.dumps(pipeline('text-classification', model='alice/six')('who is it', top_k=None)))",
-        )
-        assert {row["label"] for row in json.loads(plain.splitlines()[-1])} == set(KINDS)
-        on = text_of("org/bert", "org/trec", TREC, "{from: alice/six}", ", hub_model_id: null")
-        (tmp_path / "on.yaml").write_text(on)
-        python("-m", "hfft.run", "--recipe", "on.yaml")
-        recipe = hfft.load_recipe(tmp_path / "runs/on/recipe.yaml")
-        assert recipe.layers.adapter == {"from": "alice/six", "revision": hub.commits("models", "alice/six")[0].id}
-        forks.close()
+    assert "published: " in python("-m", "hfft.run", "--recipe", "six.yaml")
+    config = json.loads(hub.files("models", "alice/six")["adapter_config.json"])
+    assert config["base_model_name_or_path"] == "alice/six", "there lies a config with the classes"
+    card = hub.files("models", "alice/six")["README.md"].decode()
+    assert "base_model: org/bert" in card
+    assert "base_model_relation: adapter" in card
+    plain = python(
+        "-c",
+        "import json, sys; sys.modules['hfft'] = None\n"
+        "from transformers import pipeline\n"
+        "print(json.dumps(pipeline('text-classification', model='alice/six')('who is it', top_k=None)))",
+    )
+    assert {row["label"] for row in json.loads(plain.splitlines()[-1])} == set(KINDS)
+    on = text_of("org/bert", "org/trec", TREC, "{from: alice/six}", ", hub_model_id: null")
+    (tmp_path / "on.yaml").write_text(on)
+    python("-m", "hfft.run", "--recipe", "on.yaml")
+    recipe = hfft.load_recipe(tmp_path / "runs/on/recipe.yaml")
+    assert recipe.layers.adapter == {"from": "alice/six", "revision": hub.commits("models", "alice/six")[0].id}

@@ -15,13 +15,12 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.forked import Forks
 from tests.hub_server import Fault, Hub
+from tests.publish.conftest import TOKEN
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-TOKEN = "hf_canary_write_token"
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 
@@ -72,16 +71,12 @@ def vit(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory):
+def hub(alices_hub, tmp_path_factory):
     """A hub that serves both under their real names."""
     folder = tmp_path_factory.mktemp("hub")
-    with Hub(folder / "store", tokens={TOKEN: "alice"}) as running:
-        running.add("models", "google/vit-base-patch16-224-in21k", vit(folder / "vit"))
-        running.add("datasets", "uoft-cs/cifar10", cifar(folder / "cifar10"))
-        running.home = folder / "home"
-        running.forks = Forks({**os.environ, **running.env(running.home), "OMP_NUM_THREADS": "1"})
-        yield running
-        running.forks.close()
+    alices_hub.add("models", "google/vit-base-patch16-224-in21k", vit(folder / "vit"))
+    alices_hub.add("datasets", "uoft-cs/cifar10", cifar(folder / "cifar10"))
+    return alices_hub
 
 
 def run(hub: Hub, *command: str, folder: Path, token: str = TOKEN, **more: str) -> subprocess.CompletedProcess[str]:
@@ -320,10 +315,11 @@ def test_the_token_is_told_nowhere_however_much_is_told(hub, published, fault):
         for library in (huggingface_hub, datasets, transformers):
             library.utils.logging.set_verbosity_debug()
         from hfft import cli
-        from hfft.publish import push
-        push.FIRST_WAIT = 0.01
+        from tests.torture.hub import hasten
+        hasten(1000)
         raise SystemExit(cli.main(["publish", "runs/vit_cifar10"]))
     """
+    script = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{script}"
     done = hub.forks.run("-c", script, folder=folder, HF_TOKEN=TOKEN, **LOUD)
     hub.faults.clear()
     assert done.returncode == (1 if fault else 0), done.stderr[-2000:]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 
 import pytest
 
-from tests.forked import Forks
-from tests.hub_server import Hub
+from tests.publish.conftest import TOKEN
 
 pytestmark = pytest.mark.slow
 
@@ -23,21 +21,17 @@ publish: {hub_model_id: nearest}
 """
 
 
-def test_a_features_model_with_its_classifier_goes_to_the_hub_and_predicts_from_there(tmp_path):
+def test_a_features_model_with_its_classifier_goes_to_the_hub_and_predicts_from_there(alices_hub, tmp_path):
     (tmp_path / "nearest.yaml").write_text(RECIPE)
-    with Hub(tmp_path / "store", tokens={"hf_token": "alice"}) as hub:
-        home = tmp_path / "home"
-        forks = Forks({**os.environ, **hub.env(home), "OMP_NUM_THREADS": "1", "HFFT_CACHE": str(tmp_path / "cache")})
-        try:
-            done = forks.run("-m", "hfft.cli", "train", "nearest.yaml", folder=tmp_path, HF_TOKEN="hf_token")
-            assert done.returncode == 0, done.stderr
-            assert "published: " in done.stdout
-            found = forks.run(
-                "-m", "hfft.cli", "predict", "alice/nearest", "--data", "digits", "--split", "test", folder=tmp_path
-            )
-            assert found.returncode == 0, found.stderr
-        finally:
-            forks.close()
+
+    def run(*words):
+        cache = str(tmp_path / "cache")
+        done = alices_hub.forks.run("-m", "hfft.cli", *words, folder=tmp_path, HF_TOKEN=TOKEN, HFFT_CACHE=cache)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    assert "published: " in run("train", "nearest.yaml").stdout
+    found = run("predict", "alice/nearest", "--data", "digits", "--split", "test")
     rows = list(csv.DictReader(io.StringIO(found.stdout)))
     assert len(rows) == 500
     assert {row["probability"] for row in rows} <= {"0.2", "0.4", "0.6", "0.8", "1.0"}

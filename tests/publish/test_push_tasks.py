@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
-from tests.forked import Forks
-from tests.hub_server import Hub
+from tests.publish.conftest import TOKEN
 
 pytestmark = pytest.mark.slow
 
@@ -32,21 +29,17 @@ print("both load")
 """
 
 
-def test_each_task_has_a_repository_of_its_own(tmp_path):
+def test_each_task_has_a_repository_of_its_own(alices_hub, tmp_path):
     (tmp_path / "drawn.yaml").write_text(RECIPE)
-    with Hub(tmp_path / "store", tokens={"hf_token": "alice"}) as hub:
-        forks = Forks({**os.environ, **hub.env(tmp_path / "home"), "OMP_NUM_THREADS": "1"})
-        try:
-            done = forks.run("-m", "hfft.cli", "train", "drawn.yaml", folder=tmp_path, HF_TOKEN="hf_token")
-            assert done.returncode == 0, done.stderr
-            assert done.stdout.count("published: ") == 2
-            loaded = forks.run("-c", LOADS, folder=tmp_path)
-            assert "both load" in loaded.stdout, loaded.stderr
-            again = forks.run("-m", "hfft.cli", "train", "drawn.yaml", folder=tmp_path, HF_TOKEN="hf_token")
-            assert again.returncode == 0, again.stderr
-            assert again.stdout.count("published: ") == 2
-        finally:
-            forks.close()
+    forks = alices_hub.forks
+    done = forks.run("-m", "hfft.cli", "train", "drawn.yaml", folder=tmp_path, HF_TOKEN=TOKEN)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("published: ") == 2
+    loaded = forks.run("-c", LOADS, folder=tmp_path)
+    assert "both load" in loaded.stdout, loaded.stderr
+    again = forks.run("-m", "hfft.cli", "train", "drawn.yaml", folder=tmp_path, HF_TOKEN=TOKEN)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("published: ") == 2
     card = (tmp_path / "runs" / "drawn" / "model" / "ink" / "README.md").read_text()
     assert "drawn-ink" in card
     assert "learned several tasks at once (digit, ink)" in card

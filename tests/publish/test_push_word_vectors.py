@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import textwrap
 
 import pytest
 
 from tests import stand_ins
-from tests.forked import Forks
-from tests.hub_server import Hub
+from tests.publish.conftest import TOKEN
 
 pytestmark = pytest.mark.slow
 
@@ -26,32 +24,31 @@ ALONE = """
     import json, sys
     sys.modules["hfft"] = None
     from transformers import pipeline
-    model = pipeline("text-classification", model="alice/net", trust_remote_code=True)
+    model = pipeline("text-classification", model=sys.argv[1], trust_remote_code=True)
     print(json.dumps(model("how good was the film", top_k=1)[0]))
 """
 
 
 @pytest.mark.parametrize(
-    ("more", "files"), [([], {"modeling_hfft.py"}), (["head.kind=mlp"], {"modeling_hfft.py", "modeling_rnn.py"})]
+    ("repo", "more", "files"),
+    [
+        ("alice/net", [], {"modeling_hfft.py"}),
+        ("alice/net-with-mlp", ["head.kind=mlp"], {"modeling_hfft.py", "modeling_rnn.py"}),
+    ],
 )
-def test_a_net_answers_the_same_from_the_hub_without_the_package(more, files, tmp_path):
+def test_a_net_answers_the_same_from_the_hub_without_the_package(repo, more, files, alices_hub, tmp_path):
     stand_ins.data("CogComp/trec", tmp_path / "data")
     stand_ins.model("glove.840B.300d.zip", tmp_path / "vectors")
     (tmp_path / "net.yaml").write_text(RECIPE)
-    with Hub(tmp_path / "store", tokens={"hf_token": "alice"}) as hub:
-        forks = Forks({**os.environ, **hub.env(tmp_path / "home"), "OMP_NUM_THREADS": "1"})
-        command = ("-m", "hfft.cli", "train", "net.yaml", "publish.hub_model_id=alice/net", *more)
-        try:
-            done = forks.run(*command, folder=tmp_path, HF_TOKEN="hf_token")
-            assert done.returncode == 0, done.stderr
-            assert {name for name in hub.files("models", "alice/net") if name.endswith(".py")} == files
-            plain = forks.run("-c", textwrap.dedent(ALONE), folder=tmp_path)
-            assert plain.returncode == 0, plain.stderr
-            ours = forks.run("-m", "hfft.cli", "predict", "alice/net", "how good was the film", folder=tmp_path)
-            assert ours.returncode == 0, ours.stderr
-        finally:
-            forks.close()
-    expected = json.loads(plain.stdout.splitlines()[-1])
-    [row] = csv.DictReader(ours.stdout.splitlines())
+
+    def run(*command):
+        done = alices_hub.forks.run(*command, folder=tmp_path, HF_TOKEN=TOKEN)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    run("-m", "hfft.cli", "train", "net.yaml", f"publish.hub_model_id={repo}", *more)
+    assert {name for name in alices_hub.files("models", repo) if name.endswith(".py")} == files
+    expected = json.loads(run("-c", textwrap.dedent(ALONE), repo)[-1])
+    [row] = csv.DictReader(run("-m", "hfft.cli", "predict", repo, "how good was the film"))
     assert row["label"] == expected["label"]
     assert float(row["probability"]) == pytest.approx(expected["score"], abs=2e-6)

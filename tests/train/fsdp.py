@@ -85,20 +85,17 @@ def recipe(case: str, folder: Path, batch: int) -> Recipe:
 
 
 def main(folder: Path, *names: str) -> None:
-    """Run every case, in each process of a launch."""
+    """Run cases, all if none is named, and a run that is continued, in each process of a launch."""
     for case in names or CASES:
         finetune(recipe(case, folder, 4))
-    if not names:
-        name, *overrides = AGAIN
-        run, again = (
-            load_recipe(name, *SHORT, *overrides, f"training.output_dir={folder}/{w}") for w in ("run", "again")
-        )
-        finetune(run)
-        if os.environ["RANK"] == "0":
-            left = shutil.ignore_patterns("checkpoint-4", "model", "metrics.json")
-            shutil.copytree(run.output_dir, again.output_dir, ignore=left)
-        torch.distributed.barrier()
-        finetune(again)
+    name, *overrides = AGAIN
+    run, again = (load_recipe(name, *SHORT, *overrides, f"training.output_dir={folder}/{w}") for w in ("run", "again"))
+    finetune(run)
+    if os.environ["RANK"] == "0":
+        left = shutil.ignore_patterns("checkpoint-4", "model", "metrics.json")
+        shutil.copytree(run.output_dir, again.output_dir, ignore=left)
+    torch.distributed.barrier()
+    finetune(again)
 
 
 if __name__ == "__main__":

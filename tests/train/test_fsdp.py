@@ -15,10 +15,11 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def divided(tmp_path_factory):
-    """The run folders of two processes that share every model."""
+def divided(request, tmp_path_factory):
+    """The run folders of two processes that share every model; only of the cases that this session runs."""
     folder = tmp_path_factory.mktemp("divided")
-    forked.two_processes(ROOT / "tests/train/fsdp.py", folder)
+    asked = [item.callspec.params["case"] for item in request.session.items if "divided_learns" in item.name]
+    forked.two_processes(ROOT / "tests/train/fsdp.py", folder, *asked)
     return folder
 
 
@@ -26,6 +27,7 @@ def weights(run):
     return load_file(next((run / "model").glob("*.safetensors")))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("case", fsdp.CASES)
 def test_what_is_divided_learns_what_is_whole(case, divided, tmp_path):
     alone = finetune(fsdp.recipe(case, tmp_path, 8))

@@ -1,5 +1,7 @@
 """Two real processes train what one does, and a launch that leaves each process alone is refused."""
 
+import json
+
 import pytest
 import torch
 
@@ -9,9 +11,13 @@ from tests import forked
 from tests.forked import ROOT, free_port
 from tests.train import split_cases
 
+SAYS = """
+import json, os
+with open(os.environ["PLACE"] + os.environ.get("RANK", "0"), "w") as file:
+    json.dump(dict(os.environ), file)
+"""
 REFUSED = """
-import gc, sys
-gc.disable()  # imports make no garbage, and looking for it takes a quarter of their time
+import sys
 from hfft.backbone.spec import Backbone
 from hfft.data.spec import Data
 from hfft.errors import BadInput
@@ -58,19 +64,24 @@ def test_both_processes_end_with_the_same_weights(name, two_processes):
 @pytest.mark.slow
 def test_a_launch_that_leaves_each_process_alone_is_refused_and_one_without_gpus_is_not(tmp_path):
     script = tmp_path / "script.py"
-    script.write_text(REFUSED)
-    said = {  # the launcher is forked, what it starts are interpreters of their own
-        kind: forked.forks().run(
-            *("-m", "accelerate.commands.launch", kind, "--num_processes", "2"),
-            *("--main_process_port", str(free_port()), str(script), str(tmp_path / kind)),
-            folder=ROOT,
-        )
-        for kind in ("--cpu", "--multi_gpu")
-    }
-    assert said["--cpu"].returncode != 0
-    assert "refused: the launch asked for" in said["--cpu"].stderr
-    assert "accelerate launch --multi_gpu --num_processes N" in said["--cpu"].stderr
-    assert said["--multi_gpu"].returncode == 0, said["--multi_gpu"].stderr[-2000:]
+    script.write_text(SAYS)
+
+    def launched(kind):
+        """What the processes of a launch end with, each in the environment that the launcher gives it."""
+        words = ("-m", "accelerate.commands.launch", kind, "--num_processes", "2", "--main_process_port")
+        done = forked.forks().run(*words, str(free_port()), str(script), folder=ROOT, PLACE=str(tmp_path / kind))
+        assert done.returncode == 0, done.stderr[-2000:]
+        envs = [json.loads(path.read_text()) for path in sorted(tmp_path.glob(f"{kind}*"))]
+        for env in envs:  # torchrun's store is gone; the first process opens one there
+            env.pop("TORCHELASTIC_USE_AGENT_STORE", None)
+        return forked.forks().run_all("-c", REFUSED, str(tmp_path / f"run-{kind}"), folder=ROOT, envs=envs)
+
+    [alone] = launched("--cpu")
+    assert alone.returncode != 0
+    assert "refused: the launch asked for" in alone.stderr
+    assert "accelerate launch --multi_gpu --num_processes N" in alone.stderr
+    together = launched("--multi_gpu")
+    assert [done.returncode for done in together] == [0, 0], together[0].stderr[-2000:]
 
 
 def test_a_world_of_the_size_asked_for_is_fine(monkeypatch):
