@@ -11,6 +11,7 @@ import numpy as np
 from hfft import backbone, data
 from hfft.backbone.pooling import fitting_pooling
 from hfft.console import quiet_libraries
+from hfft.data.load import Splits
 from hfft.data.splits import column
 from hfft.errors import BadInput
 from hfft.features.cache import Chosen, opened_cache
@@ -51,6 +52,7 @@ def of_recipe(
     pooling: str | None = None,
     layer: int | str = -1,
     places: Mapping[str, np.ndarray] | None = None,
+    loaded: tuple[Splits, Labels] | None = None,
 ) -> dict[str, Features]:
     """Split -> the features of its rows, not augmented; from disk where they were computed before.
 
@@ -62,12 +64,13 @@ def of_recipe(
         pooling: default: the recipe's `head.pooling`, or what the checkpoint was trained with.
         places: split -> the rows wanted of it, `(N,)`; default: all.
         layer: number of a hidden state, -1 the last, or the path of a module.
+        loaded: the recipe's rows and their labels; default: they are read.
 
     Raises:
         BadInput: data, model, layer or pooling cannot be used.
         DataError: the features of a row are not finite.
     """
-    return layers_of_recipe(recipe, [layer], splits, pooling=pooling, places=places)[layer]
+    return layers_of_recipe(recipe, [layer], splits, pooling=pooling, places=places, loaded=loaded)[layer]
 
 
 def layers_of_recipe(
@@ -77,6 +80,7 @@ def layers_of_recipe(
     *,
     pooling: str | None = None,
     places: Mapping[str, np.ndarray] | None = None,
+    loaded: tuple[Splits, Labels] | None = None,
 ) -> dict[int | str, dict[str, Features]]:
     """Layer -> split -> features, as `of_recipe`, with all layers computed in one forward pass."""
     quiet_libraries()
@@ -88,12 +92,12 @@ def layers_of_recipe(
     recipe = recipe.model_copy(update={"backbone": backbone.pinned(recipe.backbone)})
     processor = backbone.load_processor(recipe.backbone, task)
     plain = recipe.data.model_copy(update={"augment": []})
-    loaded, labels = data.load_splits(plain, task, recipe.seed)
+    read, labels = loaded or data.load_splits(plain, task, recipe.seed)
     chosen = pooling or recipe.head.pooling or fitting_pooling(recipe.backbone, task).pooling
     views = [View(chosen, layer) for layer in layers]
     model = FeatureModel(recipe, processor, labels, chosen)
     model.set_limit()
-    prepared = data.prepare(loaded, plain, task, labels, processor, recipe.seed)
+    prepared = data.prepare(read, plain, task, labels, processor, recipe.seed)
     rows = {"train": prepared.train, **dict(prepared.items())}
     sets = {name: one for name, one in recipe.data.sets.items() if name in splits}
     rows |= data.load_sets(sets, task, labels, processor, [], recipe.seed, prepared.on_device)
@@ -108,7 +112,7 @@ def layers_of_recipe(
             name: cache.features(Chosen(rows[name], chosen_rows[name]) if name in chosen_rows else rows[name], computed)
             for name in wanted
         }
-    given = {name: part.select(chosen_rows[name]) if name in chosen_rows else part for name, part in loaded.items()}
+    given = {name: part.select(chosen_rows[name]) if name in chosen_rows else part for name, part in read.items()}
     return {
         view.layer: {name: _features(found[name][i], given.get(name), labels, view, f"split {name}") for name in wanted}
         for i, view in enumerate(views)

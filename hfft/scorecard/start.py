@@ -38,12 +38,9 @@ class Start:
         """The start of a run.
 
         Raises:
-            BadInput: there is none, because the run began with random weights or a new recurrent net, or has no backbone.
+            BadInput: there is none, because the run began with random weights or a new recurrent net.
         """
-        if recipe.backbone.init != "pretrained":
-            raise BadInput("the run began with random weights, so there is no pretrained model to compare with")
-        if recipe.backbone.rnn is not None:
-            raise BadInput("the run began with a new recurrent net, so there is no pretrained model to compare with")
+        check_start(recipe)
         recipe = recipe.model_copy(update={"backbone": backbone.pinned(recipe.backbone)})
         task = recipe.the_task
         processor = backbone.load_processor(recipe.backbone, task)
@@ -52,10 +49,13 @@ class Start:
         model.set_limit()
         return cls(recipe, processor, model, pooling)
 
-    def features(self, inputs: Sequence[Any]) -> np.ndarray:
-        """The features `(N, D)` that its head would read, in the order of the inputs."""
-        (found,) = features(self.model.loaded(), self.processor, self.recipe, inputs, [View(self.pooling)])
-        return found
+
+def check_start(recipe: Recipe) -> None:
+    """Raise BadInput if a run of the recipe begins without a pretrained model."""
+    if recipe.backbone.init != "pretrained":
+        raise BadInput("the run began with random weights, so there is no pretrained model to compare with")
+    if recipe.backbone.rnn is not None:
+        raise BadInput("the run began with a new recurrent net, so there is no pretrained model to compare with")
 
 
 def features(

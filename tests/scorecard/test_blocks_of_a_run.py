@@ -11,6 +11,8 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from hfft import cli
+from hfft.features import recipe_features
+from hfft.features.extract import extract_views
 from hfft.features.views import bare
 from hfft.recipe import load_recipe
 from hfft.runs import RunFolder
@@ -76,6 +78,32 @@ def test_blocks_can_be_asked_for_alone_and_the_report_is_written_again(run, caps
     assert cli.main(["score", "run", "--full", "data.path=y.csv"]) == 2
     assert cli.main(["score", "run", "--full", "--as-published"]) == 2
     assert cli.main(["score", "run", "--as-published", "--fresh"]) == 2
+
+
+def test_features_of_the_start_are_computed_once_for_runs_of_other_seeds(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(run.parent)
+    monkeypatch.setenv("HFFT_CACHE", str(tmp_path))
+    monkeypatch.setattr(beside, "MOST_TRAIN", 30)
+    computed = []
+
+    def counted(model, processor, rows, task, views):
+        computed.append(len(rows))
+        return extract_views(model, processor, rows, task, views)
+
+    monkeypatch.setattr(recipe_features, "extract_views", counted)
+    first = beside.block(evidence(run))
+    assert computed == [30, first["n"]]
+    assert beside.block(evidence(run)) == first
+    whole, other = evidence(run), evidence(run)
+    left = whole.splits.train.select(range(7, len(whole.splits.train)))
+    other.data = replace(whole.splits, train=left, content={}), whole.data_labels
+    assert beside.block(other)["probe"] is not None
+    assert len(computed) == 3, "nothing is computed of what is stored"
+    assert 0 < computed[2] < 8, "of the rows that are left, most are drawn again"
+    other = evidence(run)
+    other.recipe = load_recipe(run / "recipe.yaml", "layers.cache=off")
+    assert beside.block(other) == first
+    assert computed[3:] == computed[:2]
 
 
 def test_simple_answers_are_to_the_same_rows_and_a_quick_scorecard_says_what_it_left_out(run):

@@ -6,15 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from hfft.data.splits import column
 from hfft.errors import HfftError
 from hfft.evaluate.intervals import figure, mcnemar, paired_difference, wilson
+from hfft.features import of_recipe
 from hfft.scorecard.evidence import Evidence, about, logits_and_references
-from hfft.scorecard.sampling import sampled
-from hfft.scorecard.start import Start
+from hfft.scorecard.sampling import steady
+from hfft.scorecard.start import check_start
 from hfft.scorecard.words import with_interval
 from hfft.wording import first_line
 
-MOST_TRAIN, MOST_SCORED = 2000, 2000  # rows whose features are computed
+MOST_TRAIN, MOST_SCORED = 2000, 2000  # rows whose features are used
 
 
 def block(evidence: Evidence) -> dict[str, Any] | None:
@@ -62,14 +64,15 @@ def _on_features(evidence: Evidence, references: np.ndarray) -> dict[str, tuple[
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    train = evidence.rows("train")
-    chosen, rows = sampled(len(train), MOST_TRAIN, evidence.seed), sampled(len(references), MOST_SCORED, evidence.seed)
-    evidence.afford(len(chosen) + len(rows))
-    start = Start.of(evidence.recipe, evidence.data_labels)
-    known = train.select(chosen)
-    x = start.features(evidence.inputs(known))
-    of_rows = start.features(evidence.inputs(evidence.rows(evidence.split).select(rows)))
-    y = evidence.classes_of(np.asarray(known["labels"]))
+    limits = {"train": MOST_TRAIN, evidence.split: MOST_SCORED}
+    places = {name: steady(column(evidence.rows(name), "row").to_numpy(), most) for name, most in limits.items()}
+    evidence.afford(sum(map(len, places.values())))
+    check_start(evidence.recipe)
+    data = evidence.splits, evidence.data_labels
+    found = of_recipe(evidence.recipe, tuple(places), places=places, loaded=data)
+    known, held, rows = found["train"], found[evidence.split], places[evidence.split]
+    assert known.labels is not None
+    x, y, of_rows = known.values, evidence.classes_of(known.labels), held.values
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, C=0.1))
     models = {"knn": KNeighborsClassifier(1), "probe": probe}
     if len(np.unique(y)) < 2:

@@ -134,7 +134,8 @@ def _features(evidence: Evidence, pool: Pool, sample: np.ndarray) -> tuple[np.nd
         name: pool.place[sample[pool.split[sample] == i]] for i, name in enumerate(pool.names)
     }  # in the order of the pool
     try:
-        found = of_recipe(evidence.recipe, pool.names, places=places)
+        data = evidence.splits, evidence.data_labels
+        found = of_recipe(evidence.recipe, pool.names, places=places, loaded=data)
     except HfftError as error:
         return None, f"the model that the run started from has no features: {first_line(error)}"
     return np.concatenate([found[name].values for name in pool.names]), ""
