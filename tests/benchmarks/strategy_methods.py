@@ -19,7 +19,7 @@ METHODS: dict[str, Keys] = {
     "plain": {},
     # terms
     "L2-SP": {"strategy.l2_sp": 0.01},
-    "decay to start": {"strategy.decay_to_start": 100.0},
+    "decay to start": {"strategy.decay_to_start": 10.0},
     "DELTA": {"strategy.delta": 0.01},
     "BSS": {"strategy.bss": 0.001},
     "Co-Tuning": {"strategy.co_tuning": 2.3},

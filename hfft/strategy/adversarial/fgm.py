@@ -20,16 +20,16 @@ class FGM(MethodSpec):
     """Adds the loss of the same texts with embeddings moved by epsilon along the gradient; a step costs twice as much.
 
     Attributes:
-        epsilon: Euclidean length of the change of a text's embeddings, all tokens together. The paper uses 5 for embeddings
-            normalised to variance 1; a table's own are smaller, and 0.1 to 1 is usual.
+        epsilon: Euclidean length of the change of a text's embeddings, all tokens together; default: a tenth of the mean length
+            of the model's embeddings. The paper uses 5 for embeddings normalised to variance 1, which are far longer.
     """
 
     main = "epsilon"
-    epsilon: float = Field(default=1.0, ge=0)
+    epsilon: float | None = Field(default=None, ge=0)
 
     def build(self) -> Method | None:
         """The method; None if epsilon is 0, where the loss would only be counted twice."""
-        return EmbeddingStep(self) if self.epsilon else None
+        return None if self.epsilon == 0 else EmbeddingStep(self)
 
 
 class EmbeddingStep(Method):
@@ -44,8 +44,9 @@ class EmbeddingStep(Method):
         self.batches: list[Batch] = []
 
     def start(self, setting: Setting) -> None:
-        """Find the input embedding."""
+        """Find the input embedding, and the length of a change."""
         self.embeddings = Embeddings(setting, self.name)
+        self.epsilon = self.embeddings.usual_radius() if self.spec.epsilon is None else self.spec.epsilon
 
     def batch(self, batch: Batch) -> None:
         """Begin without a change."""
@@ -60,11 +61,11 @@ class EmbeddingStep(Method):
         """Add the gradient of the task loss at the moved embeddings; other losses are counted once."""
         for batch in self.batches:
             found = batch.notes[self.name].grad * self.embeddings.real(batch)
-            batch.notes[self.name] = fgm(found, self.spec.epsilon)
+            batch.notes[self.name] = fgm(found, self.epsilon)
         self.batches = []
         again(add=True, only=TASK)
 
 
-def fgm(gradient: Tensor, epsilon: float = 1.0) -> Tensor:
+def fgm(gradient: Tensor, epsilon: float) -> Tensor:
     """`epsilon * g / ||g||_2` of each row; gradients of the loss at the embeddings `(B, L, D)` -> their change `(B, L, D)`."""
     return epsilon * per_row(gradient)

@@ -24,19 +24,20 @@ class FreeLB(MethodSpec):
     Lengths are Euclidean, of the change of a text's embeddings, all tokens together.
 
     Attributes:
-        epsilon: the largest length of the change; the random one that it starts from has 0.58 of it.
-        step: length of a step; the paper uses 0.03 to 0.15.
+        epsilon: the largest length of the change; the random one that it starts from has 0.58 of it. Default: a tenth of the
+            mean length of the model's embeddings.
+        step: length of a step; default: a third of epsilon. The paper uses 0.03 to 0.15.
         steps: number of passes; the paper uses 2 to 4.
     """
 
     main = "epsilon"
-    epsilon: float = Field(default=0.3, ge=0)
-    step: float = Field(default=0.1, gt=0)
+    epsilon: float | None = Field(default=None, ge=0)
+    step: float | None = Field(default=None, gt=0)
     steps: int = Field(default=3, ge=1)
 
     def build(self) -> Method | None:
         """The method; None if epsilon is 0."""
-        return Ascent(self) if self.epsilon else None
+        return None if self.epsilon == 0 else Ascent(self)
 
 
 class Ascent(Method):
@@ -54,14 +55,16 @@ class Ascent(Method):
         self.batches: list[Batch] = []
 
     def start(self, setting: Setting) -> None:
-        """Find the input embedding."""
+        """Find the input embedding, and the lengths of a change and of a step."""
         self.embeddings = Embeddings(setting, self.name)
+        self.epsilon = self.embeddings.usual_radius() if self.spec.epsilon is None else self.spec.epsilon
+        self.step = self.epsilon / 3 if self.spec.step is None else self.spec.step
 
     def batch(self, batch: Batch) -> None:
         """Begin with a random change."""
         self.batches = [*(b for b in self.batches if b.at.step == batch.at.step), batch]
         uniform = 2 * drawn(batch, self.embeddings.zeros(batch), self.salt) - 1
-        begin = freelb_start(uniform, self.embeddings.real(batch), self.spec.epsilon)
+        begin = freelb_start(uniform, self.embeddings.real(batch), self.epsilon)
         batch.notes[self.name] = begin.requires_grad_()
 
     def around(self, model: nn.Module, batch: Batch) -> contextlib.AbstractContextManager[Any]:
@@ -76,7 +79,7 @@ class Ascent(Method):
             for batch in self.batches:
                 change = batch.notes[self.name]
                 found = change.grad * self.embeddings.real(batch)
-                moved = freelb(change.detach(), found, self.spec.step, self.spec.epsilon)
+                moved = freelb(change.detach(), found, self.step, self.epsilon)
                 batch.notes[self.name] = moved.requires_grad_()
             again()
             for total, parameter in zip(sums, learning, strict=True):
@@ -86,7 +89,7 @@ class Ascent(Method):
         self.batches = []
 
 
-def freelb_start(uniform: Tensor, real: Tensor, epsilon: float = 0.3) -> Tensor:
+def freelb_start(uniform: Tensor, real: Tensor, epsilon: float) -> Tensor:
     """`epsilon / sqrt(N) * uniform`, N being the number of elements of a row without padding.
 
     Args:
@@ -97,6 +100,6 @@ def freelb_start(uniform: Tensor, real: Tensor, epsilon: float = 0.3) -> Tensor:
     return epsilon * uniform * real / torch.sqrt(count).view(-1, 1, 1)
 
 
-def freelb(change: Tensor, gradient: Tensor, step: float = 0.1, epsilon: float = 0.3) -> Tensor:
+def freelb(change: Tensor, gradient: Tensor, step: float, epsilon: float) -> Tensor:
     """A step of length `step` along each row's gradient, cut to length `epsilon`; `(B, L, D)` each."""
     return within(change + step * per_row(gradient), epsilon)

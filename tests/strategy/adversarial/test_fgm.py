@@ -52,6 +52,20 @@ def test_the_gradient_is_that_of_both_losses(epsilon, tmp_path):
     assert training.difference(expected, found) < 1e-12
 
 
+@pytest.mark.parametrize(("method", "step"), [("fgm", None), ("freelb", 1 / 3)])
+def test_a_change_is_as_long_as_a_tenth_of_a_tokens_embedding(method, step, tmp_path):
+    trainer = trainer_of(Case({method: {}}), tmp_path)
+    with torch.no_grad():
+        trainer.model.get_input_embeddings().weight.normal_().mul_(7)
+    [found] = [one for one in trainer.methods if one.name == method]
+    found.start(trainer.setting)
+    assert found.epsilon == pytest.approx(0.1 * 7 * 16**0.5, rel=0.05)
+    assert step is None or found.step == pytest.approx(step * found.epsilon)
+    [given] = trainer_of(Case({method: 0.5}), tmp_path).methods
+    given.start(trainer.setting)
+    assert given.epsilon == 0.5
+
+
 def test_other_losses_are_counted_once(tmp_path):
     with_term, _, _ = gradients_of(Case({"fgm": 1.0, "bss": 0.7}), tmp_path)
     alone, _, _ = gradients_of(Case({"bss": 0.7}), tmp_path)
