@@ -82,6 +82,11 @@ def explain(error: BaseException, what: str) -> HfftError:
             return BadInput(f"{what} cannot be used: not every file has the columns {columns}; fix them or use others")
     if empty := re.search(r'Instruction "(.+?)" corresponds to no data', texts):
         return BadInput(f"{what} has no rows in its split {empty[1]}; use data that has some")
+    if "instantiate the backend tokenizer" in texts:
+        return BadInput(
+            f"{what} cannot be used: it has no tokenizer.json and no vocabulary that can be read; name a model of texts, or "
+            f"install sentencepiece or tiktoken if its tokenizer needs one"
+        )
     return BadInput(f"{what} cannot be used: {_said(error)}")
 
 

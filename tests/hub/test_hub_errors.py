@@ -150,6 +150,12 @@ ERRORS = {
         f"{UNREACHED}We couldn't connect to 'https://huggingface.co' to load the files.{NO_NETWORK}",
     ),
     "a file that is damaged": (ValueError("bad header\nat byte 3"), BadInput, f"{WHAT} cannot be used: bad header"),
+    "transformers, no tokenizer": (
+        ValueError("Couldn't instantiate the backend tokenizer from one of: \n(1) a `tokenizers` library file"),
+        BadInput,
+        f"{WHAT} cannot be used: it has no tokenizer.json and no vocabulary that can be read; name a model of texts, or "
+        "install sentencepiece or tiktoken if its tokenizer needs one",
+    ),
     "nothing said": (RuntimeError(), BadInput, f"{WHAT} cannot be used: RuntimeError"),
 }
 
