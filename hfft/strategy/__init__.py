@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from hfft.strategy.regularise.co_tuning import co_tuning, relationship
     from hfft.strategy.regularise.decay_to_start import decay_to_start
     from hfft.strategy.regularise.delta import channel_attention, delta
+    from hfft.strategy.regularise.drop_path import drop_path
     from hfft.strategy.regularise.entropy import entropy
     from hfft.strategy.regularise.ewc import ewc, fisher
     from hfft.strategy.regularise.l2_sp import l2_sp
@@ -115,6 +116,7 @@ __getattr__, __all__ = names(
         "distillation": "hfft.strategy.distil.distillation",
         "domain_loss": "hfft.strategy.shift.dann",
         "drawn_pairs": "hfft.strategy.metric.contrastive",
+        "drop_path": "hfft.strategy.regularise.drop_path",
         "easy_order": "hfft.strategy.sample.curriculum",
         "effective_number_weights": "hfft.strategy.loss.class_weights",
         "elr": "hfft.strategy.loss.elr",

@@ -164,7 +164,8 @@ def _refused(method: Method, situation: Situation) -> list[str]:
     if "embeddings" in method.needs and situation.kind != "text":
         instead = "use pgd, fast_at or trades" if situation.kind == "image" else "leave it out"
         found.append(f"attacks the embeddings of a text, which {rows} do not have; {instead}")
-    if "images" in method.needs and situation.kind not in ("image", "text"):  # of texts, another need says it
+    said = situation.kind == "text" and {"continuous", "pixels"} & method.needs  # of texts, another need says it
+    if "images" in method.needs and situation.kind != "image" and not said:
         found.append(f"is for images, but the rows are {rows}; leave it out")
     if "image_or_text" in method.needs and situation.kind not in ("image", "text"):
         found.append(f"is for images and texts, but the rows are {rows}; leave it out")

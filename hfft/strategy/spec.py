@@ -57,6 +57,7 @@ from hfft.strategy.regularise.co_tuning import CoTuning
 from hfft.strategy.regularise.confidence_penalty import ConfidencePenalty
 from hfft.strategy.regularise.decay_to_start import DecayToStart
 from hfft.strategy.regularise.delta import DELTA
+from hfft.strategy.regularise.drop_path import DropPath
 from hfft.strategy.regularise.entropy import Entropy
 from hfft.strategy.regularise.ewc import EWC
 from hfft.strategy.regularise.l2_sp import L2SP
@@ -169,6 +170,7 @@ class Strategy(Spec):
     bss: BSS | None = None
     r_drop: RDrop | None = None
     mixout: Mixout | None = None
+    drop_path: DropPath | None = None
     stochnorm: StochNorm | None = None
     agc: AGC | None = None
     clip_value: ClipValue | None = None

@@ -28,6 +28,7 @@ METHODS: dict[str, Keys] = {
     "label smoothing": {"training.label_smoothing_factor": 0.1},
     "LwF": {"strategy.lwf": 1.0},
     "mixout": {"strategy.mixout": 0.7},
+    "drop path": {"strategy.drop_path": 0.1},
     "StochNorm": {"strategy.stochnorm": 0.5},
     # mixing
     "mixup": {"strategy.mixup": 0.2},

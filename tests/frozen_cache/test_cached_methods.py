@@ -46,6 +46,15 @@ def test_a_term_is_the_same_with_stored_outputs(strategy, tmp_path):
     assert logs[1] == pytest.approx(logs[0], rel=1e-4, abs=1e-6)
 
 
+def test_blocks_after_the_stored_ones_are_skipped_as_without_a_cache(tmp_path):
+    rows = examples("image", SINGLE, 12)
+    plain, cached = (trained(tmp_path / str(how), {"drop_path": 0.5}, how, "vit", rows) for how in (False, True))
+    assert cached.cache_report.get("cut")
+    assert difference(*[{name: p.detach() for name, p in t.model.named_parameters()} for t in (plain, cached)]) < 1e-6
+    none = trained(tmp_path / "none", {}, False, "vit", rows)
+    assert difference(*[{name: p.detach() for name, p in t.model.named_parameters()} for t in (plain, none)]) > 1e-4
+
+
 SHIFT = {
     "mcc": {"mcc": {"on": "target", "ratio": 2, "weight": 3.0}},
     "dan": {"dan": {"on": "target", "weight": 3.0}, "entropy": {"on": "target"}},

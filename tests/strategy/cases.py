@@ -332,6 +332,10 @@ CASES = {
     "bss": Case({"bss": {"weight": 0.5, "smallest": 2}}, {"bss": 0.0}),
     "r_drop": Case({"r_drop": 1.0}, {"r_drop": 0.0}, dropout=0.1, random=True),
     "mixout": Case({"mixout": 0.7}, {"mixout": 0.0}),
+    "drop_path": Case({"drop_path": 0.5}, {"drop_path": 0.0}, model="vit"),
+    "drop_path, mixup, distillation": Case(
+        {"drop_path": 0.5, "mixup": 1.0, "distillation": {"teacher": "teacher", "weight": 0.7}}, model="vit"
+    ),
     "stochnorm": Case({"stochnorm": 0.5}, {"stochnorm": 1.0}, model="resnet", random=True),
     "agc": Case({"agc": 0.02}, {"agc": 0.0}),
     "clip_value": Case({"clip_value": 0.02}, {"clip_value": 0.0}),

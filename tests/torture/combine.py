@@ -69,6 +69,7 @@ ANY: dict[str, list[Any]] = {
     "strategy.decay_to_start": [1.0],
     "strategy.delta": [0.1],
     "strategy.mixout": [0.5],
+    "strategy.drop_path": [0.3],
     "strategy.ema": [0.9],
     "strategy.swa": [{"start": 0.3, "every": 1}],
     "strategy.sam": [0.1],
