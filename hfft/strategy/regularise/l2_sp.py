@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from hfft.lazy import torch
+from hfft.lazy import F, torch
 from hfft.strategy.method import At, Method, MethodSpec, Setting
 from hfft.strategy.tensors import like
 from hfft.strategy.weight import Weight, WeightSpec, is_zero
@@ -61,5 +61,6 @@ def l2_sp(model: nn.Module, start: Mapping[str, Tensor]) -> Tensor:
     for name, parameter in model.named_parameters():
         name = name.removeprefix("module.")  # added by DistributedDataParallel
         if name in start and parameter.requires_grad:
-            distance = distance + (parameter - like(start[name], parameter)).square().sum()
+            # one kernel for the square and its sum, and one for the gradient: half the time of three operations
+            distance = distance + F.mse_loss(parameter, like(start[name], parameter), reduction="sum")
     return distance / 2
