@@ -156,7 +156,7 @@ OPTIONS = {
     },
     "attention_transfer": {
         "teacher": (["x"], ["", 3], None),
-        "weight": ([0, 0.5, 9], [-1e-6, -0.5], 1.0),
+        "weight": ([0, 0.5, 9], [-1e-6, -0.5], 0.01),
     },
     "self_distillation": {
         "teacher": (["ema", "start"], ["x"], "ema"),

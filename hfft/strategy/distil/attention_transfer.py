@@ -29,12 +29,13 @@ class AttentionTransfer(MethodSpec):
 
     Attributes:
         teacher: a run folder, a model folder or a hub id, with the same classes and the same processor.
-        weight: factor of the divergence.
+        weight: factor of the divergence. MiniLM learns it alone, before any task; beside a task's loss it has to be small: two of
+            MiniLM's blocks on 545 rows of TREC came to 0.772 at 0.01, 0.612 at 0.1, 0.390 at 1 and 0.728 without (one seed).
     """
 
     main = "teacher"
     teacher: str = Field(min_length=1)
-    weight: WeightSpec = 1.0
+    weight: WeightSpec = 0.01
 
     def build(self) -> Method | None:
         """The method; None if weight is 0."""
@@ -47,7 +48,7 @@ class Attentive(FromTeacher):
     needs = frozenset({"teacher", "attentions"})
 
     def __init__(self, spec: AttentionTransfer):
-        self.spec, self.weight = spec, Weight(spec.weight)
+        self.spec, self.weight = spec, Weight(spec.weight, default=0.01)
 
     def start(self, setting: Setting) -> None:
         """Load the teacher, and find the last attention of both models.
