@@ -138,3 +138,8 @@ def difference(left: Mapping[str, torch.Tensor], right: Mapping[str, torch.Tenso
     assert left.keys() == right.keys()
     apart = sum((left[name] - right[name]).double().square().sum() for name in left)
     return float((apart / sum(left[name].double().square().sum() for name in left)) ** 0.5)
+
+
+def asked(request: Any, test: str) -> list[dict[str, Any]]:
+    """The cases of a test that this session runs: a fixture that serves all at once need not train the others."""
+    return [item.callspec.params for item in request.session.items if getattr(item, "originalname", "") == test]

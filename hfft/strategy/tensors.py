@@ -26,6 +26,16 @@ def whole(tensor: Any) -> Any:
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
+def states_of(output: Any) -> Tensor:
+    """What a block returns for each position, where it returns that alone or first."""
+    return output if torch.is_tensor(output) else output[0]
+
+
+def with_states(output: Any, states: Tensor) -> Any:
+    """What a block returned, with other states."""
+    return states if torch.is_tensor(output) else (states, *output[1:])
+
+
 def total_norm(tensors: list[Tensor]) -> Tensor:
     """The Euclidean norm of several tensors together."""
     return whole(torch.linalg.vector_norm(torch.stack([whole(torch.linalg.vector_norm(t)) for t in tensors])))

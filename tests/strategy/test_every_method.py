@@ -7,6 +7,7 @@ import pytest
 from hfft.strategy.spec import Strategy
 from tests.strategy import check
 from tests.strategy.cases import CASES, NOT_DIVIDED, WAYS
+from tests.training import asked
 
 # No option of them leaves the order, or the squared error, alone: they are left out of the recipe.
 WITHOUT_NEUTRAL = {"balanced", "contrastive", "huber", "prototypes", "quantile", "shot", "simclr", "simcse", "swad"}
@@ -22,11 +23,6 @@ def test_neutral_options_are_no_method_at_all(name):
 def whole(tmp_path_factory):
     """A case trained with whole batches, once."""
     return functools.cache(lambda name, rows: check.run(CASES[name], tmp_path_factory.mktemp("whole"), 8, 1, rows))
-
-
-def asked(request, test):
-    """The cases of a test that this session runs: a fixture that serves all at once need not train the others."""
-    return [item.callspec.params for item in request.session.items if getattr(item, "originalname", "") == test]
 
 
 @pytest.mark.slow_but("focal-17")

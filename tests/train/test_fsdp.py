@@ -10,6 +10,7 @@ from hfft.pipeline.finetune import finetune
 from tests import forked
 from tests.forked import ROOT
 from tests.train import fsdp
+from tests.training import asked
 
 pytestmark = pytest.mark.slow
 
@@ -18,8 +19,8 @@ pytestmark = pytest.mark.slow
 def divided(request, tmp_path_factory):
     """The run folders of two processes that share every model; only of the cases that this session runs."""
     folder = tmp_path_factory.mktemp("divided")
-    asked = [item.callspec.params["case"] for item in request.session.items if "divided_learns" in item.name]
-    forked.two_processes(ROOT / "tests/train/fsdp.py", folder, *asked)
+    cases = [case["case"] for case in asked(request, "test_what_is_divided_learns_what_is_whole")]
+    forked.two_processes(ROOT / "tests/train/fsdp.py", folder, *cases)
     return folder
 
 

@@ -13,6 +13,7 @@ from hfft.errors import BadInput
 from hfft.lazy import torch
 from hfft.strategy.method import TASK, Batch, Method, Setting
 from hfft.strategy.outputs import logits_of
+from hfft.strategy.tensors import states_of
 from hfft.wording import listing
 
 if TYPE_CHECKING:
@@ -111,9 +112,7 @@ def block_outputs(blocks: Mapping[int, nn.Module]) -> Iterator[dict[int, Tensor]
     found: dict[int, Tensor] = {}
 
     def hook(depth: int) -> Any:
-        return lambda module, inputs, output: found.setdefault(
-            depth, output if isinstance(output, torch.Tensor) else output[0]
-        )
+        return lambda module, inputs, output: found.setdefault(depth, states_of(output))
 
     handles = [block.register_forward_hook(hook(depth)) for depth, block in blocks.items()]
     try:

@@ -12,6 +12,7 @@ from pydantic import Field
 from hfft.errors import BadInput
 from hfft.lazy import torch
 from hfft.strategy.method import TASK, At, Batch, Method, MethodSpec, Pass, Setting
+from hfft.strategy.tensors import states_of, with_states
 from hfft.strategy.weight import Weight, WeightSpec, is_zero
 
 if TYPE_CHECKING:
@@ -161,10 +162,9 @@ def without(channel: int) -> Callable[[nn.Module, Any, Any], Any]:
     """A forward hook that sets a channel of a block's output to zero."""
 
     def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
-        states = output if isinstance(output, torch.Tensor) else output[0]
-        masked = states.clone()
-        masked.select(1 if states.ndim == 4 else -1, channel).zero_()
-        return masked if isinstance(output, torch.Tensor) else (masked, *output[1:])
+        masked = states_of(output).clone()
+        masked.select(1 if masked.ndim == 4 else -1, channel).zero_()
+        return with_states(output, masked)
 
     return hook
 

@@ -12,6 +12,7 @@ from hfft.errors import BadInput
 from hfft.eval_mode import eval_mode
 from hfft.lazy import torch
 from hfft.strategy.method import Batch, Method, MethodSpec, Setting
+from hfft.strategy.tensors import states_of, with_states
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -90,11 +91,10 @@ def _skipped(draws: Tensor, rate: float) -> Any:
     """A hook of a block; where only the first positions are computed, as of a last block, only those are returned."""
 
     def hook(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> Any:
-        before, after = _read(inputs, named), _states(output)
+        before, after = _read(inputs, named), states_of(output)
         if not module.training or len(after) != len(draws):  # another number of rows: the search for a frozen prefix
             return output
-        found = drop_path(before[:, : after.shape[1]], after, draws.to(after.device), rate)
-        return found if torch.is_tensor(output) else (found, *output[1:])
+        return with_states(output, drop_path(before[:, : after.shape[1]], after, draws.to(after.device), rate))
 
     return hook
 
@@ -103,17 +103,13 @@ def _read(inputs: tuple[Any, ...], named: dict[str, Any]) -> Tensor:
     return inputs[0] if inputs else next(value for value in named.values() if torch.is_tensor(value))
 
 
-def _states(output: Any) -> Tensor:
-    return output if torch.is_tensor(output) else output[0]
-
-
 def _changing_shape(model: nn.Module, blocks: list[nn.Module], sample: dict[str, Any]) -> list[int]:
     """The blocks that return another shape than they read."""
     found = []
 
     def compare(i: int) -> Any:
         def hook(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
-            if _states(output).shape != _read(inputs, named).shape:
+            if states_of(output).shape != _read(inputs, named).shape:
                 found.append(i)
 
         return hook
