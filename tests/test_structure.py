@@ -41,6 +41,7 @@ RANKS = (
         "layers.spec",
         "layers.adapters.arguments",
         "strategy",
+        "data.render_spec",
         "data.rows_spec",
         "data.spec",
         "data.augment",

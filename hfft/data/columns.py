@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hfft.data.roles import find_roles
 from hfft.data.spec import SET, Data
 from hfft.errors import DataError
 from hfft.hub.errors import reading
+from hfft.tasks.modality import AUDIO
 from hfft.tasks.table import Task
 from hfft.wording import listing, nearest
 
@@ -43,10 +45,12 @@ def find(rows: Rows, data: Data, task: Task) -> dict[str, str]:
         DataError: no column or several columns fit, or one would have two roles.
     """
     features = rows.features or {}
+    drawn = data.render is not None and data.render.kind == "spectrogram"
 
     def fitting(role: str) -> list[str]:
         ours = (SET,) if data.mix or data.map is not None else ()  # names the set of a row, which is no input
-        return [name for name, feature in features.items() if plays(role, feature, task) and name not in ours]
+        fits = AUDIO.inputs.plays if drawn and role == "image" else partial(plays, task=task)
+        return [name for name, feature in features.items() if fits(role, feature) and name not in ours]
 
     return find_roles(list(features), fitting, data, task)
 

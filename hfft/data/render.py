@@ -1,4 +1,4 @@
-"""Texts drawn as lines of pixels, so that an image network can read them."""
+"""Texts drawn as lines of pixels, and rows with texts or sounds drawn as images, so that an image network can read them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,27 @@ from PIL.PngImagePlugin import PngInfo
 
 from hfft.data.columns import holds_text
 from hfft.data.modality.base import Rows
-from hfft.data.spec import Render
+from hfft.data.render_spec import Render
+from hfft.data.sounds import NotASound, is_silent, read_sound
+from hfft.data.spectrogram import SECONDS, spectrogram
+from hfft.data.stored_files import file_of, is_empty, path_of
 from hfft.errors import DataError
 
-CUT = "hfft: cut"  # in the file of a text that does not fit into its image
+FONT_SIZE = 10
+NOTE = "hfft: note"  # in the file of an image: what its user should know
+BAD = "hfft: bad"  # in a blank one: why the row cannot be drawn
+CUT = (
+    "the text does not fit into its image and is cut; a larger data.render.size or a smaller font_size keeps more of it"
+)
+LONG = "the sound is longer than data.render.seconds, and only its beginning is drawn"
+SILENT = "the sound is silent"
 
 
 def draw(text: str, how: Render) -> Image.Image:
     """A text in Pillow's own font, white on black, in lines from the top; what does not fit into the image is cut.
 
     Returns:
-        A grey image, the same for the same text and Pillow; `info` has `CUT` if something was cut.
+        A grey image, the same for the same text and Pillow; `info` has a `NOTE` if something was cut.
     """
     height, width = how.size
     font = _font(how.font_size)
@@ -34,7 +44,7 @@ def draw(text: str, how: Render) -> Image.Image:
     for i, line in enumerate(found):
         canvas.text((1, i * step), line, fill=255, font=font)
     if len(found) * step > height:
-        image.info[CUT] = "yes"
+        image.info[NOTE] = CUT
     return image
 
 
@@ -63,30 +73,54 @@ def lines(text: str, how: Render, most: int) -> list[str]:
     return [*found, *([line] if line else [])][:most]
 
 
+def draw_sound(stored: Any, how: Render) -> Image.Image:
+    """The spectrogram in a sound's file; `info` has a `NOTE` if only a part is drawn, or nothing is to be heard.
+
+    Returns:
+        A blank image if the file cannot be read: its `info` says why under `BAD`.
+    """
+    try:
+        sound = read_sound(file_of(stored))
+    except (NotASound, OSError) as error:
+        image = Image.new("L", (1, 1))
+        image.info[BAD] = str(error) if isinstance(error, NotASound) else f"the file cannot be read ({error.strerror})"
+        return image
+    image = spectrogram(sound, how)
+    if is_silent(sound):
+        image.info[NOTE] = SILENT
+    elif len(sound["array"]) > round((how.seconds or SECONDS) * sound["sampling_rate"]):
+        image.info[NOTE] = LONG
+    return image
+
+
 def drawn_rows(rows: Rows, column: str, how: Render) -> Rows:
-    """The rows with drawn texts, stored as PNG, in the place of a column of texts.
+    """The rows with drawn texts or sounds, stored as PNG, in the place of a column of texts, or of sounds' files.
 
     Raises:
         DataError: the column holds something else.
     """
-    feature = (rows.features or {})[column]
-    if not holds_text(feature):
-        raise DataError(f"data.render: draws texts, but column {column!r} has type {feature}; leave it out")
+    feature, sounds = (rows.features or {})[column], how.kind == "spectrogram"
+    if not sounds and not holds_text(feature):
+        raise DataError(
+            f"data.render: draws texts, but column {column!r} has type {feature}; leave it out, or draw sounds with "
+            f"data.render.kind=spectrogram"
+        )
 
-    def one(text: str | None) -> dict[str, Any]:
-        if text is None or not text.strip():
+    def one(value: Any) -> dict[str, Any]:
+        if is_empty(value) or (not sounds and not value.strip()):
             return {column: None}
-        file = io.BytesIO()
-        image, marks = draw(text, how), PngInfo()
-        if CUT in image.info:  # so that the check of the rows can count them
-            marks.add_text(CUT, image.info[CUT])
+        image = draw_sound(value, how) if sounds else draw(value, how)
+        file, marks = io.BytesIO(), PngInfo()
+        for key in (NOTE, BAD):  # for the check of the rows, which counts them
+            if key in image.info:
+                marks.add_text(key, image.info[key])
         image.save(file, "PNG", compress_level=1, pnginfo=marks)
-        return {column: {"bytes": file.getvalue(), "path": None}}
+        return {column: {"bytes": file.getvalue(), "path": path_of(value)}}
 
     features = Features({**(rows.features or {}), column: datasets.Image(decode=False)})
     return rows.map(one, input_columns=[column], features=features)
 
 
 @lru_cache(maxsize=8)
-def _font(size: int) -> Any:
-    return ImageFont.load_default(size)
+def _font(size: int | None) -> Any:
+    return ImageFont.load_default(size or FONT_SIZE)

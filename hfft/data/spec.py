@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from hfft.data.augment import grammar
+from hfft.data.render_spec import Render
 from hfft.data.rows_spec import Client, Fold, LabelNoise
 from hfft.spec import Spec, as_list, check_pattern
 
@@ -151,18 +152,6 @@ class MixedSet(FurtherRows):
     share: float | None = Field(default=None, gt=0, le=1)
 
 
-class Render(Spec):
-    """Texts drawn as lines of pixels, for an image network.
-
-    Attributes:
-        size: height and width of the image in pixels; what does not fit is cut.
-        font_size: of Pillow's own font, in pixels.
-    """
-
-    size: Annotated[list[Annotated[int, Field(ge=8, le=4096)]], Field(min_length=2, max_length=2)] = [64, 128]
-    font_size: int = Field(default=10, ge=6, le=256)
-
-
 class Data(Spec):
     """Part 5: the data.
 
@@ -202,7 +191,7 @@ class Data(Spec):
             config.
         mask_patch_size: edge in pixels of what is masked together; default: 32 where it fits into the model's images, as in
             SimMIM, and otherwise a patch of the model.
-        render: draw texts as images: `columns.image` then names a column of texts.
+        render: draw texts or sounds as images: `columns.image` then names a column of texts, or of sounds or their paths.
         augment: augmentations of the training rows, in order (`hfft.data.augment`).
         mix: name -> a labelled set that is trained on together with this one, as one task; each is scored apart as well.
         map: class of this set -> class of the task, or null, which leaves its rows out.

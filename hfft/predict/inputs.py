@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from hfft.data.predicted import Reading, read_rows
+from hfft.data.spectrogram import spectrogram
 from hfft.data.tables.endings import KINDS, kind_of
 from hfft.data.tables.files import is_table_of_text
-from hfft.errors import BadInput
-from hfft.tasks.modality import Modality
+from hfft.errors import BadInput, DataError
+from hfft.tasks.modality import AUDIO, Modality
 from hfft.wording import listing
 
 # Endings by which a word is taken for the name of a file.
@@ -95,5 +96,9 @@ def check_options(tables: list[str], others: list[str], modality: Modality, read
 
 def _opened(argument: str, modality: Modality, reading: Reading) -> Iterator[tuple[str, Any]]:
     """The inputs of an argument that is not a table, each with the second text of its pair."""
+    how = reading.data("-").render
+    if how is not None and how.kind == "spectrogram":
+        sounds = AUDIO.inputs.open(argument, reading.note)
+        return ((name, one if isinstance(one, DataError) else spectrogram(one, how)) for name, one in sounds)
     found = modality.inputs.open(argument, reading.note)
     return found if reading.pair is None else ((name, (value, reading.pair)) for name, value in found)

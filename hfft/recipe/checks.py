@@ -123,7 +123,8 @@ def cross_checks(values: dict[str, Any], recipe: Recipe | None) -> list[tuple[Pa
             )
     target = PROBLEMS[recipe.problem]
     if recipe.data.render is not None and modality.input_name != "pixel_values":
-        found.append((("data", "render"), f"draws texts as images, but task {recipe.task} takes none; leave it out"))
+        drawn = "texts" if recipe.data.render.kind == "text" else "sounds"
+        found.append((("data", "render"), f"draws {drawn} as images, but task {recipe.task} takes none; leave it out"))
     found += label_checks(recipe) + masking_checks(recipe)
     found += cross_modal_checks(recipe)
     frozen = recipe.backbone.cross_modal is None and recipe.train_layers != ["all"]

@@ -1,17 +1,20 @@
-"""Texts as lines of pixels: the same for the same text, broken between words, and read by an image network."""
+"""Texts as lines of pixels and sounds as spectrograms: the same for the same input, and read by an image network."""
 
 from pathlib import Path
 
 import datasets
 import numpy as np
 import pytest
+import soundfile
 from PIL import ImageFont
 
 from hfft import finetune
 from hfft.commands.predict import predict
 from hfft.data.load import load_splits
-from hfft.data.render import CUT, draw, lines
-from hfft.data.spec import Data, Render
+from hfft.data.render import NOTE, draw, lines
+from hfft.data.render_spec import Render
+from hfft.data.spec import Data
+from hfft.data.spectrogram import spectrogram
 from hfft.errors import DataError, RecipeError
 from hfft.recipe import Recipe
 from hfft.tasks.table import TASKS
@@ -57,7 +60,7 @@ def test_each_line_is_drawn_below_the_last():
 
 def test_texts_that_do_not_fit_are_counted_for_each_split():
     whole, cut = "a b", "many words " * 9
-    assert (CUT in draw(whole, HOW).info, CUT in draw(cut, HOW).info) == (False, True)
+    assert (NOTE in draw(whole, HOW).info, NOTE in draw(cut, HOW).info) == (False, True)
     for split, texts in (("train", [whole, cut, f"{cut} c", f"{whole} c"]), ("test", ["d", "e"])):
         datasets.Dataset.from_dict({"text": texts, "label": ["x", "y"] * (len(texts) // 2)}).to_parquet(
             f"rows/{split}.parquet"
@@ -122,3 +125,169 @@ def test_a_run_learns_to_read_and_predicts_a_table_of_texts():
     rows = list(predict("run", ["new.csv"], None, None, None, 8))
     assert [row["id"] for row in rows] == ["new.csv:0", "new.csv:1"]
     assert all(row["error"] is None for row in rows)
+
+
+# --- sounds
+
+
+HEARD = Render(kind="spectrogram", size=[32, 48], seconds=0.5, sampling_rate=8000)
+
+
+def tone(hz: float, seconds: float = 0.5, rate: int = 8000, loudness: float = 0.5) -> dict:
+    """A pure tone."""
+    t = np.arange(round(seconds * rate)) / rate
+    return {"array": (loudness * np.sin(2 * np.pi * hz * t)).astype(np.float32), "sampling_rate": rate}
+
+
+@pytest.mark.parametrize("hz", [300, 1000, 3000])
+def test_a_tone_is_a_line_at_the_height_of_its_mel_band(hz):
+    levels = np.asarray(spectrogram(tone(hz), HEARD)).astype(int)
+    assert levels.shape == (32, 48)
+    mel = 2595 * np.log10(1 + np.array([hz, 4000]) / 700)  # of the tone, and of the highest frequency
+    band = mel[0] / mel[1] * 33 - 1  # the centres of 32 bands divide the scale into 33 parts
+    assert abs(31 - levels[:, 4:-4].mean(1).argmax() - band) <= 0.6
+    assert levels.max() == 255
+
+
+def test_against_the_decibels_of_an_independent_spectrogram():
+    sound = {"array": np.random.default_rng(0).normal(0, 0.1, 4000).astype(np.float32), "sampling_rate": 8000}
+    ours = np.asarray(spectrogram(sound, HEARD))[::-1]
+    window, found = np.hanning(200), []
+    filters = mel_triangles(512, 32, 8000)
+    for start in np.round(np.arange(48) * 4000 / 48).astype(int):
+        frame = np.array([sound["array"][i] if 0 <= i < 4000 else 0.0 for i in range(start - 100, start + 100)])
+        frame = np.pad(frame * window, (0, 512 - 200))
+        transform = np.exp(-2j * np.pi * np.outer(np.arange(257), np.arange(512)) / 512) @ frame
+        found.append(filters @ np.abs(transform) ** 2)
+    power = np.array(found).T
+    expected = np.clip(1 + 10 * np.log10(power / power.max()) / 80, 0, 1) * 255
+    np.testing.assert_allclose(ours, expected, atol=0.51)
+
+
+def mel_triangles(size: int, bands: int, rate: int) -> np.ndarray:
+    """Triangles `(bands, size // 2 + 1)` whose corners are equally far apart on the HTK mel scale."""
+    corners = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + rate / 2 / 700), bands + 2) / 2595) - 1)
+    frequencies = np.arange(size // 2 + 1) * rate / size
+    rising = (frequencies - corners[:-2, None]) / np.diff(corners)[:-1, None]
+    falling = (corners[2:, None] - frequencies) / np.diff(corners)[1:, None]
+    return np.clip(np.minimum(rising, falling), 0, None)
+
+
+def test_rate_and_loudness_do_not_matter_and_what_is_missing_is_black():
+    low, high = (np.asarray(spectrogram(tone(700, rate=rate), HEARD)).astype(int) for rate in (8000, 44100))
+    assert np.abs(low - high).mean() < 6  # the tone's ends, where the filter of the rate rings
+    np.testing.assert_array_equal(low, np.asarray(spectrogram(tone(700, loudness=0.125), HEARD)))
+    short = np.asarray(spectrogram(tone(700, 0.25), HEARD))
+    np.testing.assert_array_equal(short[:, :20], low[:, :20])
+    assert not short[:, 28:].any()
+    np.testing.assert_array_equal(np.asarray(spectrogram(tone(700, 3), HEARD))[:, :44], low[:, :44])
+    assert not np.asarray(spectrogram({"array": np.zeros(4000, np.float32), "sampling_rate": 8000}, HEARD)).any()
+
+
+@pytest.fixture
+def folder_of_sounds():
+    """Two classes of tones by four speakers, of several rates and lengths, in folders."""
+    for i in range(24):
+        rate = (8000, 16000, 44100)[i % 3]
+        file = Path("speech") / ("low", "high")[i % 2] / f"s{i // 2 % 4}_nohash_{i}.{('wav', 'flac')[i // 2 % 2]}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        sound = tone((300, 1500)[i % 2] * (1 + i / 99), 0.3 + i / 50, rate)
+        soundfile.write(file, sound["array"], rate)
+    return Path("speech")
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_folder_of_sounds_becomes_images_and_speakers_stay_together(folder_of_sounds, streaming):
+    given = {"render": HEARD, "validation": "none", "test": "none", "streaming": streaming}
+    splits, labels = load_splits(Data(path="speech", **given), IMAGES)
+    assert labels.names == ("high", "low")
+    found = list(splits.train)
+    assert len(found) == 24
+    for row in found:
+        levels = np.asarray(row["audio"].convert("L")).astype(int)
+        assert labels.names[row["labels"]] == (
+            "low" if levels.mean(1)[:14].sum() < levels.mean(1)[14:].sum() else "high"
+        )
+    if streaming:
+        return
+    assert [note for note in splits.notes if "only its beginning is drawn" in note]
+    parted, _ = load_splits(Data(path="speech", **{**given, "test": 0.25}, columns={"group": "/^([^_]+)_/"}), IMAGES)
+    stored = {
+        name: {Path(row["audio"]["path"]).name[:2] for row in rows.cast_column("audio", datasets.Image(decode=False))}
+        for name, rows in (("train", parted.train), ("test", parted.test))
+    }
+    assert stored["test"]
+    assert not stored["train"] & stored["test"]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_sound_that_cannot_be_read_is_named_with_its_reason(folder_of_sounds, streaming):
+    (folder_of_sounds / "low" / "a_bad.wav").write_bytes(b"RIFF1234WAVE")
+    data = Data(path="speech", render=HEARD, validation="none", test="none", streaming=streaming)
+
+    def read() -> None:
+        splits, _ = load_splits(data, IMAGES)
+        list(splits.train)
+
+    with pytest.raises(DataError, match=r"split train, row \d+: the sound cannot be decoded .*a_bad\.wav"):
+        read()
+    if streaming:
+        return
+    splits, _ = load_splits(data.model_copy(update={"on_bad_rows": "skip", "max_bad_rows": 0.1}), IMAGES)
+    assert len(splits.train) == 24
+    assert [note for note in splits.notes if "a_bad.wav" in note]
+
+
+def test_paths_of_sounds_in_a_table_are_drawn_and_other_columns_refused(folder_of_sounds):
+    files = sorted(str(path) for path in folder_of_sounds.rglob("*.*"))
+    rows = {"file": files, "label": [Path(file).parent.name for file in files], "n": list(range(len(files)))}
+    datasets.Dataset.from_dict(rows).to_csv("rows.csv", index=False)
+    plain = {"path": "rows.csv", "validation": "none", "test": "none"}
+    splits, _ = load_splits(Data(render=HEARD, columns={"image": "file"}, **plain), IMAGES)
+    assert len(splits.train) == 24
+    with pytest.raises(DataError, match=r"data\.columns\.image: column 'n' has type .*, not sounds"):
+        load_splits(Data(render=HEARD, columns={"image": "n"}, **plain), IMAGES)
+
+
+def test_sounds_that_nobody_asked_to_draw_are_told_what_draws_them(folder_of_sounds):
+    plain = {"path": "speech", "columns": {"image": "audio"}, "validation": "none", "test": "none"}
+    with pytest.raises(DataError, match=r"the file is a sound \(data\.render\.kind=spectrogram draws sounds\)"):
+        load_splits(Data(**plain), IMAGES)
+    with pytest.raises(DataError, match=r"or draw sounds with data\.render\.kind=spectrogram"):
+        load_splits(Data(render=HOW, **plain), IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"seconds": 2}, "is of kind text and has seconds, which is for kind spectrogram; leave one out"),
+        ({"kind": "spectrogram", "font_size": 9}, "is of kind spectrogram and has font_size, which is for kind text"),
+        ({"kind": "spectrogram", "seconds": 0.01}, "greater than or equal to 0.05"),
+        ({"kind": "spectrograms"}, "'text' or 'spectrogram'"),
+    ],
+)
+def test_keys_of_the_other_kind_are_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        Render(**given)
+
+
+@pytest.mark.slow
+def test_a_run_learns_to_hear_and_predicts_files(folder_of_sounds):
+    stand_ins.model("microsoft/resnet-18", Path("model"))
+    recipe = Recipe(
+        name="hears",
+        task="image-classification",
+        backbone={"name": "model", "processor": {"size": {"shortest_edge": 32}, "crop_pct": 1.0}},
+        data={"path": "speech", "render": HEARD, "validation": "none", "test": 0.25},
+        training={"output_dir": "run", "max_steps": 3, "per_device_train_batch_size": 8, "use_cpu": True},
+        score={"scorecard": "off"},
+    )
+    assert finetune(recipe).metrics["test"]["n"] == 6
+    (folder_of_sounds / "low" / "z_bad.wav").write_bytes(b"RIFF1234WAVE")
+    rows = list(predict("run", ["speech/low"], None, None, None, 8))
+    assert [row["error"] is None for row in rows] == [True] * 12 + [False]
+    (folder_of_sounds / "low" / "z_bad.wav").unlink()
+    files = [str(path) for path in sorted(folder_of_sounds.rglob("*.*"))]
+    named = [row["probability"] for row in predict("run", files, None, None, None, 8)]
+    of_data = [row["probability"] for row in predict("run", [], "speech", "train", None, 8)]
+    assert sorted(named) == pytest.approx(sorted(of_data), abs=1e-5)

@@ -55,16 +55,16 @@ class AudioInputs(Inputs):
     def read(self, rows: Rows, columns: Mapping[str, str], data: Data, split: str, source: str) -> Rows:
         """Convert a column of paths (relative ones start at the folder of their file), bytes, or values with a rate to files."""
         library()
-        column, stream = columns["audio"], isinstance(rows, IterableDataset)
-        feature = rows.features[column]
+        role, column = next(iter(columns.items()))
+        stream, feature = isinstance(rows, IterableDataset), rows.features[column]
         if holds_text(feature):
-            rows = full_paths(rows, "audio", column, folder_of(data, source), SOUNDS, FILE)
+            rows = full_paths(rows, role, column, folder_of(data, source), SOUNDS, FILE)
         elif {"array", "sampling_rate"} <= _fields(feature):
             rows = _mapped(rows, column, _as_wav)
         elif isinstance(feature, Value) and feature.dtype in ("binary", "large_binary"):
             rows = _mapped(rows, column, _as_file)
         elif not isinstance(feature, datasets.Audio) and _fields(feature) != {"bytes", "path"}:
-            raise DataError(f"data.columns.audio: column {column!r} has type {feature}, not sounds; choose another")
+            raise DataError(f"data.columns.{role}: column {column!r} has type {feature}, not sounds; choose another")
         if stream:
             return rows.cast_column(column, FILE)
         if holds_text(rows.features[column]):

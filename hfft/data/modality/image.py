@@ -19,23 +19,22 @@ from hfft.data.augment import grammar
 from hfft.data.batch_transform import LARGE, Pixels, learn, pack
 from hfft.data.columns import RowError, folder_of, holds_text
 from hfft.data.digest import digest_of
+from hfft.data.file_paths import ending
 from hfft.data.file_rows import FileRows, FileStep
 from hfft.data.image_paths import IMAGES
 from hfft.data.image_processor import VERSION, convert, depth_note, in_mode, levels, processed
 from hfft.data.masking import MaskStep
+from hfft.data.modality.audio import AudioInputs
 from hfft.data.modality.base import Inputs, Rows
 from hfft.data.open_files import open_files
 from hfft.data.patch_masks import DRAW
-from hfft.data.render import CUT, drawn_rows
+from hfft.data.render import BAD, NOTE, drawn_rows
+from hfft.data.sound_paths import SOUNDS
 from hfft.data.spec import Data
 from hfft.data.stored_files import dated, file_of, full_paths, is_empty, is_remote, path_of
 from hfft.errors import DataError
 from hfft.tasks.problem import PROBLEMS
 from hfft.wording import printable
-
-CUT_NOTE = (
-    "the text does not fit into its image and is cut; a larger data.render.size or a smaller font_size keeps more of it"
-)
 
 
 class ImageInputs(Inputs):
@@ -48,10 +47,15 @@ class ImageInputs(Inputs):
         return isinstance(feature, datasets.Image)
 
     def read(self, rows: Rows, columns: Mapping[str, str], data: Data, split: str, source: str) -> Rows:
-        """Convert a column of paths, or of files as bytes, to images; relative paths start at the folder of their file."""
+        """Convert a column of paths, or of files as bytes, to images; relative paths start at the folder of their file.
+
+        With `data.render` it is a column of texts or of sounds, which are drawn.
+        """
         column, stream = columns["image"], isinstance(rows, IterableDataset)
         feature = rows.features[column]
         if data.render is not None:
+            if data.render.kind == "spectrogram":
+                rows = AudioInputs().read(rows, {"image": column}, data, split, source)
             rows = drawn_rows(rows, column, data.render)
         elif holds_text(feature):
             rows = full_paths(rows, "image", column, folder_of(data, source), IMAGES, datasets.Image(decode=False))
@@ -60,7 +64,10 @@ class ImageInputs(Inputs):
             or (isinstance(feature, dict) and set(feature) == {"bytes", "path"})
             or (isinstance(feature, datasets.Value) and feature.dtype in ("binary", "large_binary"))
         ):
-            raise DataError(f"data.columns.image: column {column!r} has type {feature}, not images; choose another")
+            remedy = "choose another"
+            if AudioInputs().plays("audio", feature):
+                remedy = "draw sounds with data.render.kind=spectrogram, or use task audio-classification"
+            raise DataError(f"data.columns.image: column {column!r} has type {feature}, not images; {remedy}")
         # rows of a stream are buffered before decoding, because files are much smaller than their pixels
         rows = rows.cast_column(column, datasets.Image(decode=not stream))
         return rows if isinstance(rows, IterableDataset) else dated(rows, column)
@@ -104,13 +111,17 @@ class ImageInputs(Inputs):
                 image.draft(None, (1, 1))  # decodes JPEG at a reduced size, which still detects truncated files
                 image.load()
                 image.getexif()
-                note = CUT_NOTE if CUT in image.info else ""
+                undrawn, note = image.info.get(BAD), image.info.get(NOTE, "")
                 if image.mode not in ("RGB", "L"):
                     note = depth_note(image)
                     convert(image, "RGB")
         except Exception as error:  # decoders raise any exception on arbitrary bytes
             what = f"the image cannot be decoded ({type(error).__name__})"
+            if ending(path_of(stored) or "") in SOUNDS.readable():
+                what = "the file is a sound (data.render.kind=spectrogram draws sounds)"
             raise BadRow(what, file=path_of(stored)) from None
+        if undrawn is not None:
+            raise BadRow(undrawn, file=path_of(stored))
         return digest_of(content), note
 
     def plain(self, value: Any) -> Any:
@@ -247,13 +258,16 @@ def decoded(stored: Any, column: str, split: str, row: int) -> Image.Image:
     """
     if is_empty(stored):
         raise RowError(f"split {split}, row {row}: no image in column {column!r}; fix or drop it")
+    named = f": {printable(path)}" if (path := path_of(stored)) else ""
     try:
-        return datasets.Image().decode_example(stored)
+        image = datasets.Image().decode_example(stored)
     except Exception as error:  # decoders raise any exception on arbitrary bytes
-        named = f": {printable(path)}" if (path := path_of(stored)) else ""
         raise RowError(
             f"split {split}, row {row}: the image cannot be decoded ({type(error).__name__}){named}; fix or drop it"
         ) from None
+    if BAD in image.info:
+        raise RowError(f"split {split}, row {row}: {image.info[BAD]}{named}; fix or drop it")
+    return image
 
 
 def _opened(file: Path) -> Image.Image | DataError:
