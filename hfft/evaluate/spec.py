@@ -68,7 +68,8 @@ class AttackSpec(Spec):
     Attributes:
         norm: `linf` bounds the change of each pixel, `l2` the Euclidean length of an image's change; texts have `l2` alone.
         radius: largest change of pixels in [0, 1], where a fraction may be written (8/255); of a text's embeddings. Default:
-            for images 8/255 up to 64 pixels and 4/255 above, or 0.5 for `l2`; 0.3 for texts.
+            for images 8/255 up to 64 pixels and 4/255 above, or 0.5 for `l2`; for texts a tenth of the mean length of the
+            model's embeddings, as `strategy.fgm`.
         steps: steps of PGD; default: 20 on pixels, 10 on embeddings.
         rows: maximum number of rows: images 1,000, texts 200.
     """

@@ -21,9 +21,9 @@ from hfft.evaluate.text_attacks import (
 from hfft.predict.predictor import Predictor
 from hfft.scorecard.evidence import Evidence
 from hfft.scorecard.scored_rows import SomeRows, first_rows
+from hfft.strategy.adversarial.embeddings import usual_radius
 
 ROWS, STEPS, AT_ONCE = 200, 10, 16
-RADIUS = 0.3  # of embeddings: FreeLB's
 SHARES = (0.5, 1, 2)  # points of the curve over the radius of embeddings, with 0
 
 
@@ -34,7 +34,7 @@ def of_texts(evidence: Evidence) -> dict[str, Any]:
     """
     asked, predictor, seed = evidence.recipe.score.attack, evidence.predictor, evidence.seed
     rows = first_rows(evidence, asked.rows or ROWS)
-    labels, radius, steps = rows.labels, asked.radius or RADIUS, asked.steps or STEPS
+    labels, steps = rows.labels, asked.steps or STEPS
     with eval_mode(predictor.model):
 
         def logits(texts: list[Any]) -> torch.Tensor:
@@ -43,12 +43,13 @@ def of_texts(evidence: Evidence) -> dict[str, Any]:
         clean = (logits(rows.inputs).argmax(1) == labels).numpy()
         texts = ordered(rows.inputs, labels, logits, seed)
         over = {"characters": substituted(texts, labels, clean, logits, by_letters, seed)}
-        left_out, table = {}, embedding_table(predictor)
+        left_out, table, radius = {}, embedding_table(predictor), None
         if table is None:
             left_out = dict.fromkeys(("words", "embedding"), "the model has no table of input embeddings")
         else:
             nearest = Neighbouring(predictor.processor, table.weight)
             over["words"] = substituted(texts, labels, clean, logits, nearest, seed)
+            radius = asked.radius or usual_radius(table)
             try:
                 radii = [share * radius for share in SHARES]
                 moved = [clean, *_moved(predictor, rows, clean, table, radii, steps, seed)]
@@ -63,10 +64,9 @@ def of_texts(evidence: Evidence) -> dict[str, Any]:
         last["embedding"] = moved[1 + SHARES.index(1)]
         curves["embedding"] = [[at, float(right.mean())] for at, right in zip((0.0, *radii), moved, strict=True)]
     either = [np.logical_and.reduce(found) for found in zip(*([clean, *found] for found in over.values()), strict=True)]
-    says = (
-        f"up to {WORDS} words of a text, the most important of {EXAMINED}, changed by letters or replaced by near ones; "
-        f"embeddings moved by {radius:.4g} (l2) in {steps} steps"
-    )
+    says = f"up to {WORDS} words of a text, the most important of {EXAMINED}, changed by letters or replaced by near ones"
+    if radius is not None:
+        says += f"; embeddings moved by {radius:.4g} (l2) in {steps} steps"
     return {
         **{"split": evidence.split, "n": n, "seed": seed, "kind": "text", "rows": rows.rule, "says": says},
         **{"words": WORDS, "radius": radius, "steps": steps},

@@ -104,6 +104,8 @@ def test_texts_of_a_model_without_a_gradient_have_the_black_box_attacks_and_the_
     own = given.predictor.outputs
     given.__dict__["predictor"] = replace(given.predictor, outputs=lambda model, batch: own(model, batch).detach())
     found = block.block(given)
+    table = given.predictor.model.get_input_embeddings().weight.detach()
+    assert found["radius"] == pytest.approx(float(table.pow(2).sum(1).sqrt().mean()) / 10, rel=1e-5)
     assert set(found["figures"]) == {"clean", "characters", "words"}
     assert "no gradient" in found["left_out"]["embedding"]
     assert any(line.startswith("embedding left out") for line in block.lines(found))
