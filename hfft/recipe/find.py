@@ -15,9 +15,12 @@ from hfft.wording import listing, nearest
 
 def shipped() -> dict[str, Path]:
     """Name -> file of the recipes shipped with the package (installed, or beside it in a checkout)."""
+    return {path.stem: path for path in sorted(_folder().glob("*.yaml"))}
+
+
+def _folder() -> Path:
     here = Path(__file__).parents[1]
-    folder = here / "recipes" if (here / "recipes").is_dir() else here.parent / "recipes"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return here / "recipes" if (here / "recipes").is_dir() else here.parent / "recipes"
 
 
 def find_recipe(name_or_path: str | Path) -> Path:
@@ -32,6 +35,8 @@ def find_recipe(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
     if os.path.isfile(path / "recipe.yaml"):
         return path / "recipe.yaml"
+    if str(name_or_path) in (study.stem for study in _folder().glob("studies/*.yaml")):
+        raise BadInput(f"recipe {str(name_or_path)!r} is a study of several runs; use hfft study {name_or_path}")
     if not os.path.isfile(path):  # pathlib's is_file raises if the name is too long for a file
         raise BadInput(
             f"recipe {str(name_or_path)!r} is neither a shipped recipe nor a file"

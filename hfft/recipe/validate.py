@@ -61,6 +61,11 @@ def validated(
     if not isinstance(values, dict):
         found = "nothing" if values is None else type(values).__name__
         raise RecipeError([f"{source}:1  expected sections such as task, backbone and data, not {found}"])
+    if "study" in values and "recipe" in values:
+        line = lines.get(("study",), 1)
+        raise RecipeError(
+            [f"{source}:{line}  study: this file describes a study of several runs; use hfft study {source}"]
+        )
     for override in overrides:
         path, wrong = apply_override(values, override)
         if wrong:

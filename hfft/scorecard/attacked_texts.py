@@ -64,7 +64,9 @@ def of_texts(evidence: Evidence) -> dict[str, Any]:
         last["embedding"] = moved[1 + SHARES.index(1)]
         curves["embedding"] = [[at, float(right.mean())] for at, right in zip((0.0, *radii), moved, strict=True)]
     either = [np.logical_and.reduce(found) for found in zip(*([clean, *found] for found in over.values()), strict=True)]
-    says = f"up to {WORDS} words of a text, the most important of {EXAMINED}, changed by letters or replaced by near ones"
+    says = (
+        f"up to {WORDS} words of a text, the most important of {EXAMINED}, changed by letters or replaced by near ones"
+    )
     if radius is not None:
         says += f"; embeddings moved by {radius:.4g} (l2) in {steps} steps"
     return {

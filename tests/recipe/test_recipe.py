@@ -248,6 +248,10 @@ publsh: {}
         ("# nothing\n", "r.yaml:1  expected sections such as task, backbone and data, not nothing"),
         ("- task\n- data\n", "r.yaml:1  expected sections such as task, backbone and data, not list"),
         ("task", "r.yaml:1  expected sections such as task, backbone and data, not str"),
+        (
+            "# arms\nrecipe: digits\nstudy: seeds\n",
+            "r.yaml:3  study: this file describes a study of several runs; use hfft study r.yaml",
+        ),
         (f"{IMAGE}task: x\n", "r.yaml:4  task: given twice (first on line 1); keep one"),
         (f"{IMAGE}head: !!x/y:z\n", "r.yaml:4  head: tag tag:yaml.org,2002:x/y:z is not allowed; use a plain value"),
         (
@@ -731,6 +735,13 @@ def test_a_recipe_that_is_not_there_is_refused_in_one_line(name):
     with pytest.raises(BadInput, match="is neither a shipped recipe nor a file") as caught:
         load_recipe(name)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_the_name_of_a_study_is_told_to_be_one():
+    with pytest.raises(
+        BadInput, match="recipe 'digits_robustness' is a study of several runs; use hfft study digits_rob"
+    ):
+        load_recipe("digits_robustness")
 
 
 def test_a_shipped_name_misspelt_is_answered_with_the_nearest():
