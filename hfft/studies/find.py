@@ -29,6 +29,7 @@ STUDIES: dict[str, tuple[str, str]] = {
     "few-shot": ("hfft.studies.few_shot", "FewShot"),
     "fine-grained": ("hfft.studies.fine_grained", "FineGrained"),
     "founding": ("hfft.studies.founding", "Founding"),
+    "retention": ("hfft.studies.retention", "Retention"),
     "robustness": ("hfft.studies.robustness", "Robustness"),
     "federated": ("hfft.studies.federated", "Federated"),
     "incremental": ("hfft.studies.incremental", "Incremental"),

@@ -33,4 +33,4 @@ def blocks_of(recipe: Recipe, child: str, blocks: Sequence[str]) -> dict[str, An
     for name in blocks:
         if "error" in found.get(name, {"error": ""}):
             raise RunError(f"{child}: {name}: {found.get(name, {}).get('error', 'does not suit the problem')}")
-    return {"blocks": found, "test": {"n": metrics["test"]["n"]}}
+    return {"blocks": found, "test": {"n": metrics.get("test", {}).get("n", 0)}}
