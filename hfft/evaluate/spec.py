@@ -62,6 +62,9 @@ class CorruptionSpec(Spec):
     rows: int = Field(default=1000, ge=1)
 
 
+STEPS = 20  # of PGD on pixels
+
+
 class AttackSpec(Spec):
     """How the scorecard attacks inputs.
 

@@ -24,13 +24,13 @@ from hfft.evaluate.attacks import (
     whole,
 )
 from hfft.evaluate.intervals import figure, wilson
+from hfft.evaluate.spec import STEPS
 from hfft.predict.predictor import Predictor
 from hfft.scorecard.evidence import Evidence
 from hfft.scorecard.scored_rows import first_rows
 from hfft.strategy.adversarial.pixels import Pixels
 
 ROWS, CHECKED, AT_ONCE = 1000, 200, 64  # rows attacked, rows that the checks attack again, rows at once
-STEPS = 20
 BELOW, ABOVE = (0.25, 0.5), (2, 4)  # points of the curve, in radii: with 0 and the radius itself they are six
 SLACK = 0.005  # by which more steps may raise an accuracy: rows at the border go either way
 

@@ -10,7 +10,6 @@ from pydantic import BeforeValidator, Field, model_validator
 from hfft.recipe import Recipe
 from hfft.runs import RunFolder
 from hfft.studies.arms import Arms, in_points, mean_of, merged, seeds_in_words
-from hfft.studies.measured_blocks import blocks_of
 from hfft.studies.study import Child, Done, Figures, Study, against, among, as_items, ascending
 from hfft.studies.table import Cell, Line, Plot, Row, Table
 
@@ -133,6 +132,8 @@ def of_interpolation(recipe: Recipe, child: str, alpha: float) -> dict[str, Any]
 
 
 def _figures(recipe: Recipe, child: str) -> dict[str, Any]:
+    from hfft.studies.measured_blocks import blocks_of
+
     block = blocks_of(recipe, child, ["retention"])["blocks"]["retention"]
     kept = {name: block[name]["value"] for name in ("before", "after")}
     scored = RunFolder(recipe.output_dir.parent / child).metrics_of_run()
@@ -152,7 +153,7 @@ def after(figures: Figures) -> float | None:
 
 def _measuring(arm: str, child: Child, function: str, options: Mapping[str, Any]) -> Child:
     given = {"child": child.name, **options}
-    return Child(arm, child.seed, {}, measure=f"{__name__}:{function}", options=given)
+    return Child(arm, child.seed, child.overrides, measure=f"{__name__}:{function}", options=given)
 
 
 def _between(alpha: float) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from hfft.evaluate.spec import STEPS
 from hfft.studies.arms import Arms, merged, seeds_in_words
 from hfft.studies.scratch import RANDOM
 from hfft.studies.study import Child, Done, Figures, Study, as_items, ascending
@@ -24,6 +25,7 @@ Factors = Annotated[list[Annotated[float, Field(gt=1)]], BeforeValidator(as_item
 STARTS = ("pretrained", "random", "random-longer")
 METRICS = ["accuracy", "balanced_accuracy", "ece"]
 MEASURED = ("calibration", "ood", "attack")
+BLOCKS_OF = "hfft.studies.measured_blocks:blocks_of"
 
 
 class Robustness(Study):
@@ -105,9 +107,8 @@ class Robustness(Study):
     def _measuring(self, child: Child) -> Child:
         blocks = ["attack"] if child.arm.endswith("-adversarial") else list(MEASURED)
         options = {"child": child.name, "blocks": blocks}
-        return Child(
-            f"{child.arm}-scored", child.seed, {}, measure="hfft.studies.measured_blocks:blocks_of", options=options
-        )
+        # With the overrides of the run, so that it is scored on the rows that it was trained on.
+        return Child(f"{child.arm}-scored", child.seed, child.overrides, measure=BLOCKS_OF, options=options)
 
     def table(self, done: Done) -> Table:
         """A row for each claim: the figure of each start, and what pretraining gains over both random ones."""
@@ -149,14 +150,16 @@ class Robustness(Study):
                 )
             )
         measured = [f"{start}-scored" for start in STARTS]
+        texts = self.recipe.the_task.modality.tokens
+        under = "with words misspelt" if texts else f"under PGD-{self.recipe.score.attack.steps or STEPS}"
         found.append(
-            Claim("attack: accuracy under PGD-20", True, lambda arms, s: arms.cell(f"{s}-scored", attacked), measured)
+            Claim(f"attack: accuracy {under}", True, lambda arms, s: arms.cell(f"{s}-scored", attacked), measured)
         )
         if self.against_attack:
             scored = [f"{start}-adversarial-scored" for start in STARTS]
             found.append(
                 Claim(
-                    "attack, adversarially trained: accuracy under PGD-20",
+                    f"attack, adversarially trained: accuracy {under}",
                     True,
                     lambda arms, s: arms.cell(f"{s}-adversarial-scored", attacked),
                     scored,
@@ -265,9 +268,9 @@ def _block(figures: Figures, name: str) -> Mapping[str, Any]:
 
 
 def attacked(figures: Figures) -> float | None:
-    """Accuracy under PGD-20, or, for texts, under substitutions of characters."""
+    """Accuracy under PGD, or, for texts, under substitutions of characters."""
     found = _block(figures, "attack").get("figures", {})
-    return next((found[name]["value"] for name in ("pgd20", "characters") if name in found), None)
+    return next((figure["value"] for name, figure in found.items() if name.startswith(("pgd", "characters"))), None)
 
 
 def auroc(figures: Figures) -> float | None:

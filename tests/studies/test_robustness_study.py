@@ -5,6 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from hfft.studies.robustness import STARTS, Robustness, drawn_rows, noisy
+from hfft.studies.run import run_study
 from hfft.studies.study import Figures
 from tests.studies.fake_runs import figures, tiny
 
@@ -99,3 +100,19 @@ def test_what_does_not_hold_is_named():
 def test_options_that_mean_nothing_are_refused(options, why):
     with pytest.raises(ValidationError, match=why):
         study(**options)
+
+
+@pytest.mark.slow
+def test_real_runs_on_a_part_of_the_rows_are_scored_as_they_were_trained(tmp_path):
+    asked = Robustness(
+        recipe=tiny("data.max_train_samples=null", "score.attack={rows: 8, steps: 2}"),
+        **{"noise": [0, 0.5], "factors": [10], "rows": 40, "longer": 2, "adversarial": {}, "seeds": 1},
+    )
+    table = run_study(asked, tmp_path / "study")
+    assert table.failed == []
+    assert [row.arm for row in table.rows if row.cells["pretrained"].summary() is None] == []
+    shown = [
+        row.cells[start].summary() for row in table.rows for start in ("pretrained", "random", "random, 2 x the epochs")
+    ]
+    assert all(summary is not None and 0 <= summary.mean <= 1 for summary in shown)
+    assert len(shown) == 3 * 6
