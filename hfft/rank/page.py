@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from hfft.rank.table import HEAD, Row, cells
 from hfft.report import page as report
-from hfft.report.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, ticks
+from hfft.report.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, drawing, ticks
 
 if TYPE_CHECKING:
     from hfft.rank.ranking import Ranking
@@ -31,6 +31,7 @@ def render(found: Ranking) -> str:
         rows=[cells(row) for row in ranked],
         failed=[row for row in found.rows if not row.ranked],
         chart=scatter(ranked),
+        points=[[row.shown, row.milliseconds, row.score()] for row in ranked if row.milliseconds],
     )  # fmt: skip
 
 
@@ -76,7 +77,8 @@ def scatter(rows: Sequence[Row]) -> Markup | None:
         anchor, at = ("end", x - 6) if end else ("start", x + 6)
         name = f"random {row.name.rpartition('/')[2]}" if row.kind == "random" else row.shown.rpartition("/")[2]
         parts.append(f'<text x="{at:.1f}" y="{y:.1f}" dy="-.4em" text-anchor="{anchor}">{escape(name[:40])}</text>')
-    return Markup(f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>')
+    said = f"LogME over milliseconds per row of {', '.join(row.shown for row in timed)}"
+    return drawing(HEIGHT, "LogME over time", said, parts)
 
 
 def _wide(low: float, high: float) -> tuple[float, float]:

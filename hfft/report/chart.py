@@ -90,10 +90,19 @@ def curve(title: str, series: Sequence[Series], log: bool = False) -> Chart | No
         curves.append(Curve(name, colour, found[-1][1] if found else None, ends, len(points), len(points) - len(found)))
     # All values in the parts are numbers, so nothing in them has to be escaped.
     said = f"{', '.join(line.name for line in curves)} over the steps"
-    named = f'role="img" aria-label="{escape(title)}: {escape(said)}"><title>{escape(title)}</title><desc>{escape(said)}</desc>'
-    svg = Markup(f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" {named}{"".join(parts)}</svg>')
+    svg = drawing(HEIGHT, title, said, parts)
     rows, left_out = table([found for *_, found in drawn])
     return Chart(title, log, curves, svg, ["step", *(line.name for line in curves)], rows, left_out)
+
+
+def drawing(height: float, title: str, said: str, parts: Sequence[str]) -> Markup:
+    """An SVG of the usual width, with what a screen reader says of it.
+
+    Args:
+        parts: its elements, in which what is not a number is escaped.
+    """
+    named = f'role="img" aria-label="{escape(title)}: {escape(said)}"><title>{escape(title)}</title><desc>{escape(said)}</desc>'
+    return Markup(f'<svg viewBox="0 0 {WIDTH} {height:g}" {named}{"".join(parts)}</svg>')
 
 
 def table(curves: Sequence[Points], most: int = MOST_ROWS) -> tuple[list[list[str | float | None]], int]:

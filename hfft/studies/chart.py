@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from hfft.report.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, ticks
+from hfft.report.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, drawing, ticks
 from hfft.studies.table import Plot, Table
 
 COLOURS = 6  # of the page's style
@@ -55,7 +55,30 @@ def plot(given: Plot) -> Markup | None:
         parts.append(f'<path class="dots {colour}" d="{"".join(f"M{at}h0" for at in means)}"/>')
         if ranges:
             parts.append(f'<path class="range {colour}" d="{ranges}"/>')
-    return Markup(f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>')
+    names = ", ".join(line.name for line in given.lines if line.points)
+    return drawing(HEIGHT, given.title, f"{given.y} over {given.x}: {names}", parts)
+
+
+def points(given: Plot) -> list[list[str | float]]:
+    """What a plot shows as rows: line, x, mean, and its interval where it has one."""
+    return [
+        [line.name, x, mean, f"{low:.4g} to {high:.4g}" if low != high else ""]
+        for line in given.lines
+        for x, mean, low, high in sorted(line.points)
+    ]
+
+
+def means(table: Table) -> list[list[str | float]]:
+    """What the arms show as rows: arm, mean, its interval, and the value of each seed."""
+    column = table.columns[0] if table.columns else ""
+    found: list[list[str | float]] = []
+    for row in table.rows:
+        cell = row.cells.get(column)
+        if cell is not None and (summary := cell.summary()) is not None:
+            interval = f"{summary.low:.4g} to {summary.high:.4g}" if summary.n > 1 else ""
+            seeds = ", ".join(f"{value:.4g}" for _, value in sorted(cell.values.items()))
+            found.append([row.arm, summary.mean, interval, seeds])
+    return found
 
 
 def arms(table: Table) -> Markup | None:
@@ -88,7 +111,7 @@ def arms(table: Table) -> Markup | None:
             parts.append(f'<path class="range c0" d="M{x_of(found.low):.1f} {y:.1f}H{x_of(found.high):.1f}"/>')
         parts.append(f'<path class="seed c1" d="{seeds}"/>')
         parts.append(f'<path class="dots c0" d="M{x_of(found.mean):.1f} {y:.1f}h0"/>')
-    return Markup(f'<svg viewBox="0 0 {WIDTH} {tall}" role="img">{"".join(parts)}</svg>')
+    return drawing(tall, column, f"mean and 95% interval of {', '.join(arm for arm, *_ in drawn)}", parts)
 
 
 def _spread(values: Sequence[float]) -> tuple[float, float]:

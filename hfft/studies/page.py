@@ -62,16 +62,17 @@ def render_study(study: Study, table: Table, left: int = 0) -> str:
 
 
 def _figures(table: Table) -> list[dict[str, Any]]:
-    """Title, legend and drawing of each figure."""
-    drawn = [
-        {"title": plot.title, "legend": [line.name for line in plot.lines], "svg": svg, "y": plot.y}
-        for plot in table.plots
-        if (svg := chart.plot(plot)) is not None
-    ]
+    """Title, legend, drawing and table of each figure."""
+    drawn: list[dict[str, Any]] = []
+    for plot in table.plots:
+        if (svg := chart.plot(plot)) is not None:
+            legend, head = [line.name for line in plot.lines], ["", plot.x, plot.y, "95 % interval"]
+            given = {"title": plot.title, "y": plot.y, "legend": legend, "svg": svg, "head": head}
+            drawn.append({**given, "rows": chart.points(plot)})
     if not drawn and (svg := chart.arms(table)) is not None:
-        drawn = [
-            {"title": table.columns[0], "legend": [], "svg": svg, "y": "mean and 95% interval; a dot for each seed"}
-        ]
+        said, head = "mean and 95% interval; a dot for each seed", ["arm", "mean", "95 % interval", "seeds"]
+        given = {"title": table.columns[0], "y": said, "legend": [], "svg": svg, "head": head}
+        drawn.append({**given, "rows": chart.means(table)})
     return drawn
 
 

@@ -2,11 +2,18 @@
 
 import pytest
 
+from hfft.rank.page import render as render_ranking
+from hfft.rank.ranking import Ranking
 from hfft.report import Record, render
+from hfft.studies.compare import Compare
+from hfft.studies.page import render_study
+from hfft.studies.table import Cell, Line, Matrix, Plot, Row, Table
 from tests.compare.made_runs import made_run
+from tests.rank.test_rank_table import ROWS
 from tests.report import blocks
 from tests.report.browser import open_browser
 from tests.report.runs import LAYERS, history, metrics
+from tests.studies.fake_runs import tiny
 
 pytestmark = pytest.mark.slow
 
@@ -29,11 +36,37 @@ def comparison_page(tmp_path):
     return render_comparison(compare_runs([str(run) for run in runs]))
 
 
-@pytest.fixture(scope="module", params=["two classes", "forty classes", "comparison"])
+def study_page():
+    """A study with two figures, long names and a failed run."""
+    recipe = tiny()
+    arms = [f"an arm with a long name, number {i}" for i in range(8)]
+    cells = {arm: Cell({1: 0.5 + i / 20, 2: 0.52 + i / 19, 3: 0.49 + i / 21}) for i, arm in enumerate(arms)}
+    lines = tuple(Line.of(arm, {10.0: cell, 100.0: cell, 1000.0: cell}) for arm, cell in cells.items())
+    plots = tuple(
+        Plot(title, "rows", "test accuracy", lines, log=log) for title, log in (("One", True), ("Two", False))
+    )
+    rows = tuple(Row(arm, {"accuracy": cell, "seconds": cell}, {4: "no disk"}) for arm, cell in cells.items())
+    matrix = Matrix("Scores of each task", arms[:3], arms[:3], [[*cells.values()][:3]] * 3)
+    table = Table("It does not matter.", ("accuracy", "seconds"), rows, plots, ("A note.",), (matrix,))
+    return render_study(Compare(recipe=recipe, arms={"plain": {}}), table, 2)
+
+
+def ranking_page():
+    """A ranking of models with long names, one of which cannot be ranked."""
+    found = Ranking("r", ROWS, "100 rows of train", "accuracy", "take slow", "backbone.name=slow", ["a note"])
+    return render_ranking(found)
+
+
+@pytest.fixture(scope="module", params=["two classes", "forty classes", "comparison", "study", "ranking"])
 def page_file(request, tmp_path_factory):
     """The file of a page."""
     folder = tmp_path_factory.mktemp("page")
-    pages = {"two classes": lambda: report(2), "forty classes": lambda: report(40)}
+    pages = {
+        "two classes": lambda: report(2),
+        "forty classes": lambda: report(40),
+        "study": study_page,
+        "ranking": ranking_page,
+    }
     html = pages[request.param]() if request.param in pages else comparison_page(folder)
     path = folder / "page.html"
     path.write_text(html, encoding="utf-8")
@@ -77,7 +110,7 @@ def test_every_picture_has_a_name_a_description_and_a_table(opened):
             one.querySelector('svg').getAttribute('aria-label') || '', one.querySelector('desc').textContent,
             one.querySelectorAll('table tbody tr').length])"""
     )
-    assert len(found) > 2
+    assert found
     assert all(name and said and rows for name, said, rows in found)
     assert tab.evaluate("[...document.images].every(one => one.alt && one.naturalWidth > 0)")
 
