@@ -77,11 +77,9 @@ def _figures(table: Table) -> list[dict[str, Any]]:
 
 
 def _shown(cell: Cell) -> dict[str, str]:
-    """A cell as text, and its interval and n for those who point at it."""
+    """A cell as text, and below it its interval."""
     found = cell.summary()
     if found is None or found.n == 1:
         return {"text": str(cell), "interval": ""}
-    return {
-        "text": str(cell),
-        "interval": f"95% interval [{found.low:.{cell.digits}f}, {found.high:.{cell.digits}f}], n = {found.n}",
-    }
+    text, sign = (f"{found.mean:+,.{cell.digits}f}", "+") if cell.signed else (str(cell), "")
+    return {"text": text, "interval": f"[{found.low:{sign},.{cell.digits}f}, {found.high:{sign},.{cell.digits}f}]"}
