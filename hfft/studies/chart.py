@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ from hfft.report.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, drawing, 
 from hfft.studies.table import Plot, Table
 
 COLOURS = 6  # of the page's style
+_APART = 36  # between the numbers of the axis of x, in SVG units
 _ROW, _NAMES = 26, 190  # height of an arm, and width of its name, in SVG units
 
 
@@ -40,7 +42,9 @@ def plot(given: Plot) -> Markup | None:
     for tick in ticks(low, high):
         parts.append(f'<path class="grid" d="M{LEFT} {y_of(tick):.1f}H{WIDTH - RIGHT}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y_of(tick):.1f}" dy=".35em" text-anchor="end">{tick:.6g}</text>')
-    places = sorted(set(xs)) if len(set(xs)) <= 8 or log else ticks(min(xs), max(xs))
+    places = sorted(set(xs))
+    if not log and any(x_of(b) - x_of(a) < _APART for a, b in itertools.pairwise(places)):
+        places = ticks(min(xs), max(xs))
     for tick in places:
         parts.append(f'<path class="axis" d="M{x_of(tick):.1f} {HEIGHT - BOTTOM}v4"/>')
         parts.append(f'<text x="{x_of(tick):.1f}" y="{HEIGHT - 18}" text-anchor="middle">{tick:,.6g}</text>')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from html.parser import HTMLParser
 
@@ -86,3 +87,12 @@ def test_a_page_of_lines_has_their_legend():
     page = read(render_study(STUDY, Table("A.", ("acc",), TABLE.rows, plots)))
     assert "one & two" in page.text
     assert "Learning curves" in page.text
+
+
+def test_numbers_of_an_axis_do_not_lie_on_one_another():
+    near = [0.75, 0.928, 0.932, 0.956, 0.958]
+    lines = [Line("a", [(x, 0.5 + x, 0.5 + x, 0.5 + x) for x in near])]
+    drawn = str(chart.plot(Plot("t", "x", "y", lines)))
+    places = [float(at) for at in re.findall(r'<text x="([\d.]+)" y="\d+" text-anchor="middle">', drawn)]
+    assert len(places) > 2
+    assert min(b - a for a, b in itertools.pairwise(places)) > 30
