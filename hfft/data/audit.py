@@ -198,10 +198,12 @@ def check(
 
 def remark_notes(remarks: Mapping[str, Mapping[str, int]]) -> list[str]:
     """One line for each remark, with the number of rows in each split."""
-    return [
-        f"{sum(counts.values())} rows ({listing(f'{name} {count}' for name, count in counts.items())}): {remark}"
-        for remark, counts in sorted(remarks.items())
-    ]
+    found = []
+    for remark, counts in sorted(remarks.items()):
+        number = sum(counts.values())
+        where = listing(f"{name} {count}" for name, count in counts.items())
+        found.append(f"{number} row{'' if number == 1 else 's'} ({where}): {remark}")
+    return found
 
 
 def twin_notes(twins: dict[str, list[int]], source: Mapping[str, str]) -> list[str]:

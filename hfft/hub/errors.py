@@ -62,6 +62,10 @@ def explain(error: BaseException, what: str) -> HfftError:
             f"{what} is neither a local folder nor found on the hub; check the spelling, or set HF_TOKEN if it is "
             f"private"
         )
+    if "HFValidationError" in names:
+        return BadInput(
+            f"{what} is neither a local folder nor a repository's name (name or owner/name); check the spelling"
+        )
     if re.search(r"OfflineModeIsEnabled|outgoing traffic has been disabled", " ".join([texts, *names])):
         return _offline(what)
     if "RemoteEntryNotFoundError" in names:  # the hub answered: a file is not there

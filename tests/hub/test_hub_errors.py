@@ -54,6 +54,11 @@ ERRORS = {
     "no token": (errors.RepositoryNotFoundError("401 Client Error.\nlong", response=answer(401)), BadInput, NOT_FOUND),
     "gated": (by_the_client(403, **{"X-Error-Code": "GatedRepo"}), BadInput, GATED),
     "no revision": (by_the_client(404, **{"X-Error-Code": "RevisionNotFound"}), BadInput, NO_REVISION),
+    "a path that is not there": (
+        errors.HFValidationError("Repo id must be in the form 'repo_name' or 'namespace/repo_name': '/no/where'."),
+        BadInput,
+        f"{WHAT} is neither a local folder nor a repository's name (name or owner/name); check the spelling",
+    ),
     "no file": (
         errors.RemoteEntryNotFoundError("404 Client Error: a.json is not there\nmore", response=answer(404)),
         BadInput,

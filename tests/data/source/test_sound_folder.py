@@ -184,4 +184,4 @@ def test_a_wrong_ending_does_no_harm_and_silence_is_told():
     Path("d/a/silent.wav").write_bytes(sounds.file(0 * sounds.tone()))
     splits, _ = load_splits(Data(path="d", validation="none"), TASK)
     assert splits.sizes == {"train": 4}
-    assert "1 rows (train 1): the sound is silent" in splits.notes
+    assert "1 row (train 1): the sound is silent" in splits.notes
