@@ -76,7 +76,8 @@ def keep_first(recipe: Recipe, blocks: int) -> dict[str, Any]:
     labels = Labels(task.problem, size=PROBLEMS[task.problem].fewest_outputs)  # the head is replaced when it is trained
     model = backbone.load_model(recipe.backbone, recipe.head, task, labels, processor)
     depths = layers.depths(model, head.parameter_names(model, recipe.head.new))
-    tensors = [name for name, _ in [*model.named_parameters(), *model.named_buffers()]]
+    saved = model.state_dict()  # without what is computed from the config, such as the ids of positions
+    tensors = [name for name, _ in [*model.named_parameters(), *model.named_buffers()] if name in saved]
     drawn = {name for name in tensors if depths.of(name) > blocks}
     set_seed(recipe.seed)
     reinitialise(model, drawn)

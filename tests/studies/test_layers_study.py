@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import AutoModelForImageClassification
+from transformers import AutoModel, AutoModelForImageClassification
 
 from hfft.errors import BadInput, RecipeError
 from hfft.recipe import load_recipe
@@ -81,6 +81,20 @@ def test_the_kept_blocks_are_the_backbones_and_the_others_are_untrained(tmp_path
     other = AutoModelForImageClassification.from_pretrained(again / "model").state_dict()
     last = next(name for name in made if ".3." in name and name.endswith("weight") and "norm" not in name)
     assert not torch.equal(other[last], made[last])
+
+
+def test_the_first_blocks_of_a_text_model_are_kept_whose_ids_of_positions_are_no_weights(tmp_path):
+    recipe = load_recipe("docstrings", f"training.output_dir={tmp_path}")
+    counts = keep_first(recipe, 1)
+    made = AutoModel.from_pretrained(tmp_path / "model").state_dict()
+    source = AutoModel.from_pretrained("hfft/backbone/nano/bert", dtype=torch.float32).state_dict()
+    for i in range(2):
+        weights = [
+            name for name in made if f"layer.{i}." in name and name.endswith("weight") and "LayerNorm" not in name
+        ]
+        assert weights
+        assert all(torch.equal(made[name], source[name]) == (i < 1) for name in weights)
+    assert counts["kept"] >= sum("embeddings" in name for name in made)
 
 
 def test_unknown_treatments_are_refused():
