@@ -34,6 +34,11 @@ def listing(names: Iterable[object], limit: int = 12) -> str:
     return ", ".join(shown[:limit]) + more
 
 
+def counted(number: float, noun: str) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{number:.10g} {noun}{'' if number == 1 else 's'}"
+
+
 def shortened(text: str, limit: int = 800) -> str:
     """`text`, with its middle cut out if it is too long: a recipe may contain words of any length."""
     return text if len(text) <= limit else f"{text[: limit // 2]} … {text[-limit // 2 :]}"

@@ -73,3 +73,10 @@ def test_a_piece_of_a_path_is_compared_with_pieces_as_long():
     assert wording.nearest_path("polar", paths) == "; did you mean 'pooler'?"
     assert wording.nearest_path("layer.0.output.x.y.z.w", paths) == ""
     assert wording.nearest("nothing", []) == ""
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(1, "1 row"), (0, "0 rows"), (2, "2 rows"), (1234567, "1234567 rows"), (0.5, "0.5 rows")]
+)
+def test_one_is_one(number, said):
+    assert wording.counted(number, "row") == said

@@ -19,7 +19,7 @@ from hfft.data.columns import RowError, inputs_of
 from hfft.data.spec import Data
 from hfft.data.splits import column as read_column
 from hfft.errors import DataError
-from hfft.wording import listing, nearest, printable
+from hfft.wording import counted, listing, nearest, printable
 
 if TYPE_CHECKING:
     from hfft.data.modality.base import Inputs
@@ -200,9 +200,8 @@ def remark_notes(remarks: Mapping[str, Mapping[str, int]]) -> list[str]:
     """One line for each remark, with the number of rows in each split."""
     found = []
     for remark, counts in sorted(remarks.items()):
-        number = sum(counts.values())
         where = listing(f"{name} {count}" for name, count in counts.items())
-        found.append(f"{number} row{'' if number == 1 else 's'} ({where}): {remark}")
+        found.append(f"{counted(sum(counts.values()), 'row')} ({where}): {remark}")
     return found
 
 

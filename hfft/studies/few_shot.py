@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from hfft.studies.arms import Arms, merged, seeds_in_words
 from hfft.studies.study import Child, Done, Figures, Study, as_items, ascending
 from hfft.studies.table import Cell, Line, Plot, Row, Table
+from hfft.wording import counted
 
 FULL: Literal["full"] = "full"
 Shot = Annotated[int, Field(ge=1)] | Literal["full"]
@@ -84,7 +85,7 @@ class FewShot(Study):
         for k in self.shots:
             failed = [arms.failed(use if use == "classifier" else f"{use}-{k}") for use in self.uses]
             cells = {use: curve[k] for use, curve in curves.items()}
-            found.append(Row("all rows" if k == FULL else f"{k} shots", cells, merged(*failed)))
+            found.append(Row("all rows" if k == FULL else counted(k, "shot"), cells, merged(*failed)))
         areas = {use: area(curve) for use, curve in curves.items()}
         if any(cell.values for cell in areas.values()):
             found.append(Row("area", areas))

@@ -13,6 +13,7 @@ from hfft.studies.curves import Estimate, fit_inverse_power, forecast, worth
 from hfft.studies.scratch import RANDOM
 from hfft.studies.study import Child, Done, Figures, Numbers, Study, ascending
 from hfft.studies.table import Cell, Line, Plot, Row, Table
+from hfft.wording import counted
 
 EVALUATED = {"eval_strategy": "steps", "eval_steps": 0.2, "save_strategy": "steps", "save_steps": 0.2}
 
@@ -63,7 +64,7 @@ class Rows(Study):
             estimate = self.worth(arms, rows, sizes)
             if estimate is not None:
                 cells["is worth rows"] = Cell(text=between(estimate, list(sizes.values())[-1]))
-            found.append(Row(f"{sizes[rows]} rows", cells, arms.failed(pretrained(rows), scratch(rows))))
+            found.append(Row(counted(sizes[rows], "row"), cells, arms.failed(pretrained(rows), scratch(rows))))
         lines = tuple(
             Line.of(name, {sizes[rows]: arms.cell(arm(rows)) for rows in self.rows})
             for name, arm in (("pretrained", pretrained), ("random", scratch))

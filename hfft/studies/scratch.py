@@ -11,6 +11,7 @@ from hfft.studies.arms import Arms, between, mean_of, seeds_in_words
 from hfft.studies.curves import Estimate, first_step, over_seeds, reached
 from hfft.studies.study import Child, Done, Figures, Study, as_items, ascending
 from hfft.studies.table import Cell, Line, Plot, Row, Table
+from hfft.wording import counted
 
 RANDOM = {"backbone.init": "random", "layers": {"train": "all"}}
 Epochs = Annotated[float, Field(gt=0)]
@@ -62,7 +63,7 @@ class Scratch(Study):
                 cells |= {longer: more, "gain over it": ours.minus(more)}
             cells |= self._saved(done, budget)
             failed = arms.failed(pretrained(budget), scratch(budget), scratch(self.longer * budget))
-            found.append(Row(f"{budget:g} epochs", cells, failed))
+            found.append(Row(counted(budget, "epoch"), cells, failed))
         columns = [name for name in found[-1].cells if any(row.cells[name].values for row in found)] or ["pretrained"]
         lines = (
             Line.of("pretrained", {b: arms.cell(pretrained(b)) for b in self.budgets}),
@@ -95,7 +96,7 @@ class Scratch(Study):
                     by_step.setdefault(step, {})[seed] = arms.sign * value
             if by_step:
                 lines.append(Line.of(name.partition("-")[0], {step: Cell(v) for step, v in by_step.items()}))
-        return Plot(f"Learning curves, {budget:g} epochs", "step", f"validation {arms.metric}", tuple(lines))
+        return Plot(f"Learning curves, {counted(budget, 'epoch')}", "step", f"validation {arms.metric}", tuple(lines))
 
     def catches_up(self, arms: Arms) -> tuple[float, Estimate] | None:
         """The best budget of the pretrained start, and the epochs at which random weights reach its score there."""

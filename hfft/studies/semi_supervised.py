@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from hfft.studies.arms import Arms, merged, seeds_in_words
 from hfft.studies.study import Child, Done, Study, against, among, as_items, ascending
 from hfft.studies.table import Cell, Line, Plot, Row, Table
-from hfft.wording import listing
+from hfft.wording import counted, listing
 
 METHODS = ("pseudo_label", "mean_teacher", "fixmatch", "flexmatch", "freematch")
 ALONE, AUGMENTED = "supervised", "augmented"
@@ -123,8 +123,8 @@ def _options(strategy: Any, name: str) -> set[str]:
 
 
 def _shots(k: int) -> str:
-    return f"{k} shots"
+    return counted(k, "shot")
 
 
 def _minus(k: int) -> str:
-    return f"{k} shots minus {ALONE}"
+    return f"{_shots(k)} minus {ALONE}"

@@ -31,7 +31,7 @@ def test_gains_are_paired_by_seed_and_random_weights_catch_up_between_budgets():
     done = seeds_of({"pretrained-1": [0.80, 0.82], "pretrained-3": [0.90, 0.92]})
     done |= seeds_of({"random-1": [0.50, 0.56], "random-3": [0.85, 0.87], "random-9": [0.95, 0.97]})
     table = study().table(done)
-    assert table.row("1 epochs").cells["gain"].values == pytest.approx({1: 0.30, 2: 0.26})
+    assert table.row("1 epoch").cells["gain"].values == pytest.approx({1: 0.30, 2: 0.26})
     over = table.row("3 epochs").cells["gain over it"].summary()
     assert over.mean == pytest.approx(-0.05)
     assert over.sd == pytest.approx(0)
@@ -54,7 +54,7 @@ def test_what_is_saved_is_where_the_learning_curve_reaches_the_end_of_the_other(
         "pretrained-1-1": came_to(0.9, steps=100, seconds=10, curve=[0.6, 0.8, 0.9, 0.9]),
         "random-1-1": came_to(0.7, steps=100, seconds=8, curve=[0.1, 0.4, 0.6, 0.7]),
     }
-    row = study().table(done).row("1 epochs")
+    row = study().table(done).row("1 epoch")
     assert row.cells["steps saved"].values == {1: pytest.approx(100 - 37.5)}  # 0.7 is half way from step 25 to 50
     assert row.cells["seconds saved"].values == {1: pytest.approx(8 - 3.75)}
 
@@ -77,7 +77,7 @@ def test_a_small_one_runs_to_its_page_and_again_runs_nothing(tmp_path):
     )
     table = run_study(tiny, tmp_path / "study")
     assert not table.failed
-    assert table.row("1 epochs").cells["gain"].values.keys() == {1}
+    assert table.row("1 epoch").cells["gain"].values.keys() == {1}
     assert table.answer in (tmp_path / "study" / "report.html").read_text()
     said = []
     assert run_study(tiny, tmp_path / "study", say=lambda *lines: said.extend(lines)).answer == table.answer
