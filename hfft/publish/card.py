@@ -222,6 +222,7 @@ class Card:
             auto_processor=self.recipe.the_task.modality.auto_processor,
             code=self.metrics.get("own_code"),
             channels=next((edit["channels"] for edit in self.recipe.backbone.edit if edit.get("channels", 3) != 3), None),
+            render=self.recipe.data.render,
             calibrated=self.metrics.get("calibrated"),
             rejection=self.metrics.get("rejection"),
             soup=self.soup(),

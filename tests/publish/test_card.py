@@ -123,3 +123,20 @@ def test_what_a_hand_wrote_is_kept():
     foreign = text(earlier="---\nlicense: mit\n---\nA card of another kind.\n")
     assert f"A card of another kind.\n\n{BEGIN}" in foreign
     assert "license: mit" in foreign
+
+
+@pytest.mark.parametrize(
+    ("render", "said"),
+    [
+        ("{kind: spectrogram}", "The images are spectrograms of sounds: `hfft predict me/net new.wav` draws a file as"),
+        (
+            "{}",
+            "The images are texts drawn as lines of pixels: `hfft predict me/net new.csv` draws the texts of a table as",
+        ),
+        ("null", None),
+    ],
+)
+def test_drawn_inputs_are_told_with_what_draws_them(render, said):
+    found = text(None, f"data.render={render}", "publish.hub_model_id=me/net", "data.path=rows", "data.columns.image=a")
+    assert (said in found) if said else ("The images are" not in found)
+    assert "\n\n\n" not in found
