@@ -52,10 +52,14 @@ def names_files(rows: Any, data: Data) -> bool:
     """Whether the rows name files beside those of the data, as a table of the paths of images does."""
     if not isinstance(rows, Dataset) or not len(rows) or Path(data.path).expanduser().is_dir():
         return False
-    files = [key for key, feature in rows.features.items() if hasattr(feature, "decode")]
-    for key in files:
-        first = rows.select([0]).cast_column(key, type(rows.features[key])(decode=False))[0][key]
-        if first is not None and first["bytes"] is None:
+    for key, feature in rows.features.items():
+        plain = isinstance(feature, dict) and set(feature) == {"bytes", "path"}  # sounds
+        if not plain and not hasattr(feature, "decode"):
+            continue
+        first = rows.select([0])
+        first = (first if plain else first.cast_column(key, type(feature)(decode=False)))[0][key]
+        # what is drawn of a sound has bytes, and the path of the sound
+        if first is not None and (first["bytes"] is None or (first["path"] and os.path.isfile(first["path"]))):
             return True
     return False
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +44,10 @@ def find(rows: Rows, data: Data, task: Task) -> dict[str, str]:
         DataError: no column or several columns fit, or one would have two roles.
     """
     features = rows.features or {}
-    drawn = data.render is not None and data.render.kind == "spectrogram"
 
     def fitting(role: str) -> list[str]:
         ours = (SET,) if data.mix or data.map is not None else ()  # names the set of a row, which is no input
-        fits = AUDIO.inputs.plays if drawn and role == "image" else partial(plays, task=task)
-        return [name for name, feature in features.items() if fits(role, feature) and name not in ours]
+        return [name for name, feature in features.items() if fits(role, feature, data, task) and name not in ours]
 
     return find_roles(list(features), fitting, data, task)
 
@@ -73,6 +70,12 @@ def plays(role: str, feature: Any, task: Task) -> bool:
     if role == "label":
         return isinstance(getattr(feature, "feature", feature), datasets.ClassLabel)
     return task.modality.inputs.plays(role, feature)
+
+
+def fits(role: str, feature: Any, data: Data, task: Task) -> bool:
+    """Whether a column of this type can have this role, as it is or as sounds that `data.render` draws."""
+    drawn = role == "image" and data.render is not None and data.render.kind == "spectrogram"
+    return plays(role, feature, task) or (drawn and AUDIO.inputs.plays("audio", feature))
 
 
 def holds_text(feature: Any) -> bool:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import datasets
+import PIL
 from datasets import Features
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
@@ -15,11 +16,11 @@ from hfft.data.columns import holds_text
 from hfft.data.modality.base import Rows
 from hfft.data.render_spec import Render
 from hfft.data.sounds import NotASound, is_silent, read_sound
-from hfft.data.spectrogram import SECONDS, spectrogram
-from hfft.data.stored_files import file_of, is_empty, path_of
+from hfft.data.spectrogram import spectrogram
+from hfft.data.stored_files import file_of, is_empty, is_remote, path_of
 from hfft.errors import DataError
 
-FONT_SIZE = 10
+VERSION = 1  # of the drawings, which are kept on the disk
 NOTE = "hfft: note"  # in the file of an image: what its user should know
 BAD = "hfft: bad"  # in a blank one: why the row cannot be drawn
 CUT = (
@@ -27,6 +28,7 @@ CUT = (
 )
 LONG = "the sound is longer than data.render.seconds, and only its beginning is drawn"
 SILENT = "the sound is silent"
+EMPTY = "nothing is to be heard in the part of the sound that is drawn"
 
 
 def draw(text: str, how: Render) -> Image.Image:
@@ -88,7 +90,9 @@ def draw_sound(stored: Any, how: Render) -> Image.Image:
     image = spectrogram(sound, how)
     if is_silent(sound):
         image.info[NOTE] = SILENT
-    elif len(sound["array"]) > round((how.seconds or SECONDS) * sound["sampling_rate"]):
+    elif image.getbbox() is None:
+        image.info[NOTE] = EMPTY
+    elif len(sound["array"]) > round(how.heard[0] * sound["sampling_rate"]):
         image.info[NOTE] = LONG
     return image
 
@@ -106,9 +110,11 @@ def drawn_rows(rows: Rows, column: str, how: Render) -> Rows:
             f"data.render.kind=spectrogram"
         )
 
-    def one(value: Any) -> dict[str, Any]:
+    def one(value: Any, version: Any) -> dict[str, Any]:
         if is_empty(value) or (not sounds and not value.strip()):
             return {column: None}
+        if sounds and is_remote(value):  # what is drawn is kept, a failed download too
+            raise DataError(f"data.render: draws files of this machine, not {value['path']}; download the sounds first")
         image = draw_sound(value, how) if sounds else draw(value, how)
         file, marks = io.BytesIO(), PngInfo()
         for key in (NOTE, BAD):  # for the check of the rows, which counts them
@@ -118,9 +124,10 @@ def drawn_rows(rows: Rows, column: str, how: Render) -> Rows:
         return {column: {"bytes": file.getvalue(), "path": path_of(value)}}
 
     features = Features({**(rows.features or {}), column: datasets.Image(decode=False)})
-    return rows.map(one, input_columns=[column], features=features)
+    version = {"version": (VERSION, PIL.__version__)}
+    return rows.map(one, input_columns=[column], features=features, fn_kwargs=version)
 
 
 @lru_cache(maxsize=8)
 def _font(size: int | None) -> Any:
-    return ImageFont.load_default(size or FONT_SIZE)
+    return ImageFont.load_default(size)

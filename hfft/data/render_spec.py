@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from hfft.spec import Spec
+
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "text": {"font_size": 10},
+    "spectrogram": {"seconds": 1.0, "sampling_rate": 16000},
+}
+MOST = 1024  # bands and steps of a spectrogram
 
 
 class Render(Spec):
@@ -26,12 +33,31 @@ class Render(Spec):
     size: list[Annotated[int, Field(ge=8, le=4096)]] = Field(default=[64, 128], min_length=2, max_length=2)
     font_size: int | None = Field(default=None, ge=6, le=256)
     seconds: float | None = Field(default=None, ge=0.05, le=600)
-    sampling_rate: int | None = Field(default=None, ge=1000, le=192000)
+    sampling_rate: int | None = Field(default=None, ge=1000, le=96000)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults(cls, given: Any) -> Any:
+        """The defaults of the kind stated, so that a finished run keeps them whatever they become."""
+        if not isinstance(given, Mapping):
+            return given
+        known = {key: value for key, value in given.items() if value is not None}
+        return {**DEFAULTS.get(str(known.get("kind", "text")), {}), **known}
 
     @model_validator(mode="after")
     def _of_its_kind(self) -> Render:
         others = ("seconds", "sampling_rate") if self.kind == "text" else ("font_size",)
         if strange := [name for name in others if getattr(self, name) is not None]:
             other = "spectrogram" if self.kind == "text" else "text"
-            raise ValueError(f"is of kind {self.kind} and has {strange[0]}, which is for kind {other}; leave one out")
+            raise ValueError(
+                f"has {strange[0]}, but is of kind {self.kind}; set kind: {other}, or leave {strange[0]} out"
+            )
+        if self.kind == "spectrogram" and max(self.size) > MOST:
+            raise ValueError(f"has size {self.size}; spectrograms have at most {MOST} bands and steps")
         return self
+
+    @property
+    def heard(self) -> tuple[float, int]:
+        """How many seconds of a sound are drawn, and at which sampling rate."""
+        own = {**DEFAULTS["spectrogram"], **self.plain()}
+        return own["seconds"], own["sampling_rate"]

@@ -14,6 +14,7 @@ from hfft.data import columns
 from hfft.data.augment.grammar import columns_read
 from hfft.data.classes import class_name
 from hfft.data.inputs import VERSION
+from hfft.data.render_spec import Render
 from hfft.data.set_checks import content_notes, label_notes
 from hfft.data.source import load_raw
 from hfft.data.spec import DataSet, FurtherRows
@@ -38,6 +39,7 @@ def load_sets(
     on_device: Any = None,
     views: Mapping[str, Sequence[Any]] | None = None,
     train: np.ndarray | None = None,
+    render: Render | None = None,
 ) -> dict[str, Any]:
     """Name -> rows of each further set, ready to be collated with the task's.
 
@@ -46,6 +48,7 @@ def load_sets(
         on_device: preprocessing of the training rows on the device.
         views: name -> operations of `augment` by which methods draw further views of its rows.
         train: digests of the training rows, to tell which rows of a set they are; 0 where they are not read.
+        render: how texts or sounds are drawn, as those of the task are.
 
     Raises:
         DataError: a split or column does not exist, there are no rows, or one cannot be read.
@@ -55,7 +58,7 @@ def load_sets(
     inputs = task.modality.inputs
     for name, spec in specs.items():
         beside = columns_read([*augment, *(views or {}).get(name, ())])
-        rows, roles = rows_of(f"data.sets.{name}", spec, task, labels, tuple(beside))
+        rows, roles = rows_of(f"data.sets.{name}", spec, task, labels, tuple(beside), render)
         repeated = train if spec.labels == "none" else None  # a memory may repeat what is learned again
         for note in content_notes(f"data.sets.{name}", rows, roles, inputs, repeated):
             say(note)
@@ -69,7 +72,12 @@ def load_sets(
 
 
 def rows_of(
-    key: str, spec: FurtherRows, task: Task, labels: Labels, beside: tuple[str, ...] = ()
+    key: str,
+    spec: FurtherRows,
+    task: Task,
+    labels: Labels,
+    beside: tuple[str, ...] = (),
+    render: Render | None = None,
 ) -> tuple[Dataset, dict[str, str]]:
     """The rows of a set with row numbers and `labels`, and role -> column.
 
@@ -78,12 +86,13 @@ def rows_of(
     Args:
         key: where the recipe names the set, for messages.
         beside: columns that augmentation reads.
+        render: how texts or sounds are drawn.
 
     Raises:
         DataError: a split or column does not exist, or there are no rows.
         BadInput, HubError: the data does not exist or cannot be reached.
     """
-    data = spec.data()
+    data = spec.data(render=render)
     given = load_raw(data)
     raw = given.splits
     for note in given.notes:
@@ -98,7 +107,7 @@ def rows_of(
         if role == "label":
             continue
         named = getattr(spec.columns, role, None)
-        fits = [c for c, feature in rows.features.items() if columns.plays(role, feature, task)]
+        fits = [c for c, feature in rows.features.items() if columns.fits(role, feature, data, task)]
         chosen = named or (column if column in rows.features else fits[0] if column and len(fits) == 1 else None)
         if chosen is None and column is None:  # such as the second text of a pair
             continue

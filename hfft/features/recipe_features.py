@@ -100,7 +100,9 @@ def layers_of_recipe(
     prepared = data.prepare(read, plain, task, labels, processor, recipe.seed)
     rows = {"train": prepared.train, **dict(prepared.items())}
     sets = {name: one for name, one in recipe.data.sets.items() if name in splits}
-    rows |= data.load_sets(sets, task, labels, processor, [], recipe.seed, prepared.on_device)
+    rows |= data.load_sets(
+        sets, task, labels, processor, [], recipe.seed, prepared.on_device, render=recipe.data.render
+    )
     wanted = [name for name in splits if name in rows]
 
     def computed(part: Any) -> list[np.ndarray]:

@@ -132,6 +132,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
             prepared.on_device,
             strategy.further_views(methods),
             splits.content.get("train"),
+            recipe.data.render,
         )
     prove(prepared)
     read_rows = {"train": prepared.train, **dict(prepared.items()), **sets}

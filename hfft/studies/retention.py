@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from hfft.data.spec import NONE
 from hfft.recipe import Recipe
 from hfft.runs import RunFolder
 from hfft.studies.arms import Arms, in_points, mean_of, merged, seeds_in_words
@@ -14,14 +15,14 @@ from hfft.studies.study import Child, Done, Figures, Study, against, among, as_i
 from hfft.studies.table import Cell, Line, Plot, Row, Table
 
 ALL = "all"
-# Ways of learning -> their overrides; the two regularisers let all layers learn.
+# Ways of learning -> their overrides.
 WAYS: dict[str, dict[str, Any]] = {
-    ALL: {"layers.train": ["all"], "layers.freeze": []},
-    "head": {"layers.train": ["head"], "layers.freeze": []},
-    "last-2": {"layers.train": ["last-2"], "layers.freeze": []},
-    "lora": {"layers.adapter": {"type": "lora"}},
-    "l2_sp": {"strategy.l2_sp.weight": 0.01},  # the paper's
-    "lwf": {"strategy.lwf": {}},
+    ALL: {"layers.train": ["all"]},
+    "head": {"layers.train": ["head"]},
+    "last-2": {"layers.train": ["last-2"]},
+    "lora": {"layers.train": ["head"], "layers.adapter": {"type": "lora"}},
+    "l2_sp": {"layers.train": ["all"], "strategy.l2_sp.weight": 0.01},  # the paper's
+    "lwf": {"layers.train": ["all"], "strategy.lwf": {}},
 }
 WISE_FT = "wise-ft"
 OLD, NEW = "old task", "new task"
@@ -47,15 +48,14 @@ class Retention(Study):
     def _has_old_rows(self) -> Retention:
         if self.recipe.score.old_task is None:
             raise ValueError("needs rows of the task that the backbone was pretrained on; name them in score.old_task")
+        if self.alphas and self.recipe.data.validation == NONE:
+            raise ValueError("has alphas, which need validation rows, but data.validation is none; use alphas=[]")
         return self
 
     def ways(self) -> dict[str, dict[str, Any]]:
         """Arm -> overrides."""
-        all_learn = WAYS[ALL]
-        found = {ALL: all_learn}
-        for name in self.methods:
-            found[name] = {**(all_learn if next(iter(WAYS[name])).startswith("strategy.") else {}), **WAYS[name]}
-        return found
+        none: dict[str, Any] = {"layers.freeze": [], "layers.adapter": None}
+        return {name: {**none, **WAYS[name]} for name in (ALL, *self.methods)}
 
     def plan(self, done: Done) -> list[Child]:
         """A run for each seed and way, and what is measured of those that are there."""
@@ -172,5 +172,8 @@ def _kept_for_nothing(cells: Mapping[str, Cell]) -> float | None:
 
 def _points(name: str, rows: list[Row]) -> Line:
     """The old task's mean with its interval at the new task's mean."""
-    cells = {new.mean: row.cells[OLD] for row in rows if (new := row.cells[NEW].summary()) is not None}
-    return Line.of(name, cells)
+    found: list[tuple[float, float, float, float]] = []
+    for row in rows:
+        if (new := row.cells[NEW].summary()) is not None:
+            found += Line.of(name, {new.mean: row.cells[OLD]}).points
+    return Line(name, found)

@@ -10,10 +10,13 @@ from PIL import ImageFont
 
 from hfft import finetune
 from hfft.commands.predict import predict
+from hfft.data.changes import names_files
 from hfft.data.load import load_splits
-from hfft.data.render import NOTE, draw, lines
+from hfft.data.render import NOTE, draw, draw_sound, lines
 from hfft.data.render_spec import Render
-from hfft.data.spec import Data
+from hfft.data.sets import rows_of
+from hfft.data.sounds import write_wav
+from hfft.data.spec import Data, DataSet
 from hfft.data.spectrogram import spectrogram
 from hfft.errors import DataError, RecipeError
 from hfft.recipe import Recipe
@@ -260,8 +263,12 @@ def test_sounds_that_nobody_asked_to_draw_are_told_what_draws_them(folder_of_sou
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"seconds": 2}, "is of kind text and has seconds, which is for kind spectrogram; leave one out"),
-        ({"kind": "spectrogram", "font_size": 9}, "is of kind spectrogram and has font_size, which is for kind text"),
+        ({"seconds": 2}, "has seconds, but is of kind text; set kind: spectrogram, or leave seconds out"),
+        (
+            {"kind": "spectrogram", "font_size": 9},
+            "has font_size, but is of kind spectrogram; set kind: text, or leave",
+        ),
+        ({"kind": "spectrogram", "size": [64, 2000]}, "spectrograms have at most 1024 bands and steps"),
         ({"kind": "spectrogram", "seconds": 0.01}, "greater than or equal to 0.05"),
         ({"kind": "spectrograms"}, "'text' or 'spectrogram'"),
     ],
@@ -291,3 +298,62 @@ def test_a_run_learns_to_hear_and_predicts_files(folder_of_sounds):
     named = [row["probability"] for row in predict("run", files, None, None, None, 8)]
     of_data = [row["probability"] for row in predict("run", [], "speech", "train", None, 8)]
     assert sorted(named) == pytest.approx(sorted(of_data), abs=1e-5)
+
+
+def test_defaults_are_written_into_a_recipe_and_those_of_an_earlier_one_are_read():
+    assert Render().plain() == {"kind": "text", "size": [64, 128], "font_size": 10}
+    assert Render(kind="spectrogram").plain()["sampling_rate"] == 16000
+    assert Render(**Render(kind="spectrogram").model_dump()) == Render(kind="spectrogram")
+    assert Render(size=[64, 128], font_size=10) == Render()
+
+
+def test_a_sound_that_begins_later_than_its_image_ends_is_told():
+    late = {"array": np.concatenate([np.zeros(8000, np.float32), tone(500)["array"]]), "sampling_rate": 8000}
+    stored = {"bytes": write_wav(late), "path": None}
+    assert draw_sound(stored, HEARD).info[NOTE].startswith("nothing is to be heard in the part")
+    assert (
+        "silent"
+        in draw_sound({"bytes": write_wav({**late, "array": late["array"] * 0}), "path": None}, HEARD).info[NOTE]
+    )
+
+
+def test_every_band_has_a_frequency_of_its_own():
+    noise = {"array": np.random.default_rng(0).normal(0, 0.1, 96000).astype(np.float32), "sampling_rate": 96000}
+    levels = np.asarray(spectrogram(noise, Render(kind="spectrogram", size=[256, 16], sampling_rate=96000)))
+    assert levels.any(1).all()
+
+
+def test_sounds_on_the_web_are_refused_since_a_failed_download_would_be_kept():
+    rows = datasets.Dataset.from_dict({"file": ["https://x.org/a.wav", "https://x.org/b.wav"], "label": ["a", "b"]})
+    rows.to_csv("web.csv", index=False)
+    data = Data(path="web.csv", render=HEARD, columns={"image": "file"}, validation="none", test="none")
+    with pytest.raises(DataError, match=r"draws files of this machine, not https://x\.org/a\.wav; download"):
+        load_splits(data, IMAGES)
+
+
+def test_rows_of_a_further_set_are_drawn_as_those_of_the_task(folder_of_sounds):
+    splits, labels = load_splits(Data(path="speech", render=HEARD, validation="none", test="none"), IMAGES)
+    rows, roles = rows_of("data.sets.more", DataSet(path="speech"), IMAGES, labels, render=HEARD)
+    assert roles == {"image": "audio"}
+    for one, other in zip(rows, splits.train, strict=True):
+        np.testing.assert_array_equal(np.asarray(one["audio"]), np.asarray(other["audio"]))
+    rows.select_columns(["audio"]).to_parquet("kept/train.parquet")  # as a memory keeps them: they are not drawn again
+    again, _ = rows_of("data.sets.kept", DataSet(path="kept"), IMAGES, labels, render=HEARD)
+    np.testing.assert_array_equal(np.asarray(again[0]["audio"]), np.asarray(rows[0]["audio"]))
+
+
+def test_a_changed_sound_of_a_table_is_noticed(folder_of_sounds):
+    files = sorted(str(path) for path in folder_of_sounds.rglob("*.*"))
+    datasets.Dataset.from_dict({"file": files, "label": [Path(f).parent.name for f in files]}).to_csv(
+        "r.csv", index=False
+    )
+    data = Data(path="r.csv", render=HEARD, columns={"image": "file"}, validation="none", test="none")
+    before, _ = load_splits(data, IMAGES)
+    assert names_files(before.train, data)
+    soundfile.write(files[0], tone(3000)["array"], 8000, format="WAV" if files[0].endswith("wav") else "FLAC")
+    after, _ = load_splits(data, IMAGES)
+    different = [
+        np.array_equal(np.asarray(a["file"]), np.asarray(b["file"]))
+        for a, b in zip(before.train, after.train, strict=True)
+    ]
+    assert different == [False] + [True] * 23

@@ -49,11 +49,11 @@ class ImageInputs(Inputs):
     def read(self, rows: Rows, columns: Mapping[str, str], data: Data, split: str, source: str) -> Rows:
         """Convert a column of paths, or of files as bytes, to images; relative paths start at the folder of their file.
 
-        With `data.render` it is a column of texts or of sounds, which are drawn.
+        With `data.render` it is a column of texts or of sounds, which are drawn, or of images that are drawn already.
         """
         column, stream = columns["image"], isinstance(rows, IterableDataset)
         feature = rows.features[column]
-        if data.render is not None:
+        if data.render is not None and not self.plays("image", feature):
             if data.render.kind == "spectrogram":
                 rows = AudioInputs().read(rows, {"image": column}, data, split, source)
             rows = drawn_rows(rows, column, data.render)

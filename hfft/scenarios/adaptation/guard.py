@@ -89,7 +89,7 @@ def target_rows(recipe: Recipe, predictor: Predictor) -> tuple[str, list[Any]]:
         return f"{recipe.data.path} (train)", [reader.of_row(row, splits.columns) for row in splits.train]
     name = set_of(recipe)
     _, labels = load_splits(recipe.data, task, recipe.seed)
-    rows, roles = rows_of(f"data.sets.{name}", recipe.data.sets[name], task, labels)
+    rows, roles = rows_of(f"data.sets.{name}", recipe.data.sets[name], task, labels, render=recipe.data.render)
     return f"data.sets.{name}", [reader.of_row(row, roles) for row in rows]
 
 
@@ -114,7 +114,7 @@ def _labelled_target(recipe: Recipe) -> bool:
 
 def _of_set(recipe: Recipe) -> Any:
     """The data section that reads the set's own splits, test among them where it has one."""
-    return recipe.data.sets[set_of(recipe)].data(validation=NONE)
+    return recipe.data.sets[set_of(recipe)].data(validation=NONE, render=recipe.data.render)
 
 
 def _validation(recipe: Recipe) -> tuple[Any, Any] | None:

@@ -96,6 +96,7 @@ def extend(
     if target.resolve() == folder.path.resolve():
         raise BadInput(f"--output {target}: is the run that is extended; name another folder")
     new_data, words = new_section(overrides)
+    new_data = new_data.model_copy(update={"render": earlier.data.render})
     metrics = folder.metrics_of_run()
     known, roles = list(metrics["labels"]), dict(metrics["data"]["columns"])
     if memory is not None:
@@ -259,7 +260,7 @@ def recipe_for(
     inputs = {
         role: name for role, name in folder.metrics_of_run()["data"]["columns"].items() if role not in ("label", "id")
     }
-    same = ("max_length", "augment", "on_bad_rows", "max_bad_rows", "mlm_probability")
+    same = ("max_length", "render", "augment", "on_bad_rows", "max_bad_rows", "mlm_probability")
     section: dict[str, Any] = {key: values["data"][key] for key in same if values["data"].get(key) is not None}
     section |= {"path": str(target / DATA), "columns": {**inputs, "label": LABEL}, "classes": classes}
     section |= {"validation": "none", "test": "test"}

@@ -177,7 +177,9 @@ def _given(evidence: Evidence, name: str, spec: OutsideRows) -> Outside:
     Raises:
         BadInput: none can be read.
     """
-    rows, roles = rows_of(f"score.ood.{name}", spec, evidence.recipe.the_task, evidence.labels)
+    rows, roles = rows_of(
+        f"score.ood.{name}", spec, evidence.recipe.the_task, evidence.labels, render=evidence.recipe.data.render
+    )
     whole, kind = len(rows), evidence.predictor.modality.inputs
     if whole > OUTSIDE:
         rows = rows.select(np.sort(np.random.default_rng(evidence.seed).permutation(whole)[:OUTSIDE]))

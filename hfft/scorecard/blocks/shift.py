@@ -105,7 +105,7 @@ def _probabilities(evidence: Evidence, logits: np.ndarray) -> np.ndarray:
 def _answers(evidence: Evidence, name: str, spec: FurtherRows) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Logits `(N, C)` and references of a further split, and what a user should know; its classes are matched by name."""
     recipe = evidence.recipe
-    same = {"label_sep": recipe.data.label_sep, "max_length": recipe.data.max_length}
+    same = {"label_sep": recipe.data.label_sep, "max_length": recipe.data.max_length, "render": recipe.data.render}
     data = spec.data(train=spec.split, validation=NONE, test=NONE, on_bad_rows=recipe.data.on_bad_rows, **same)
     try:
         splits, labels = load_splits(data, recipe.the_task, evidence.seed)
