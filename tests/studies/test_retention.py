@@ -1,5 +1,7 @@
 """Retention: which runs are planned, what made-up figures come to, and the real figures of a small net."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -7,7 +9,7 @@ from pydantic import ValidationError
 from hfft.studies.find import make_study
 from hfft.studies.retention import ALL, NEW, OLD, Retention
 from hfft.studies.run import run_study
-from hfft.studies.study import Figures
+from hfft.studies.study import Figures, recipe_of
 from tests.studies.fake_runs import figures, tiny
 
 
@@ -48,8 +50,16 @@ def test_what_is_measured_is_planned_when_its_run_is_there():
 
 def test_every_way_learns_from_the_same_start_and_lwf_in_all_layers():
     ways = study(methods=["lwf", "last-2"]).ways()
-    assert ways["lwf"] == {"layers.train": ["all"], "layers.freeze": [], "strategy.lwf": {}}
+    assert ways["lwf"] == {"layers.train": ["all"], "layers.freeze": [], "layers.adapter": None, "strategy.lwf": {}}
     assert ways["last-2"]["layers.train"] == ["last-2"]
+
+
+def test_a_recipe_that_freezes_layers_or_has_an_adapter_plans_runs_that_fit():
+    for given in ("layers.train=[last-1]", "layers.freeze=[first-1]", "layers.adapter={type: lora}"):
+        asked = Retention(recipe=tiny("score.old_task={path: letters}", given), seeds=1)
+        made = {child.arm: recipe_of(asked, child, Path("children")) for child in asked.plan({})}
+        assert made["lora"].layers.adapter is not None
+        assert [made[arm].layers.adapter for arm in made if arm != "lora"] == [None] * 5
 
 
 def test_the_table_has_both_tasks_and_the_answer_the_way_that_keeps_most_for_nothing():
@@ -87,6 +97,9 @@ def test_a_run_that_failed_is_told_and_the_others_go_on():
 def test_without_rows_of_the_old_task_and_with_shares_at_the_ends_it_is_refused():
     with pytest.raises(ValidationError, match=r"name them in score\.old_task"):
         Retention(recipe=tiny())
+    with pytest.raises(ValidationError, match=r"need validation rows, but data\.validation is none; use alphas=\[\]"):
+        Retention(recipe=tiny("score.old_task={path: letters}", "data.validation=none"))
+    assert Retention(recipe=tiny("score.old_task={path: letters}", "data.validation=none"), alphas=[]).plan({})
     with pytest.raises(ValidationError, match="less than 1"):
         study(alphas=[0.5, 1])
     with pytest.raises(ValidationError, match="did you mean 'lwf'"):
