@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from hfft.data.spec import NONE
 from hfft.evaluate.label_free import CRITERIA, chosen
 from hfft.studies.arms import Arms, in_points
 from hfft.studies.study import Child, Done, Figures, Study
@@ -40,7 +41,13 @@ class Adaptation(Study):
     criterion: str = "snd"
 
     def model_post_init(self, context: Any) -> None:
-        """Refuse methods and criteria that there are not."""
+        """Refuse methods and criteria that there are not, another metric, and a recipe without validation rows."""
+        if self.recipe.metrics and self.recipe.metrics[0] != "accuracy":
+            raise ValueError(
+                f"compares accuracy, but score.metrics begins with {self.recipe.metrics[0]}; put accuracy first"
+            )
+        if self.recipe.data.validation == NONE:
+            raise ValueError("chooses models by validation rows of the source, but data.validation is none; name some")
         for what, given, known in (
             ("methods", self.methods, METHODS),
             ("criterion", [self.criterion], tuple(CRITERIA)),

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hfft.studies.curves import Estimate
-from hfft.studies.study import Done, Measured, scored_split
+from hfft.studies.study import Done, Measured, scored_split, smaller_is_better
 from hfft.studies.table import Cell
-from hfft.tasks.problem import SMALLER_IS_BETTER
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Arms:
     @property
     def sign(self) -> int:
         """1 if more of the metric is better, -1 if less is."""
-        return -1 if self.metric in SMALLER_IS_BETTER else 1
+        return -1 if smaller_is_better(self.metric) else 1
 
     @property
     def heading(self) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from hfft.data.spec import NONE
 from hfft.studies.arms import Arms, merged, seeds_in_words
 from hfft.studies.study import Child, Done, Figures, Study, as_items, ascending
 from hfft.studies.table import Cell, Line, Plot, Row, Table
@@ -99,6 +100,12 @@ class FewShot(Study):
         if use != "classifier":
             return arms.cell(f"{use}-{shots}")
         return arms.cell(use, lambda figures: figures.metrics.get("shots", {}).get(str(shots)))
+
+    @model_validator(mode="after")
+    def _scored(self) -> FewShot:
+        if self.recipe.data.test == NONE:
+            raise ValueError("scores on the test split, but data.test is none; name a split or a share")
+        return self
 
     def rows_of_a_class(self, done: Done) -> float:
         """Training rows by classes where all are used; 0 if that is not known yet."""

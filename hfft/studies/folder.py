@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from hfft.wording import first_line, listing
 
 LOG = "log.txt"  # in a child's folder: what the run printed
 PREDICTIONS = "out_of_fold"  # the predictions of a cross-validation, for each seed
+OF_MEASURED = ("run", "checkpoints", "interpolated", "memory", "pool", "data")  # folders that measuring functions write
 MEASURED = "measured.json"  # in the folder of a child that was measured instead of trained
 
 
@@ -59,6 +61,9 @@ class StudyFolder:
         """Remove what a study wrote, and nothing else; `study.yaml` last, so that a kill does not leave the rest unknown."""
         for path in self.children.iterdir():
             RunFolder(path).clear()
+            if (path / MEASURED).is_file():
+                for name in OF_MEASURED:
+                    shutil.rmtree(path / name, ignore_errors=True)
             for name in (LOG, MEASURED):
                 (path / name).unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # it contains something else

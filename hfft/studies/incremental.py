@@ -111,6 +111,15 @@ class Incremental(Study):
         return value
 
     @model_validator(mode="after")
+    def _grows(self) -> Incremental:
+        if self.recipe.head.own or self.recipe.head.fitted:
+            key = next(name for name in ("kind", "pooling", "init") if name in self.recipe.head.model_fields_set)
+            raise ValueError(
+                f"grows the head from task to task and keeps its rows, but head.{key} is set; leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _of_domains(self) -> Incremental:
         if not self.by_domain:
             return self

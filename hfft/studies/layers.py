@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from hfft.data.spec import NONE
 from hfft.errors import BadInput
 from hfft.recipe import Recipe
 from hfft.studies.arms import Arms, in_points, seeds_in_words
@@ -42,6 +43,22 @@ class Layers(Study):
         if wrong := [name for name in found if name not in TREATMENTS]:
             raise ValueError(f"is {wrong[0]!r}; expected some of {', '.join(TREATMENTS)}, or none")
         return found
+
+    @model_validator(mode="after")
+    def _suits(self) -> Layers:
+        if self.recipe.tasks:
+            raise ValueError("is for a recipe of one task")
+        if self.treatments and self.recipe.backbone.edit:
+            raise ValueError(
+                "keeps first blocks as they were pretrained, but backbone.edit is set; use treatments=none"
+            )
+        if self.features and self.recipe.problem != "single_label_classification":
+            raise ValueError(
+                f"fits classifiers on features, but the problem is {self.recipe.problem}; use features=false"
+            )
+        if self.features and self.recipe.data.test == NONE:
+            raise ValueError("scores features on the test split, but data.test is none; name a split or a share")
+        return self
 
     def depth(self) -> int:
         """The number of blocks of the backbone."""

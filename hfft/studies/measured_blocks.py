@@ -21,7 +21,7 @@ def blocks_of(recipe: Recipe, child: str, blocks: Sequence[str]) -> dict[str, An
         blocks: names of the blocks.
 
     Raises:
-        RunError: a block could not be computed.
+        RunError: no block could be computed; of others, `left_out` says why.
     """
     folder = RunFolder(recipe.output_dir.parent / child)
     metrics = folder.metrics_of_run()
@@ -30,7 +30,12 @@ def blocks_of(recipe: Recipe, child: str, blocks: Sequence[str]) -> dict[str, An
     found = scorecard.make(evidence, [name for name in blocks if not (alone and name == "attack")])["blocks"]
     if alone:
         found["attack"] = under_pgd(evidence)
-    for name in blocks:
-        if "error" in found.get(name, {"error": ""}):
-            raise RunError(f"{child}: {name}: {found.get(name, {}).get('error', 'does not suit the problem')}")
-    return {"blocks": found, "test": {"n": metrics.get("test", {}).get("n", 0)}}
+    failed = {
+        name: found.get(name, {}).get("error", "does not suit the problem")
+        for name in blocks
+        if "error" in found.get(name, {"error": ""})
+    }
+    if len(failed) == len(blocks):
+        raise RunError("; ".join(f"{child}: {name}: {why}" for name, why in failed.items()))
+    kept = {name: block for name, block in found.items() if name not in failed}
+    return {"blocks": kept, "left_out": failed, "test": {"n": metrics.get("test", {}).get("n", 0)}}

@@ -46,6 +46,8 @@ class Retention(Study):
 
     @model_validator(mode="after")
     def _has_old_rows(self) -> Retention:
+        if self.recipe.problem != "single_label_classification" or self.recipe.tasks:
+            raise ValueError("compares accuracies, which needs one task with one class for each row")
         if self.recipe.score.old_task is None:
             raise ValueError("needs rows of the task that the backbone was pretrained on; name them in score.old_task")
         if self.alphas and self.recipe.data.validation == NONE:

@@ -126,7 +126,12 @@ class Robustness(Study):
             if summary is not None and summary.n > 1:
                 better[claim.name] = summary.low > 0
         columns = ("pretrained", "random", longer, "gain", "gain over longer")
-        return Table(self._answer(arms, better), columns, tuple(found), self._plots(arms))
+        left_out = {
+            f"{name} is not measured: {why}"
+            for figures in done.values()
+            for name, why in figures.metrics.get("left_out", {}).items()
+        }
+        return Table(self._answer(arms, better), columns, tuple(found), self._plots(arms), tuple(sorted(left_out)))
 
     def claims(self) -> list[Claim]:
         """The claims of the article, with their figures."""

@@ -119,6 +119,8 @@ class Rows(Study):
         at = [sizes[rows] for rows in self.rows]
         if arms.sign < 0 or not len(measured) or len(at) < 3 or measured.max() > 1 or measured.min() < 0:
             return None
+        if len(set(at[:-1])) < 2:  # the data has no more rows than the smallest size
+            return None
         largest, next_ = at[-1], at[-1] + self.more
         expected = forecast(at, measured, next_)
         now = 1 - fit_inverse_power(np.tile(at, len(measured)), 1 - measured.ravel())(largest)

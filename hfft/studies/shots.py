@@ -47,8 +47,10 @@ def features(recipe: Recipe) -> dict[str, Features]:
     """The features of train and test, kept in memory for the next seed."""
     values = recipe.resolved()
     key = repr([values[name] for name in ("task", "backbone", "head", "layers", "data")])
-    if recipe.backbone.init == "random" or recipe.data.max_train_samples is not None:
-        key += f" {recipe.seed}"
+    spec = recipe.data
+    drawn = isinstance(spec.test, float) or spec.max_train_samples is not None
+    if recipe.backbone.init == "random" or drawn or spec.label_noise is not None or spec.imbalance is not None:
+        key += f" {recipe.seed}"  # draws the rows, or the weights
     if key not in _KEPT:
         _KEPT.clear()
         _KEPT[key] = of_recipe(recipe, ("train", "test"))

@@ -225,15 +225,18 @@ def recipe_of(study: Study, child: Child, children: Path) -> Recipe:
     overrides = {"training.seed": seed, **child.overrides}
     if child.begins_from is not None:
         overrides.setdefault("backbone.name", f"{CHILDREN}/{child.begins_from}/model")
+    if study.recipe.tasks and "tasks" not in overrides:  # each has its own, which shared ones would not reach
+        own = {key: value for key, value in overrides.items() if key.startswith("data.")}
+        overrides = {key: value for key, value in overrides.items() if key not in own}
+        overrides |= {f"tasks.{task.name}.{key}": value for task in study.recipe.tasks for key, value in own.items()}
     goes_on = str(overrides.get("backbone.name", "")).startswith(CHILDREN)
     where = json.dumps(str(children), ensure_ascii=False)[1:-1]
     overrides = json.loads(json.dumps(overrides, ensure_ascii=False).replace(CHILDREN, where))
     if "backbone.name" in overrides:  # what the earlier backbone was pretrained without is not the new one's
         without = UNTRAINED.get(study.recipe.backbone.name, ())
         values["head"] = {**values["head"], "new": [m for m in values["head"].get("new", []) if m not in without]}
-        not_its = (
-            {"revision", "rnn"} if goes_on else {"revision"}
-        )  # a finished net is taken whole, not its vectors alone
+        # a finished net is taken whole, with its weights and as it was edited, not its vectors alone
+        not_its = {"revision", "rnn", "init", "edit"} if goes_on else {"revision"}
         values["backbone"] = {key: value for key, value in values["backbone"].items() if key not in not_its}
     try:
         made = load_recipe(values, *override_words(overrides))
@@ -326,4 +329,9 @@ def scored_split(done: Done) -> tuple[str, str, int]:
 
 def better(metric: str, left: float, right: float) -> bool:
     """Whether the left value of a metric is better than the right one."""
-    return left < right if metric in SMALLER_IS_BETTER else left > right
+    return left < right if smaller_is_better(metric) else left > right
+
+
+def smaller_is_better(metric: str) -> bool:
+    """Whether less of a metric is better; of several tasks it has its task's name before it, as in `ink_rmse`."""
+    return metric in SMALLER_IS_BETTER or any(metric.endswith(f"_{name}") for name in SMALLER_IS_BETTER)

@@ -50,7 +50,10 @@ class Upstream(Study):
             begun = done.get(children[-1].name, Figures())
             for seed in self.all_seeds:
                 for step in steps_of(begun):
-                    model = {"backbone.name": str(begun.folder / "checkpoints" / str(step))}
+                    model = {
+                        "backbone.name": str(begun.folder / "checkpoints" / str(step)),
+                        "backbone.init": "pretrained",
+                    }
                     children.append(Child(f"probe-{kind}-{step}", seed, model, None, "hfft.studies.measures:probe"))
                     children.append(Child(f"fine-tune-{kind}-{step}", seed, model))
         return children

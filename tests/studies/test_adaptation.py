@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hfft.errors import BadInput
+from hfft.errors import BadInput, RecipeError
 from hfft.studies.find import make_study
 from hfft.studies.study import Figures, recipe_of
 from tests.studies.figures import came_to
@@ -88,3 +88,15 @@ def test_nothing_done_is_a_table_too():
 def test_methods_and_criteria_that_there_are_not_are_refused(options):
     with pytest.raises(BadInput, match="expected some of"):
         study(**options)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("score.metrics=[f1_macro]", "compares accuracy, but score.metrics begins with f1_macro"),
+        ("data.validation=none", "chooses models by validation rows of the source"),
+    ],
+)
+def test_another_metric_and_a_source_without_validation_rows_are_refused(override, message):
+    with pytest.raises(RecipeError, match=message):
+        make_study("adaptation", "printed_digits", [override])

@@ -97,3 +97,12 @@ def test_a_small_one_runs_to_its_page(tmp_path, monkeypatch):
     assert set(table.row("2 shots").cells) == {"classifier", "lora"}
     assert not (tmp_path / "study" / "children" / "classifier-1" / "model").exists()
     assert run_study(small, tmp_path / "study").answer == table.answer
+
+
+@pytest.mark.slow
+def test_features_are_of_a_seeds_own_rows_where_a_share_of_them_is_the_test_split(tmp_path, monkeypatch):
+    monkeypatch.setenv("HFFT_CACHE", str(tmp_path / "cache"))
+    given = ("digits", "data.max_train_samples=null", "data.test=0.3", "data.max_eval_samples=40")
+    first, again, other = (features(load_recipe(*given, f"training.seed={seed}"))["test"] for seed in (1, 1, 2))
+    assert first is again
+    assert not np.array_equal(first.labels, other.labels)

@@ -297,3 +297,8 @@ def test_the_command_line_takes_tasks_as_a_number_or_as_classes_and_a_flag_alone
     assert (asked.tasks, asked.methods, asked.task_incremental) == (5, ["ncm"], True)
     with pytest.raises(RecipeError, match="memory: is 0"):
         _asked("incremental", ["digits", "--memory", "0"])
+
+
+def test_a_head_of_hffts_own_is_refused_before_it_begins():
+    with pytest.raises(RecipeError, match=r"grows the head .*, but head\.pooling is set; leave it out"):
+        make_study("incremental", "digits", ["head.pooling=mean"])

@@ -139,3 +139,15 @@ def test_a_small_one_runs_to_its_page(tmp_path, monkeypatch):
     assert table.row("B1B").cells["test accuracy"].values.keys() == {1}
     begun = (tmp_path / "study" / "children" / "B1B-1" / "recipe.yaml").read_text()
     assert "children/start-B1-1/model" in begun
+
+
+@pytest.mark.parametrize(
+    ("overrides", "options", "message"),
+    [
+        (["backbone.edit=[{remove: last-1}]"], {}, "as they were pretrained, but backbone.edit is set"),
+        (["data.test=none"], {}, "scores features on the test split, but data.test is none"),
+    ],
+)
+def test_what_a_study_of_layers_cannot_do_is_refused_before_it_begins(overrides, options, message):
+    with pytest.raises(RecipeError, match=message):
+        make_study("layers", "digits", overrides, **options)

@@ -102,6 +102,19 @@ def test_options_that_mean_nothing_are_refused(options, why):
         study(**options)
 
 
+def test_a_block_that_does_not_suit_leaves_the_others_and_is_told():
+    asked = study()
+    done = finished(asked, {"pretrained": 0.3, "random": 0.0, "random-longer": 0.1})
+    for name in [name for name in done if name.startswith("random-scored")]:
+        done[name].metrics["blocks"].pop("attack")
+        done[name].metrics["left_out"] = {"attack": "does not apply: attacks change pixels"}
+    table = asked.table(done)
+    assert "attack is not measured: does not apply: attacks change pixels" in table.notes
+    assert all(
+        row.cells["random"].values for row in table.rows if "attack" not in row.arm or "adversarially" in row.arm
+    )
+
+
 @pytest.mark.slow
 def test_real_runs_on_a_part_of_the_rows_are_scored_as_they_were_trained(tmp_path):
     asked = Robustness(

@@ -9,7 +9,7 @@ from hfft.recipe import load_recipe
 from hfft.studies.find import make_study
 from hfft.studies.rows import pretrained, scratch
 from hfft.studies.run import run_study
-from tests.studies.figures import seeds_of
+from tests.studies.figures import came_to, seeds_of
 
 
 def study(**options):
@@ -92,3 +92,9 @@ def test_a_small_one_runs_to_its_page_with_nested_rows(tmp_path):
         taken.append(set(column(splits.train, "row").to_pylist()))
     assert len(taken[0]) == 10
     assert taken[0] < taken[1]
+
+
+def test_sizes_that_are_all_the_rows_there_are_make_no_forecast():
+    asked = make_study("rows", "digits", rows=[1200, 2000, 5000], seeds=1)
+    done = {child.name: came_to(0.9, train={"n": 1167}) for child in asked.plan({})}
+    assert asked.table(done).answer

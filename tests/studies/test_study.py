@@ -11,7 +11,17 @@ from hfft.recipe import load_recipe, yaml_lines
 from hfft.studies.compare import Compare
 from hfft.studies.find import load_study, make_study
 from hfft.studies.seeds import Seeds
-from hfft.studies.study import Child, Figures, against, cell, override_words, recipe_of, rows, usual_columns
+from hfft.studies.study import (
+    Child,
+    Figures,
+    against,
+    better,
+    cell,
+    override_words,
+    recipe_of,
+    rows,
+    usual_columns,
+)
 from tests.studies.fake_runs import TINY, figures, tiny
 
 HERE = Path("study/children")
@@ -53,6 +63,25 @@ def test_a_child_that_begins_from_a_finished_net_takes_it_whole_and_one_with_oth
     assert found.backbone.rnn is None
     other = recipe_of(Seeds(recipe=base), Child("b", 1, {"backbone.name": "glove.txt"}), HERE)
     assert other.backbone.rnn == base.backbone.rnn
+
+
+def test_a_child_that_goes_on_begins_neither_from_random_weights_nor_with_the_edits_of_the_first_again():
+    asked = Seeds(recipe=tiny("backbone.init=random", "backbone.edit=[{remove: last-1}]", "layers.train=all"))
+    made = recipe_of(asked, Child("again", 1, {}, "first-1"), Path("children"))
+    assert (made.backbone.name, made.backbone.init, made.backbone.edit) == ("children/first-1/model", "pretrained", [])
+    first = recipe_of(asked, Child("first", 1), Path("children"))
+    assert (first.backbone.init, len(first.backbone.edit)) == ("random", 1)
+
+
+def test_overrides_of_data_reach_every_task_of_several():
+    asked = Seeds(recipe=load_recipe("digits_tasks", "data.max_train_samples=300"))
+    made = recipe_of(asked, Child("few", 1, {"data.max_train_samples": 100}), Path("children"))
+    assert [task.data.max_train_samples for task in made.tasks] == [100] * len(asked.recipe.tasks)
+
+
+def test_a_metric_of_one_of_several_tasks_has_its_own_direction():
+    assert better("ink_rmse", 0.1, 0.5)
+    assert better("digit_accuracy", 0.5, 0.1)
 
 
 def test_overrides_that_do_not_fit_name_the_child():

@@ -28,7 +28,10 @@ def test_transfers_are_known_once_a_pretraining_is_done():
     assert begun[1].options["overrides"] == {"training.label_smoothing_factor": 0.1}
     known = {child.name: child for child in study().plan(pretrained("plain", [0.5, 0.9]))}
     assert len(known) == 2 + 2 * 2 * 2
-    assert known["fine-tune-plain-20-2"].overrides == {"backbone.name": "s/children/p/checkpoints/20"}
+    assert known["fine-tune-plain-20-2"].overrides == {
+        "backbone.name": "s/children/p/checkpoints/20",
+        "backbone.init": "pretrained",
+    }
     assert known["probe-plain-10-1"].measure == "hfft.studies.measures:probe"
     assert [child.arm for child in study(smoothing=0.0).plan({})] == ["pretraining-plain"]
 
