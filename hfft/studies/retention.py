@@ -101,7 +101,7 @@ class Retention(Study):
         seeds = seeds_in_words(len(rows[ALL].seeds))
         return (
             f"{self.recipe.name}: where all layers learn, the new task comes to {mean_of(rows[ALL].cells[NEW])} (n={arms.n}) and "
-            f"the old one loses {in_points(lost).removeprefix('+')} of {mean_of(rows['start'].cells[OLD])} "
+            f"the old one falls from {mean_of(rows['start'].cells[OLD])} by {in_points(lost).removeprefix('+')} "
             f"(n={old_rows['n']}){said} ({seeds})."
         )
 

@@ -70,7 +70,7 @@ def test_the_table_has_both_tasks_and_the_answer_the_way_that_keeps_most_for_not
     assert cells[OLD].summary().mean == pytest.approx(0.7)
     assert cells[f"{OLD} minus all"].summary().mean == pytest.approx(0.4)
     assert (
-        "all layers learn, the new task comes to 0.950 (n=100) and the old one loses 50.0 ± 0.0 points of 0.800"
+        "all layers learn, the new task comes to 0.950 (n=100) and the old one falls from 0.800 by 50.0 ± 0.0 points"
         in table.answer
     )
     assert "of the ways that are not seen to learn less, lwf keeps the most: +40.0 ± 0.0 points" in table.answer
