@@ -41,8 +41,8 @@ class Render(Spec):
         """The defaults of the kind stated, so that a finished run keeps them whatever they become."""
         if not isinstance(given, Mapping):
             return given
-        known = {key: value for key, value in given.items() if value is not None}
-        return {**DEFAULTS.get(str(known.get("kind", "text")), {}), **known}
+        own = DEFAULTS.get(str(given.get("kind", "text")), {})
+        return {**given, **{key: value for key, value in own.items() if given.get(key) is None}}
 
     @model_validator(mode="after")
     def _of_its_kind(self) -> Render:
