@@ -24,8 +24,10 @@ def start() -> int:
         distributed.interface_to = die
     with distributed.together():
         distributed.join(use_cpu=True, timeout=3)
-        if mine and WHEN == "before the first step":
-            die()
+        if WHEN == "before the first step":
+            torch.distributed.barrier()  # so that the other one has joined as well
+            if mine:
+                die()
         torch.distributed.barrier()
     return 0
 
