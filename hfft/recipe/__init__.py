@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hfft.lazy import names
 
 if TYPE_CHECKING:
-    from hfft.recipe.find import find_recipe, load_recipe, shipped
+    from hfft.recipe.find import find_recipe, load_recipe, recipes_folder, shipped
     from hfft.recipe.recipe import Recipe
 
 __getattr__, __all__ = names(
@@ -15,6 +15,7 @@ __getattr__, __all__ = names(
     {
         "find_recipe": "hfft.recipe.find",
         "load_recipe": "hfft.recipe.find",
+        "recipes_folder": "hfft.recipe.find",
         "shipped": "hfft.recipe.find",
         "Recipe": "hfft.recipe.recipe",
     },

@@ -15,10 +15,11 @@ from hfft.wording import listing, nearest
 
 def shipped() -> dict[str, Path]:
     """Name -> file of the recipes shipped with the package (installed, or beside it in a checkout)."""
-    return {path.stem: path for path in sorted(_folder().glob("*.yaml"))}
+    return {path.stem: path for path in sorted(recipes_folder().glob("*.yaml"))}
 
 
-def _folder() -> Path:
+def recipes_folder() -> Path:
+    """The folder of the shipped recipes, whose `studies/` has the shipped studies."""
     here = Path(__file__).parents[1]
     return here / "recipes" if (here / "recipes").is_dir() else here.parent / "recipes"
 
@@ -35,7 +36,7 @@ def find_recipe(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
     if os.path.isfile(path / "recipe.yaml"):
         return path / "recipe.yaml"
-    if str(name_or_path) in (study.stem for study in _folder().glob("studies/*.yaml")):
+    if str(name_or_path) in (study.stem for study in recipes_folder().glob("studies/*.yaml")):
         raise BadInput(f"recipe {str(name_or_path)!r} is a study of several runs; use hfft study {name_or_path}")
     if not os.path.isfile(path):  # pathlib's is_file raises if the name is too long for a file
         raise BadInput(

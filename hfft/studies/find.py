@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hfft.errors import BadInput, RecipeError
-from hfft.recipe import load_recipe, yaml_lines
+from hfft.recipe import load_recipe, recipes_folder, yaml_lines
 from hfft.recipe.explain import explain
 from hfft.studies.study import Study
 from hfft.wording import listing, nearest
@@ -54,9 +54,7 @@ def study_class(name: str) -> type[Study]:
 
 def shipped() -> dict[str, Path]:
     """Name -> file of the studies shipped with the package (installed, or beside it in a checkout)."""
-    here = Path(__file__).parents[1]
-    folder = here / "recipes" if (here / "recipes").is_dir() else here.parent / "recipes"
-    return {path.stem: path for path in sorted((folder / "studies").glob("*.yaml"))}
+    return {path.stem: path for path in sorted(recipes_folder().glob("studies/*.yaml"))}
 
 
 def make_study(
