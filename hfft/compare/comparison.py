@@ -9,7 +9,7 @@ from typing import Any
 from hfft.compare.entry import SPLITS, Entry, read_all
 from hfft.compare.paired import better, paired
 from hfft.report.numbers import number, with_interval
-from hfft.tasks.problem import SMALLER_IS_BETTER
+from hfft.tasks.problem import smaller_is_better
 
 IGNORED = {"name", "training.output_dir", "publish.hub_model_id"}  # differ between runs of any kind
 # Figures of other blocks: title -> block and keys.
@@ -178,7 +178,7 @@ def pairs_of(entries: Sequence[Entry]) -> dict[str, dict[str, dict[str, Any]]]:
 
 def smaller(name: str) -> bool:
     """Whether smaller values of a figure are better."""
-    return name in SMALLER_IS_BETTER or name in ("nll", "brier", "ECE", "area under risk-coverage")
+    return smaller_is_better(name) or name in ("nll", "brier", "ECE", "area under risk-coverage")
 
 
 def _plain(value: Any) -> str:

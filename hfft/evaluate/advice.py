@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hfft.tasks.problem import SMALLER_IS_BETTER
+from hfft.tasks.problem import smaller_is_better
 
 RISE = 0.05  # of the lowest validation loss: a rise that is more than noise
 OPTIONS = {
@@ -77,7 +77,7 @@ def advice(
     ]
     if not best_kept and metric is not None and last.metric is not None and lowest.metric is not None:
         change = lowest.metric - last.metric
-        better = change < 0 if metric in SMALLER_IS_BETTER else change > 0
+        better = change < 0 if smaller_is_better(metric) else change > 0
         lines.append(
             f"option: training.early_stopping.patience=3 keeps the best evaluation; at step {lowest.step} validation {metric} "
             f"was {lowest.metric:.4f}, at the end {last.metric:.4f}{'' if better else ', so only the loss gains by it'}"

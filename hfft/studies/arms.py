@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hfft.studies.curves import Estimate
-from hfft.studies.study import Done, Measured, scored_split, smaller_is_better
+from hfft.studies.study import Done, Measured, scored_split
 from hfft.studies.table import Cell
+from hfft.tasks.problem import smaller_is_better
 
 
 @dataclass(frozen=True)

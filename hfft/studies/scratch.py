@@ -150,12 +150,12 @@ def scratch(budget: float) -> str:
 
 def learning_curve(figures: Figures) -> list[tuple[float, float]]:
     """(step, validation metric) of a training, with more being better; the metric is the recipe's first."""
-    from hfft.tasks.problem import SMALLER_IS_BETTER
+    from hfft.tasks.problem import smaller_is_better
 
     name = figures.main("validation")
     if name is None:
         return []
-    sign = -1 if name in SMALLER_IS_BETTER else 1
+    sign = -1 if smaller_is_better(name) else 1
     found: list[tuple[Any, Any]] = [
         (entry["step"], entry.get(f"eval_{name}")) for entry in figures.history if "step" in entry
     ]

@@ -19,7 +19,7 @@ from hfft.recipe import Recipe, load_recipe
 from hfft.spec import Spec
 from hfft.studies.table import Cell, Row, Table
 from hfft.tasks.measure import metric_names
-from hfft.tasks.problem import SMALLER_IS_BETTER
+from hfft.tasks.problem import smaller_is_better
 from hfft.wording import listing, nearest
 
 CHILDREN = "{children}"  # in overrides: the folder of all children
@@ -330,8 +330,3 @@ def scored_split(done: Done) -> tuple[str, str, int]:
 def better(metric: str, left: float, right: float) -> bool:
     """Whether the left value of a metric is better than the right one."""
     return left < right if smaller_is_better(metric) else left > right
-
-
-def smaller_is_better(metric: str) -> bool:
-    """Whether less of a metric is better; of several tasks it has its task's name before it, as in `ink_rmse`."""
-    return metric in SMALLER_IS_BETTER or any(metric.endswith(f"_{name}") for name in SMALLER_IS_BETTER)

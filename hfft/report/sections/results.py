@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hfft.report.record import Record
-from hfft.tasks.problem import SMALLER_IS_BETTER
+from hfft.tasks.problem import smaller_is_better
 
 
 def section(record: Record) -> dict[str, Any] | None:
@@ -30,7 +30,7 @@ def card(record: Record, split: str) -> dict[str, Any]:
         "rows": [
             {
                 "name": name,
-                "arrow": "↓" if name in SMALLER_IS_BETTER else "↑",
+                "arrow": "↓" if smaller_is_better(name) else "↑",
                 "value": value,
                 "scratch": scratch.get(name),
                 "difference": value - scratch[name] if name in scratch else None,

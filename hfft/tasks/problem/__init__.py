@@ -23,6 +23,7 @@ __all__ = [
     "SingleLabel",
     "known_metrics",
     "problem_of",
+    "smaller_is_better",
 ]
 
 PROBLEMS: dict[str, Problem] = {
@@ -34,6 +35,11 @@ PROBLEMS: dict[str, Problem] = {
 SMALLER_IS_BETTER = {"loss"} | {
     name for problem in PROBLEMS.values() for name, measure in problem.metrics.items() if measure.smaller_is_better
 }
+
+
+def smaller_is_better(metric: str) -> bool:
+    """Whether less of a metric is better; of several tasks it has its task's name before it, as in `ink_rmse`."""
+    return metric in SMALLER_IS_BETTER or any(metric.endswith(f"_{name}") for name in SMALLER_IS_BETTER)
 
 
 def known_metrics() -> list[str]:
