@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from hfft.errors import BadInput
 from hfft.evaluate.class_counts import ClassCounts
-from hfft.evaluate.load_metric import feed, load_metric, metric_values
+from hfft.evaluate.load_metric import direct_values, feed, inputs, load_metric, metric_values
 from hfft.tasks.labels import Labels
+from hfft.tasks.measure import is_file
 from hfft.tasks.problem import PROBLEMS
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ class Metrics:
     """
 
     def __init__(self, labels: Labels, names: Sequence[str]):
-        self.labels, self.names, self.problem = labels, tuple(names), PROBLEMS[labels.problem]
+        self.labels, self.names, self.problem = labels, tuple(dict.fromkeys(names)), PROBLEMS[labels.problem]
         self.result: dict[str, Any] = {}
         self.scored = list(names)  # later the names of all values, since a user's metric may return several
         self._metrics: dict[str, evaluate.Metric] = {}
@@ -40,7 +42,8 @@ class Metrics:
         self._waiting: list[dict[str, Tensor]] = []
         self._loss, self._targets, self._rows = 0.0, 0.0, 0
         self._classes = ClassCounts(self.labels)
-        self._metrics = {}
+        self._columns: list[dict[str, np.ndarray]] = []  # what the package's own metrics need
+        self._metrics = {name: metric for name, metric in self._metrics.items() if not is_file(name)}
 
     def __call__(self, prediction: Any, compute_result: bool = True) -> dict[str, float]:
         """Add a batch of the Trainer; with `compute_result`, compute all metrics and reset."""
@@ -71,10 +74,15 @@ class Metrics:
         self._loss += float(columns["losses"].sum(dtype=float))
         self._targets += float(columns["targets"].sum(dtype=float))
         self._classes.add(columns)
+        needed = set[str]()
         for name in self.names:
             if name not in self._metrics:
                 self._metrics[name] = load_metric(name, self.problem.metrics)
-            feed(self._metrics[name], name, columns, self.problem)
+            if is_file(name):
+                feed(self._metrics[name], name, columns, self.problem)
+            else:
+                needed.update(inputs(self._metrics[name]))
+        self._columns.append({name: columns[name] for name in needed})
 
     def compute(self) -> dict[str, Any]:
         """Compute `loss` (the mean), every metric and `n`, and reset; `result` also holds the table per class.
@@ -87,8 +95,11 @@ class Metrics:
         if not self._rows:
             raise ValueError("no row was scored; the split is empty")
         found: dict[str, float] = {}
-        for name, metric in self._metrics.items():
-            for key, value in metric_values(metric, name).items():
+        columns = {name: np.concatenate([piece[name] for piece in self._columns]) for name in self._columns[0]}
+        for name in self.names:
+            metric = self._metrics[name]
+            figures = metric_values(metric, name) if is_file(name) else direct_values(metric, columns)
+            for key, value in figures.items():
                 if key in found:
                     raise BadInput(f"score.metrics: {name} returns {key}, as another metric does; rename it")
                 found[key] = value

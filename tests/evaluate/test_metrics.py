@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import rankdata
 from sklearn import metrics as sk
 
-from hfft.evaluate.load_metric import HERE, feed, load_metric, metrics_in
+from hfft.evaluate.load_metric import HERE, direct_values, feed, load_metric, metrics_in
 from hfft.evaluate.metrics.calibration_error import expected_calibration_error
 from hfft.tasks.problem import PROBLEMS
 from tests.evaluate.cases import MASKED, METRICS, MULTI, PATCHES, REGRESSION, SINGLE, example
@@ -139,6 +139,7 @@ def test_a_metric_is_what_its_definition_says_fed_at_once_or_in_pieces(problem, 
         assert list(found) == [name]
         assert type(found[name]) is float
         assert found[name] == pytest.approx(expected, rel=1e-5, abs=1e-7)
+        assert direct_values(metric, columns) == found
 
 
 def test_a_class_that_is_never_there_and_one_that_is_never_said_count_as_nothing():
