@@ -304,12 +304,13 @@ class WithHead:
 
     bare: Any
     base_model_prefix: str
+    head_class: Any = OwnHead
 
     def __init__(self, config: Any):
         super().__init__(config)  # type: ignore[call-arg]
         pooler = {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(self.bare).parameters else {}
         setattr(self, self.base_model_prefix, self.bare(config, **pooler))
-        self.head = OwnHead(config.num_labels, **config.own_head)
+        self.head = self.head_class(config.num_labels, **config.own_head)
         self.post_init()  # type: ignore[attr-defined]
 
     def forward(

@@ -25,6 +25,7 @@ RANKS = (
         "modeling",
         "modeling_rnn",
         "modeling_inputs",
+        "modeling_tasks",
         "feature_extraction_series",
         "hub",
         "console",

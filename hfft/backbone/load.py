@@ -148,7 +148,7 @@ def load_model(backbone: Backbone, head: Head, task: Task, labels: Labels, proce
     """
     config = load_config(backbone, head, task, labels, processor)
     if own_head.wanted(backbone, head, task, config):
-        return own_head.put_on(_bare(backbone, head, config), head, task, processor)
+        return own_head.put_on(_bare(backbone, head, config), head, task, labels, processor)
     if backbone.rnn is not None:
         return _rnn(auto_class(config, backbone, task)._model_mapping[type(config)], backbone, config)
     auto: Any = None if keeps_structure(backbone, head, config) else auto_class(config, backbone, task)

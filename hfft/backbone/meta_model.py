@@ -13,7 +13,7 @@ from hfft.backbone.load_checks import check_dropout
 from hfft.backbone.published_code import bare_class, class_of
 from hfft.errors import ModelError
 from hfft.tasks.labels import Labels
-from hfft.tasks.problem import PROBLEMS
+from hfft.tasks.problem import PROBLEMS, SeveralTasks
 from hfft.wording import first_line
 
 if TYPE_CHECKING:
@@ -22,15 +22,23 @@ if TYPE_CHECKING:
     from hfft.tasks.table import Task
 
 
-def build_meta_model(backbone: Backbone, head: Head, task: Task, processor: Any = None) -> PreTrainedModel | None:
+def build_meta_model(
+    backbone: Backbone, head: Head, task: Task, processor: Any = None, tasks: int = 2
+) -> PreTrainedModel | None:
     """The model on the meta device, with the fewest outputs its problem allows, since the data is not known yet.
 
     Only the config of a hub model is downloaded. None if the architecture cannot be built without weight values.
 
+    Args:
+        tasks: how many there are, for a problem of several.
+
     Raises:
         BadInput: the model is not there, has no class for the task, or the recipe's changes do not fit it.
     """
-    config = load_config(backbone, head, task, Labels(task.problem, size=PROBLEMS[task.problem].fewest_outputs))
+    labels = Labels(task.problem, size=PROBLEMS[task.problem].fewest_outputs)
+    if task.problem == SeveralTasks.name:
+        labels = Labels.of_tasks((f"task {i}", Labels("regression", size=1)) for i in range(tasks))
+    config = load_config(backbone, head, task, labels)
     if keeps_structure(backbone, head, config):
         with torch.device("meta"):
             return class_of(config, task.auto_class_of(config))(config)
@@ -40,7 +48,7 @@ def build_meta_model(backbone: Backbone, head: Head, task: Task, processor: Any 
         if own:
             with torch.device("meta"):
                 bare = cls(config, **own_head.without_pooler(config)).to("meta")  # wav2vec 2.0 puts a vector elsewhere
-            return own_head.put_on(bare, head, task, processor)
+            return own_head.put_on(bare, head, task, labels, processor)
         with torch.device("meta"):
             model = cls.from_config(config, trust_remote_code=False).to("meta")
     except ModelError:

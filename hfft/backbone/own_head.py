@@ -14,11 +14,13 @@ from hfft.errors import ModelError
 from hfft.head import reinitialise
 from hfft.modeling import OwnHead
 from hfft.modeling_inputs import ChannelSeries
+from hfft.modeling_tasks import TaskHeads
 from hfft.wording import first_line
 
 if TYPE_CHECKING:
     from hfft.backbone.spec import Backbone
     from hfft.head.spec import Head
+    from hfft.tasks.labels import Labels
     from hfft.tasks.table import Task
 
 
@@ -61,7 +63,7 @@ def without_pooler(config: PretrainedConfig) -> dict[str, bool]:
     return {"add_pooling_layer": False} if "add_pooling_layer" in signature(bare_class(config)).parameters else {}
 
 
-def put_on(base: PreTrainedModel, head: Head, task: Task, processor: Any) -> PreTrainedModel:
+def put_on(base: PreTrainedModel, head: Head, task: Task, labels: Labels, processor: Any) -> PreTrainedModel:
     """The bare model with the recipe's head; without weights if the model is on the meta device.
 
     Raises:
@@ -76,11 +78,13 @@ def put_on(base: PreTrainedModel, head: Head, task: Task, processor: Any) -> Pre
     given = {"kind": head.kind or "linear", "pooling": pooling, "dropout": head.dropout or 0.0}
     given |= {"features": shape[1] if len(shape) == 4 else shape[-1], "hidden": head.hidden}
     given |= {"activation": head.activation, "norm": head.norm}
+    given["tasks"] = [span.start for span in labels.spans.values()] if head.per_task else None
     config.own_head = {key: value for key, value in given.items() if value is not None}
+    head_class = TaskHeads if head.per_task else OwnHead
     with torch.device("meta"):
-        model = with_head(bare_class(config))(config)
+        model = with_head(bare_class(config), head_class)(config)
     if base.device.type != "meta":
-        model.head = OwnHead(config.num_labels, **config.own_head).to(base.dtype)
+        model.head = head_class(config.num_labels, **config.own_head).to(base.dtype)
         setattr(model, model.base_model_prefix, base)
         reinitialise(model, {name for name in model.state_dict() if name.startswith("head.")})
     return model.eval()

@@ -24,7 +24,7 @@ from transformers import (
 
 from hfft import modeling, modeling_rnn
 from hfft.errors import ModelError
-from hfft.modeling import Edited, WithHead
+from hfft.modeling import Edited, OwnHead, WithHead
 from hfft.modeling_inputs import SAVED, ChannelSeries, CrossModal
 from hfft.wording import first_line
 
@@ -50,10 +50,10 @@ def edited(cls: Any) -> Any:
 
 
 @functools.cache
-def with_head(bare: Any) -> Any:
+def with_head(bare: Any, head_class: Any = OwnHead) -> Any:
     """The class of a bare model with an own head (`config.own_head`)."""
     prefix = bare.base_model_prefix or "backbone"
-    names = {"__module__": modeling.__name__, "bare": bare, "base_model_prefix": prefix}
+    names = {"__module__": modeling.__name__, "bare": bare, "base_model_prefix": prefix, "head_class": head_class}
     names["main_input_name"] = bare.main_input_name
     return edited(type(f"{bare.__name__}WithHead", (WithHead, _family(bare)), names))
 

@@ -36,6 +36,7 @@ class Head(Spec):
         hidden: width of the hidden layer of `mlp`, or of each of several; default: as wide as the features.
         activation: after each hidden layer of `mlp`; default: `gelu`.
         norm: between each hidden layer of `mlp` and its activation: over the features of a row, or over a batch; default: none.
+        per_task: each of several tasks has hidden layers, or a query of `attention-pool`, of its own instead of shared ones.
         init: `zeros` starts from equal probabilities for all classes; the others from a classifier that is fitted on what
             the head's last layer reads of the training rows: `logistic-regression` (C 0.1 on standardised features), `lda`, or
             `centroid`, the nearest class mean.
@@ -56,6 +57,7 @@ class Head(Spec):
     hidden: _Width | Annotated[list[_Width], Field(min_length=1)] | None = None
     activation: Literal["gelu", "relu", "silu", "tanh"] | None = None
     norm: Literal["layer", "batch"] | None = None
+    per_task: bool = False
     init: Literal["default", "zeros", "logistic-regression", "lda", "centroid"] = "default"
     dropout: float | None = Field(default=None, ge=0, lt=1)
     keep_known: bool = False

@@ -34,7 +34,7 @@ def dry_build(recipe: Recipe) -> None:
             recipe.backbone
         )  # first, so that a model that is not there is told as for any recipe
         processor = backbone.load_processor(recipe.backbone, recipe.the_task)
-    model = backbone.build_meta_model(recipe.backbone, recipe.head, recipe.the_task, processor)
+    model = backbone.build_meta_model(recipe.backbone, recipe.head, recipe.the_task, processor, len(recipe.tasks))
     if model is None:
         return
     if recipe.published_as == "adapter" and isinstance(model, Edited):

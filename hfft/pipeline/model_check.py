@@ -40,7 +40,7 @@ def check_ahead(recipe: Recipe, processor: Any) -> None:
     task = recipe.the_task
     if not _has_blank(task):
         return
-    model = backbone.build_meta_model(recipe.backbone, recipe.head, task, processor)
+    model = backbone.build_meta_model(recipe.backbone, recipe.head, task, processor, len(recipe.tasks))
     if model is None:
         return
     processor = copy.deepcopy(processor)  # edits change it

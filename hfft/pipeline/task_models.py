@@ -16,6 +16,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from hfft import head
+from hfft.backbone.published_code import with_head
+from hfft.modeling_tasks import of_one
 from hfft.tasks.labels import Labels
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -36,17 +38,24 @@ def task_model(model: PreTrainedModel, labels: Labels, task: str) -> PreTrainedM
     config.problem_type = own.problem
     if config.num_labels != own.size:
         config.num_labels = own.size
+    cls = type(model)
+    if (getattr(config, "own_head", None) or {}).pop("tasks", None):
+        cls = with_head(cls.bare)
     with torch.device("meta"):
-        single = type(model)(config)
+        single = cls(config)
     last = head.output_parameters(model)
+    number = list(labels.spans).index(task)
     state = {
-        name: tensor.narrow(last[name], span.start, own.size).clone() if name in last else tensor
+        own_name: tensor.narrow(last[name], span.start, own.size).clone() if name in last else tensor
         for name, tensor in model.state_dict().items()
+        if (own_name := of_one(name, number)) is not None
     }
     single.load_state_dict(state, assign=True)
     single.tie_weights()
     for name, buffer in model.named_buffers():  # those that no checkpoint has are on the meta device still
-        owner, _, key = name.rpartition(".")
+        owner, _, key = (of_one(name, number) or "").rpartition(".")
+        if not key:
+            continue
         if getattr(single.get_submodule(owner), key).is_meta:
             setattr(single.get_submodule(owner), key, buffer)
     return single.eval()

@@ -247,6 +247,13 @@ def _head_checks(recipe: Recipe) -> list[tuple[Path, str]]:
     for key, what in (("hidden", "the width"), ("activation", "the activation"), ("norm", "the norm")):
         if getattr(head, key) and head.kind != "mlp":
             found.append((("head", key), f"is {what} of an mlp head; add kind: mlp or leave it out"))
+    if head.per_task and not recipe.tasks:
+        found.append((("head", "per_task"), "is about several tasks, and the recipe has one; leave it out"))
+    elif head.per_task and head.kind not in ("mlp", "attention-pool"):
+        kind = head.kind or "the architecture's own"
+        found.append(
+            (("head", "per_task"), f"needs layers before the last, which {kind} has not to share; use kind: mlp")
+        )
     if head.fitted:
         found += [(("head", "init"), f"is {head.init}, {why}") for why in _not_fitted(recipe)]
     if head.kind == "cosine" and head.init == "zeros":

@@ -76,6 +76,7 @@ def of_task(recipe: Recipe, entry: TaskEntry) -> dict[str, Any]:
         "problem_type": entry.problem_type,
         "data": entry.data.plain(),
         "strategy": {**strategy, **entry.loss.plain()},
+        "head": {**values["head"], "per_task": False},
         "score": {**values["score"], "metrics": entry.metrics, "single_task": False},
         "publish": {},
     }

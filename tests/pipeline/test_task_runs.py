@@ -121,6 +121,40 @@ def test_a_run_that_goes_on_from_its_middle_ends_with_the_same_bits(run, tmp_pat
 
 
 @pytest.mark.slow
+def test_hidden_layers_of_each_tasks_own_are_saved_with_the_task_and_go_on_to_the_same_bits(tmp_path):
+    head = {"kind": "mlp", "hidden": [12, 6], "norm": "layer", "dropout": 0.1, "per_task": True}
+    first = finetune(recipe(tmp_path / "run", head=head))
+    models = {}
+    for task, size in (("digit", 10), ("parity", 2), ("ink", 1)):
+        model, info = AutoModelForImageClassification.from_pretrained(
+            first.model / task, output_loading_info=True, trust_remote_code=True
+        )
+        assert not info["missing_keys"] | info["unexpected_keys"]
+        assert "tasks" not in model.config.own_head
+        models[task] = model.state_dict()
+        assert models[task]["head.out.weight"].shape == (size, 6)
+    assert not torch.equal(models["digit"]["head.dense.weight"], models["ink"]["head.dense.weight"])
+    shutil.copytree(first.folder, tmp_path / "again")
+    for name in ("model", "tasks", "checkpoint-4"):
+        shutil.rmtree(tmp_path / "again" / name)
+    (tmp_path / "again" / "metrics.json").unlink()
+    found = finetune(recipe(tmp_path / "again", head=head), force=True)
+    for task in models:
+        ours, theirs = tensors(first.model / task), tensors(found.model / task)
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert found.metrics["test"] == first.metrics["test"]
+
+
+def test_layers_of_each_tasks_own_need_tasks_and_layers(tmp_path):
+    with pytest.raises(BadInput, match="the architecture's own has not to share; use kind: mlp"):
+        recipe(tmp_path, head={"per_task": True})
+    with pytest.raises(BadInput, match="linear has not to share"):
+        recipe(tmp_path, head={"kind": "linear", "per_task": True})
+    with pytest.raises(BadInput, match="the recipe has one; leave it out"):
+        load_recipe("digits", "head.kind=mlp", "head.per_task=true")
+
+
+@pytest.mark.slow
 def test_the_same_command_says_what_it_found_and_one_task_is_asked_for_by_name(run, capsys, tmp_path):
     finetune(recipe(run.folder))
     assert "digit: test accuracy" in capsys.readouterr().out
