@@ -52,12 +52,10 @@ def place(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
 
 def equal_width(weights: np.ndarray, found: Decisions, bins: int = BINS) -> np.ndarray:
     """Expected calibration error over bins of equal width, `(R,)` (Guo et al. 2017, arXiv:1706.04599)."""
-    which = place(found.confidence, bins)
-    order = np.argsort(which, kind="stable")
-    _, begins = np.unique(which[order], return_index=True)
+    gaps = np.zeros((len(found.confidence), bins))
+    gaps[np.arange(len(gaps)), place(found.confidence, bins)] = found.correct - found.confidence
     weights = found.weights(weights)
-    gaps = np.add.reduceat((weights * (found.correct - found.confidence))[:, order], begins, axis=1)
-    return np.abs(gaps).sum(1) / weights.sum(1)
+    return np.abs(weights @ gaps).sum(1) / weights.sum(1)
 
 
 def equal_mass(weights: np.ndarray, found: Decisions, bins: int = BINS) -> np.ndarray:
@@ -65,8 +63,11 @@ def equal_mass(weights: np.ndarray, found: Decisions, bins: int = BINS) -> np.nd
 
     Sizes differ by one at most, the larger bins first; equal confidences are in the order of the rows.
     """
-    gaps, _, total = _sorted_bins(weights, found, lambda n: _equal_cuts(n, bins))
-    return np.array([np.abs(row).sum() for row in gaps]) / total
+    return _equal_mass(Running.of(weights, found), bins)
+
+
+def _equal_mass(running: Running, bins: int = BINS) -> np.ndarray:
+    return running.over_bins(lambda n: _equal_cuts(n, bins), lambda gaps, sizes: np.abs(gaps).sum(1))
 
 
 def rms(weights: np.ndarray, found: Decisions, per_bin: int = PER_BIN) -> np.ndarray:
@@ -74,8 +75,12 @@ def rms(weights: np.ndarray, found: Decisions, per_bin: int = PER_BIN) -> np.nda
 
     arXiv:1901.09960. The last bin also has the remainder. It is included, which their published code leaves out.
     """
-    gaps, sizes, total = _sorted_bins(weights, found, lambda n: _adaptive_cuts(n, per_bin))
-    return np.sqrt(np.array([(row**2 / size).sum() for row, size in zip(gaps, sizes, strict=True)]) / total)
+    return _rms(Running.of(weights, found), per_bin)
+
+
+def _rms(running: Running, per_bin: int = PER_BIN) -> np.ndarray:
+    squared = running.over_bins(lambda n: _adaptive_cuts(n, per_bin), lambda gaps, sizes: (gaps**2 / sizes).sum(1))
+    return np.sqrt(squared)
 
 
 def _equal_cuts(n: int, bins: int) -> np.ndarray:
@@ -88,24 +93,44 @@ def _adaptive_cuts(n: int, per_bin: int) -> np.ndarray:
     return np.append(np.arange(whole) * per_bin, n)
 
 
-def _sorted_bins(
-    weights: np.ndarray, found: Decisions, cuts: Callable[[int], np.ndarray]
-) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
-    """Sums of `correct - confidence` and sizes of bins of sorted decisions, per row of weights, and the sums of these.
+@dataclass(frozen=True)
+class Running:
+    """Decisions sorted by confidence: how many there are up to each one, and their sum of `correct - confidence`.
 
-    A decision that counts several times may fall into several bins, as its copies would.
+    Attributes:
+        mass, gap: `(R, M + 1)`, from 0.
     """
-    order = np.argsort(found.confidence, kind="stable")
-    weights = found.weights(weights)[:, order]
-    zero = np.zeros((len(weights), 1))
-    reached = np.hstack([zero, np.cumsum(weights, 1)])
-    sums = np.hstack([zero, np.cumsum(weights * (found.correct - found.confidence)[order], 1)])
-    gaps, sizes = [], []
-    for mass, running in zip(reached, sums, strict=True):
-        edges = np.unique(cuts(round(mass[-1])))
-        gaps.append(np.diff(np.interp(edges, mass, running)))
-        sizes.append(np.diff(edges))
-    return gaps, sizes, reached[:, -1]
+
+    mass: np.ndarray
+    gap: np.ndarray
+
+    @classmethod
+    def of(cls, weights: np.ndarray, found: Decisions) -> Running:
+        """Of weights of rows `(R, N)`."""
+        order = np.argsort(found.confidence, kind="stable")
+        weights = found.weights(weights)[:, order]
+        zero = np.zeros((len(weights), 1))
+        return cls(
+            np.hstack([zero, np.cumsum(weights, 1)]),
+            np.hstack([zero, np.cumsum(weights * (found.correct - found.confidence)[order], 1)]),
+        )
+
+    def over_bins(
+        self, cuts: Callable[[int], np.ndarray], error: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    ) -> np.ndarray:
+        """An error of each row of weights, `(R,)`, from the sums of its bins `(R, B)` and their sizes `(B,)`.
+
+        A decision that counts several times may fall into several bins, as its copies would.
+        """
+        totals = np.rint(self.mass[:, -1])
+        result = np.empty(len(totals))
+        for total in np.unique(totals):  # all resamples of a split have the same
+            mass, gap = self.mass[totals == total], self.gap[totals == total]
+            edges = np.unique(cuts(int(total))).astype(float)
+            apart = (total + 1) * np.arange(len(mass))[:, None]  # so that one call serves all rows
+            at = np.interp((edges + apart).ravel(), (mass + apart).ravel(), gap.ravel()).reshape(len(mass), -1)
+            result[totals == total] = error(np.diff(at, axis=1), np.diff(edges)) / total
+        return result
 
 
 def classwise(p: np.ndarray, truth: np.ndarray, bins: int = BINS) -> Callable[[np.ndarray], np.ndarray]:
@@ -145,10 +170,11 @@ def errors(p: np.ndarray, references: np.ndarray) -> Callable[[np.ndarray], dict
 
 
 def _of_decisions(weights: np.ndarray, found: Decisions) -> dict[str, np.ndarray]:
+    running = Running.of(weights, found)
     return {
         "ece": equal_width(weights, found),
-        "ece_equal_mass": equal_mass(weights, found),
-        "rms": rms(weights, found),
+        "ece_equal_mass": _equal_mass(running),
+        "rms": _rms(running),
     }
 
 
