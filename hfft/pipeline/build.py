@@ -34,7 +34,7 @@ from hfft.recipe.checks import situation
 from hfft.spec import as_list
 from hfft.strategy.needs import needed, refusals, uncacheable
 from hfft.tasks.labels import Labels
-from hfft.tasks.problem import SMALLER_IS_BETTER, known_metrics
+from hfft.tasks.problem import known_metrics, smaller_is_better
 from hfft.tasks.table import Task
 from hfft.train import FineTuner
 from hfft.train.callbacks import EpochLine
@@ -78,7 +78,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
         adapter = layers.pinned_adapter(adapter)
         earlier = layers.published(adapter["from"], adapter.get("revision"))
         layers.check_base(earlier, recipe.backbone.name, adapter["from"], recipe.published_as)
-    check_files(recipe.metrics)
+    check_files(itertools.chain(recipe.metrics, *recipe.task_metrics.values()))
     recipe, pooling = with_pooling(recipe)
     dry_build(recipe)
     task = recipe.the_task
@@ -139,7 +139,8 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     splits = replace(splits, notes=(*splits.notes, *inputs.limit_notes(read_rows, processor, model, taken)))
     metrics = rows.metrics(recipe, labels)
     stopping = recipe.training_keys.early_stopping
-    check_schedule(arguments, splits, stopping is not None)
+    of_tasks = [f"{task}_{metric}" for task, metrics in recipe.task_metrics.items() for metric in metrics]
+    check_schedule(arguments, splits, stopping is not None, of_tasks)
     calibrate.check(recipe, arguments, model, splits)
     if recipe.head.fitted:  # in a resumed run too, since methods may start from these weights
         start_from_classifier(model, recipe, splits, labels, processor, arguments.device)
@@ -313,11 +314,14 @@ def cache_settings(recipe: Recipe, arguments: TrainingArguments) -> FrozenCacheS
     )
 
 
-def check_schedule(arguments: TrainingArguments, splits: data.Splits, stopping: bool = False) -> None:
+def check_schedule(
+    arguments: TrainingArguments, splits: data.Splits, stopping: bool = False, of_tasks: Collection[str] = ()
+) -> None:
     """Adapt the arguments to a missing validation split, and refuse what a split of unknown size does not allow.
 
     Args:
         stopping: whether the run may stop early.
+        of_tasks: the metrics of several tasks, as they are scored.
 
     Raises:
         BadInput: a stream of unknown length without `max_steps`, no full batch, or a best model without validation rows.
@@ -338,9 +342,10 @@ def check_schedule(arguments: TrainingArguments, splits: data.Splits, stopping: 
             raise BadInput(f"training.{key}: there is no validation split; set data.validation")
         arguments.eval_strategy = transformers.trainer_utils.IntervalStrategy.NO
     best = (arguments.metric_for_best_model or "").removeprefix("eval_")
-    if best == "loss" or best in known_metrics():
+    if best == "loss" or best in known_metrics() or best in of_tasks:
+        less = best == "loss" or smaller_is_better(best)
         if arguments.load_best_model_at_end:
-            arguments.greater_is_better = best not in SMALLER_IS_BETTER
+            arguments.greater_is_better = not less
         if arguments.lr_scheduler_type == "reduce_lr_on_plateau":
-            direction = "min" if best in SMALLER_IS_BETTER else "max"
+            direction = "min" if less else "max"
             arguments.lr_scheduler_kwargs = {"mode": direction, **(arguments.lr_scheduler_kwargs or {})}

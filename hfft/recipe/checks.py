@@ -285,9 +285,11 @@ def _training_checks(recipe: Recipe) -> list[tuple[Path, str]]:
         text = f"is {folder!r:.80}; variables are not expanded; write the full path"
         found.append((("training", "output_dir"), text))
     metric = str(given.get("metric_for_best_model") or "").removeprefix("eval_")
-    own = any(is_file(name) for name in recipe.metrics)  # the names that it returns are known only when it runs
-    if metric and metric != "loss" and metric not in recipe.metrics and not own:
-        scored = listing([*recipe.metrics, "loss"])
+    of_tasks = {f"{task}_{name}": name for task, names in recipe.task_metrics.items() for name in names}
+    names = {**{name: name for name in recipe.metrics}, **of_tasks}
+    own = any(is_file(name) for name in names.values())  # the names that it returns are known only when it runs
+    if metric and metric != "loss" and metric not in names and not own:
+        scored = listing([*names, "loss"])
         text = f"is {metric!r}, which is not scored; add it to score.metrics or choose from {scored}"
         found.append((("training", "metric_for_best_model"), text))
     if given.get("load_best_model_at_end"):
@@ -306,8 +308,8 @@ def _training_checks(recipe: Recipe) -> list[tuple[Path, str]]:
         )
     found += _unvalidated(recipe)
     bigger = given.get("greater_is_better")
-    known = metric == "loss" or metric in PROBLEMS[recipe.problem].metrics
-    if bigger is not None and known and bigger == (metric in SMALLER_IS_BETTER):
+    known = metric == "loss" or metric in PROBLEMS[recipe.problem].metrics or metric in of_tasks
+    if bigger is not None and known and bigger == (of_tasks.get(metric, metric) in SMALLER_IS_BETTER):
         found.append(
             (("training", "greater_is_better"), f"is {bigger}, the wrong direction for {metric}; leave it out")
         )

@@ -104,8 +104,13 @@ class Recipe(Spec):
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The requested metrics, or the usual ones for the problem."""
+        """The requested metrics, or the usual ones for the problem; for several tasks see `task_metrics`."""
         return tuple(self.score.metrics) or PROBLEMS[self.problem].default_metrics
+
+    @property
+    def task_metrics(self) -> dict[str, tuple[str, ...]]:
+        """Task -> its metrics, where there are several tasks; a run scores them as `task_metric`."""
+        return {one.name: tuple(one.metrics) or PROBLEMS[one.problem_type].default_metrics for one in self.tasks}
 
     @property
     def seed(self) -> int:

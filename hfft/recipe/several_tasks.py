@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field
@@ -79,9 +79,20 @@ def of_task(recipe: Recipe, entry: TaskEntry) -> dict[str, Any]:
         "head": {**values["head"], "per_task": False},
         "score": {**values["score"], "metrics": entry.metrics, "single_task": False},
         "publish": {},
+        "training": _chosen_by(values["training"], entry.name, [one.name for one in recipe.tasks]),
     }
     del values["tasks"]
     return values
+
+
+def _chosen_by(training: Mapping[str, Any], task: str, tasks: Sequence[str]) -> Mapping[str, Any]:
+    """The section `training` of one task: a metric of the task chooses the best model by its own name, another's by no name."""
+    metric = str(training.get("metric_for_best_model") or "").removeprefix("eval_")
+    owner = max((name for name in tasks if metric.startswith(f"{name}_")), key=len, default=None)
+    if owner is None:
+        return training
+    rest = {key: value for key, value in training.items() if key not in ("metric_for_best_model", "greater_is_better")}
+    return {**rest, "metric_for_best_model": metric.removeprefix(f"{task}_")} if owner == task else rest
 
 
 def _of_tasks(key: str, value: Any) -> bool:

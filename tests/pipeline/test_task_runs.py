@@ -145,6 +145,33 @@ def test_hidden_layers_of_each_tasks_own_are_saved_with_the_task_and_go_on_to_th
     assert found.metrics["test"] == first.metrics["test"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("metric", "best"), [("ink_rmse", min), ("parity_accuracy", max)])
+def test_the_best_model_may_be_that_of_one_tasks_metric(metric, best, tmp_path):
+    training = {**TRAINING, "output_dir": str(tmp_path), "eval_strategy": "steps", "eval_steps": 1, "save_steps": 1}
+    training |= {
+        "metric_for_best_model": metric,
+        "load_best_model_at_end": True,
+        "save_strategy": "steps",
+        "save_total_limit": 5,
+    }
+    data = {"path": "digits", "validation": 0.2, "max_train_samples": 40, "max_eval_samples": 30}
+    found = finetune(recipe(tmp_path, training=training, data=data))
+    state = json.loads((tmp_path / "checkpoint-4" / "trainer_state.json").read_text())
+    figures = [row[f"eval_{metric}"] for row in state["log_history"] if f"eval_{metric}" in row]
+    assert len(figures) == 4
+    assert state["best_metric"] == best(figures)
+    assert found.metrics["validation"][metric] == pytest.approx(best(figures), abs=1e-6)
+
+
+def test_a_best_model_of_no_tasks_metric_is_refused(tmp_path):
+    said = "is 'accuracy', which is not scored; add it to score.metrics or choose from digit_accuracy, .*, ink_rmse"
+    with pytest.raises(BadInput, match=said):
+        recipe(tmp_path, "training.metric_for_best_model=accuracy")
+    with pytest.raises(BadInput, match="greater_is_better: is True, the wrong direction for ink_rmse"):
+        recipe(tmp_path, "training.metric_for_best_model=ink_rmse", "training.greater_is_better=true")
+
+
 def test_layers_of_each_tasks_own_need_tasks_and_layers(tmp_path):
     with pytest.raises(BadInput, match="the architecture's own has not to share; use kind: mlp"):
         recipe(tmp_path, head={"per_task": True})

@@ -284,7 +284,7 @@ BALANCED = "'balanced'; did you mean 'balanced'?"
         ("name: a b", r"name: is 'a b'; expected pattern '^[\w][\w.-]*$'"),
         ("name: ../a", r"name: is '../a'; expected pattern '^[\w][\w.-]*$'"),
         ("name: 3", "name: is 3; expected a valid string"),
-        ("head: 3", "head: is 3; expected a section with keys such as kind, pooling, hidden, … (10 more)"),
+        ("head: 3", "head: is 3; expected a section with keys such as kind, pooling, hidden, … (11 more)"),
         ("head: {dropout: .nan}", "head.dropout: is nan; expected a finite number"),
         ("head: {keep_known: yes}", "head.keep_known: is 'yes'; expected a valid boolean"),
         ("head: {new: pooler}", "head.new: is 'pooler'; expected a valid list"),
@@ -686,7 +686,7 @@ def test_an_override_changes_one_of_several_sections_that_share_an_anchor():
             "data.columns.a: unknown key (known: image, audio, text, text_pair, series, label, id, group, domain)",
         ),
         ("layers.train=5", "layers.train: is 5; expected a valid string or a valid list"),
-        ("head=zeros", "head: is 'zeros'; expected a section with keys such as kind, pooling, hidden, … (10 more)"),
+        ("head=zeros", "head: is 'zeros'; expected a section with keys such as kind, pooling, hidden, … (11 more)"),
     ],
 )
 def test_a_mistake_in_an_override_is_said_to_be_on_the_command_line(override, line):
