@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from transformers import set_seed
 
 from hfft import backbone, head, layers
+from hfft.backbone.pooling import fitting_pooling
 from hfft.classifier import ClassifierSpec, Fitted, fit
 from hfft.evaluate import Metrics
 from hfft.features import Features, layers_of_recipe
@@ -25,14 +26,16 @@ def layer_probes(recipe: Recipe, layers: Sequence[int]) -> dict[str, Any]:
     """The score of a logistic regression on the features of each layer, whose strength is chosen on validation rows.
 
     Args:
-        layers: numbers of hidden states: 1 the first block's, -1 the last one's.
+        layers: numbers of blocks: 1 the first one, -1 the last one.
 
     Returns:
         `test`: the best layer's `main_score`; `layers`: number -> the main metric.
     """
-    by_layer = layers_of_recipe(recipe, layers)
+    places = {layer: place_of_block(recipe, layer) for layer in layers}
+    by_place = layers_of_recipe(recipe, list(places.values()), pooling=_pooling(recipe, places.values()))
     found = {
-        layer: main_score(recipe, fit_probe(parts, recipe.seed), parts["test"]) for layer, parts in by_layer.items()
+        layer: main_score(recipe, fit_probe(by_place[place], recipe.seed), by_place[place]["test"])
+        for layer, place in places.items()
     }
     (metric,) = metric_names(next(iter(found.values())))
     most = min if metric in SMALLER_IS_BETTER else max
@@ -86,11 +89,36 @@ def keep_first(recipe: Recipe, blocks: int) -> dict[str, Any]:
     return {"kept": len(tensors) - len(drawn), "untrained": len(drawn)}
 
 
-def count_blocks(recipe: Recipe) -> int:
-    """The number of blocks of the recipe's backbone, from its config alone where that is possible."""
+def _pooling(recipe: Recipe, places: Collection[int | str]) -> str | None:
+    """The mean where a pooler, which reads the last layer alone, would be the recipe's pooling; None for the recipe's."""
+    if set(places) == {-1} or recipe.head.pooling is not None:
+        return None
+    return "mean" if fitting_pooling(recipe.backbone, recipe.the_task).pooling == "pooler" else None
+
+
+def place_of_block(recipe: Recipe, block: int) -> int | str:
+    """Where the output of a block is found: the number of a hidden state, or a module where states are those of stages."""
+    if block == -1:
+        return block
+    model = _of_any_size(recipe)
+    paths = layers.block_paths(model)
+    stages = getattr(model.config, "depths", None)
+    if not isinstance(stages, list | tuple) or len(stages) == len(paths):
+        return block
+    return -1 if block == len(paths) else paths[block - 1][0]  # the last one with the final norm
+
+
+def _of_any_size(recipe: Recipe) -> Any:
+    """The recipe's model with the fewest outputs, from its config alone where that is possible."""
     task = recipe.the_task
-    model: Any = backbone.build_meta_model(recipe.backbone, recipe.head, task)
+    model = backbone.build_meta_model(recipe.backbone, recipe.head, task)
     if model is None:
         labels = Labels(task.problem, size=PROBLEMS[task.problem].fewest_outputs)
         model = backbone.load_model(recipe.backbone, recipe.head, task, labels)
+    return model
+
+
+def count_blocks(recipe: Recipe) -> int:
+    """The number of blocks of the recipe's backbone."""
+    model = _of_any_size(recipe)
     return layers.depths(model, head.parameter_names(model, recipe.head.new)).blocks

@@ -2,12 +2,19 @@
 
 import pytest
 import torch
-from transformers import AutoModel, AutoModelForImageClassification
+from transformers import (
+    AutoImageProcessor,
+    AutoModel,
+    AutoModelForImageClassification,
+    ResNetConfig,
+    ResNetForImageClassification,
+)
 
+from hfft.backbone import source
 from hfft.errors import BadInput, RecipeError
 from hfft.recipe import load_recipe
 from hfft.studies.find import make_study
-from hfft.studies.measures import count_blocks, keep_first, layer_probes
+from hfft.studies.measures import count_blocks, keep_first, layer_probes, place_of_block
 from hfft.studies.run import run_study
 from tests.studies.figures import came_to, seeds_of
 
@@ -151,3 +158,23 @@ def test_a_small_one_runs_to_its_page(tmp_path, monkeypatch):
 def test_what_a_study_of_layers_cannot_do_is_refused_before_it_begins(overrides, options, message):
     with pytest.raises(RecipeError, match=message):
         make_study("layers", "digits", overrides, **options)
+
+
+def staged(folder):
+    """A recipe with a ResNet of three blocks in two stages, saved in a folder."""
+    torch.manual_seed(0)
+    config = ResNetConfig(num_channels=3, embedding_size=8, hidden_sizes=[8, 12], depths=[1, 2], num_labels=3)
+    ResNetForImageClassification(config).save_pretrained(folder / "model")
+    AutoImageProcessor.from_pretrained(source("nano-vit")).save_pretrained(folder / "model")
+    few = ("data.max_train_samples=40", "data.max_eval_samples=20")
+    return load_recipe("digits", f"backbone.name={folder / 'model'}", *few)
+
+
+def test_features_of_a_net_of_stages_are_those_of_its_blocks(tmp_path, monkeypatch):
+    monkeypatch.setenv("HFFT_CACHE", str(tmp_path / "cache"))
+    recipe = staged(tmp_path)
+    assert count_blocks(recipe) == 3
+    places = [place_of_block(recipe, block) for block in (1, 2, 3, -1)]
+    assert places == ["resnet.encoder.stages.0.layers.0", "resnet.encoder.stages.1.layers.0", -1, -1]
+    assert set(layer_probes(recipe, [1, 2, 3])["layers"]) == {"1", "2", "3"}
+    assert place_of_block(load_recipe("digits"), 2) == 2
