@@ -195,9 +195,8 @@ def apply(model: nn.Module, edits: list[dict[str, Any]]) -> None:
 
 def replacement(type: str, **arguments: Any) -> nn.Module:
     """The module that replaces another."""
-    if type == "activation":
-        return ACT2FN[arguments["name"]]
-    kinds = {
+    kinds: dict[str, Callable[..., nn.Module]] = {
+        "activation": lambda name: ACT2FN[name],
         "dropout": nn.Dropout,
         "layer_norm": nn.LayerNorm,
         "rms_norm": nn.RMSNorm,
@@ -322,13 +321,14 @@ class WithHead:
         **kwargs: Any,
     ) -> SequenceClassifierOutput | ImageClassifierOutput:
         """Logits `(B, C)` from token ids `(B, N)` or pixels `(B, channels, H, W)`, and the loss if labels are given."""
+        if pixel_values is None and self.bare.main_input_name == "pixel_values":
+            input_ids, pixel_values = None, input_ids  # given by position, as to the stock classes
         given = {"input_ids": input_ids, "pixel_values": pixel_values, "attention_mask": attention_mask, **kwargs}
         kwargs = {key: value for key, value in given.items() if value is not None and key != "return_dict"}
         states = getattr(self, self.base_model_prefix)(**kwargs)[0]
         logits = self.head(states, attention_mask)
         loss = None if labels is None else ForSequenceClassificationLoss(labels, logits, self.config)  # type: ignore[attr-defined]
-        kind = SequenceClassifierOutput if pixel_values is None else ImageClassifierOutput
-        return kind(loss=loss, logits=logits)
+        return (SequenceClassifierOutput if pixel_values is None else ImageClassifierOutput)(loss=loss, logits=logits)
 
 
 class Edited:

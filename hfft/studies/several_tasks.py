@@ -49,7 +49,10 @@ class SeveralTasks(Study):
         for entry in self.recipe.tasks:
             own = of_task(self.recipe, entry)
             sections = {key: own[key] for key in ("data", "problem_type", "strategy")}
-            arms[f"{ALONE}-{entry.name}"] = {"tasks": [], **sections, **plain, "score.metrics": entry.metrics}
+            best = [key for key in ("metric_for_best_model", "greater_is_better") if key in self.recipe.training]
+            sections |= {f"training.{key}": own["training"].get(key) for key in best}
+            alone = {"tasks": [], "head.per_task": False, "score.metrics": entry.metrics}
+            arms[f"{ALONE}-{entry.name}"] = {**sections, **plain, **alone}
         arms[TOGETHER] = plain
         for name in self.methods:
             without = {f"strategy.{key}": None for key in FOR_TASKS if key != "mixing"}

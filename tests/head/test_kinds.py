@@ -88,6 +88,13 @@ def test_saved_and_loaded_it_answers_as_before(name, pooling, kind, saved, tmp_p
         assert torch.equal(again(**batch(name)).logits, model(**batch(name)).logits)
 
 
+@pytest.mark.parametrize(("name", "key"), [("bert", "input_ids"), ("vit", "pixel_values"), ("resnet", "pixel_values")])
+def test_inputs_may_be_given_by_position_as_to_the_stock_classes(name, key, saved):
+    model, inputs = loaded(name, saved / name, kind="linear").eval(), batch(name)
+    with torch.no_grad():
+        assert torch.equal(model(inputs[key]).logits, model(**{key: inputs[key]}).logits)
+
+
 def test_classes_stay_in_order_where_there_are_more_than_ten(saved, tmp_path):
     model = loaded("bert", saved / "bert", size=12, pooling="mean")
     names = {i: f"class {i}" for i in range(12)}

@@ -26,6 +26,19 @@ def test_it_plans_each_task_alone_and_all_together_in_every_way(tmp_path):
     assert not any(recipe.score.single_task for recipe in recipes.values())
 
 
+def test_layers_of_each_tasks_own_and_a_best_model_by_a_tasks_metric_are_for_the_tasks_together(tmp_path):
+    training = {"load_best_model_at_end": True, "metric_for_best_model": "ink_rmse", "greater_is_better": False}
+    overrides = ["head.kind=mlp", "head.per_task=true", "data.validation=0.1"]
+    overrides += [f"training.{key}={str(value).lower()}" for key, value in training.items()]
+    asked = make_study("tasks", "digits_tasks", overrides, methods=["sqrt"], seeds=1)
+    recipes = {child.name: recipe_of(asked, child, tmp_path) for child in asked.plan({})}
+    assert {name for name, recipe in recipes.items() if recipe.head.per_task} == {"together-1", "sqrt-1"}
+    chosen = {name: recipe.training.get("metric_for_best_model") for name, recipe in recipes.items()}
+    assert chosen["alone-ink-1"] == "rmse"
+    assert chosen["alone-digit-1"] is None
+    assert chosen["sqrt-1"] == "ink_rmse"
+
+
 def done():
     found = {}
     for seed in (1, 2):
