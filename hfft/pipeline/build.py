@@ -78,7 +78,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
         adapter = layers.pinned_adapter(adapter)
         earlier = layers.published(adapter["from"], adapter.get("revision"))
         layers.check_base(earlier, recipe.backbone.name, adapter["from"], recipe.published_as)
-    check_files(itertools.chain(recipe.metrics, *recipe.task_metrics.values()))
+    check_files([*recipe.metrics, *recipe.task_metrics.values()])
     recipe, pooling = with_pooling(recipe)
     dry_build(recipe)
     task = recipe.the_task
@@ -139,8 +139,7 @@ def build_run(recipe: Recipe, arguments: TrainingArguments, began: list[dict[str
     splits = replace(splits, notes=(*splits.notes, *inputs.limit_notes(read_rows, processor, model, taken)))
     metrics = rows.metrics(recipe, labels)
     stopping = recipe.training_keys.early_stopping
-    of_tasks = [f"{task}_{metric}" for task, metrics in recipe.task_metrics.items() for metric in metrics]
-    check_schedule(arguments, splits, stopping is not None, of_tasks)
+    check_schedule(arguments, splits, stopping is not None, recipe.task_metrics)
     calibrate.check(recipe, arguments, model, splits)
     if recipe.head.fitted:  # in a resumed run too, since methods may start from these weights
         start_from_classifier(model, recipe, splits, labels, processor, arguments.device)

@@ -285,7 +285,7 @@ def _training_checks(recipe: Recipe) -> list[tuple[Path, str]]:
         text = f"is {folder!r:.80}; variables are not expanded; write the full path"
         found.append((("training", "output_dir"), text))
     metric = str(given.get("metric_for_best_model") or "").removeprefix("eval_")
-    of_tasks = {f"{task}_{name}": name for task, names in recipe.task_metrics.items() for name in names}
+    of_tasks = recipe.task_metrics
     names = {**{name: name for name in recipe.metrics}, **of_tasks}
     own = any(is_file(name) for name in names.values())  # the names that it returns are known only when it runs
     if metric and metric != "loss" and metric not in names and not own:

@@ -108,9 +108,10 @@ class Recipe(Spec):
         return tuple(self.score.metrics) or PROBLEMS[self.problem].default_metrics
 
     @property
-    def task_metrics(self) -> dict[str, tuple[str, ...]]:
-        """Task -> its metrics, where there are several tasks; a run scores them as `task_metric`."""
-        return {one.name: tuple(one.metrics) or PROBLEMS[one.problem_type].default_metrics for one in self.tasks}
+    def task_metrics(self) -> dict[str, str]:
+        """`task_metric`, as a run of several tasks names it -> the metric."""
+        metrics = {one.name: one.metrics or PROBLEMS[one.problem_type].default_metrics for one in self.tasks}
+        return {f"{task}_{metric}": metric for task, own in metrics.items() for metric in own}
 
     @property
     def seed(self) -> int:
