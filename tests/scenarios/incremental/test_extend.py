@@ -13,6 +13,7 @@ from hfft.errors import BadInput
 from hfft.pipeline.finetune import finetune
 from hfft.recipe import load_recipe
 from hfft.scenarios.incremental.extend import FILE, extend, left_out
+from tests.sounds import put
 
 pytestmark = pytest.mark.slow  # a run of three classes is trained for all
 WORDS = {"fruit": "apple pear plum", "tool": "hammer saw drill", "bird": "crow owl hawk", "river": "rhine nile danube"}
@@ -140,3 +141,37 @@ def test_the_command_says_what_is_wrong_in_one_line(trained, tmp_path, capsys):
     new = write(tmp_path / "new.csv", ["tool"], 3)
     assert main(["extend", str(trained / "run"), f"data.path={new}"]) == 2
     assert "knows every class of the new rows (tool)" in capsys.readouterr().err
+
+
+def test_a_run_on_drawn_sounds_learns_another_kind_of_sound(tmp_path, capsys):
+    pitches = {"low": 250.0, "middle": 800.0, "high": 2500.0}
+    for split, rows in (("train", 8), ("test", 4)):
+        for name in ("low", "middle"):
+            for i in range(rows):
+                put(tmp_path / "sounds" / split / name / f"{i}.wav", pitches[name] + 5 * i, rate=8000, seed=i)
+    for i in range(10):
+        put(tmp_path / "new" / "high" / f"{i}.wav", pitches["high"] + 5 * i, rate=8000, seed=i)
+    drawn = {"kind": "spectrogram", "size": [28, 28], "seconds": 0.5, "sampling_rate": 8000}
+    training = {"num_train_epochs": 8, "per_device_train_batch_size": 8, "learning_rate": 1e-3, "use_cpu": True}
+    finetune(
+        load_recipe(
+            {
+                "name": "pitches",
+                "task": "image-classification",
+                "backbone": {"name": "nano-vit"},
+                "data": {"path": str(tmp_path / "sounds"), "validation": "none", "render": drawn},
+                "training": {**training, "output_dir": str(tmp_path / "run")},
+                "score": {"scorecard": "off"},
+            }
+        )
+    )
+    result = extend(
+        tmp_path / "run", f"data.path={tmp_path / 'new'}", output=tmp_path / "more", say=lambda *lines: None
+    )
+    figures = json.loads((tmp_path / "more" / FILE).read_text())
+    assert result.metrics["labels"] == ["low", "middle", "high"]
+    assert (figures["old_classes"]["n"], figures["new_classes"]["n"]) == (8, 2)
+    assert figures["old_classes"]["after"] > 0.7
+    assert figures["new_classes"]["accuracy"] == 1
+    assert main(["predict", str(tmp_path / "more"), str(tmp_path / "new/high/3.wav")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split(",")[1] == "high"
