@@ -20,14 +20,14 @@ METHODS: dict[str, Keys] = {
     # terms
     "L2-SP": {"strategy.l2_sp": 0.01},
     "decay to start": {"strategy.decay_to_start": 10.0},
-    "DELTA": {"strategy.delta": 0.01},
+    "DELTA": {"strategy.delta": 0.001},
     "BSS": {"strategy.bss": 0.001},
     "Co-Tuning": {"strategy.co_tuning": 2.3},
     "R-Drop": {"strategy.r_drop": 1.0, "head.dropout": 0.1},
     "confidence penalty": {"strategy.confidence_penalty": 0.1},
     "label smoothing": {"training.label_smoothing_factor": 0.1},
     "LwF": {"strategy.lwf": 1.0},
-    "mixout": {"strategy.mixout": 0.7},
+    "mixout": {"strategy.mixout": 0.1},
     "drop path": {"strategy.drop_path": 0.1},
     "StochNorm": {"strategy.stochnorm": 0.5},
     # mixing
@@ -35,7 +35,7 @@ METHODS: dict[str, Keys] = {
     "cutmix": {"strategy.cutmix": 1.0},
     "AugMix": {"strategy.augmix": {}},
     "embedding mixup": {"strategy.embedding_mixup": 0.2},
-    "word dropout": {"strategy.word_dropout": 0.1},
+    "word dropout": {"strategy.word_dropout": 0.05},
     "token cutoff": {"strategy.token_cutoff": 0.1},
     # wrapped steps
     "SAM": {"strategy.sam": 0.05},

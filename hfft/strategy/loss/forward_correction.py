@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from hfft.errors import BadInput
 from hfft.lazy import torch
+from hfft.processes import say
 from hfft.strategy.method import At, Inner, Method, MethodSpec, Setting
 from hfft.wording import listing, nearest
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Share = Annotated[float, Field(ge=0, le=1)]
-ANCHOR = 0.3  # place of a class's anchor point among n / C rows: the paper's 97th percentile for its 10 classes
+ANCHOR = (
+    0.3  # place of a class's anchor point among its rows: the paper's 97th percentile of all rows of 10 equal classes
+)
 
 
 class ForwardCorrection(MethodSpec):
@@ -25,7 +28,8 @@ class ForwardCorrection(MethodSpec):
     Attributes:
         matrix: share of wrong labels if all wrong ones are equally likely; or true class -> other class -> share of its
             rows that have this label; or `anchors` to estimate it from the rows that are most certain of each class.
-        after: epochs without correction before it is estimated; a given matrix is used from the start.
+        after: epochs without correction before it is estimated: longer, until the model tells the anchor points of all
+            classes apart. A given matrix is used from the start.
     """
 
     main = "matrix"
@@ -55,7 +59,7 @@ class Corrected(Method):
         self.spec = spec
         self.matrix: Tensor | None = None  # (C, C); None until it is estimated
         if spec.matrix == "anchors":
-            self.needs, self.begins = frozenset({"rows"}), spec.after
+            self.needs, self.begins = frozenset({"rows", "counts"}), spec.after
 
     def start(self, setting: Setting) -> None:
         """Put a given matrix in the order of the classes.
@@ -64,7 +68,7 @@ class Corrected(Method):
             BadInput: it names a class that is not in the data, or says that labels tell nothing of the classes.
         """
         given = self.spec.matrix
-        self.device = setting.device
+        self.device, self.setting = setting.device, setting
         if isinstance(given, dict):
             self.matrix = _named_noise(given, setting.class_names).to(setting.device)
         elif not isinstance(given, str):
@@ -77,9 +81,19 @@ class Corrected(Method):
             self.matrix = symmetric_noise(setting.outputs, given).to(setting.device)
 
     def epoch(self, model: nn.Module, outputs_of: Callable[..., Any], at: At) -> None:
-        """Estimate the matrix, once."""
-        if self.matrix is None and at.epoch >= self.spec.after:
-            self.matrix = anchor_matrix(outputs_of("train", features=False).logits.softmax(1)).to(self.device)
+        """Estimate the matrix, once the model has learned enough for that."""
+        if self.matrix is not None or at.epoch < self.spec.after:
+            return
+        counts = torch.from_numpy(self.setting.class_counts)
+        found = anchor_matrix(outputs_of("train", features=False).logits.softmax(1), counts)
+        if unsure := (found.argmax(1).cpu() != torch.arange(len(found))).nonzero().flatten().tolist():
+            names = listing([repr(self.setting.class_names[c]) for c in unsure], 10)
+            say(
+                f"strategy.forward_correction: no correction in epoch {at.epoch + 1}: the rows that are most likely of class "
+                f"{names} are still predicted to be of another"
+            )
+            return
+        self.matrix = found.to(self.device)
 
     def example_loss(self, inner: Inner, logits: Tensor, labels: Tensor, at: At) -> Tensor:
         """The loss of the predicted labels."""
@@ -124,14 +138,15 @@ def symmetric_noise(classes: int, share: float) -> Tensor:
     return torch.full((classes, classes), wrong).fill_diagonal_(1 - share)
 
 
-def anchor_matrix(probabilities: Tensor) -> Tensor:
+def anchor_matrix(probabilities: Tensor, counts: Tensor) -> Tensor:
     """The noise matrix `(C, C)` from predictions `(N, C)` of a model that learned the labels as they are.
 
     Row i is the prediction for the anchor point of class i, a row that is almost certainly of it. The paper's equation
-    takes the row with the highest probability of class i, and its experiments with 10 classes leave out the 3 % above it
-    as outliers; here it is row number `0.3 N / C` from the top, which is the same for 10 classes and also fits others.
+    takes the row with the highest probability of class i, and its experiments with 10 equal classes leave out the 3 % of all
+    rows above it as outliers. Here it is row number `0.3 n` from the top, where n is the count of class i among the labels,
+    `(C,)`: the same for equal classes, and for a rare one still among its own rows. A class without rows has no wrong ones.
     """
-    rows, classes = probabilities.shape
-    place = min(int(ANCHOR * rows / classes), rows - 1)
-    anchors = probabilities.argsort(dim=0, descending=True, stable=True)[place]
-    return probabilities[anchors]
+    counts = counts.to(probabilities.device)
+    ranked = probabilities.argsort(dim=0, descending=True, stable=True)
+    found = probabilities[ranked.gather(0, (ANCHOR * counts).long()[None])[0]]
+    return torch.where(counts[:, None] > 0, found, torch.eye(len(counts)).to(found))

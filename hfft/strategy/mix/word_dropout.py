@@ -26,7 +26,7 @@ class WordDropout(MethodSpec):
     """
 
     main = "p"
-    p: float = Field(default=0.1, ge=0, lt=1)
+    p: float = Field(default=0.05, ge=0, lt=1)
     fill: Literal["mask", "unk", "pad"] | None = None
 
     def build(self) -> Method | None:

@@ -28,14 +28,14 @@ class DELTA(MethodSpec):
     """Penalise how far the outputs of blocks have moved from the pretrained model's, which runs beside the model.
 
     Attributes:
-        weight: factor of the distance; the paper's code uses 0.01.
+        weight: factor of the distance. The paper's code uses 0.01, for images; in short runs on texts that costs points.
         blocks: depths of the blocks, from 1 at the input, or from -1 at the head; None for four, evenly spaced up to the last.
         attention: weight each channel by how much the loss rises without it. Measured once, with a pass for each channel.
         rows: number of training rows, drawn at random, on which attention is measured.
     """
 
     main = "weight"
-    weight: WeightSpec = 0.01
+    weight: WeightSpec = 0.001
     blocks: list[int] | None = Field(default=None, min_length=1)
     attention: bool = False
     rows: int = Field(default=64, ge=1)
@@ -53,7 +53,7 @@ class NearOutputs(Method):
     """
 
     def __init__(self, spec: DELTA):
-        self.spec, self.weight = spec, Weight(spec.weight, default=0.01)
+        self.spec, self.weight = spec, Weight(spec.weight, default=0.001)
         self.needs = frozenset({"states", "rows"} if spec.attention else {"states"})
         self.attention: dict[int, Tensor] = {}  # depth -> a factor per channel
 

@@ -59,15 +59,23 @@ def test_of_mixed_rows_each_label_counts_by_its_share():
 
 def test_anchor_points_of_ten_classes_are_the_papers_97th_percentile():
     p = np.random.default_rng(0).dirichlet(np.full(10, 0.3), size=1000)
-    found = anchor_matrix(torch.tensor(p))
+    found = anchor_matrix(torch.tensor(p), torch.full((10,), 100))
     for c in range(10):
         np.testing.assert_array_equal(found[c], p[np.argsort(-p[:, c])[30]])
+
+
+def test_an_anchor_point_of_a_rare_class_is_among_its_own_rows():
+    classes = np.repeat([0, 1, 2], [280, 100, 10])
+    p = 0.96 * np.eye(4)[classes] + 0.01
+    found = anchor_matrix(torch.tensor(p), torch.tensor([280, 100, 10, 0]))
+    assert found.argmax(1).tolist() == [0, 1, 2, 3]
+    np.testing.assert_array_equal(found[3], np.eye(4)[3])  # a class without rows
 
 
 def test_the_matrix_of_a_model_that_learned_the_noise_is_found():
     rng, sure = np.random.default_rng(1), np.eye(3)[np.arange(300) % 3]
     true = 0.98 * sure + 0.02 * rng.dirichlet(np.ones(3), size=300)
-    np.testing.assert_allclose(anchor_matrix(torch.tensor(true @ NOISE)), NOISE, atol=0.02)
+    np.testing.assert_allclose(anchor_matrix(torch.tensor(true @ NOISE), torch.full((3,), 100)), NOISE, atol=0.02)
 
 
 def estimated():
@@ -95,6 +103,19 @@ def test_it_is_estimated_once_after_so_many_epochs():
     again = started({"forward_correction": {"matrix": "anchors", "after": 2}})
     again.load(method.state())
     torch.testing.assert_close(loss_of(again), loss_of(method))
+
+
+def test_a_model_that_does_not_tell_classes_apart_yet_is_not_corrected(capsys):
+    method = started({"forward_correction": "anchors"})
+    unsure = torch.tensor(np.log(np.array([[0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.3, 0.1, 0.6]]))).float()
+    sure = torch.tensor(np.log(np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.3, 0.1, 0.6]]))).float()
+    for epoch, logits in ((1, unsure), (2, sure)):
+        method.epoch(
+            None, lambda *_, logits=logits, **__: SimpleNamespace(logits=logits), At(epoch * 10, epoch, 0.0, 0)
+        )
+        assert bool(method.state()) == (epoch == 2)
+    assert "no correction in epoch 2: the rows that are most likely of class 'b' are" in capsys.readouterr().out
+    torch.testing.assert_close(method.matrix, sure.softmax(1))
 
 
 def test_a_row_far_from_its_label_has_a_finite_loss_and_gradient():
