@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Share = Annotated[float, Field(ge=0, le=1)]
-ANCHOR = (
-    0.3  # place of a class's anchor point among its rows: the paper's 97th percentile of all rows of 10 equal classes
-)
+ANCHOR = 0.3  # place of a class's anchor point among its rows: with 10 equal classes, the paper's 97th percentile
 
 
 class ForwardCorrection(MethodSpec):
