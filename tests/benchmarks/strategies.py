@@ -226,7 +226,9 @@ def measured(
                     failures.append(f"{job.setting}, {job.method}, seed {job.seed}: {error}")
                     print(f"{name}  FAILED {error}", flush=True)
                 else:
-                    if not kept.has(job.key(), job.under()):  # a teacher may run again: its row keeps the time of the others
+                    if not kept.has(
+                        job.key(), job.under()
+                    ):  # a teacher may run again: its row keeps the time of the others
                         kept.add(job.key(), {**job.under(), **found})
                     shown = "  ".join(f"{key} {value:.3f}" for key, value in found["figures"].items())
                     print(f"{name}  {shown}  training {found['train_s']:.1f} s of CPU", flush=True)

@@ -16,6 +16,7 @@ from transformers import TrainerCallback
 from hfft.data.batch_transform import Pixels
 from hfft.evaluate.scores import Metrics
 from hfft.evaluate.task_metrics import TaskMetrics
+from hfft.strategy.loss.forward_correction import Corrected, ForwardCorrection
 from hfft.strategy.method import TASK, At, Batch, Inner, Method, Pass, Setting
 from hfft.strategy.outputs import logits_of
 from hfft.strategy.spec import Strategy
@@ -154,6 +155,19 @@ class NearStates(Method):
     def losses(self, seen: Pass) -> dict[str, torch.Tensor]:
         """Mean square of each row's states."""
         return {"near_states": seen.states[TASK][2].flatten(1).square().mean(1)}
+
+
+class Estimated(Corrected):
+    """`forward_correction: anchors`, of a model that learns too little in two epochs to tell random labels apart."""
+
+    name = "forward_correction"
+
+    def __init__(self) -> None:
+        super().__init__(ForwardCorrection(matrix="anchors", after=1))
+
+    def untold(self, matrix: torch.Tensor) -> list[int]:
+        """None, so that the matrix is used as it is."""
+        return []
 
 
 # --- cases
@@ -311,7 +325,8 @@ CASES = {
     "poly": Case({"poly": 2.0}, {"poly": 0.0}),
     "logit_adjustment": Case({"logit_adjustment": 1.0}, {"logit_adjustment": 0.0}),
     "balanced_softmax": Case({"balanced_softmax": True}, {"balanced_softmax": False}),
-    "forward_correction": Case({"forward_correction": {"matrix": "anchors", "after": 1}}, {"forward_correction": 0.0}),
+    "forward_correction": Case({"forward_correction": 0.2}, {"forward_correction": 0.0}),
+    "forward_correction from anchors": Case(more=(Estimated,)),
     "class_weights": Case({"class_weights": "balanced"}, {"class_weights": {}}),
     "class_weights by effective number": Case(
         {"class_weights": {"effective_number": 0.9}}, {"class_weights": {"effective_number": 0.0}}

@@ -84,7 +84,7 @@ class Corrected(Method):
             return
         counts = torch.from_numpy(self.setting.class_counts)
         found = anchor_matrix(outputs_of("train", features=False).logits.softmax(1), counts)
-        if unsure := (found.argmax(1).cpu() != torch.arange(len(found))).nonzero().flatten().tolist():
+        if unsure := self.untold(found):
             names = listing([repr(self.setting.class_names[c]) for c in unsure], 10)
             say(
                 f"strategy.forward_correction: no correction in epoch {at.epoch + 1}: the rows that are most likely of class "
@@ -92,6 +92,10 @@ class Corrected(Method):
             )
             return
         self.matrix = found.to(self.device)
+
+    def untold(self, matrix: Tensor) -> list[int]:
+        """The classes whose anchor points the model takes for another class: no estimate of the noise."""
+        return (matrix.argmax(1).cpu() != torch.arange(len(matrix))).nonzero().flatten().tolist()
 
     def example_loss(self, inner: Inner, logits: Tensor, labels: Tensor, at: At) -> Tensor:
         """The loss of the predicted labels."""
