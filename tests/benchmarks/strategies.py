@@ -226,9 +226,8 @@ def measured(
                     failures.append(f"{job.setting}, {job.method}, seed {job.seed}: {error}")
                     print(f"{name}  FAILED {error}", flush=True)
                 else:
-                    if not kept.has(
-                        job.key(), job.under()
-                    ):  # a teacher may run again: its row keeps the time of the others
+                    # a teacher that runs again: its row keeps the time that other rows are compared with
+                    if not kept.has(job.key(), job.under()):
                         kept.add(job.key(), {**job.under(), **found})
                     shown = "  ".join(f"{key} {value:.3f}" for key, value in found["figures"].items())
                     print(f"{name}  {shown}  training {found['train_s']:.1f} s of CPU", flush=True)

@@ -71,7 +71,8 @@ def page(results: Sequence[Result], conditions: str, planned: Sequence[tuple[str
         "t-interval, in **bold** where that leaves out zero; of twenty intervals one misses the truth. In equal time, the",
         "plain run gets as many times as many epochs as the method's training costs (CPU time, to a quarter). Step and",
         "memory: medians of ratios to the plain run; memory is the peak above that of the libraries. Learning rates and",
-        "options are usual ones, not tuned. Where a method does not pay, its row says so.\n",
+        "options are usual ones, not tuned. Where a method does not pay, its row says so. A method that was measured on",
+        "another day than its plain run has the difference of the two days in its step, and in its epochs of equal time.\n",
         f"{conditions}.\n",
     ]
     if (few := unfinished(now, planned)) is not None:
